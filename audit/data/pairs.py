@@ -1,0 +1,83 @@
+"""Pairs of pictures and texts, as every part of the audit reads them."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Pictures, texts and masks, already at the model's resolution, on the CPU.
+
+    A pair is a picture and the prompt of a class that is present in it; a picture with several
+    objects gives several pairs, which share its row of `images`.
+
+    Attributes:
+        name: what the data is called in reports.
+        ids: one per pair, unique.
+        images: preprocessed pictures, (pictures, 3, H, W).
+        picture: the picture of each pair, (pairs,).
+        labels: the class of each pair's text, (pairs,).
+        present: which classes each picture shows, (pictures, classes).
+        masks: where the object of each pair is, (pairs, H, W), or None.
+        classes: class names.
+        templates: prompt templates with one ``{}``; the first is the text of a pair, and class
+            prompts for zero-shot accuracy use the first as well.
+        tokens: token ids of every class prompt, (classes, context).
+        sha256: hash of everything above.
+    """
+
+    name: str
+    ids: tuple[str, ...]
+    images: Float[Tensor, "pictures 3 H W"]
+    picture: Int[Tensor, " pairs"]
+    labels: Int[Tensor, " pairs"]
+    present: Bool[Tensor, "pictures classes"]
+    masks: Bool[Tensor, "pairs H W"] | None
+    classes: tuple[str, ...]
+    templates: tuple[str, ...]
+    tokens: Int[Tensor, "classes context"]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def sha256(self) -> str:
+        """Hash of pictures, texts, labels and masks."""
+        digest = hashlib.sha256(repr((self.ids, self.classes, self.templates)).encode())
+        arrays = [self.images, self.picture, self.labels, self.present, self.tokens, self.masks]
+        for array in arrays:
+            if array is not None:
+                digest.update(np.ascontiguousarray(array.numpy()).tobytes())
+        return digest.hexdigest()
+
+    def text(self, pair: int) -> str:
+        """The text of a pair."""
+        return self.templates[0].format(self.classes[int(self.labels[pair])])
+
+    def select(self, pairs: list[int]) -> Pairs:
+        """Some of the pairs, in the order given; pictures that nobody uses are dropped."""
+        index = torch.as_tensor(pairs, dtype=torch.long)
+        used, picture = torch.unique(self.picture[index], return_inverse=True)
+        return replace(
+            self,
+            ids=tuple(self.ids[i] for i in pairs),
+            images=self.images[used],
+            picture=picture,
+            labels=self.labels[index],
+            present=self.present[used],
+            masks=None if self.masks is None else self.masks[index],
+        )
+
+    def batch(
+        self, pairs: slice | Tensor, device: torch.device | str, dtype: torch.dtype
+    ) -> tuple[Float[Tensor, "b 3 H W"], Int[Tensor, "b context"]]:
+        """Images and tokens of some pairs, on the device."""
+        images = self.images[self.picture[pairs]].to(device=device, dtype=dtype)
+        return images, self.tokens[self.labels[pairs]].to(device)

@@ -1,0 +1,1 @@
+"""What is measured: gatherers, the store and the planner."""

@@ -1,0 +1,1 @@
+"""The explainer contract, the registry, and one file per method."""

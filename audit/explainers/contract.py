@@ -1,0 +1,126 @@
+"""The explainer contract: any callable that maps (model, images, tokens) to saliency maps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What an explainer may return in the place of bare maps.
+
+    Attributes:
+        maps: relevance of each place of each picture, (pairs, h, w), higher is more relevant.
+        scores: the score that each map explains, (pairs,).
+        token_maps: relevance of each text token, (pairs, context).
+    """
+
+    maps: Float[Tensor, "pairs h w"]
+    scores: Float[Tensor, " pairs"] | None = None
+    token_maps: Float[Tensor, "pairs context"] | None = None
+
+
+class Explain(Protocol):
+    """The callable itself.
+
+    Pair i is ``(images[i], tokens[i])``; images are preprocessed floats (pairs, 3, H, W), tokens are
+    token ids (pairs, context). The model is in eval mode and must be left as it was.
+    """
+
+    def __call__(
+        self,
+        model: nn.Module,
+        images: Float[Tensor, "pairs 3 H W"],
+        tokens: Int[Tensor, "pairs context"],
+        /,
+    ) -> Any: ...  # noqa: ANN401 - a Tensor, an Explanation, or any object with .maps
+
+
+@dataclass(frozen=True)
+class Explainer:
+    """An explainer as the audit runs it: a callable with its options bound, and what it declares.
+
+    Attributes:
+        name: how it was asked for, without options.
+        explain: the callable with the options bound.
+        options: the options that were given, as text.
+        summary: one sentence of what it does.
+        faithful_twin: name of the same method without its modification of the model, if declared.
+        text_specific: False where the method cannot depend on the text by design.
+        stochastic: True where two runs differ by design.
+        model_free: True for controls that never look at the model.
+        source_file: file of the callable, if it has one.
+        source_line: its first line there.
+    """
+
+    name: str
+    explain: Explain
+    options: Mapping[str, str] = field(default_factory=dict)
+    summary: str = ""
+    faithful_twin: str | None = None
+    text_specific: bool = True
+    stochastic: bool = False
+    model_free: bool = False
+    source_file: str | None = None
+    source_line: int | None = None
+
+
+class ExplainerFaultError(RuntimeError):
+    """The explainer broke its contract; the message says what was expected, found, and where."""
+
+
+def run_explainer(
+    explainer: Explainer, model: nn.Module, images: Tensor, tokens: Tensor
+) -> Explanation:
+    """Call an explainer and check what it returns.
+
+    Args:
+        explainer: the explainer.
+        model: the torch module, in eval mode.
+        images: (pairs, 3, H, W), preprocessed.
+        tokens: (pairs, context).
+
+    Returns:
+        The explanation with detached finite float32 (or float64) maps on the images' device.
+
+    Raises:
+        ExplainerFaultError: where the returned value is not a map per pair, or is not finite.
+    """
+    value = explainer.explain(model, images, tokens)
+    maps = value if isinstance(value, Tensor) else getattr(value, "maps", None)
+    name = explainer.name
+    if not isinstance(maps, Tensor):
+        raise ExplainerFaultError(
+            f"explainer '{name}': expected a tensor (pairs, h, w) or an object with .maps, got "
+            f"{type(value).__name__}; return one map per pair"
+        )
+    if maps.ndim != 3 or maps.shape[0] != images.shape[0] or 0 in maps.shape:
+        raise ExplainerFaultError(
+            f"explainer '{name}': expected maps of shape ({images.shape[0]}, h, w), got "
+            f"{tuple(maps.shape)}; return one map per pair"
+        )
+    maps = maps.detach().to(images.device)
+    maps = maps if maps.dtype == torch.float64 else maps.float()
+    finite = torch.isfinite(maps)
+    if not bool(finite.all()):
+        bad = int((~finite.flatten(1).all(1)).nonzero()[0])
+        raise ExplainerFaultError(
+            f"explainer '{name}': expected finite maps, got {int((~finite).sum())} NaN or infinite "
+            f"values, first in pair {bad} of the batch; a division by an all-zero map is a common "
+            "cause"
+        )
+    scores, token_maps = getattr(value, "scores", None), getattr(value, "token_maps", None)
+    return Explanation(
+        maps,
+        scores.detach() if isinstance(scores, Tensor) else None,
+        token_maps.detach() if isinstance(token_maps, Tensor) else None,
+    )
+
+
+Factory = Callable[..., Any]

@@ -1,0 +1,1 @@
+"""Batched, pure measures of localization, faithfulness and similarity."""

@@ -1,0 +1,1 @@
+"""Loading the model under audit, and one view of its anatomy."""

@@ -1,0 +1,1 @@
+"""What an explainer executed: recorder, and comparison with the model."""

@@ -1,0 +1,1 @@
+"""Principle 1: the explanation is computed on the unmodified model."""

@@ -21,6 +21,7 @@ __all__ = [
     "CLASSES",
     "COLORS",
     "FILLS",
+    "MAX_OBJECTS",
     "OUTLINES",
     "SIZE",
     "SPLITS",

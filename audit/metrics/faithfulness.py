@@ -1,0 +1,172 @@
+"""Measures of faithfulness, read off the two curves of an order of removal.
+
+Curves hold scores (n, k) at removed fractions x (k,) that rise from 0 to 1. Scores may be cosines,
+probabilities, margins or 0/1 correctness: the measures are linear in them, so per-pair values may
+be averaged; only the normalized form is a ratio, to be taken of sums.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from audit.metrics.fills import uniform
+from audit.metrics.perturbation import AnyFill, Score, patch_counts, perturbation, removal_ranks
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Scores while patches are removed, most relevant first and least relevant first.
+
+    Attributes:
+        removed: fractions of the patches that were really removed, rising from 0 to 1.
+        morf: scores, most relevant first.
+        lerf: scores, least relevant first.
+    """
+
+    removed: Float[Tensor, " k"]
+    morf: Float[Tensor, "n k"]
+    lerf: Float[Tensor, "n k"]
+
+    @property
+    def full(self) -> Float[Tensor, " n"]:
+        """Score of the untouched picture."""
+        return self.morf[:, 0]
+
+    @property
+    def empty(self) -> Float[Tensor, " n"]:
+        """Score of the fill alone."""
+        return self.morf[:, -1]
+
+    @property
+    def deletion(self) -> Float[Tensor, " n"]:
+        """`deletion_auc` of these curves."""
+        return deletion_auc(self.morf, self.removed)
+
+    @property
+    def insertion(self) -> Float[Tensor, " n"]:
+        """`insertion_auc` of these curves, onto the same fill."""
+        return insertion_auc(self.lerf.flip(-1), 1 - self.removed.flip(-1))
+
+    @property
+    def gap(self) -> Float[Tensor, " n"]:
+        """`area_between_curves`, which equals insertion minus deletion."""
+        return area_between_curves(self.morf, self.lerf, self.removed)
+
+
+def removal_curves(
+    score: Score,
+    images: Float[Tensor, "n 3 H W"],
+    maps: Float[Tensor, "n h w"],
+    *,
+    fill: AnyFill = "mean",
+    fractions: Sequence[float],
+    generator: torch.Generator,
+    batch_size: int = 128,
+) -> Curves:
+    """Both orders of removal, with the untouched and the empty picture scored once.
+
+    Args and errors are those of `perturbation_curves`; 0 and 1 are added to the fractions. Costs
+    2·(k - 2) + 2 passes for k fractions, where each curve alone would cost k and insertion as
+    many again.
+    """
+    patches = maps[0].numel()
+    inner = sorted({k for k in patch_counts(fractions, patches) if 0 < k < patches})
+    ties = uniform(maps.flatten(1).shape, maps, generator)
+    grid = (maps.shape[1], maps.shape[2])
+    engine = perturbation(
+        score, images, grid, fill=fill, generator=generator, batch_size=batch_size
+    )
+    morf = engine.curve(removal_ranks(maps, "morf", ties), [0, *inner, patches])
+    lerf = engine.curve(removal_ranks(maps, "lerf", ties), inner)
+    lerf = torch.cat([morf[:, :1], lerf, morf[:, -1:]], dim=-1)
+    removed = torch.tensor([0, *inner, patches], device=maps.device, dtype=maps.dtype) / patches
+    return Curves(removed, morf, lerf)
+
+
+def area_under_curve(
+    scores: Float[Tensor, "n k"], fractions: Float[Tensor, " k"]
+) -> Float[Tensor, " n"]:
+    """Trapezoidal area over the fractions given, divided by their range: a mean score."""
+    span = fractions[-1] - fractions[0]
+    return torch.trapezoid(scores, fractions.to(scores.dtype), dim=-1) / span
+
+
+def deletion_auc(morf: Float[Tensor, "n k"], removed: Float[Tensor, " k"]) -> Float[Tensor, " n"]:
+    """Deletion: mean score while the most relevant patches are removed first.
+
+    Range: that of the score; lower is better. Chance: the same area of a random map. Pitfalls:
+    rewards any fill that breaks the model; a scale of its own per model, so normalize across
+    models. AOPC of MoRF is the untouched score less this. Source: Petsiuk et al., RISE (2018).
+    """
+    return area_under_curve(morf, removed)
+
+
+def insertion_auc(
+    inserted_scores: Float[Tensor, "n k"], inserted: Float[Tensor, " k"]
+) -> Float[Tensor, " n"]:
+    """Insertion: mean score while the most relevant patches are put onto the fill first.
+
+    Range: that of the score; higher is better. Chance: the area of a random map. Pitfalls: a
+    blurred start leaks the picture; not the complement of deletion. Source: Petsiuk et al. (2018).
+    """
+    return area_under_curve(inserted_scores, inserted)
+
+
+def area_between_curves(
+    morf: Float[Tensor, "n k"], lerf: Float[Tensor, "n k"], removed: Float[Tensor, " k"]
+) -> Float[Tensor, " n"]:
+    """Area between the LeRF and the MoRF curve (ABPC, SRG): higher is better.
+
+    Range: within ± the range of the score; the negated map has exactly the opposite value. Chance:
+    0, exactly for a constant map. Cancels most of the fill's bias. Source: Samek et al. (2017);
+    Blücher, Vielhaben and Strodthoff, Decoupling Pixel Flipping (TMLR 2024).
+    """
+    return area_under_curve(lerf - morf, removed)
+
+
+def insertion_minus_deletion(
+    insertion: Float[Tensor, " n"], deletion: Float[Tensor, " n"]
+) -> Float[Tensor, " n"]:
+    """Insertion less deletion: higher is better, chance 0.
+
+    On one fill it is `area_between_curves`; RISE's own (blur for one, zero for the other) is not.
+    """
+    return insertion - deletion
+
+
+@dataclass(frozen=True)
+class NormalizedFaithfulness:
+    """Numerator and denominator of normalized faithfulness, per pair.
+
+    Average by the ratio of sums (`audit.statistics.ratio_of_means`): the ratio of one pair has no
+    bound where its picture and its fill score alike.
+    """
+
+    numerator: Float[Tensor, " n"]
+    denominator: Float[Tensor, " n"]
+
+    @property
+    def ratio(self) -> Float[Tensor, " n"]:
+        """Per-pair ratio, NaN where the denominator is not positive."""
+        safe = self.denominator > 0
+        return torch.where(safe, self.numerator / self.denominator, torch.nan)
+
+
+def normalized_faithfulness(
+    insertion: Float[Tensor, " n"],
+    deletion: Float[Tensor, " n"],
+    full: Float[Tensor, " n"],
+    empty: Float[Tensor, " n"],
+) -> NormalizedFaithfulness:
+    """Insertion minus deletion over the model's own range, full score minus empty score.
+
+    A ratio near 1: the best order keeps nearly all of the score to the end and loses it at once.
+    Higher is better, chance 0; not bounded by 1 where parts of a picture outscore the whole.
+    Without this a better model has a larger insertion and a larger deletion whatever its maps.
+    """
+    return NormalizedFaithfulness(insertion - deletion, full - empty)

@@ -1,0 +1,160 @@
+"""Does quality follow performance over the rungs of a ladder, and can the quality be relied on?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float, Int, Shaped
+from scipy import stats
+
+from audit.statistics.bootstrap import draw_strata, draw_weights, expanded_shares
+from audit.statistics.estimate import Estimate
+from audit.statistics.paired import spearman_permutation
+
+
+def rung_quality(
+    quality: Shaped[np.ndarray, "rungs pairs"],
+    denominator: Shaped[np.ndarray, "rungs pairs"] | None = None,
+    weights: Float[np.ndarray, "b pairs"] | None = None,
+) -> Float[np.ndarray, "b rungs"]:
+    """Mean quality of each rung over the pairs that have one, or a ratio of sums.
+
+    Args:
+        quality: per rung and pair, NaN where there is none.
+        denominator: makes the mean a ratio of sums, as of normalized faithfulness.
+        weights: rows of weights of the pairs, by default one row of ones.
+
+    Returns:
+        One row per row of weights, NaN where a rung has no pair (or its denominators sum to zero
+        or less).
+    """
+    above = np.asarray(quality, dtype=np.float64)
+    below = np.ones_like(above) if denominator is None else np.asarray(denominator, np.float64)
+    known = ~(np.isnan(above) | np.isnan(below))
+    rows = np.ones((1, above.shape[1])) if weights is None else weights
+    top = rows @ np.where(known, above, 0.0).T
+    bottom = rows @ np.where(known, below, 0.0).T
+    means: Float[np.ndarray, "b rungs"] = np.full_like(top, np.nan)
+    np.divide(top, bottom, out=means, where=bottom > 0)
+    return means
+
+
+def ladder_correlation(
+    quality: Shaped[np.ndarray, "rungs pairs"],
+    correct: Shaped[np.ndarray, "rungs pictures"],
+    *,
+    picture: Int[np.ndarray, " pairs"] | None = None,
+    denominator: Shaped[np.ndarray, "rungs pairs"] | None = None,
+    families: Sequence[str] | None = None,
+    rng: np.random.Generator,
+    resamples: int = 2000,
+    level: float = 0.95,
+) -> Estimate:
+    """Spearman correlation of mean quality and accuracy over rungs, in [-1, 1].
+
+    The interval is a two-way bootstrap: pictures, with all their pairs and for every rung alike,
+    and rungs, within their families, are drawn independently. p is the permutation p-value of
+    `spearman_permutation`, within families. ``n`` counts rungs; a rung without any quality is
+    dropped and counted.
+
+    Args:
+        quality: per rung and pair, NaN where there is none.
+        correct: whether the rung's model is right about each picture, 0 or 1.
+        picture: the picture of each pair, by default pair i shows picture i.
+        denominator: of normalized qualities; a rung's quality is then a ratio of sums.
+        families: which rungs may stand for each other, as one kind of degradation; families with
+            one rung are pooled.
+        rng: source of draws and permutations.
+        resamples: bootstrap draws.
+        level: of the interval.
+
+    Raises:
+        ValueError: for fewer than three rungs with a quality, or arrays that do not match.
+    """
+    pairs = np.arange(np.shape(quality)[1]) if picture is None else np.asarray(picture)
+    if np.shape(quality)[0] != np.shape(correct)[0] or pairs.max() >= np.shape(correct)[1]:
+        raise ValueError(
+            f"expected quality (rungs, pairs) and correct (rungs, pictures), got "
+            f"{np.shape(quality)} and {np.shape(correct)}, pairs of pictures to {pairs.max()}"
+        )
+    means = rung_quality(quality, denominator)[0]
+    kept = np.flatnonzero(~np.isnan(means))
+    if len(kept) < 3:
+        raise ValueError(f"expected three rungs with a quality or more, got {len(kept)}")
+    right = np.asarray(correct, dtype=np.float64)[kept]
+    names = None if families is None else [families[int(i)] for i in kept]
+    point = spearman_permutation(means[kept], right.mean(axis=1), families=names, rng=rng)
+    weights = draw_weights(right.shape[1], resamples, rng)
+    below = None if denominator is None else np.asarray(denominator)[kept]
+    drawn_quality = rung_quality(np.asarray(quality)[kept], below, weights[:, pairs])
+    drawn_accuracy = weights @ right.T / right.shape[1]
+    rungs = draw_strata(_strata(names, len(kept)), resamples, rng)
+    draws = spearman_rows(
+        np.take_along_axis(drawn_quality, rungs, 1), np.take_along_axis(drawn_accuracy, rungs, 1)
+    )
+    low, high = _interval(draws, len(kept), level)
+    dropped = len(means) - len(kept)
+    return Estimate(point.value, low, high, level, len(kept), dropped, p=point.p)
+
+
+def spearman_rows(
+    x: Float[np.ndarray, "b n"], y: Float[np.ndarray, "b n"]
+) -> Float[np.ndarray, " b"]:
+    """Spearman correlation of each pair of rows; NaN where one is constant or has NaN."""
+    a, b = (stats.rankdata(rows, axis=1, nan_policy="propagate") for rows in (x, y))
+    a, b = a - a.mean(axis=1, keepdims=True), b - b.mean(axis=1, keepdims=True)
+    length = np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1))
+    correlation = np.full(len(a), np.nan)
+    np.divide((a * b).sum(axis=1), length, out=correlation, where=length > 0)
+    return correlation
+
+
+def split_half_reliability(
+    values: Shaped[np.ndarray, "units conditions"],
+    *,
+    rng: np.random.Generator,
+    splits: int = 500,
+    level: float = 0.95,
+) -> Estimate:
+    """How well two random halves of the units agree about the order of the conditions.
+
+    The mean, over random splits, of the Spearman correlation of the halves' condition means,
+    stepped up to the full number of units by the Spearman-Brown formula 2r/(1 + r); the interval
+    is the spread over splits, not a confidence interval. Range: up to 1; chance 0.
+
+    Args:
+        values: a quality per unit (pairs) and condition (explainers, rungs or fills), NaN allowed.
+        rng: source of the splits.
+        splits: number of random splits.
+        level: share of the splits between the ends of the interval.
+
+    Raises:
+        ValueError: for fewer than four units or three conditions.
+    """
+    table = np.asarray(values, dtype=np.float64)
+    units, conditions = table.shape
+    if units < 4 or conditions < 3:
+        raise ValueError(f"expected four units and three conditions or more, got {table.shape}")
+    first = (rng.permuted(np.tile(np.arange(units), (splits, 1)), axis=1) < units // 2) * 1.0
+    r = spearman_rows(rung_quality(table.T, None, first), rung_quality(table.T, None, 1 - first))
+    stepped = 2 * r / (1 + np.maximum(r, -0.5))  # below -0.5 the formula has no meaning
+    low, high = _interval(stepped, None, level)
+    dropped = int(np.isnan(table).sum())
+    value = float(np.nanmean(stepped)) if not np.isnan(stepped).all() else np.nan
+    return Estimate(value, low, high, level, units, dropped)
+
+
+def _strata(families: Sequence[str] | None, n: int) -> Int[np.ndarray, " n"]:
+    if families is None:
+        return np.zeros(n, dtype=np.int64)
+    index, counts = np.unique(families, return_inverse=True, return_counts=True)[1:]
+    return np.where(counts[index] == 1, -1, index)
+
+
+def _interval(draws: Float[np.ndarray, " b"], n: int | None, level: float) -> tuple[float, float]:
+    if np.isnan(draws).all():
+        return np.nan, np.nan
+    shares = ((1 - level) / 2, (1 + level) / 2) if n is None else expanded_shares(n, level)
+    low, high = np.nanquantile(draws, shares)
+    return float(low), float(high)

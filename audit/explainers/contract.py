@@ -29,8 +29,8 @@ class Explanation:
 class Explain(Protocol):
     """The callable itself.
 
-    Pair i is ``(images[i], tokens[i])``; images are preprocessed floats (pairs, 3, H, W), tokens are
-    token ids (pairs, context). The model is in eval mode and must be left as it was.
+    Pair i is ``(images[i], tokens[i])``; images are preprocessed floats (pairs, 3, H, W), tokens
+    are token ids (pairs, context). The model is in eval mode and must be left as it was.
     """
 
     def __call__(
@@ -39,7 +39,8 @@ class Explain(Protocol):
         images: Float[Tensor, "pairs 3 H W"],
         tokens: Int[Tensor, "pairs context"],
         /,
-    ) -> Any: ...  # noqa: ANN401 - a Tensor, an Explanation, or any object with .maps
+    ) -> Any:  # noqa: ANN401 - a Tensor, an Explanation, or any object with .maps
+        """Maps of the pairs."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,111 @@
+"""Adapter for attribution methods of captum: ``captum:IntegratedGradients``."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, Literal, get_origin
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional
+
+from audit.explainers.contract import Explanation
+from audit.explainers.distinct import text_features
+from audit.explainers.errors import ExplainerImportError, UnknownExplainerError, nearest
+from audit.explainers.last_block import widen
+from audit.models.anatomy import Anatomy, anatomy_of
+
+_NOT_OPTIONS = {"show_progress", "return_convergence_delta"}
+
+
+def captum_explainer(name: str) -> Callable[..., Explanation]:
+    """The explainer of a class of `captum.attr` that takes a forward function.
+
+    The forward function is the cosine score of the pair. Attributions are summed over color
+    channels and averaged over each patch. Options are the method's own, such as ``n_steps``.
+    Baselines, windows and feature masks that a method needs are the mean color (0) and the patches.
+
+    Raises:
+        ExplainerImportError: where captum is not installed.
+        UnknownExplainerError: where captum has no such method, or it needs more than a function.
+    """
+    method = _method(name)
+    attribute = inspect.signature(method.attribute).parameters
+
+    def explain(
+        model: nn.Module,
+        images: Float[Tensor, "pairs 3 H W"],
+        tokens: Int[Tensor, "pairs context"],
+        **options: Any,  # noqa: ANN401 - the method's own options
+    ) -> Explanation:
+        anatomy = anatomy_of(model)
+        text = text_features(anatomy, tokens)
+
+        def score(
+            pixels: Float[Tensor, "rows 3 H W"], text: Float[Tensor, "rows feature"]
+        ) -> Float[Tensor, " rows"]:
+            return (anatomy.image_features(pixels) * text).sum(-1)
+
+        needed = {k: v for k, v in _needs(anatomy, images).items() if k in attribute}
+        with torch.enable_grad():
+            pixels = images.detach().clone().requires_grad_()
+            given = method(score).attribute(
+                pixels, additional_forward_args=(text,), **needed, **options
+            )
+        relevance = widen(given.detach()).sum(dim=1)
+        return Explanation(functional.avg_pool2d(relevance, anatomy.image.patch_size))
+
+    explain.__doc__ = f"{name} of captum on the cosine score, channels summed, patches averaged."
+    explain.__signature__ = _signature(attribute)  # type: ignore[attr-defined]
+    explain.stochastic = "n_samples" in attribute  # type: ignore[attr-defined]
+    return explain
+
+
+def _method(name: str) -> Any:  # noqa: ANN401 - a class of captum
+    try:
+        from captum import attr
+    except ImportError as error:
+        raise ExplainerImportError(
+            f"explainer 'captum:{name}': expected captum to be installed, got {error}; "
+            "`pip install captum`"
+        ) from error
+    method = getattr(attr, name, None)
+    if not inspect.isclass(method) or not hasattr(method, "attribute"):
+        raise UnknownExplainerError(
+            f"unknown method 'captum:{name}'{nearest(name, attr.__all__)}; expected a class of "
+            "captum.attr"
+        )
+    first = next(iter(inspect.signature(method).parameters), "")
+    if first != "forward_func":
+        raise UnknownExplainerError(
+            f"'captum:{name}' cannot be adapted: expected a method that takes a forward function, "
+            f"got one that takes '{first}'; write an explainer file that calls it"
+        )
+    return method
+
+
+def _needs(anatomy: Anatomy, images: Float[Tensor, "pairs 3 H W"]) -> dict[str, Any]:
+    """What some methods need beside the score: baselines, windows, and patches as features."""
+    side, (rows, columns) = anatomy.image.patch_size, anatomy.image.grid
+    patches = torch.arange(rows * columns, device=images.device).reshape(1, 1, rows, columns)
+    return {
+        "baselines": torch.zeros_like(images),
+        "sliding_window_shapes": (3, side, side),
+        "strides": (3, side, side),
+        "feature_mask": functional.interpolate(patches.float(), size=images.shape[-2:]).long(),
+    }
+
+
+def _signature(attribute: Any) -> inspect.Signature:  # noqa: ANN401 - a mapping proxy
+    """The method's parameters that can be given as text, as keyword-only ones."""
+    return inspect.Signature(
+        [
+            p.replace(kind=p.KEYWORD_ONLY)
+            for p in attribute.values()
+            if (p.annotation in (bool, int, float, str) or get_origin(p.annotation) is Literal)
+            and p.name not in _NOT_OPTIONS
+            and p.default is not p.empty
+        ]
+    )

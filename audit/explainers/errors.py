@@ -1,0 +1,36 @@
+"""What can be wrong with an explainer as it was asked for."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class ExplainerSpecError(ValueError):
+    """The explainer cannot be had as it was asked for; the message says what to do."""
+
+
+class UnknownExplainerError(ExplainerSpecError):
+    """No explainer has this name."""
+
+
+class UnknownOptionError(ExplainerSpecError):
+    """The explainer has no such option, or the option takes no such value."""
+
+
+class ExplainerImportError(ExplainerSpecError):
+    """The file or module cannot be imported, or holds no such function.
+
+    Attributes:
+        traceback: the original traceback as text, empty where nothing raised.
+    """
+
+    def __init__(self, message: str, traceback: str = "") -> None:
+        super().__init__(message)
+        self.traceback = traceback
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """A sentence part that offers the most similar name, empty where none is similar."""
+    close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
+    return f"; did you mean '{close[0]}'?" if close else ""

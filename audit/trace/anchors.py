@@ -1,0 +1,119 @@
+"""The index of known states: given any tensor, which states of the unmodified model is it?"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from audit.trace.fingerprint import RELATIVE_TOLERANCE, Prints, fingerprint, matches, row_views
+from audit.trace.lineage import Anchor
+
+_MAX_ROWS = 200_000
+_Site = tuple[str, int, str, str]
+
+
+@dataclass
+class _Shelf:
+    """Known rows of one length, sorted when asked for."""
+
+    prints: list[Prints] = field(default_factory=list)
+    anchors: list[Anchor] = field(default_factory=list)
+    table: Prints | None = None
+    keys: np.ndarray | None = None
+    order: np.ndarray | None = None
+
+
+class AnchorIndex:
+    """Recognizes states by the values of their rows.
+
+    Args:
+        heads: numbers of heads that layouts may merge into the batch.
+        dtype: the model's; sets the tolerance.
+    """
+
+    def __init__(self, heads: frozenset[int], dtype: torch.dtype) -> None:
+        self._heads = heads
+        self._dtype = dtype
+        self._shelves: dict[int, _Shelf] = defaultdict(_Shelf)
+
+    def add(self, anchor: Anchor, state: Tensor) -> None:
+        """Register a state, (rows, …)."""
+        rows = state.reshape(len(state), -1)
+        shelf = self._shelves[rows.shape[1]]
+        if len(shelf.anchors) + len(rows) > _MAX_ROWS:
+            half = len(shelf.anchors) // 2
+            joined = np.concatenate(shelf.prints)[half:]
+            shelf.prints, shelf.anchors = [joined], shelf.anchors[half:]
+        shelf.prints.append(fingerprint(rows))
+        shelf.anchors += [anchor] * len(rows)
+        shelf.table = None
+
+    def find(self, x: Tensor) -> frozenset[Anchor] | None:
+        """States of one site and part that hold every row of ``x``; None where there is none."""
+        if x.numel() == 0 or not x.is_floating_point():
+            return None
+        tolerance = RELATIVE_TOLERANCE.get(self._coarser(x.dtype), 2e-5)
+        for rows in row_views(x, self._heads):
+            if rows.shape[1] in self._shelves and rows.shape[1] > 1:
+                found = self._find_rows(fingerprint(rows), rows.shape[1], tolerance)
+                if found:
+                    return found
+        return None
+
+    def _coarser(self, dtype: torch.dtype) -> torch.dtype:
+        sizes = RELATIVE_TOLERANCE
+        return max(dtype, self._dtype, key=lambda d: sizes.get(d, 0.0))
+
+    def _find_rows(self, prints: Prints, length: int, tol: float) -> frozenset[Anchor] | None:
+        shelf = self._sorted(length)
+        assert shelf.keys is not None and shelf.order is not None and shelf.table is not None  # noqa: S101, PT018
+        keys = _keys(prints)
+        low = np.searchsorted(shelf.keys, keys - 4 * tol)
+        high = np.searchsorted(shelf.keys, keys + 4 * tol)
+        rows: list[dict[_Site, set[Anchor]]] = []
+        for row, (start, stop) in enumerate(zip(low, high, strict=True)):
+            candidates = shelf.order[start:stop]
+            if not len(candidates) or not np.isfinite(keys[row]):
+                return None
+            hit = matches(prints[row : row + 1], shelf.table[candidates], tol)[0]
+            here: dict[_Site, set[Anchor]] = defaultdict(set)
+            for index in candidates[hit]:
+                anchor = shelf.anchors[index]
+                here[(anchor.tower, anchor.block, anchor.site, anchor.part)].add(anchor)
+            rows.append(here)
+            if not here:
+                return None
+        sites = set.intersection(*(set(here) for here in rows))
+        if not sites:
+            return None
+        best = max(sites, key=lambda site: (site[2] in {"unit feature", "feature"}, site[1], site))
+        return _fewest_runs([here[best] for here in rows])
+
+    def _sorted(self, length: int) -> _Shelf:
+        shelf = self._shelves[length]
+        if shelf.table is None:
+            shelf.table = np.concatenate(shelf.prints)
+            shelf.prints = [shelf.table]
+            keys = _keys(shelf.table)
+            shelf.order = np.argsort(keys)
+            shelf.keys = keys[shelf.order]
+        return shelf
+
+
+def _fewest_runs(rows: list[set[Anchor]]) -> frozenset[Anchor]:
+    """One run that holds every row, the earliest, else the earliest run of each row."""
+    common = set.intersection(*rows)
+    if common:
+        return frozenset({min(common)})
+    return frozenset(min(row) for row in rows)
+
+
+def _keys(prints: Prints) -> np.ndarray:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        square, count = prints[:, 2], prints[:, 5]
+        keys = np.log(square) + prints[:, 1] / np.sqrt(count * square)
+    return np.where(np.isfinite(keys), keys, np.inf)

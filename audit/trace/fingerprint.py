@@ -1,0 +1,69 @@
+"""Fingerprints that recognize a tensor's values whatever its layout.
+
+A recomputed attention map may come as (b, h, s, t), (b·h, s, t) or (s, b, …): the moments of a
+row's values are the same for every arrangement, so that a match needs no guess about the layout.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+RELATIVE_TOLERANCE = {
+    torch.float64: 1e-9,
+    torch.float32: 2e-5,
+    torch.float16: 5e-3,
+    torch.bfloat16: 3e-2,
+}
+
+Prints = Float[np.ndarray, "rows 6"]
+
+
+def fingerprint(rows: Float[Tensor, "rows n"]) -> Prints:
+    """Moments of every row: sums of x, |x|, x², x³ and |x|³, and the count."""
+    x = rows.detach()
+    x = x if x.dtype == torch.float64 else x.float()
+    magnitude, square = x.abs(), x * x
+    sums = [x, magnitude, square, square * x, square * magnitude]
+    columns = [part.sum(-1, dtype=torch.float64) for part in sums]
+    columns.append(torch.full_like(columns[0], rows.shape[-1]))
+    return torch.stack(columns, dim=-1).cpu().numpy()
+
+
+def matches(one: Prints, many: Prints, tolerance: float) -> np.ndarray:
+    """Which rows of two sets of fingerprints are the same values.
+
+    Args:
+        one: (m, 6).
+        many: (n, 6).
+        tolerance: relative to what a change of every value by that share would do.
+
+    Returns:
+        (m, n), true where all moments agree.
+    """
+    a, b = one[:, None, :], many[None, :, :]
+    count, square, cube = b[..., 5], b[..., 2], b[..., 4]
+    spread = np.sqrt(count * square)
+    scale = np.stack([spread, spread, 2 * square, 3 * cube, 3 * cube], axis=-1)
+    close = np.abs(a[..., :5] - b[..., :5]) <= tolerance * scale + 1e-30
+    return np.asarray(close.all(-1) & (a[..., 5] == b[..., 5]))
+
+
+def row_views(x: Tensor, heads: frozenset[int]) -> list[Float[Tensor, "rows n"]]:
+    """Ways to read a tensor as rows, one per picture or text.
+
+    Args:
+        x: any tensor.
+        heads: numbers of heads that may be merged into the first axis.
+    """
+    views = [x.reshape(1, -1)]
+    if x.ndim >= 2 and x.shape[0] > 1:
+        views.append(x.flatten(1))
+        views += [
+            x.reshape(x.shape[0] // h, -1) for h in sorted(heads) if x.shape[0] % h == 0 and h > 1
+        ]
+    if x.ndim >= 3 and x.shape[1] > 1:
+        views.append(x.movedim(1, 0).flatten(1))
+    return views

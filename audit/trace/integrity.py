@@ -1,0 +1,208 @@
+"""Is the model still what it was? Weights, structure and flags, during an explanation and after."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+When = Literal["during", "after"]
+_HOOKS = (
+    "_forward_hooks",
+    "_forward_pre_hooks",
+    "_backward_hooks",
+    "_backward_pre_hooks",
+    "_state_dict_hooks",
+)
+_PLAIN = (int, float, bool, str, tuple, type(None))
+_FUNCTIONS = (
+    (torch.nn.functional, "softmax"),
+    (torch.nn.functional, "scaled_dot_product_attention"),
+    (torch.nn.functional, "multi_head_attention_forward"),
+    (torch.nn.functional, "layer_norm"),
+    (torch.nn.functional, "linear"),
+    (torch.nn.functional, "normalize"),
+    (torch, "softmax"),
+    (torch.Tensor, "softmax"),
+)
+
+
+@dataclass(frozen=True)
+class Change:
+    """Something of the model that is not as it was.
+
+    Attributes:
+        kind: ``weights`` for P101, ``structure`` for P102.
+        path: dotted name of the parameter, buffer or module.
+        what: what differs, in words.
+        when: first seen during the explanation, or after it.
+        altering: False for what cannot change what the model computes, such as a flag.
+    """
+
+    kind: Literal["weights", "structure"]
+    path: str
+    what: str
+    when: When
+    altering: bool = True
+
+
+@dataclass(frozen=True)
+class _ModuleState:
+    module: nn.Module
+    type: type
+    forward: object
+    plain: dict[str, object]
+    callables: dict[str, int]
+    children: dict[str, int]
+    parameters: dict[str, int]
+    hooks: dict[str, frozenset[int]]
+    flags: dict[str, bool]
+
+
+class Integrity:
+    """A snapshot of a model, and what differs from it later.
+
+    Args:
+        model: the model that an explainer is about to receive.
+        pristine: a deep copy of it that nobody else touches.
+    """
+
+    def __init__(self, model: nn.Module, pristine: nn.Module) -> None:
+        self.model = model
+        self.tensors = dict(_tensors(model))
+        self.originals = dict(_tensors(pristine))
+        self.modules = {path: _state(module) for path, module in model.named_modules()}
+        self.versions = {path: tensor._version for path, tensor in self.tensors.items()}  # noqa: SLF001
+        self.functions = [(owner, name, getattr(owner, name)) for owner, name in _FUNCTIONS]
+        self.classes = {s.type: s.type.forward for s in self.modules.values()}
+
+    def weights_of(self, path: str, when: When) -> Iterator[Change]:
+        """Tensors of one module (not of its children) that differ in content."""
+        prefix = f"{path}." if path else ""
+        module = self.modules[path].module
+        for name, tensor in (*module._parameters.items(), *module._buffers.items()):  # noqa: SLF001
+            if tensor is not None and f"{prefix}{name}" in self.originals:
+                yield from self._tensor_changes(f"{prefix}{name}", tensor, when)
+
+    def _tensor_changes(self, path: str, tensor: Tensor, when: When) -> Iterator[Change]:
+        original = self.originals[path]
+        if not same_values(tensor, original):
+            yield Change("weights", path, f"{_difference(tensor, original)}", when)
+        elif tensor is self.tensors.get(path) and tensor._version != self.versions[path]:  # noqa: SLF001
+            yield Change("weights", path, "written in place and put back", when)
+
+    def structure_of(self, path: str, when: When) -> Iterator[Change]:
+        """What differs in the structure of one module (not of its children)."""
+        before, module = self.modules[path], self.modules[path].module
+        now = _state(module)
+        if now.type is not before.type:
+            what = f"class {before.type.__name__} → {now.type.__name__}"
+            yield Change("structure", path, what, when)
+        elif now.forward is not before.forward:
+            yield Change("structure", path, f"forward of class {now.type.__name__} replaced", when)
+        for name, value in before.plain.items():
+            if name not in now.plain or now.plain[name] != value:
+                what = f"{name} {value!r} → {now.plain.get(name, 'removed')!r}"
+                yield Change("structure", path, what, when)
+        for name, identity in now.callables.items():
+            if before.callables.get(name) != identity:
+                yield Change("structure", path, f"method {name} replaced", when)
+        for kind in ("children", "parameters"):
+            was, here = getattr(before, kind), getattr(now, kind)
+            for name in sorted(was.keys() | here.keys()):
+                if was.get(name) != here.get(name):
+                    what = "added" if name not in was else "removed or replaced"
+                    yield Change("structure", path, f"{kind[:-1]} {name} {what}", when)
+        for flag, was_set in before.flags.items():
+            if now.flags[flag] != was_set:
+                altering = flag == "training"
+                what = f"{flag} {was_set} → {now.flags[flag]}"
+                yield Change("structure", path, what, when, altering=altering)
+
+    def hooks_left(self) -> Iterator[Change]:
+        """Hooks that were registered and not removed."""
+        for path, before in self.modules.items():
+            now = _state(before.module)
+            for kind in _HOOKS:
+                if now.hooks[kind] - before.hooks[kind]:
+                    what = f"{kind.strip('_').replace('_', ' ')} left behind"
+                    yield Change("structure", path, what, "after")
+                if before.hooks[kind] - now.hooks[kind]:
+                    what = f"{kind.strip('_').replace('_', ' ')} removed"
+                    yield Change("structure", path, what, "after")
+
+    def library(self, when: When) -> Iterator[Change]:
+        """Library functions that were replaced for everybody."""
+        for owner, name, function in self.functions:
+            if getattr(owner, name) is not function:
+                yield Change("structure", f"{owner.__name__}.{name}", "function replaced", when)
+
+    def verify(self) -> list[Change]:
+        """Everything that differs after an explanation."""
+        changes: list[Change] = []
+        current = dict(self.model.named_modules())
+        for path in self.modules:
+            if current.get(path) is self.modules[path].module:
+                changes += self.weights_of(path, "after")
+            changes += self.structure_of(path, "after")
+        changes += [*self.hooks_left(), *self.library("after")]
+        return changes
+
+    def restore_library(self) -> None:
+        """Put replaced library functions and class methods back."""
+        for owner, name, function in self.functions:
+            if getattr(owner, name) is not function:
+                setattr(owner, name, function)
+        for kind, forward in self.classes.items():
+            if kind.forward is not forward:
+                kind.forward = forward  # type: ignore[method-assign]
+
+
+def same_values(one: Tensor, other: Tensor) -> bool:
+    """Bit-identical values, shape and type."""
+    return one.shape == other.shape and one.dtype == other.dtype and torch.equal(one, other)
+
+
+def pristine_copy(model: nn.Module) -> nn.Module:
+    """A deep copy in eval mode without gradients."""
+    return copy.deepcopy(model).eval().requires_grad_(requires_grad=False)
+
+
+def _difference(tensor: Tensor, original: Tensor) -> str:
+    if tensor.shape != original.shape or tensor.dtype != original.dtype:
+        return (
+            f"{tuple(original.shape)} {original.dtype} → {tuple(tensor.shape)} {tensor.dtype}"
+        )
+    largest = float((tensor.detach().double() - original.double()).abs().max())
+    return f"values changed by up to {largest:.3g}"
+
+
+def _tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    for path, module in model.named_modules():
+        prefix = f"{path}." if path else ""
+        for name, tensor in (*module._parameters.items(), *module._buffers.items()):  # noqa: SLF001
+            if tensor is not None:
+                yield f"{prefix}{name}", tensor
+
+
+def _state(module: nn.Module) -> _ModuleState:
+    public = {k: v for k, v in vars(module).items() if not k.startswith("_")}
+    parameters = module._parameters  # noqa: SLF001
+    return _ModuleState(
+        module=module,
+        type=type(module),
+        forward=type(module).forward,
+        plain={k: v for k, v in public.items() if isinstance(v, _PLAIN) and k != "training"},
+        callables={k: id(v) for k, v in public.items() if callable(v)},
+        children={k: id(v) for k, v in module._modules.items()},  # noqa: SLF001
+        parameters={k: id(v) for k, v in parameters.items() if v is not None},
+        hooks={kind: frozenset(getattr(module, kind, {})) for kind in _HOOKS},
+        flags={
+            "training": module.training,
+            "requires_grad": any(p.requires_grad for p in parameters.values() if p is not None),
+        },
+    )

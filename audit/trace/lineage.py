@@ -1,0 +1,108 @@
+"""Lineage: where the values of a tensor come from, back to the nearest known state of the model.
+
+A tensor whose values equal a state of the unmodified model (an *anchor*) has that state as its
+whole lineage, however it was computed. Any other tensor inherits what its operands have, plus the
+parameters of the model that entered it on the way. So the lineage of the explained scalar names the
+frontier: the last values that were still the model's, and what happened after them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from audit.models.anatomy import TowerName
+
+TERMINAL_SITES = frozenset({"feature", "unit feature"})
+
+
+@dataclass(frozen=True, order=True)
+class Anchor:
+    """A state of the unmodified model.
+
+    Attributes:
+        tower: which tower.
+        block: which block; the number of blocks for what follows the last one.
+        site: what the state is, such as ``attention`` or ``unit feature``.
+        part: which tokens: ``all``, the ``pooled`` one, or the ``patches``.
+        run: number of the pass whose input it was computed from.
+    """
+
+    tower: TowerName
+    block: int
+    site: str
+    part: str
+    run: int
+
+    @property
+    def terminal(self) -> bool:
+        """True for features: nothing of the tower follows."""
+        return self.site in TERMINAL_SITES
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """What a tensor descends from.
+
+    Attributes:
+        anchors: nearest states of the unmodified model upstream.
+        params: the model's parameters that entered since.
+        events: numbers of recorded attention calls that differ from the model's, since.
+        alterations: numbers of recorded places where altered values entered a block.
+        surrogates: numbers of recorded places where another state than the pooled one entered the
+            final norm.
+        foreign: numbers of recorded places where values from nowhere were mixed into a feature.
+        scalars: numbers of recorded scalars whose gradient it is.
+    """
+
+    anchors: frozenset[Anchor] = frozenset()
+    params: frozenset[str] = frozenset()
+    events: frozenset[int] = frozenset()
+    alterations: frozenset[int] = frozenset()
+    surrogates: frozenset[int] = frozenset()
+    foreign: frozenset[int] = frozenset()
+    scalars: frozenset[int] = frozenset()
+
+    @property
+    def empty(self) -> bool:
+        """True where nothing of the model is upstream."""
+        return self == EMPTY
+
+    @property
+    def deviates(self) -> bool:
+        """True where something other than the unmodified model is upstream."""
+        return bool(
+            self.params or self.events or self.alterations or self.surrogates or self.foreign
+        )
+
+    def inherited(self, anchors: frozenset[Anchor]) -> Lineage:
+        """The lineage of a state that the unmodified model computes from these values."""
+        return Lineage(
+            anchors, self.params, self.events, self.alterations, self.surrogates, self.foreign
+        )
+
+
+EMPTY = Lineage()
+
+
+def union(parts: Iterable[Lineage]) -> Lineage:
+    """What a tensor inherits from its operands."""
+    distinct = {id(part): part for part in parts if part is not EMPTY}
+    if not distinct:
+        return EMPTY
+    if len(distinct) == 1:
+        return next(iter(distinct.values()))
+    lists = list(distinct.values())
+    return Lineage(*(frozenset().union(*fields) for fields in zip(*map(_fields, lists))))  # noqa: B905
+
+
+def _fields(part: Lineage) -> tuple[frozenset[object], ...]:
+    return (
+        part.anchors,
+        part.params,
+        part.events,
+        part.alterations,
+        part.surrogates,
+        part.foreign,
+        part.scalars,
+    )

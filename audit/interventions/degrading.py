@@ -15,7 +15,7 @@ from audit.models.anatomy import anatomy_of
 
 Family = Literal["unmodified", "weight-noise", "random-blocks", "interpolation", "removed-heads"]
 
-NOISE_STRENGTHS = (0.1, 0.2, 0.3, 0.45, 0.7, 1.1)
+NOISE_STRENGTHS = (0.1, 0.15, 0.2, 0.3, 0.4, 0.55, 0.8)
 
 
 @dataclass(frozen=True)
@@ -52,10 +52,10 @@ def default_ladder(
 
     Args:
         tower_blocks: number of blocks of the image tower.
-        seeds: draws of each rung; two give 17 rungs for a tower of two or more blocks.
+        seeds: draws of each rung; two give 19 rungs for a tower of two or more blocks.
         noise_strengths: relative strengths of weight noise.
     """
-    counts = sorted({1, max(1, tower_blocks // 2)})
+    counts = sorted({1, min(2, tower_blocks)})
     return (
         UNMODIFIED,
         *(Rung("weight-noise", s, seed) for s in noise_strengths for seed in seeds),
@@ -88,7 +88,10 @@ def apply_rung(model: nn.Module, rung: Rung) -> nn.Module:
 
 
 def weight_noise(model: nn.Module, strength: float, generator: torch.Generator) -> nn.Module:
-    """Add Gaussian noise to every tensor of the image tower, relative to its standard deviation.
+    """Add Gaussian noise to every weight of the image tower, relative to its standard deviation.
+
+    Weights are the tensors of two or more axes: convolution, positions, projections, MLP. Noise on
+    norms and biases as well would bring a deep tower down at once, and leave no grades between.
 
     Args:
         model: the model, left as it is; the text tower and the scale are shared.
@@ -103,7 +106,8 @@ def weight_noise(model: nn.Module, strength: float, generator: torch.Generator) 
     if strength == 0:
         return copy_with(model, {})
     parameters = tower_parameters(anatomy_of(model), "image")
-    return copy_with(model, {n: noisy(p, strength, generator) for n, p in parameters.items()})
+    weights = {n: p for n, p in parameters.items() if p.ndim >= 2}
+    return copy_with(model, {n: noisy(p, strength, generator) for n, p in weights.items()})
 
 
 def randomize_blocks(model: nn.Module, count: int, generator: torch.Generator) -> nn.Module:

@@ -8,6 +8,15 @@ VISION = {"layers": 3, "width": 32, "head_width": 8, "patch_size": 8, "image_siz
 TEXT = {"context_length": 16, "vocab_size": 100, "width": 32, "heads": 4, "layers": 2}
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread():
+    """Tensors this small are slower on many threads, by far where the machine is busy."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 def build_clip(kind):
     """A tiny CLIP in float64 whose biases and norms are as far from trivial as trained ones."""
     cls = open_clip.CustomTextCLIP if kind == "custom" else open_clip.CLIP

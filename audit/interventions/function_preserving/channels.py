@@ -1,0 +1,91 @@
+"""Edits of the channels around the attention: MLP neurons and the norms inside a block."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from audit.interventions.function_preserving.matrices import gaussian, permutation
+from audit.interventions.function_preserving.parts import (
+    EditNotApplicableError,
+    Replacements,
+    attention,
+    float64,
+    linear,
+    norm,
+)
+from audit.models.anatomy import Block
+
+TRIVIAL = 1e-6
+UNFOLDED_SPREAD = 0.5
+
+
+def permute_neurons(block: Block, generator: torch.Generator) -> Replacements:
+    """Put the hidden neurons of the block's MLP in another order.
+
+    Raises:
+        EditNotApplicableError: where the MLP is not two linear layers around an activation.
+    """
+    if [name for name, _ in block.module.get_submodule("mlp").named_children()][1:-1] != ["gelu"]:
+        raise EditNotApplicableError(f"expected c_fc, gelu and c_proj in '{block.path}.mlp'")
+    first, last = linear(block.module, "mlp.c_fc"), linear(block.module, "mlp.c_proj")
+    order = permutation(first.out_features, generator)
+    return {
+        f"{block.path}.mlp.c_fc.weight": float64(first.weight)[order],
+        f"{block.path}.mlp.c_fc.bias": float64(first.bias)[order],
+        f"{block.path}.mlp.c_proj.weight": float64(last.weight)[:, order],
+    }
+
+
+def fold_attention_norm(block: Block, generator: torch.Generator) -> Replacements:
+    """Move gain and bias of the block's first norm into the query, key and value projections."""
+    attn = attention(block)
+    weight, bias = float64(attn.in_proj_weight), float64(attn.in_proj_bias)
+    gain, shift, weight, bias = fold(norm(block.module, "ln_1"), weight, bias, generator)
+    return {
+        f"{block.path}.ln_1.weight": gain,
+        f"{block.path}.ln_1.bias": shift,
+        f"{block.path}.attn.in_proj_weight": weight,
+        f"{block.path}.attn.in_proj_bias": bias,
+    }
+
+
+def fold_mlp_norm(block: Block, generator: torch.Generator) -> Replacements:
+    """Move gain and bias of the block's second norm into the first layer of its MLP."""
+    first = linear(block.module, "mlp.c_fc")
+    weight, bias = float64(first.weight), float64(first.bias)
+    gain, shift, weight, bias = fold(norm(block.module, "ln_2"), weight, bias, generator)
+    return {
+        f"{block.path}.ln_2.weight": gain,
+        f"{block.path}.ln_2.bias": shift,
+        f"{block.path}.mlp.c_fc.weight": weight,
+        f"{block.path}.mlp.c_fc.bias": bias,
+    }
+
+
+def fold(
+    layer: nn.LayerNorm,
+    weight: Float[Tensor, "out d"],
+    bias: Float[Tensor, " out"],
+    generator: torch.Generator,
+) -> tuple[Float[Tensor, " d"], Float[Tensor, " d"], Float[Tensor, "out d"], Float[Tensor, " out"]]:
+    """Gain and shift of a norm, and weight and bias of the layer after it, refactored.
+
+    Gain g and shift s go into the layer, W (g n + s) + b = (W diag g) n + (b + W s), and leave a
+    gain of 1 and a shift of 0; a norm that is already trivial is given random ones at the layer's
+    expense, so that the edit is never empty.
+    """
+    gain, shift = float64(layer.weight), float64(layer.bias)
+    new_gain, new_shift = torch.ones_like(gain), torch.zeros_like(shift)
+    if is_trivial(layer):
+        new_gain = (UNFOLDED_SPREAD * gaussian(len(gain), generator=generator)).exp()
+        new_shift = UNFOLDED_SPREAD * gaussian(len(gain), generator=generator)
+    scale = gain / new_gain
+    return new_gain, new_shift, weight * scale, bias + weight @ (shift - scale * new_shift)
+
+
+def is_trivial(layer: nn.LayerNorm) -> bool:
+    """Whether the norm's gain is 1 and its shift 0, so that there is nothing to fold."""
+    gain, shift = float64(layer.weight), float64(layer.bias)
+    return float((gain - 1).abs().max()) < TRIVIAL and float(shift.abs().max()) < TRIVIAL

@@ -1,0 +1,45 @@
+"""Random matrices and permutations of the edits: float64 on the CPU, the same on every device."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from audit.interventions.function_preserving.parts import EditNotApplicableError
+
+CONDITION = 10.0
+
+
+def orthogonal(size: int, generator: torch.Generator) -> Float[Tensor, "n n"]:
+    """An orthogonal matrix, uniform over the group (Mezzadri 2007: QR with the signs of R)."""
+    q, r = torch.linalg.qr(torch.randn(size, size, generator=generator, dtype=torch.float64))
+    signs = torch.where(r.diagonal() < 0, -1.0, 1.0)
+    return torch.mul(q, signs)
+
+
+def invertible(size: int, generator: torch.Generator) -> Float[Tensor, "n n"]:
+    """An invertible matrix of condition number 10 (1 for a single number) and determinant +-1."""
+    reach = 0.5 * torch.log(torch.tensor(CONDITION, dtype=torch.float64))
+    logs = torch.linspace(-1, 1, size, dtype=torch.float64) * reach if size > 1 else reach * 0
+    return orthogonal(size, generator) * logs.exp() @ orthogonal(size, generator)
+
+
+def permutation(size: int, generator: torch.Generator) -> Int[Tensor, " n"]:
+    """A permutation other than the identity.
+
+    Raises:
+        EditNotApplicableError: where there is only one element.
+    """
+    if size < 2:
+        raise EditNotApplicableError("expected two or more things to permute, got one")
+    identity = torch.arange(size)
+    order = identity
+    while torch.equal(order, identity):
+        order = torch.randperm(size, generator=generator)
+    return order
+
+
+def gaussian(*shape: int, generator: torch.Generator) -> Float[Tensor, "*shape"]:
+    """Standard normal numbers."""
+    return torch.randn(*shape, generator=generator, dtype=torch.float64)

@@ -1,0 +1,85 @@
+"""Edits of a tower's readout: the final norm, and both projections turned together."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from audit.interventions.function_preserving.channels import UNFOLDED_SPREAD, is_trivial
+from audit.interventions.function_preserving.matrices import gaussian, orthogonal
+from audit.interventions.function_preserving.parts import (
+    EditNotApplicableError,
+    Replacements,
+    float64,
+    norm,
+)
+from audit.models.anatomy import Anatomy, Tower
+
+NEGLIGIBLE = 1e-3
+
+
+def fold_final_norm(tower: Tower, generator: torch.Generator) -> Replacements:
+    """Move the gain of the final norm into the projection.
+
+    The projection P has no bias to take the shift s, so the shift is divided by the gain g instead:
+    (g n + s) P = (n + s / g) (diag g) P. Channels of negligible gain stay as they are. A norm that
+    is already trivial is given a random gain at the projection's expense.
+
+    Raises:
+        EditNotApplicableError: where the tower has no such norm or no projection.
+    """
+    name = "ln_post" if tower.name == "image" else "ln_final"
+    layer, path = norm(tower.module, name), _dotted(tower, name)
+    gain, shift = float64(layer.weight), float64(layer.bias)
+    new_gain = torch.where(gain.abs() > NEGLIGIBLE * gain.square().mean().sqrt(), 1.0, gain)
+    if is_trivial(layer):
+        new_gain = (UNFOLDED_SPREAD * gaussian(len(gain), generator=generator)).exp()
+    scale = torch.where(new_gain == gain, 1.0, gain / new_gain)
+    return {
+        f"{path}.weight": new_gain,
+        f"{path}.bias": shift / scale,
+        **_projection(tower, torch.diag(scale), None),
+    }
+
+
+def rotate_projections(anatomy: Anatomy, generator: torch.Generator) -> Replacements:
+    """Turn the features of both towers by one orthogonal matrix, which no cosine can see.
+
+    Raises:
+        EditNotApplicableError: where a tower has no projection.
+    """
+    last = _matrix(anatomy.image)
+    rotation = orthogonal(int(last.shape[1]), generator)
+    return {
+        **_projection(anatomy.image, None, rotation),
+        **_projection(anatomy.text, None, rotation),
+    }
+
+
+def _projection(tower: Tower, before: Tensor | None, after: Tensor | None) -> Replacements:
+    """Replacements that turn the projection x -> x P + b into x -> (x ``before``) P ``after``."""
+    matrix, name = _matrix(tower), "proj" if tower.name == "image" else "text_projection"
+    layer, path = getattr(tower.module, name), _dotted(tower, name)
+    matrix = matrix if before is None else before @ matrix
+    matrix = matrix if after is None else matrix @ after
+    if not isinstance(layer, nn.Linear):
+        return {path: matrix}
+    changed = {f"{path}.weight": matrix.T.contiguous()}
+    if layer.bias is not None and after is not None:
+        changed[f"{path}.bias"] = float64(layer.bias) @ after
+    return changed
+
+
+def _matrix(tower: Tower) -> Tensor:
+    """The projection as a matrix that multiplies features from the right."""
+    name = "proj" if tower.name == "image" else "text_projection"
+    layer = getattr(tower.module, name, None)
+    if isinstance(layer, nn.Linear):
+        return float64(layer.weight).T
+    if not isinstance(layer, Tensor):
+        raise EditNotApplicableError(f"expected a projection '{_dotted(tower, name)}', got none")
+    return float64(layer)
+
+
+def _dotted(tower: Tower, name: str) -> str:
+    return f"{tower.path}.{name}" if tower.path else name

@@ -74,7 +74,10 @@ class Picture(_Frozen):
 
 
 class PairFigure(_Frozen):
-    """One pair: picture, mask and several maps on one color scale per ``shared_scale``."""
+    """One pair: picture, mask and several maps on one color scale per ``shared_scale``.
+
+    ``tags`` are short labels by which a gallery can be filtered, such as ``prediction wrong``.
+    """
 
     kind: Literal["pair"] = "pair"
     title: str
@@ -82,6 +85,7 @@ class PairFigure(_Frozen):
     picture: Picture
     maps: list[NamedMap]
     shared_scale: bool = False
+    tags: list[str] = []
 
 
 class BarsFigure(_Frozen):

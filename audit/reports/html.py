@@ -1,0 +1,207 @@
+"""The HTML report: one offline page, rendered from the result by the templates."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import resources
+from typing import Final
+
+import jinja2
+from markupsafe import Markup
+
+from audit.reports import figures, words
+from audit.reports.pixels import ramp_uri
+from audit.result import CheckResult, Finding, PairFigure, Result
+
+__all__ = ["CheckView", "Page", "PairCard", "PrincipleView", "render_html"]
+
+_PRINCIPLES: Final = {
+    1: "The explanation is computed on the unmodified model",
+    2: "The quality of the maps tracks the performance of the model",
+}
+_SLUG: Final = re.compile(r"[^A-Za-z0-9_-]+")
+
+
+@dataclass(frozen=True)
+class CheckView:
+    """A check, its place on the page, and what the reader is told about it."""
+
+    anchor: str
+    check: CheckResult
+    status: words.Status
+    is_open: bool
+
+
+@dataclass(frozen=True)
+class PrincipleView:
+    """The checks of one principle in groups, what failed first."""
+
+    number: int
+    title: str
+    sentence: str
+    status: words.Status | None
+    groups: tuple[tuple[words.Status, tuple[CheckView, ...]], ...]
+
+
+@dataclass(frozen=True)
+class PairCard:
+    """A pair of the gallery with the labels that the filter offers."""
+
+    anchor: str
+    figure: PairFigure
+    tags: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Page:
+    """Everything on the page that is not read off the result directly."""
+
+    principles: tuple[PrincipleView, ...]
+    cards: tuple[PairCard, ...]
+    tags: tuple[str, ...]
+    anchors: dict[str, str]  # pair → its card
+
+
+def render_html(result: Result) -> str:
+    """Render `result` as one self-contained page.
+
+    The page refers to nothing outside itself, and its content security policy allows only its own
+    style sheet and script, by their hashes. Every string of the result is escaped, and characters
+    that act on the display are spelled out.
+    """
+    style, script = _asset("report.css"), _asset("report.js")
+    return (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            result=result,
+            page=_page(result),
+            style=Markup(style),  # noqa: S704 - our own file
+            script=Markup(script),  # noqa: S704 - our own file
+            style_hash=_hash(style),
+            script_hash=_hash(script),
+        )
+    )
+
+
+def _page(result: Result) -> Page:
+    anchors = {card.picture.pair: f"pair-{index}" for index, card in enumerate(result.gallery, 1)}
+    naming = _naming(result.checks)
+    cards = tuple(
+        PairCard(
+            anchor=f"pair-{index}",
+            figure=figure,
+            tags=(*figure.tags, *naming.get(figure.picture.pair, ())),
+        )
+        for index, figure in enumerate(result.gallery, 1)
+    )
+    return Page(
+        principles=_principles(result),
+        cards=cards,
+        tags=tuple(sorted({tag for card in cards for tag in card.tags})),
+        anchors=anchors,
+    )
+
+
+def _principles(result: Result) -> tuple[PrincipleView, ...]:
+    order = {status.key: rank for rank, status in enumerate(words.STATUSES)}
+    anchors = _anchors(check.id for check in result.checks)
+    views = []
+    for principle, title in _PRINCIPLES.items():
+        checks = [
+            CheckView(anchor, check, status, is_open=order[status.key] < order["warning"])
+            for anchor, check in zip(anchors, result.checks, strict=True)
+            for status in [words.status_of(check)]
+            if check.principle == principle
+        ]
+        groups = tuple(
+            (status, tuple(view for view in checks if view.status is status))
+            for status in words.STATUSES
+            if any(view.status is status for view in checks)
+        )
+        sentence = result.principle_sentences.get("1" if principle == 1 else "2", "")
+        worst = groups[0][0] if groups else None
+        views.append(PrincipleView(principle, title, sentence, worst, groups))
+    return tuple(views)
+
+
+def _anchors(names: Iterable[str]) -> list[str]:
+    found: list[str] = []
+    for name in names:
+        slug = _SLUG.sub("-", name)[:40].strip("-") or "check"
+        found.append(slug if slug not in found else f"{slug}-{len(found)}")
+    return found
+
+
+def _naming(checks: Iterable[CheckResult]) -> dict[str, list[str]]:
+    """The checks that name a pair as a sample, a witness or in a figure."""
+    naming: dict[str, list[str]] = {}
+    for check in checks:
+        for pair in sorted(_named(check.finding)):
+            naming.setdefault(pair, []).append(f"named by {check.id}")
+    return naming
+
+
+def _named(finding: Finding) -> set[str]:
+    shown = {figure.picture.pair for figure in finding.figures if isinstance(figure, PairFigure)}
+    witness = {finding.witness.pair} if finding.witness else set()
+    return shown | witness | set(finding.samples)
+
+
+@lru_cache(maxsize=1)
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("report_templates", ""),
+        autoescape=True,
+        finalize=_finalized,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters.update(
+        number=words.number,
+        percent=words.percent,
+        bounds=words.bounds,
+        shorten=words.shorten,
+        visible=words.visible,
+    )
+    environment.globals.update(
+        statuses={status.key: status for status in words.STATUSES},
+        status_of=words.status_of,
+        severity_of=words.severity_of,
+        comparison=words.comparison,
+        statistic_phrase=words.statistic_phrase,
+        explainer_phrase=words.explainer_phrase,
+        model_phrase=words.model_phrase,
+        verdict_word=words.verdict_word,
+        tally=words.tally,
+        gauge=figures.gauge,
+        gauge_width=figures.GAUGE_WIDTH,
+        bars_view=figures.bars_view,
+        pair_view=figures.pair_view,
+        scatter_view=figures.scatter_view,
+        plot=figures.PLOT,
+        ramp_uri=ramp_uri,
+    )
+    return environment
+
+
+def _finalized(value: object) -> object:
+    if isinstance(value, Markup) or not isinstance(value, str):
+        return value
+    return words.visible(value)
+
+
+@lru_cache(maxsize=4)
+def _asset(name: str) -> str:
+    return resources.files("report_templates").joinpath(name).read_text(encoding="utf-8").strip()
+
+
+def _hash(text: str) -> str:
+    digest = hashlib.sha256(text.encode()).digest()
+    return f"sha256-{base64.b64encode(digest).decode()}"

@@ -1,0 +1,110 @@
+"""The result in the terminal: verdicts, statistics, one sentence each, and where the report is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console, ConsoleOptions, Group, RenderResult
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from audit.reports import words
+from audit.result import CheckResult, Result
+
+__all__ = ["TerminalReport", "render_terminal"]
+
+_STYLES: Final = {
+    "violation": "bold red",
+    "error": "bold magenta",
+    "warning": "yellow",
+    "waived": "cyan",
+    "inconclusive": "blue",
+    "pass": "green",
+    "not-applicable": "dim",
+}
+_OVERALL: Final = {"pass": "pass", "violation": "violation", "incomplete": "error"}
+_INDENT: Final = 7
+
+
+class TerminalReport:
+    """A rich renderable; without color or Unicode where the console has none."""
+
+    def __init__(self, result: Result, report_path: Path | str | None) -> None:
+        self._result = result
+        self._report_path = report_path
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Yield the report's parts, one after the other."""
+        result, plain = self._result, _ascii if options.ascii_only else _unicode
+        yield Text()
+        yield _headline(result, plain)
+        yield _subject(result, plain)
+        yield Text()
+        for check in result.checks:
+            yield _check(check, plain)
+        yield Text()
+        for failure in result.failures:
+            yield Text(plain(f"{failure.where}: {failure.message}"), style="magenta")
+        for note in result.notes:
+            yield Text(plain(note), style="dim")
+        yield Text(f"{words.tally(result)}; exit code {result.exit_code}")
+        if self._report_path is not None:
+            yield Text.assemble("report: ", (plain(str(self._report_path)), "bold"))
+
+
+def render_terminal(result: Result, report_path: Path | str | None = None) -> TerminalReport:
+    """The report for ``rich.console.Console.print``; foreign text is never read as markup."""
+    return TerminalReport(result, report_path)
+
+
+def _headline(result: Result, plain: Callable[[str], str]) -> Text:
+    status = next(one for one in words.STATUSES if one.key == _OVERALL[result.verdict])
+    return Text.assemble(
+        (f"{_glyph(status, plain)} {words.verdict_word(result)}", _STYLES[status.key]),
+        "  ",
+        (plain(result.headline), "bold"),
+    )
+
+
+def _subject(result: Result, plain: Callable[[str], str]) -> Table:
+    rows = {
+        "explainer": words.explainer_phrase(result),
+        "model": words.model_phrase(result),
+        "data": f"{result.data.name}, {result.data.pairs:,} pairs",
+    }
+    table = Table.grid(padding=(0, 2))
+    for name, value in rows.items():
+        table.add_row(Text(f"  {name}", style="dim"), Text(plain(value)))
+    return table
+
+
+def _check(check: CheckResult, plain: Callable[[str], str]) -> Group:
+    status = words.status_of(check)
+    style = _STYLES[status.key]
+    head = Text.assemble(
+        (f"{_glyph(status, plain)} ", style),
+        (plain(words.shorten(check.id, 12)), "bold"),
+        f" {plain(words.shorten(check.name, 48))}  ",
+        (status.word.lower(), style),
+    )
+    lines = [Text(plain(check.finding.summary))]
+    measured = next((one for one in check.finding.statistics if one.value is not None), None)
+    if measured is not None:
+        phrase = f"{words.shorten(measured.name, 60)} {words.statistic_phrase(measured)}"
+        lines.append(Text(plain(phrase), style="dim"))
+    return Group(head, *(Padding(line, (0, 0, 0, _INDENT), expand=False) for line in lines))
+
+
+def _glyph(status: words.Status, plain: Callable[[str], str]) -> str:
+    return status.ascii if plain is _ascii else status.glyph
+
+
+def _unicode(text: str) -> str:
+    return words.visible(words.shorten(" ".join(text.split()), 400))
+
+
+def _ascii(text: str) -> str:
+    return words.ascii_only(_unicode(text))

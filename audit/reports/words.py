@@ -1,0 +1,269 @@
+"""How verdicts, numbers and foreign strings are put into words, alike in every report."""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from audit.result import CheckResult, Interval, Result, Severity, Statistic, Verdict
+
+__all__ = [
+    "STATUSES",
+    "Status",
+    "ascii_only",
+    "bounds",
+    "comparison",
+    "explainer_phrase",
+    "model_phrase",
+    "number",
+    "percent",
+    "severity_of",
+    "shorten",
+    "statistic_phrase",
+    "status_of",
+    "tally",
+    "verdict_word",
+    "visible",
+]
+
+StatusKey = Literal[
+    "violation", "error", "warning", "waived", "inconclusive", "pass", "not-applicable"
+]
+
+_BIDI: Final = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_KEPT: Final = frozenset("\n\t")
+MINUS, DASH, TIMES = "\N{MINUS SIGN}", "\N{EN DASH}", "\N{MULTIPLICATION SIGN}"
+_RAISED: Final = "⁰¹²³⁴⁵⁶⁷⁸⁹⁻"
+_SUPERSCRIPT: Final = str.maketrans("0123456789-", _RAISED)
+_DIGITS: Final = str.maketrans(_RAISED, "0123456789-")
+_POWER: Final = re.compile(f"{TIMES}10([{_RAISED}]+)")
+_LATIN: Final = str.maketrans({MINUS: "-", DASH: "-", TIMES: "x", "…": "...", "⟨": "<", "⟩": ">"})
+
+
+@dataclass(frozen=True)
+class Status:
+    """What a reader is told about one check: its verdict, weighed by severity and waiver.
+
+    Attributes:
+        key: stable name, used for style classes and icons.
+        word: for one check, such as ``Violation``.
+        group: heading over several such checks.
+        meaning: one sentence for readers who meet the word for the first time.
+        glyph: one character, always shown beside the word.
+        ascii: the same where only ASCII can be written.
+    """
+
+    key: StatusKey
+    word: str
+    group: str
+    meaning: str
+    glyph: str
+    ascii: str
+
+
+STATUSES: Final[tuple[Status, ...]] = (
+    Status(
+        "violation",
+        "Violation",
+        "Violations",
+        "The evidence lies wholly on the wrong side of the threshold.",
+        "✕",
+        "x",
+    ),
+    Status(
+        "error",
+        "Error",
+        "Could not be judged",
+        "The check or its evidence failed; this is never a pass.",
+        "‼",
+        "E",
+    ),
+    Status(
+        "warning",
+        "Warning",
+        "Warnings",
+        "Violated by little, or by a check that honest explainers can miss.",
+        "▲",
+        "!",
+    ),
+    Status(
+        "waived",
+        "Waived",
+        "Waived",
+        "Violated, and accepted for a while by a named owner.",
+        "◇",
+        "w",
+    ),
+    Status(
+        "inconclusive",
+        "Inconclusive",
+        "Inconclusive",
+        "Too little evidence, or a control failed; neither a pass nor a violation.",
+        "?",
+        "?",
+    ),
+    Status(
+        "pass",
+        "Pass",
+        "Passed",
+        "The evidence lies wholly on the right side of the threshold.",
+        "✓",
+        "+",
+    ),
+    Status(
+        "not-applicable",
+        "Not applicable",
+        "Not applicable",
+        "The question does not arise for this explainer, model or data.",
+        DASH,
+        "-",
+    ),
+)
+_BY_KEY: Final = {status.key: status for status in STATUSES}
+_VERDICT_WORDS: Final = {"pass": "Pass", "violation": "Violation", "incomplete": "Incomplete"}
+
+
+def severity_of(check: CheckResult) -> Severity:
+    """The weight of a check's finding: its own where it states one, else the check's."""
+    return check.finding.severity or check.severity
+
+
+def status_of(check: CheckResult) -> Status:
+    """What a reader is told about `check`."""
+    verdict = check.finding.verdict
+    if verdict is not Verdict.VIOLATION:
+        return _BY_KEY[verdict.value]
+    if check.waiver is not None:
+        return _BY_KEY["waived"]
+    return _BY_KEY["warning" if severity_of(check) is Severity.WARNING else "violation"]
+
+
+def verdict_word(result: Result) -> str:
+    """The verdict of the whole audit in one word."""
+    return _VERDICT_WORDS[result.verdict]
+
+
+def tally(result: Result) -> str:
+    """How many checks came out how, such as ``2 violations, 5 passed``."""
+    counts: dict[str, int] = {}
+    for check in result.checks:
+        counts[status_of(check).key] = counts.get(status_of(check).key, 0) + 1
+    parts = []
+    for status in STATUSES:
+        count = counts.get(status.key, 0)
+        word = status.word if count == 1 and status.key != "pass" else status.group
+        parts += [f"{count} {word.lower()}"] if count else []
+    return ", ".join(parts) or "nothing was judged"
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A number for readers: `digits` significant ones, a true minus, powers of ten where needed.
+
+    ``None`` and what is not finite become an en dash.
+    """
+    if value is None or not math.isfinite(value):
+        return DASH
+    if isinstance(value, int) or (value == int(value) and abs(value) < 10_000):
+        return f"{int(value):,}".replace("-", MINUS)
+    magnitude = abs(value)
+    if 1e-3 <= magnitude < 1e5:
+        places = max(0, digits - 1 - math.floor(math.log10(magnitude)))
+        while magnitude < 1 and places < 8 and round(magnitude, places) == 1:
+            places += 1  # 0.9999 is not 1.000
+        return f"{value:,.{places}f}".replace("-", MINUS)
+    mantissa, exponent = f"{value:.{digits - 2}e}".split("e")
+    power = str(int(exponent)).translate(_SUPERSCRIPT)
+    return f"{mantissa.removesuffix('.0')}{TIMES}10{power}".replace("-", MINUS)
+
+
+def percent(value: float | None) -> str:
+    """A share as a percentage, such as ``97.4 %``."""
+    return number(None if value is None else value * 100) + " %"
+
+
+def bounds(interval: Interval | None) -> str:
+    """An interval such as ``[0.38, 0.44]`` or ``from 0.38``; empty where there is none."""
+    if interval is None or (interval.low is None and interval.high is None):
+        return ""
+    if interval.high is None:
+        return f"from {number(interval.low)}"
+    if interval.low is None:
+        return f"up to {number(interval.high)}"
+    return f"[{number(interval.low)}, {number(interval.high)}]"
+
+
+def comparison(statistic: Statistic) -> str:
+    """What the statistic is compared with, such as ``at most 0.001``; empty without a threshold."""
+    if statistic.threshold is None:
+        return ""
+    word = {"above": "should be above", "below": "should be at most", None: "threshold"}
+    return f"{word[statistic.good_side]} {number(statistic.threshold)}{_unit(statistic)}"
+
+
+def statistic_phrase(statistic: Statistic) -> str:
+    """Value, interval and threshold of a statistic on one line, without its name."""
+    parts = [number(statistic.value) + _unit(statistic)]
+    parts += [bounds(statistic.interval)] if bounds(statistic.interval) else []
+    parts += [f"({comparison(statistic)})"] if comparison(statistic) else []
+    return " ".join(parts)
+
+
+def explainer_phrase(result: Result) -> str:
+    """The explainer with its options, such as ``grad-eclip (heads=model)``."""
+    options = ", ".join(f"{key}={value}" for key, value in sorted(result.explainer.options.items()))
+    return f"{result.explainer.name} ({options})" if options else result.explainer.name
+
+
+def model_phrase(result: Result) -> str:
+    """The model and its weights, such as ``ViT-B-16, openai``."""
+    model = result.model
+    return f"{model.name}, {model.pretrained}" if model.pretrained else model.name
+
+
+def visible(text: str) -> str:
+    """Show what would act on the display instead of standing in it, such as ``⟨U+202E⟩``.
+
+    Control characters but line feed and tab, marks that turn the direction of writing, lone
+    surrogates and noncharacters are spelled out; so the text can reach a terminal, an XML
+    document or a page, and reads in the order in which it is stored.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(_spelled(char) if _acts(char) else char for char in text.replace("\r\n", "\n"))
+
+
+def shorten(text: str, limit: int = 300) -> str:
+    """`text` up to `limit` characters; what is left out is counted."""
+    if len(text) <= limit:
+        return text
+    return f"{text[:limit]}… ({len(text) - limit:,} more characters)"
+
+
+def ascii_only(text: str) -> str:
+    """`text` where nothing but ASCII can be written; powers of ten become ``1e-5``."""
+    text = _POWER.sub(lambda found: "e" + found[1].translate(_DIGITS), text)
+    return text.translate(_LATIN).encode("ascii", "backslashreplace").decode()
+
+
+def _unit(statistic: Statistic) -> str:
+    if not statistic.unit:
+        return ""
+    return statistic.unit if statistic.unit in {"%", "°", TIMES} else f" {statistic.unit}"
+
+
+def _acts(char: str) -> bool:
+    if char in _KEPT:
+        return False
+    return (
+        char in _BIDI
+        or char in "\u2028\u2029\ufeff"
+        or unicodedata.category(char) in {"Cc", "Cs"}
+        or ord(char) & 0xFFFE == 0xFFFE
+    )
+
+
+def _spelled(char: str) -> str:
+    return f"⟨U+{ord(char):04X}⟩"

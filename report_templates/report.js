@@ -1,0 +1,125 @@
+"use strict";
+(() => {
+  const root = document.documentElement;
+  const find = (id) => document.getElementById(id);
+  const all = (selector, within = document) => [...within.querySelectorAll(selector)];
+  root.classList.add("scripted");
+
+  // Theme: the system's, or the reader's choice, remembered where the browser allows it.
+  const themes = ["system", "light", "dark"];
+  const memory = {
+    get() { try { return localStorage.getItem("audit-theme"); } catch { return null; } },
+    set(value) { try { localStorage.setItem("audit-theme", value); } catch { /* private mode */ } },
+  };
+  const setTheme = (name) => {
+    const theme = themes.includes(name) ? name : "system";
+    root.dataset.theme = theme;
+    find("theme-name").textContent = theme;
+    memory.set(theme);
+  };
+  setTheme(memory.get());
+  find("theme").addEventListener("click", () => {
+    setTheme(themes[(themes.indexOf(root.dataset.theme) + 1) % themes.length]);
+  });
+
+  // Deep links: open what the address names, then go there.
+  const checks = all("details.check");
+  const follow = () => {
+    const target = find(location.hash.slice(1));
+    if (!target) return;
+    if (target.classList.contains("card") && target.hidden) clearGallery();
+    if (target.tagName === "DETAILS") target.open = true;
+    target.scrollIntoView();
+    const focus = target.querySelector("summary") ?? target;
+    focus.focus({ preventScroll: true });
+  };
+  window.addEventListener("hashchange", follow);
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest("a[href^='#']");
+    if (link && link.hash === location.hash) follow();
+  });
+  const openEach = (open) => { for (const check of checks) check.open = open; };
+  find("open-all")?.addEventListener("click", () => openEach(true));
+  find("close-all")?.addEventListener("click", () => openEach(false));
+
+  // Paper shows everything.
+  let closed = [];
+  window.addEventListener("beforeprint", () => {
+    closed = all("details:not([open])");
+    for (const one of closed) one.open = true;
+  });
+  window.addEventListener("afterprint", () => {
+    for (const one of closed) one.open = false;
+  });
+
+  // Copy buttons; without clipboard access the text is selected instead.
+  const say = (text) => {
+    const toast = find("toast");
+    toast.textContent = text;
+    clearTimeout(say.timer);
+    say.timer = setTimeout(() => { toast.textContent = ""; }, 2500);
+  };
+  const select = (node) => {
+    const range = document.createRange();
+    range.selectNodeContents(node);
+    getSelection().removeAllRanges();
+    getSelection().addRange(range);
+  };
+  for (const button of all("button.copy")) {
+    button.addEventListener("click", async () => {
+      const code = button.parentElement.querySelector("code");
+      try {
+        await navigator.clipboard.writeText(code.textContent);
+        say("Copied");
+      } catch {
+        select(code);
+        say("Selected: press Ctrl+C to copy");
+      }
+    });
+  }
+
+  // Gallery: search, filter, size, maps on the picture.
+  const cards = all(".card").map((node) => ({
+    node,
+    text: node.textContent.toLowerCase(),
+    tags: node.dataset.tags,
+  }));
+  const gallery = () => {
+    const words = find("gallery-search").value.toLowerCase().split(/\s+/).filter(Boolean);
+    const tag = find("gallery-filter").value;
+    let shown = 0;
+    for (const card of cards) {
+      const fits = words.every((word) => card.text.includes(word))
+        && (!tag || card.tags.includes(` ${tag} `));
+      card.node.hidden = !fits;
+      shown += fits;
+    }
+    find("gallery-count").textContent =
+      shown === cards.length ? `${shown} pairs` : `${shown} of ${cards.length} pairs`;
+    find("gallery-none").hidden = shown > 0;
+  };
+  const clearGallery = () => {
+    find("gallery-search").value = "";
+    find("gallery-filter").value = "";
+    gallery();
+  };
+  if (cards.length) {
+    find("gallery-tools").addEventListener("submit", (event) => event.preventDefault());
+    find("gallery-search").addEventListener("input", gallery);
+    find("gallery-filter").addEventListener("change", gallery);
+    find("gallery-size").addEventListener("change", (event) => {
+      find("cards").dataset.size = event.target.value;
+    });
+    find("overlay").addEventListener("change", (event) => {
+      for (const strip of all(".strip")) {
+        const photo = strip.querySelector("img.photo");
+        for (const pane of photo ? all(".heat", strip) : []) {
+          pane.style.backgroundImage = event.target.checked ? `url("${photo.src}")` : "";
+        }
+      }
+      root.classList.toggle("overlaid", event.target.checked);
+    });
+  }
+
+  if (location.hash) follow();
+})();

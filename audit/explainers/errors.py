@@ -31,6 +31,6 @@ class ExplainerImportError(ExplainerSpecError):
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """A sentence part that offers the most similar name, empty where none is similar."""
+    """An aside that offers the most similar name, empty where none is similar."""
     close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
-    return f"; did you mean '{close[0]}'?" if close else ""
+    return f" (did you mean '{close[0]}'?)" if close else ""

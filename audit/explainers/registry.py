@@ -7,34 +7,16 @@ import importlib
 import inspect
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
+from audit.explainers.built_in import BUILT_IN, CHEAP, BuiltIn
 from audit.explainers.contract import Explainer
 from audit.explainers.controls import inverted
 from audit.explainers.errors import ExplainerImportError, UnknownExplainerError, nearest
 from audit.explainers.importing import from_file, from_module, from_plugin, plugins
 from audit.explainers.options import Option, convert_options, options_of
-
-
-@dataclass(frozen=True)
-class BuiltIn:
-    """An explainer of this package.
-
-    Attributes:
-        target: ``module:function`` within `audit.explainers`.
-        text_specific: False where the method cannot depend on the text by design.
-        model_free: True for controls that never look at the model.
-        unmodified: the options that take the method's modification of the model away.
-        relatives: explainers with the same options that may be the same method.
-    """
-
-    target: str
-    text_specific: bool = True
-    model_free: bool = False
-    unmodified: Mapping[str, str] = field(default_factory=dict)
-    relatives: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -49,30 +31,6 @@ class Listed:
     faithful_twin: str | None = None
 
 
-_ECLIP = {"heads": "model", "input": "model"}
-BUILT_IN: Mapping[str, BuiltIn] = {
-    "grad-eclip": BuiltIn(
-        "grad_eclip:grad_eclip", unmodified=_ECLIP, relatives=("attention-eclip",)
-    ),
-    "attention-eclip": BuiltIn(
-        "attention_eclip:attention_eclip", unmodified=_ECLIP, relatives=("grad-eclip",)
-    ),
-    "grad-attention": BuiltIn("grad_attention:grad_attention"),
-    "attention-logit-gradient": BuiltIn("attention_logit_gradient:attention_logit_gradient"),
-    "raw-attention": BuiltIn("raw_attention:raw_attention", text_specific=False),
-    "gradient": BuiltIn("gradient:gradient"),
-    "occlusion": BuiltIn("occlusion:occlusion"),
-    "random": BuiltIn("controls:random", text_specific=False, model_free=True),
-    "centre-prior": BuiltIn("controls:centre_prior", text_specific=False, model_free=True),
-    "edges": BuiltIn("controls:edges", text_specific=False, model_free=True),
-}
-CHEAP = (
-    "grad-eclip",
-    "grad-eclip?heads=model",
-    "grad-attention",
-    "attention-logit-gradient",
-    "raw-attention",
-)
 _FORMS = (
     Listed("inverted:<explainer>", "The maximum of an explainer's map minus that map."),
     Listed("captum:<class>", "A method of captum.attr on the cosine score, such as Saliency."),
@@ -147,8 +105,8 @@ def _resolve(name: str) -> Callable[..., Any]:
     if place and all(part.isidentifier() for part in f"{place}.{function}".split(".")):
         return from_module(place, function)
     raise UnknownExplainerError(
-        f"unknown explainer '{name}'{nearest(name, [*BUILT_IN, *plugged])} `audit list explainers` "
-        "shows all; a file is given as path/to/file.py:function, a module as "
+        f"unknown explainer '{name}'{nearest(name, [*BUILT_IN, *plugged])}; `audit list "
+        "explainers` shows all; a file is given as path/to/file.py:function, a module as "
         "package.module:function"
     )
 

@@ -1,0 +1,141 @@
+"""The adapters, with the real packages where they are installed, else with stand-ins."""
+
+import sys
+import types
+
+import pytest
+import torch
+
+from audit.explainers.contract import run_explainer
+from audit.explainers.errors import ExplainerImportError, UnknownExplainerError, UnknownOptionError
+from audit.explainers.registry import load_explainer
+from audit.models.anatomy import anatomy_of
+
+
+class InputXGradient:
+    """Stands in for a class of captum.attr."""
+
+    def __init__(self, forward_func):
+        self.forward_func = forward_func
+
+    def attribute(
+        self,
+        inputs,
+        baselines=None,
+        additional_forward_args=None,
+        factor: float = 1.0,
+        return_convergence_delta: bool = False,
+    ):
+        scores = self.forward_func(inputs, *additional_forward_args)
+        (slope,) = torch.autograd.grad(scores.sum(), inputs)
+        return (slope * (inputs - baselines)).detach() * factor
+
+
+class DeepLift:
+    def __init__(self, model):
+        self.model = model
+
+    def attribute(self, inputs):
+        return inputs
+
+
+@pytest.fixture
+def fake_captum(monkeypatch):
+    attr = types.ModuleType("captum.attr")
+    attr.InputXGradient, attr.DeepLift = InputXGradient, DeepLift
+    attr.__all__ = ["InputXGradient", "DeepLift"]
+    captum = types.ModuleType("captum")
+    captum.attr = attr
+    monkeypatch.setitem(sys.modules, "captum", captum)
+    monkeypatch.setitem(sys.modules, "captum.attr", attr)
+
+
+def slow_input_x_gradient(model, images, tokens):
+    pixels = images.clone().requires_grad_()
+    score = anatomy_of(model).scores(pixels, tokens).sum()
+    (slope,) = torch.autograd.grad(score, pixels)
+    product = (slope * images).sum(1)
+    patches = product.unfold(1, 8, 8).unfold(2, 8, 8)
+    return patches.mean((-1, -2)).detach()
+
+
+def test_captum(fake_captum, clip, pairs):
+    explainer = load_explainer("captum:InputXGradient", {"factor": "2"})
+    with torch.no_grad():
+        found = run_explainer(explainer, clip, *pairs).maps
+    torch.testing.assert_close(found, 2 * slow_input_x_gradient(clip, *pairs))
+    assert explainer.summary.startswith("InputXGradient of captum")
+
+
+def test_captum_messages(fake_captum):
+    with pytest.raises(UnknownExplainerError, match="did you mean 'InputXGradient'"):
+        load_explainer("captum:InputXGrad")
+    with pytest.raises(UnknownExplainerError, match="takes a forward function, got one that takes"):
+        load_explainer("captum:DeepLift")
+    with pytest.raises(UnknownOptionError, match="its options: factor=float"):
+        load_explainer("captum:InputXGradient?n_steps=3")
+
+
+@pytest.mark.parametrize(
+    ("spec", "package", "name"),
+    [
+        ("captum:Saliency", "captum", "captum"),
+        ("pytorch-grad-cam:GradCAM", "pytorch_grad_cam", "grad-cam"),
+    ],
+)
+def test_missing_package(spec, package, name, monkeypatch):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ExplainerImportError, match=f"`pip install {name}`"):
+        load_explainer(spec)
+
+
+def test_real_captum(clip, pairs):
+    pytest.importorskip("captum")
+    images, tokens = pairs[0][:2], pairs[1][:2]
+    found = run_explainer(load_explainer("captum:InputXGradient"), clip, images, tokens).maps
+    torch.testing.assert_close(found, slow_input_x_gradient(clip, images, tokens))
+    steps = load_explainer("captum:IntegratedGradients?n_steps=512")
+    total = run_explainer(steps, clip, images, tokens).maps.sum((1, 2)) * 64
+    with torch.no_grad():
+        score = anatomy_of(clip).scores
+        expected = score(images, tokens) - score(torch.zeros_like(images), tokens)
+    torch.testing.assert_close(total, expected, rtol=0, atol=1e-4)
+    for spec in ("Occlusion", "FeatureAblation", "GradientShap", "Saliency"):
+        maps = run_explainer(load_explainer(f"captum:{spec}"), clip, images, tokens).maps
+        assert maps.shape == (2, 4, 4)
+    with pytest.raises(UnknownExplainerError, match="cannot be adapted"):
+        load_explainer("captum:DeepLift")
+
+
+@pytest.mark.filterwarnings("default")
+def test_real_grad_cam(clip, pairs):
+    pytest.importorskip("pytorch_grad_cam")
+    explainer = load_explainer("pytorch-grad-cam:GradCAM")
+    clip.logit_scale.grad = torch.tensor(5.0, dtype=torch.float64)
+    with torch.no_grad():
+        found = run_explainer(explainer, clip, *pairs).maps
+    assert float(clip.logit_scale.grad) == 5
+    clip.logit_scale.grad = None
+    assert all(p.grad is None for p in clip.parameters())
+    assert not any(m._forward_hooks for m in clip.modules())
+    expected = slow_grad_cam(clip, *pairs)
+    for one, other in zip(found, expected, strict=True):
+        ranks = [x.flatten().argsort().argsort().double() for x in (one, other)]
+        positive = other.flatten() > 0
+        assert float(torch.corrcoef(torch.stack(ranks))[0, 1]) > 0.6
+        assert int(one.argmax()) == int(other.argmax())
+        assert int(positive.sum()) > 0
+
+
+def slow_grad_cam(model, images, tokens):
+    tower = anatomy_of(model).image
+    x = tower.run(tower.embed(images), 0, 2)
+    y = tower.blocks[-1].module.ln_1(x).detach().requires_grad_()
+    attended = tower.blocks[-1].attention_module(y, y, y, need_weights=False)[0]
+    z = x + attended
+    z = z + tower.blocks[-1].module.mlp(tower.blocks[-1].module.ln_2(z))
+    feature = torch.nn.functional.normalize(tower.readout(z[:, 0]), dim=-1)
+    score = (feature * model.encode_text(tokens, normalize=True)).sum()
+    (slope,) = torch.autograd.grad(score, y)
+    weights = slope[:, 1:].mean(1, keepdim=True)
+    return (weights * y[:, 1:]).sum(-1).relu().reshape(-1, 4, 4).detach()

@@ -1,0 +1,248 @@
+"""How an explainer is had by name, and what is said when it cannot be had."""
+
+import sys
+import textwrap
+from importlib.metadata import EntryPoint
+
+import pytest
+import torch
+
+from audit.explainers import importing
+from audit.explainers.built_in import BUILT_IN, CHEAP
+from audit.explainers.contract import run_explainer
+from audit.explainers.errors import (
+    ExplainerImportError,
+    ExplainerSpecError,
+    UnknownExplainerError,
+    UnknownOptionError,
+)
+from audit.explainers.registry import list_explainers, load_explainer, relatives_of
+
+SOURCE = """
+    from __future__ import annotations
+    from typing import TYPE_CHECKING, Literal
+    import helper_beside_it
+    if TYPE_CHECKING:
+        from torch import Tensor
+
+    def mean_color(model, images: Tensor, tokens, *, scale: float = 2.0, flip: bool = False):
+        '''Mean color of each picture.
+
+        More words.
+        '''
+        maps = images.mean(1) * scale
+        return maps.flip(-1) if flip else maps
+
+    def typed(model, images, tokens, *, mode: Literal["a", "b"], count: int = 3):
+        return images.mean(1)
+
+    class Holder:
+        @staticmethod
+        def inner(model, images, tokens):
+            return images[:, 0]
+
+    mean_color.faithful_twin = "grad-attention"
+    mean_color.text_specific = False
+    mean_color.stochastic = True
+    number = 3
+"""
+
+
+@pytest.fixture
+def file(tmp_path):
+    (tmp_path / "helper_beside_it.py").write_text("VALUE = 1\n")
+    path = tmp_path / "mine.py"
+    path.write_text(textwrap.dedent(SOURCE))
+    yield path
+    sys.modules.pop("helper_beside_it", None)
+
+
+def test_built_ins_load_with_their_defaults():
+    for name in BUILT_IN:
+        explainer = load_explainer(name)
+        assert (explainer.name, explainer.options) == (name, {})
+        assert explainer.summary.endswith(".")
+        assert explainer.source_file.endswith(".py")
+        assert explainer.source_line > 1
+
+
+def test_options_come_from_the_spec_and_from_the_mapping(clip, pairs):
+    explainer = load_explainer("grad-eclip?heads=model&weight=raw", {"weight": "none"})
+    assert explainer.name == "grad-eclip"
+    assert explainer.options == {"heads": "model", "weight": "none"}
+    same = load_explainer("grad-eclip", {"heads": "model", "weight": "none"})
+    assert torch.equal(
+        run_explainer(explainer, clip, *pairs).maps, run_explainer(same, clip, *pairs).maps
+    )
+
+
+@pytest.mark.parametrize("name", ["grad-eclip", "attention-eclip"])
+def test_faithful_twin(name):
+    def twin(**options):
+        return load_explainer(name, options).faithful_twin
+
+    plain = "?weight={}&heads=model&input=model"
+    assert twin() == name + plain.format("projected")
+    assert twin(weight="raw") == name + plain.format("raw")
+    assert twin(heads="model", input="own-size") == name + plain.format("projected")
+    assert twin(heads="model") is None
+    assert load_explainer(twin(weight="none")).faithful_twin is None
+
+
+def test_relatives():
+    (relative,) = relatives_of(load_explainer("grad-eclip", {"weight": "raw", "heads": "model"}))
+    assert (relative.name, relative.options) == (
+        "attention-eclip",
+        {"weight": "raw", "heads": "model"},
+    )
+    assert relatives_of(load_explainer("edges")) == []
+    stranger = load_explainer("inverted:grad-eclip")
+    assert [r.name for r in relatives_of(stranger)] == [c.partition("?")[0] for c in CHEAP]
+
+
+def test_file(file, clip, pairs):
+    explainer = load_explainer(f"{file}:mean_color", {"scale": "3", "flip": "yes"})
+    found = run_explainer(explainer, clip, *pairs).maps
+    torch.testing.assert_close(found, pairs[0].mean(1).flip(-1) * 3)
+    assert explainer.summary == "Mean color of each picture."
+    assert explainer.source_file == str(file)
+    assert (explainer.faithful_twin, explainer.text_specific) == ("grad-attention", False)
+    assert explainer.stochastic
+    assert not explainer.model_free
+    assert str(file.parent) not in sys.path
+
+
+def test_file_with_a_nested_name_and_a_relative_path(file, clip, pairs, monkeypatch):
+    monkeypatch.chdir(file.parent)
+    explainer = load_explainer("mine.py:Holder.inner")
+    assert torch.equal(run_explainer(explainer, clip, *pairs).maps, pairs[0][:, 0])
+
+
+def test_module_in_the_current_folder(file, clip, pairs, monkeypatch):
+    monkeypatch.chdir(file.parent)
+    (file.parent / "a_module_of_mine.py").write_text(file.read_text())
+    monkeypatch.delitem(sys.modules, "a_module_of_mine", raising=False)
+    explainer = load_explainer("a_module_of_mine:mean_color")
+    torch.testing.assert_close(run_explainer(explainer, clip, *pairs).maps, pairs[0].mean(1) * 2)
+    del sys.modules["a_module_of_mine"]
+
+
+NAMES = {
+    "gradeclip": r"unknown explainer 'gradeclip' \(did you mean 'grad-eclip'\?\); `audit list explainers",
+    "center-prior": r"did you mean 'centre-prior'",
+    "zzz": r"unknown explainer 'zzz'; `audit list explainers` shows all",
+    "inverted:gradeclip": r"did you mean 'grad-eclip'",
+    "inverted:": r"unknown explainer 'inverted:'",
+    "": r"unknown explainer ''",
+}
+OPTIONS = {
+    "grad-eclip?head=model": (
+        r"unknown option 'head' \(did you mean 'heads'\?\); its options: weight=projected\|raw\|none, "
+        r"heads=released\|model"
+    ),
+    "grad-eclip?heads=two": r"option 'heads' expected released\|model, got 'two'",
+    "gradient?a=b": r"unknown option 'a'; its options: none",
+    "occlusion?window=0": r"expected 1\|2\|3\|4, got '0'",
+    "random?seed=x": r"option 'seed' expected int, got 'x'",
+}
+PLACES = {
+    "nowhere/x.py:f": r"expected a Python file, found none at 'nowhere/x.py'",
+    "nowhere/x.py": r"expected a function after the file; write 'nowhere/x.py:function'",
+    "no_such_package.part:f": r"got ModuleNotFoundError: No module named 'no_such_package'",
+    "json:dump_it": r"expected a function 'dump_it', found none in .*did you mean 'dump'",
+    "math:pi": r"expected a function .* got float",
+}
+MESSAGES = [
+    *((spec, UnknownExplainerError, message) for spec, message in NAMES.items()),
+    *((spec, UnknownOptionError, message) for spec, message in OPTIONS.items()),
+    *((spec, ExplainerImportError, message) for spec, message in PLACES.items()),
+]
+
+
+@pytest.mark.parametrize(("spec", "kind", "message"), MESSAGES)
+def test_messages(spec, kind, message):
+    with pytest.raises(ExplainerSpecError, match=message) as caught:
+        load_explainer(spec)
+    assert type(caught.value) is kind
+    assert isinstance(caught.value, ValueError)
+    assert "\n" not in str(caught.value)
+
+
+def test_options_of_a_file(file):
+    spec = f"{file}:typed"
+    with pytest.raises(UnknownOptionError, match=r"expected option 'mode', which has no default"):
+        load_explainer(spec)
+    assert load_explainer(spec, {"mode": "b", "count": "7"}).options == {"mode": "b", "count": "7"}
+    with pytest.raises(UnknownOptionError, match=r"option 'count' expected int, got '7.5'"):
+        load_explainer(spec, {"mode": "a", "count": "7.5"})
+    with pytest.raises(
+        UnknownOptionError, match=r"option 'flip' expected true\|false, got 'perhaps'"
+    ):
+        load_explainer(f"{file}:mean_color?flip=perhaps")
+
+
+@pytest.mark.parametrize(
+    ("body", "cause"),
+    [
+        ("import does_not_exist_at_all", "ModuleNotFoundError: No module named"),
+        ("def f(:\n    pass", "SyntaxError"),
+        ("raise RuntimeError('first line\\nsecond line')", "RuntimeError: first line"),
+        ("import sys\nsys.exit(3)", "SystemExit: 3"),
+    ],
+)
+def test_file_that_does_not_import(tmp_path, body, cause):
+    path = tmp_path / "broken.py"
+    path.write_text(body)
+    with pytest.raises(ExplainerImportError, match=f"expected it to import, got {cause}") as caught:
+        load_explainer(f"{path}:f")
+    assert "\n" not in str(caught.value)
+    assert "Traceback" in caught.value.traceback
+    assert str(path) in caught.value.traceback
+    assert not [name for name in sys.modules if name.startswith("audit_explainer_broken")]
+
+
+def test_file_without_the_function(file):
+    with pytest.raises(ExplainerImportError, match=r"found none in .*did you mean 'mean_color'"):
+        load_explainer(f"{file}:mean_colour")
+    with pytest.raises(ExplainerImportError, match=r"-> maps, got int"):
+        load_explainer(f"{file}:number")
+
+
+def test_plugins(file, clip, pairs, monkeypatch):
+    (file.parent / "a_plugin.py").write_text(file.read_text())
+    monkeypatch.syspath_prepend(str(file.parent))
+    points = [
+        EntryPoint("mean-color", "a_plugin:mean_color", importing.GROUP),
+        EntryPoint("grad-eclip", "a_plugin:mean_color", importing.GROUP),
+        EntryPoint("broken", "a_plugin:nothing", importing.GROUP),
+    ]
+    monkeypatch.setattr(importing, "entry_points", lambda group: points)
+    explainer = load_explainer("mean-color?scale=1")
+    torch.testing.assert_close(run_explainer(explainer, clip, *pairs).maps, pairs[0].mean(1))
+    assert explainer.faithful_twin == "grad-attention"
+    assert load_explainer("grad-eclip").source_file.endswith("grad_eclip.py")
+    with pytest.raises(UnknownExplainerError, match="did you mean 'mean-color'"):
+        load_explainer("mean-colour")
+    with pytest.raises(ExplainerImportError, match=r"broken \(entry point a_plugin:nothing\)"):
+        load_explainer("broken")
+    listed = {entry.name: entry for entry in list_explainers()}
+    assert listed["mean-color"].summary == "Mean color of each picture."
+    assert listed["broken"].summary.startswith("Cannot be loaded: explainer 'broken")
+    sys.modules.pop("a_plugin", None)
+
+
+def test_list():
+    listed = {entry.name: entry for entry in list_explainers()}
+    assert list(listed)[: len(BUILT_IN)] == list(BUILT_IN)
+    options = {o.name: (o.allowed, o.default) for o in listed["grad-eclip"].options}
+    assert options == {
+        "weight": ("projected|raw|none", "projected"),
+        "heads": ("released|model", "released"),
+        "input": ("model|own-size", "model"),
+    }
+    assert listed["occlusion"].options[0].default == "2"
+    assert listed["grad-eclip"].faithful_twin is not None
+    assert listed["edges"].model_free
+    assert not listed["raw-attention"].text_specific
+    assert "inverted:<explainer>" in listed
+    assert all(entry.summary for entry in listed.values())

@@ -8,10 +8,9 @@ from audit.interventions.function_preserving.edits import (
     apply_edit,
     default_edits,
     every_edit,
-    proof,
-    tolerance,
 )
 from audit.interventions.function_preserving.parts import EditNotApplicableError
+from audit.interventions.function_preserving.proof import proof, tolerance
 
 __all__ = [
     "BLOCK_EDITS",

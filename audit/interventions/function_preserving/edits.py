@@ -11,8 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import nn
 
 from audit.interventions.copies import copy_with
 from audit.interventions.draws import generator_for
@@ -38,13 +37,6 @@ MODEL_EDITS: Mapping[str, Callable[[Anatomy, torch.Generator], Replacements]] = 
     "projection-rotation": readouts.rotate_projections,
 }
 EDITS = (*BLOCK_EDITS, *TOWER_EDITS, *MODEL_EDITS)
-
-TOLERANCE: Mapping[torch.dtype, float] = {
-    torch.float64: 1e-10,
-    torch.float32: 2e-5,
-    torch.float16: 2e-2,
-    torch.bfloat16: 1e-1,
-}
 
 
 @dataclass(frozen=True)
@@ -160,41 +152,6 @@ def replacements_of(anatomy: Anatomy, edit: Edit) -> Replacements:
         raise ValueError(f"expected one of {', '.join(EDITS)}; got the edit '{edit.name}'")
     old = dict(anatomy.model.named_parameters(remove_duplicate=False))
     return {n: v for n, v in found.items() if not torch.equal(v, old[n].detach().cpu().double())}
-
-
-@torch.no_grad()
-def proof(
-    model: nn.Module,
-    edited: nn.Module,
-    images: Float[Tensor, "n 3 H W"],
-    tokens: Int[Tensor, "n context"],
-) -> float:
-    """Largest absolute difference of the cosine scores of pairs under two models.
-
-    The edit keeps the function where this is within `tolerance` of the model's dtype.
-
-    Args:
-        model: the model under audit.
-        edited: its edited copy.
-        images: preprocessed pictures.
-        tokens: their texts.
-    """
-    before = anatomy_of(model).scores(images, tokens)
-    return float((anatomy_of(edited).scores(images, tokens) - before).abs().max())
-
-
-def tolerance(dtype: torch.dtype) -> float:
-    """Score difference that rounding explains: the weights are rounded to the dtype once more.
-
-    float64 1e-10, float32 2e-5, float16 2e-2, bfloat16 1e-1; half-precision checkpoints should be
-    up-cast before their invariance is judged.
-
-    Raises:
-        ValueError: for a dtype that no model computes in.
-    """
-    if dtype not in TOLERANCE:
-        raise ValueError(f"expected a floating dtype, got {dtype}")
-    return TOLERANCE[dtype]
 
 
 def _generator(edit: Edit, block: Block | None = None) -> torch.Generator:

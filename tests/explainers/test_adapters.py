@@ -118,13 +118,9 @@ def test_real_grad_cam(clip, pairs):
     clip.logit_scale.grad = None
     assert all(p.grad is None for p in clip.parameters())
     assert not any(m._forward_hooks for m in clip.modules())
-    expected = slow_grad_cam(clip, *pairs)
-    for one, other in zip(found, expected, strict=True):
-        ranks = [x.flatten().argsort().argsort().double() for x in (one, other)]
-        positive = other.flatten() > 0
-        assert float(torch.corrcoef(torch.stack(ranks))[0, 1]) > 0.6
-        assert int(one.argmax()) == int(other.argmax())
-        assert int(positive.sum()) > 0
+    torch.testing.assert_close(
+        found, slow_grad_cam(clip, *pairs).float(), rtol=0, atol=2e-4, check_dtype=False
+    )
 
 
 def slow_grad_cam(model, images, tokens):
@@ -138,4 +134,8 @@ def slow_grad_cam(model, images, tokens):
     score = (feature * model.encode_text(tokens, normalize=True)).sum()
     (slope,) = torch.autograd.grad(score, y)
     weights = slope[:, 1:].mean(1, keepdim=True)
-    return (weights * y[:, 1:]).sum(-1).relu().reshape(-1, 4, 4).detach()
+    cam = (weights * y[:, 1:]).sum(-1).relu().reshape(-1, 4, 4).detach()
+    picture = torch.nn.functional.interpolate(cam[:, None], size=(32, 32), mode="bilinear")
+    low, high = (end(picture, (2, 3), keepdim=True) for end in (torch.amin, torch.amax))
+    scaled = (picture - low) / (high - low + 1e-7)
+    return torch.nn.functional.avg_pool2d(scaled, 8)[:, 0]

@@ -128,7 +128,7 @@ def test_module_in_the_current_folder(file, clip, pairs, monkeypatch):
 
 
 NAMES = {
-    "gradeclip": r"unknown explainer 'gradeclip' \(did you mean 'grad-eclip'\?\); `audit list explainers",
+    "gradeclip": r"unknown explainer 'gradeclip' \(did you mean 'grad-eclip'\?\); `audit list",
     "center-prior": r"did you mean 'centre-prior'",
     "zzz": r"unknown explainer 'zzz'; `audit list explainers` shows all",
     "inverted:gradeclip": r"did you mean 'grad-eclip'",
@@ -137,8 +137,8 @@ NAMES = {
 }
 OPTIONS = {
     "grad-eclip?head=model": (
-        r"unknown option 'head' \(did you mean 'heads'\?\); its options: weight=projected\|raw\|none, "
-        r"heads=released\|model"
+        r"unknown option 'head' \(did you mean 'heads'\?\); its options: "
+        r"weight=projected\|raw\|none, heads=released\|model"
     ),
     "grad-eclip?heads=two": r"option 'heads' expected released\|model, got 'two'",
     "gradient?a=b": r"unknown option 'a'; its options: none",

@@ -1,0 +1,43 @@
+import pytest
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from audit.interventions import probing
+from audit.models.anatomy import anatomy_of
+
+
+def on_fake_cuda(model):
+    """Replace every tensor of a model by a fake one on a GPU; call under a fake tensor mode."""
+    for module in model.modules():
+        for name, parameter in module._parameters.items():
+            if parameter is not None:
+                fake = torch.empty(parameter.shape, device="cuda")
+                module._parameters[name] = torch.nn.Parameter(fake)
+        for name, buffer in module._buffers.items():
+            module._buffers[name] = torch.empty(buffer.shape, device="cuda")
+    return model
+
+
+@pytest.mark.parametrize("fill", ["mean", "blur"])
+def test_probes_stay_on_the_device_of_the_pictures(clip, fill):
+    """Without a GPU: fake tensors refuse to meet a tensor of another device, as CUDA would."""
+    with FakeTensorMode():
+        anatomy = anatomy_of(on_fake_cuda(clip))
+        images = torch.empty(3, 3, 32, 32, device="cuda")
+        texts, picture = torch.empty(4, 24, device="cuda"), torch.zeros(4, device="cuda").long()
+        for probed in (
+            probing.occlude(anatomy, images, side=2, fill=fill, batch=5),
+            probing.knock_out(anatomy, images, side=2, batch=5),
+            probing.patch_activations(anatomy, images, neutral=fill, batch=5),
+        ):
+            effects = probed.effects(texts, picture)
+            assert effects.device.type == "cuda"
+            assert effects.shape == (4, 4, 4)
+
+
+def test_a_tensor_on_the_wrong_device_is_caught(clip):
+    with FakeTensorMode():
+        anatomy = anatomy_of(on_fake_cuda(clip))
+        probed = probing.occlude(anatomy, torch.empty(1, 3, 32, 32, device="cuda"))
+        with pytest.raises(RuntimeError, match="device"):
+            probed.effects(torch.empty(1, 24), torch.zeros(1).long())

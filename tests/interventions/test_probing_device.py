@@ -19,10 +19,10 @@ def on_fake_cuda(model):
 
 
 @pytest.mark.parametrize("fill", ["mean", "blur"])
-def test_probes_stay_on_the_device_of_the_pictures(clip, fill):
+def test_probes_stay_on_the_device_of_the_pictures(joint_clip, fill):
     """Without a GPU: fake tensors refuse to meet a tensor of another device, as CUDA would."""
     with FakeTensorMode():
-        anatomy = anatomy_of(on_fake_cuda(clip))
+        anatomy = anatomy_of(on_fake_cuda(joint_clip))
         images = torch.empty(3, 3, 32, 32, device="cuda")
         texts, picture = torch.empty(4, 24, device="cuda"), torch.zeros(4, device="cuda").long()
         for probed in (
@@ -35,9 +35,9 @@ def test_probes_stay_on_the_device_of_the_pictures(clip, fill):
             assert effects.shape == (4, 4, 4)
 
 
-def test_a_tensor_on_the_wrong_device_is_caught(clip):
+def test_a_tensor_on_the_wrong_device_is_caught(joint_clip):
     with FakeTensorMode():
-        anatomy = anatomy_of(on_fake_cuda(clip))
+        anatomy = anatomy_of(on_fake_cuda(joint_clip))
         probed = probing.occlude(anatomy, torch.empty(1, 3, 32, 32, device="cuda"))
         with pytest.raises(RuntimeError, match="device"):
             probed.effects(torch.empty(1, 24), torch.zeros(1).long())

@@ -48,7 +48,7 @@ def load_result(text: str) -> Result:
             f"expected a result of `audit check` in JSON; this is no JSON: {error}"
         ) from error
     try:
-        return Result.model_validate_json(json.dumps(_migrated(document)))
+        return Result.model_validate(_migrated(document))
     except ValidationError as error:
         raise ResultFormatError(_problems(error)) from error
 

@@ -181,7 +181,9 @@ def number(value: float | None, digits: int = 3) -> str:
 
 def percent(value: float | None) -> str:
     """A share as a percentage, such as ``97.4 %``."""
-    return number(None if value is None else value * 100) + " %"
+    if value is None or not math.isfinite(value):
+        return DASH
+    return f"{value * 100:.1f} %"
 
 
 def bounds(interval: Interval | None) -> str:
@@ -199,15 +201,17 @@ def comparison(statistic: Statistic) -> str:
     """What the statistic is compared with, such as ``at most 0.001``; empty without a threshold."""
     if statistic.threshold is None:
         return ""
-    word = {"above": "should be above", "below": "should be at most", None: "threshold"}
-    return f"{word[statistic.good_side]} {number(statistic.threshold)}{_unit(statistic)}"
+    word = {"above": "should be above ", "below": "should be at most ", None: ""}
+    return f"{word[statistic.good_side]}{number(statistic.threshold)}{_unit(statistic)}"
 
 
 def statistic_phrase(statistic: Statistic) -> str:
     """Value, interval and threshold of a statistic on one line, without its name."""
     parts = [number(statistic.value) + _unit(statistic)]
     parts += [bounds(statistic.interval)] if bounds(statistic.interval) else []
-    parts += [f"({comparison(statistic)})"] if comparison(statistic) else []
+    if comparison(statistic):
+        word = "" if statistic.good_side else "threshold "
+        parts.append(f"({word}{comparison(statistic)})")
     return " ".join(parts)
 
 

@@ -13,7 +13,7 @@ from torch import nn
 _HERE = str(Path(__file__).parent)
 _TORCH = str(Path(torch.__file__).parent)
 _ANATOMY = str(Path(__file__).parent.parent / "models")
-_AUTOGRAD = str(Path(torch.__file__).parent / "autograd")
+_PROJECT = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True, order=True)
@@ -25,7 +25,7 @@ class Place:
     function: str = ""
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}"
+        return f"{shown_path(self.file)}:{self.line}" if self.file else ""
 
 
 UNKNOWN = Place("", 0)
@@ -76,6 +76,15 @@ class Frames:
                 return Place(frame.f_code.co_filename, frame.f_lineno, name), own
             frame = frame.f_back
         return UNKNOWN, own
+
+
+def shown_path(file: str) -> str:
+    """A path as reports show it: relative to the working folder, or to the installed package."""
+    path = Path(file)
+    for root in (Path.cwd(), _PROJECT):
+        if path.is_relative_to(root):
+            return path.relative_to(root).as_posix()
+    return path.as_posix()
 
 
 def _is_library(file: str) -> bool:

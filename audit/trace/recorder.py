@@ -380,6 +380,7 @@ class Recorder(TorchFunctionMode):
         found = self._find(t) if (inherited.anchors or inherited.params) else None
         if found is not None:
             lineage = self._anchored(found)
+            self.attention_calls += name in _ATTENTION_CALLS
         else:
             lineage = self._attention_call(name, t, inherited, args, kwargs, tensors)
         if lineage is not EMPTY:

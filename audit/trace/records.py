@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from pydantic import InstanceOf
+
+Array = InstanceOf[np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,8 @@ class ScalarRecord:
         clean: True where only features of the unmodified model are upstream.
         of_pair: True where the pair's own picture and text are among them.
         reasons: what else is upstream, in words.
+        params: parameters that the explainer's own code applied on the way.
+        of_model: True where anything of the model is upstream.
         nearest: name of the model's score that is nearest in value.
         error: absolute difference to it; None where no comparison by value is possible.
         place: the explainer's line.
@@ -53,6 +58,8 @@ class ScalarRecord:
     clean: bool
     of_pair: bool
     reasons: tuple[str, ...]
+    params: tuple[str, ...]
+    of_model: bool
     nearest: str
     error: float | None
     place: str
@@ -84,8 +91,8 @@ class AttentionRecord:
     executed_heads: int
     model_heads: int
     divergence: float | None
-    executed: np.ndarray | None
-    model: np.ndarray | None
+    executed: Array | None
+    model: Array | None
     inside_model: bool
     variants: int
     relevant: bool

@@ -47,7 +47,7 @@ class TracedPair:
 
 def trace_pair(
     explainer: Explainer, model: nn.Module, pristine: nn.Module, pair: TracedPair
-) -> tuple[PairTrace, bool]:
+) -> tuple[PairTrace, set[Place], bool]:
     """Run an explainer on one pair and record what it executes.
 
     Args:
@@ -57,7 +57,7 @@ def trace_pair(
         pair: what to explain.
 
     Returns:
-        The trace, and whether the model was left as it was.
+        The trace, the lines of source that it names, and whether the model was left as it was.
 
     Raises:
         Exception: whatever the explainer raises; the library functions are put back first.
@@ -75,7 +75,14 @@ def trace_pair(
             recorder.changes.setdefault(change, Place(explainer.source_file or "", 0))
     maps = value if isinstance(value, Tensor) else getattr(value, "maps", None)
     scores = getattr(value, "scores", None) if not isinstance(value, Tensor) else None
-    return _Summary(recorder, pair, maps, scores).trace(), not after
+    return _Summary(recorder, pair, maps, scores).trace(), _places(recorder), not after
+
+
+def _places(recorder: Recorder) -> set[Place]:
+    lists = (recorder.entries, recorder.scalars, recorder.attention, recorder.alterations)
+    found = {one.place for seen in lists for one in seen}
+    found |= {place for _, place in recorder.uses} | set(recorder.foreign)
+    return {place for place in found | set(recorder.changes.values()) if place.file}
 
 
 class _Summary:
@@ -221,6 +228,8 @@ class _Summary:
             clean=clean,
             of_pair=self._of_pair(lineage),
             reasons=tuple(self._reasons(lineage, scalar=True)),
+            params=tuple(sorted(lineage.params)),
+            of_model=bool(lineage.anchors),
             nearest=nearest,
             error=error,
             place=str(place),

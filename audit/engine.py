@@ -1,0 +1,240 @@
+"""The composition root: settings in, result out. Gathers, judges, and puts the result together."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from audit import __version__
+from audit.config import Settings, SettingsError
+from audit.data.bundled import bundled_pairs
+from audit.data.manifest import manifest_pairs
+from audit.data.pairs import Pairs
+from audit.evidence.context import Context, Progress, Sizes
+from audit.evidence.explanations import full_name
+from audit.evidence.kinds import Evidence, Roles
+from audit.evidence.traces import spread
+from audit.explainers.contract import Explainer
+from audit.explainers.registry import load_explainer
+from audit.gathering import Gathered, gather
+from audit.judging import judge_all
+from audit.models.loading import BUNDLED, ModelUnderAudit, load_model
+from audit.provenance import conditions, explainer_info, file_sha256
+from audit.pictures import pairs_shown, with_pictures
+from audit.result import CheckResult, Failure, Result
+from audit.summary import summarize
+from audit.trace.integrity import pristine_copy
+from principles.catalogue import all_checks
+from principles.check import Check
+
+POSITIVE = ("grad-attention", "attention-eclip?heads=model&weight=none")
+NEGATIVE = ("random", "centre-prior", "edges")
+SIZES = {
+    "quick": Sizes(traced=3, probed=8, ladder_seeds=1),
+    "default": Sizes(),
+    "full": Sizes(traced=12, probed=96, ladder_seeds=4),
+}
+
+
+@dataclass(frozen=True)
+class Audit:
+    """A result, and the context that it came from."""
+
+    result: Result
+    context: Context
+    evidence: Evidence
+
+
+def selected_checks(settings: Settings) -> list[Check]:
+    """The checks that were asked for.
+
+    Raises:
+        SettingsError: where a name matches no check.
+    """
+    checks = list(all_checks())
+    for word in (*settings.select, *settings.ignore, *settings.severity, *settings.thresholds):
+        if not any(c.id.startswith(word.upper()) for c in checks):
+            known = ", ".join(c.id for c in checks)
+            raise SettingsError(f"no check '{word}'; known: {known}, or a prefix such as P1")
+    for name, values in settings.thresholds.items():
+        own = next(c for c in checks if c.id.startswith(name.upper())).thresholds
+        for key in values:
+            if key not in own:
+                raise SettingsError(
+                    f"check {name} has no threshold '{key}'; known: {', '.join(own) or 'none'}"
+                )
+    if settings.select:
+        checks = [c for c in checks if c.id.startswith(tuple(s.upper() for s in settings.select))]
+    if settings.ignore:
+        dropped = tuple(s.upper() for s in settings.ignore)
+        checks = [c for c in checks if not c.id.startswith(dropped)]
+    if not checks:
+        raise SettingsError("no check is left to run; select more or ignore fewer")
+    return checks
+
+
+def run_audit(settings: Settings, progress: Progress) -> Audit:
+    """Audit an explainer.
+
+    Args:
+        settings: what to audit and how.
+        progress: told how far the work is.
+
+    Raises:
+        ValueError: unknown names, missing files, wrong settings (subclasses say which).
+        OSError: the output folder cannot be written.
+    """
+    checks = selected_checks(settings)
+    audited = load_explainer(settings.explainer, settings.options)
+    model = load_model(
+        settings.model,
+        settings.pretrained,
+        device=settings.device,
+        dtype=settings.dtype,
+        seed=settings.seed,
+    )
+    context = _context(settings, model, audited, progress)
+    needs = frozenset().union(*(c.needs for c in checks)) | {"reference", "explanations", "relatives"}
+    folder = Path(settings.out) / "evidence"
+    key = _key(settings, context)
+    gathered = gather(context, needs, folder, key, resume=settings.resume)
+    judged, broken = judge_all(
+        checks,
+        gathered.evidence,
+        gathered.failures,
+        severity=settings.severity,
+        thresholds=settings.thresholds,
+    )
+    result = _assembled(settings, context, gathered, judged, broken)
+    return Audit(result, context, gathered.evidence)
+
+
+def load_pairs(settings: Settings, model: ModelUnderAudit) -> Pairs:
+    """The data that the settings name."""
+    count = settings.samples
+    if settings.data == BUNDLED:
+        pairs = bundled_pairs(model, count, seed=settings.seed)
+    else:
+        pairs = manifest_pairs(
+            model, Path(settings.data), count, seed=settings.seed, template=settings.template
+        )
+    if settings.pair is None:
+        return pairs
+    if settings.pair not in pairs.ids:
+        raise SettingsError(f"no pair '{settings.pair}' among the {len(pairs)} pairs")
+    return pairs.select([pairs.ids.index(settings.pair)])
+
+
+def _context(
+    settings: Settings, model: ModelUnderAudit, audited: Explainer, progress: Progress
+) -> Context:
+    name = full_name(audited.name, dict(audited.options))
+    positive = tuple(n for n in POSITIVE if n != name)[:1]
+    explainers = {name: audited}
+    for other in (*positive, *NEGATIVE, *([audited.faithful_twin] if audited.faithful_twin else [])):
+        explainers.setdefault(other, load_explainer(other))
+    roles = Roles(
+        audited=name,
+        positive=positive,
+        negative=NEGATIVE,
+        twin=audited.faithful_twin,
+        text_specific=audited.text_specific,
+        model_free=audited.model_free,
+        stochastic=audited.stochastic,
+        command=command_line(settings),
+    )
+    return Context(
+        model=model,
+        pristine=pristine_copy(model.module),
+        pairs=load_pairs(settings, model),
+        explainers=explainers,
+        roles=roles,
+        sizes=SIZES[settings.profile],
+        seed=settings.seed,
+        progress=progress,
+    )
+
+
+def command_line(settings: Settings) -> str:
+    """The command that runs the same audit again."""
+    words = ["audit", "check", "--explainer", settings.explainer]
+    for key, value in settings.options.items():
+        words += ["--option", f"{key}={value}"]
+    for name in ("model", "pretrained", "data", "template", "samples", "seed", "device", "dtype"):
+        value, default = getattr(settings, name), Settings.model_fields[name].default
+        if value != default:
+            words += [f"--{name}", str(value)]
+    return shlex.join(words)
+
+
+def _key(settings: Settings, context: Context) -> str:
+    parts = (
+        __version__,
+        torch.__version__,
+        settings.device,
+        settings.dtype,
+        settings.seed,
+        settings.profile,
+        context.model.state_sha256(),
+        context.pairs.sha256,
+        context.roles,
+        file_sha256(context.audited.source_file),
+    )
+    return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+def _assembled(
+    settings: Settings,
+    context: Context,
+    gathered: Gathered,
+    judged: list[CheckResult],
+    broken: Sequence[Failure],
+) -> Result:
+    shown = settings.model_dump(mode="json", exclude={"out", "resume", "formats"})
+    run = conditions(
+        seed=settings.seed,
+        device=settings.device,
+        dtype=settings.dtype,
+        settings={k: str(v) for k, v in shown.items() if v not in (None, [], {}, "")},
+        command=command_line(settings),
+        seconds=gathered.seconds,
+        source=context.audited.source_file,
+    )
+    result = summarize(
+        evidence=gathered.evidence,
+        checks=judged,
+        failures=[*gathered.failures, *broken],
+        explainer=explainer_info(context.audited),
+        model=context.model,
+        pairs=context.pairs,
+        run=run,
+        settings=settings,
+        gallery=spread(len(context.pairs), 24),
+    )
+    shown_pairs = pairs_shown(result)
+    index = {pair: i for i, pair in enumerate(context.pairs.ids)}
+    return with_pictures(result, {p: picture_png(context, index[p]) for p in shown_pairs})
+
+
+def picture_png(context: Context, pair: int) -> str:
+    """The picture as the model receives it, as PNG in base64."""
+    image = context.pairs.images[int(context.pairs.picture[pair])]
+    normalize = next(
+        (t for t in context.model.transform.transforms if type(t).__name__ == "Normalize"), None
+    )
+    if normalize is not None:
+        mean, std = (torch.tensor(v)[:, None, None] for v in (normalize.mean, normalize.std))
+        image = image * std + mean
+    pixels = (image.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, "PNG", optimize=True)
+    return base64.b64encode(buffer.getvalue()).decode()

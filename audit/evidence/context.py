@@ -1,0 +1,147 @@
+"""What every gatherer works with: the model and its untouched copy, pairs, explainers, settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from audit.data.pairs import Pairs
+from audit.evidence.kinds import Roles
+from audit.explainers.contract import Explainer, Explanation, run_explainer
+from audit.models.anatomy import Tower
+from audit.models.loading import ModelUnderAudit
+from audit.trace.integrity import Integrity, pristine_copy
+
+Progress = Callable[[str, int, int], None]
+"""Told the phase, the steps done, and the steps in all."""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much evidence is gathered.
+
+    Attributes:
+        traced: pairs whose explanation is traced.
+        probed: pairs whose faithfulness is measured on every rung.
+        ladder_seeds: draws of each rung.
+        executed_candidates: at most so many classes are asked of each picture.
+    """
+
+    traced: int = 4
+    probed: int = 24
+    ladder_seeds: int = 2
+    executed_candidates: int = 40
+
+
+@dataclass
+class Context:
+    """Everything that a gatherer may use.
+
+    Attributes:
+        model: the model under audit.
+        pristine: a deep copy that no explainer ever receives.
+        pairs: the data.
+        explainers: by full name.
+        roles: which is which.
+        sizes: how much to gather.
+        seed: of every random choice.
+        progress: told how far the work is.
+    """
+
+    model: ModelUnderAudit
+    pristine: nn.Module
+    pairs: Pairs
+    explainers: dict[str, Explainer]
+    roles: Roles
+    sizes: Sizes
+    seed: int
+    progress: Progress
+
+    @property
+    def audited(self) -> Explainer:
+        """The explainer under audit."""
+        return self.explainers[self.roles.audited]
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Patch rows and columns."""
+        return self.model.anatomy.image.grid
+
+    def batch_size(self) -> int:
+        """Pairs per batch."""
+        return batch_size_for(self.model.anatomy.image)
+
+    def batches(self, count: int, size: int | None = None) -> Iterator[Tensor]:
+        """Index tensors that cover ``count`` pairs."""
+        yield from torch.arange(count).split(size or self.batch_size())
+
+    def explain(
+        self, explainer: Explainer, module: nn.Module, pairs: Tensor
+    ) -> Explanation:
+        """Explain some pairs on some model."""
+        images, tokens = self.pairs.batch(pairs, self.model.device, self.model.dtype)
+        return run_explainer(explainer, module, images, tokens)
+
+    def maps(
+        self, explainer: Explainer, module: nn.Module, count: int | None = None, phase: str = ""
+    ) -> Float[Tensor, "pairs rows columns"]:
+        """Maps of the first ``count`` pairs, on the patch grid, on the CPU."""
+        count = len(self.pairs) if count is None else count
+        parts, done = [], 0
+        for batch in self.batches(count):
+            parts.append(on_grid(self.explain(explainer, module, batch).maps, self.grid).cpu())
+            done += len(batch)
+            if phase:
+                self.progress(phase, done, count)
+        return torch.cat(parts)
+
+    def guarded(self, work: Callable[[nn.Module], Tensor]) -> Tensor:
+        """Run an explainer's work on the model, and give the next one an unaltered model."""
+        integrity = Integrity(self.model.module, self.pristine)
+        try:
+            return work(self.model.module)
+        finally:
+            integrity.restore_library()
+            if integrity.verify():
+                self.replace_model()
+
+    def replace_model(self) -> None:
+        """Put a fresh copy in the place of an altered model."""
+        fresh = pristine_copy(self.pristine).requires_grad_()
+        object.__setattr__(self.model, "module", fresh)
+
+
+def batch_size_for(tower: Tower) -> int:
+    """Pairs per batch that keep the activations of one block within some 100 MB."""
+    tokens = tower.grid[0] * tower.grid[1] + 1
+    per_pair = tokens * max(tower.width * 8, tokens * tower.heads)
+    return int(np.clip(3e7 // per_pair, 1, 256))
+
+
+def all_maps(
+    explainer: Explainer, model: ModelUnderAudit, pairs: Pairs
+) -> Float[Tensor, "pairs rows columns"]:
+    """Maps of all pairs on the unmodified model, on the patch grid, on the CPU."""
+    tower = model.anatomy.image
+    parts = []
+    for batch in torch.arange(len(pairs)).split(batch_size_for(tower)):
+        images, tokens = pairs.batch(batch, model.device, model.dtype)
+        maps = run_explainer(explainer, model.module, images, tokens).maps
+        parts.append(on_grid(maps, tower.grid).cpu())
+    return torch.cat(parts)
+
+
+def on_grid(maps: Float[Tensor, "n h w"], grid: tuple[int, int]) -> Float[Tensor, "n rows columns"]:
+    """Bring maps of any size to the patch grid: averaged down, or interpolated up."""
+    if tuple(maps.shape[1:]) == grid:
+        return maps
+    if maps.shape[1] >= grid[0] and maps.shape[2] >= grid[1]:
+        return functional.adaptive_avg_pool2d(maps[:, None], grid)[:, 0]
+    resized = functional.interpolate(maps[:, None], grid, mode="bilinear", align_corners=False)
+    return resized[:, 0]

@@ -1,0 +1,109 @@
+"""Gathers how well the thing that an explainer executes classifies."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from audit.evidence.context import Context
+from audit.evidence.kinds import Executed, Reference
+from audit.explainers.contract import run_explainer
+
+
+class ScalarTap(TorchFunctionMode):
+    """Keeps the per-pair scores behind the scalars that are differentiated under it.
+
+    Args:
+        pairs: how many pairs the batch has.
+    """
+
+    def __init__(self, pairs: int) -> None:
+        super().__init__()
+        self.pairs = pairs
+        self.scores: Tensor | None = None
+        self._sums: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Follow sums back to their terms, and note what is differentiated."""
+        kwargs = kwargs or {}
+        name = getattr(func, "__name__", "")
+        if name in {"grad", "backward"}:
+            target = kwargs.get("outputs", kwargs.get("tensors", args[0] if args else None))
+            self._note(target[0] if isinstance(target, (tuple, list)) else target)
+        out = func(*args, **kwargs)
+        if name in {"sum", "mean"} and args and isinstance(args[0], Tensor):
+            if isinstance(out, Tensor) and out.numel() == 1 and args[0].numel() == self.pairs:
+                self._sums[id(out)] = (out, args[0])
+        return out
+
+    def _note(self, target: object) -> None:
+        if not isinstance(target, Tensor) or self.scores is not None:
+            return
+        if target.numel() == 1 and id(target) in self._sums:
+            target = self._sums[id(target)][1]
+        if target.numel() == self.pairs:
+            self.scores = target.detach().flatten().clone()
+
+
+def gather_executed(context: Context, reference: Reference) -> Executed:
+    """Scores of every picture and its candidate classes, as the explainer executes them."""
+    candidates = _candidates(context, reference)
+    pictures, width = candidates.shape
+    flat_picture = np.repeat(np.arange(pictures), width)
+    flat_class = candidates.reshape(-1)
+    scores, how = _scores(context, flat_picture, flat_class)
+    model = np.take_along_axis(reference.cosine, candidates, 1)
+    found = np.full_like(model, np.nan) if scores is None else scores.reshape(model.shape)
+    return Executed(
+        how=how,
+        candidates=candidates,
+        scores=found,
+        correct=_correct(found, candidates, reference.present),
+        model_correct=_correct(model, candidates, reference.present),
+        largest_difference=None if scores is None else float(np.abs(found - model).max()),
+    )
+
+
+def _correct(scores: np.ndarray, candidates: np.ndarray, present: np.ndarray) -> np.ndarray:
+    rows = np.arange(len(scores))
+    best = candidates[rows, np.nan_to_num(scores, nan=-np.inf).argmax(1)]
+    return np.asarray(present[rows, best])
+
+
+def _candidates(context: Context, reference: Reference) -> np.ndarray:
+    """All classes, or the present ones and the strongest rivals by the unmodified model."""
+    count = min(len(reference.classes), context.sizes.executed_candidates)
+    boosted = reference.cosine + 10.0 * reference.present
+    order = np.argsort(-boosted, axis=1, kind="stable")[:, :count]
+    return np.sort(order, axis=1)
+
+
+def _scores(
+    context: Context, picture: np.ndarray, classes: np.ndarray
+) -> tuple[np.ndarray | None, str]:
+    parts: list[np.ndarray] = []
+    how = "none"
+    phase = "what the explainer executes, as a classifier"
+    for batch in context.batches(len(picture)):
+        index = batch.numpy()
+        images = context.pairs.images[torch.from_numpy(picture[index])]
+        images = images.to(device=context.model.device, dtype=context.model.dtype)
+        tokens = context.pairs.tokens[torch.from_numpy(classes[index])].to(context.model.device)
+        tap = ScalarTap(len(index))
+        with tap:
+            explanation = run_explainer(context.audited, context.model.module, images, tokens)
+        scores = tap.scores
+        how = "gradient"
+        if scores is None and explanation.scores is not None:
+            scores, how = explanation.scores, "returned"
+        if scores is None:
+            return None, "none"
+        parts.append(scores.double().cpu().numpy())
+        context.progress(phase, int(index[-1]) + 1, len(picture))
+    return np.concatenate(parts), how

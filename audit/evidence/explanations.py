@@ -1,0 +1,90 @@
+"""Gathers the maps of all explainers on the unmodified model, their localization, and relatives."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from audit.evidence.context import Context
+from audit.evidence.kinds import Explanations, RelativeEvidence, Relatives
+from audit.explainers.registry import relatives_of
+from audit.metrics.localization import (
+    chance_corrected_average_precision,
+    energy_gain,
+    mask_on_grid,
+    pointing_game,
+)
+from audit.metrics.similarity import spearman
+
+
+def gather_explanations(context: Context) -> Explanations:
+    """Maps of the audited explainer, its twin and the controls."""
+    maps, quality = {}, {}
+    masks = grid_masks(context)
+    for name, explainer in context.explainers.items():
+        def work(module: torch.nn.Module, explainer=explainer, name=name) -> Tensor:  # type: ignore[no-untyped-def]  # noqa: ANN001
+            return context.maps(explainer, module, phase=f"maps of {name}")
+
+        found = context.guarded(work)
+        maps[name] = found.double().numpy()
+        if masks is not None:
+            quality[name] = localization(found, masks)
+    return Explanations(maps, quality)
+
+
+def grid_masks(context: Context) -> Float[Tensor, "pairs rows columns"] | None:
+    """Masks on the patch grid."""
+    masks = context.pairs.masks
+    return None if masks is None else mask_on_grid(masks, context.grid)
+
+
+def localization(
+    maps: Float[Tensor, "n h w"], masks: Float[Tensor, "n h w"]
+) -> dict[str, np.ndarray]:
+    """Localization of each map by several measures."""
+    measures = {
+        "average precision": chance_corrected_average_precision,
+        "energy gain": energy_gain,
+        "pointing game": pointing_game,
+    }
+    return {name: measure(maps, masks).double().numpy() for name, measure in measures.items()}
+
+
+def gather_relatives(context: Context, explanations: Explanations) -> Relatives:
+    """Compare the audited maps with those of registered explainers."""
+    ours = torch.from_numpy(explanations.maps[context.roles.audited])
+    entries = []
+    for relative in relatives_of(context.audited):
+        name = full_name(relative.name, dict(relative.options))
+        theirs = explanations.maps.get(name)
+        other = (
+            torch.from_numpy(theirs)
+            if theirs is not None
+            else context.guarded(lambda module, r=relative: context.maps(r, module)).double()
+        )
+        entries.append(
+            RelativeEvidence(name, largest_difference(ours, other), mean_rank_correlation(ours, other))
+        )
+    return Relatives(tuple(entries))
+
+
+def largest_difference(one: Float[Tensor, "n h w"], other: Float[Tensor, "n h w"]) -> float:
+    """Largest absolute difference over all pairs, each relative to the range of its first map."""
+    span = one.flatten(1).amax(1) - one.flatten(1).amin(1)
+    gap = (one - other).abs().flatten(1).amax(1)
+    return float((gap / span.clamp(min=1e-12)).max())
+
+
+def mean_rank_correlation(one: Float[Tensor, "n h w"], other: Float[Tensor, "n h w"]) -> float:
+    """Mean Spearman correlation over pairs; NaN where every map is constant."""
+    ranks = spearman(one, other)
+    known = ranks[~ranks.isnan()]
+    return float(known.mean()) if len(known) else float("nan")
+
+
+def full_name(name: str, options: dict[str, str]) -> str:
+    """An explainer's name with its options, as specs write it."""
+    query = "&".join(f"{key}={value}" for key, value in sorted(options.items()))
+    return f"{name}?{query}" if query else name

@@ -1,0 +1,108 @@
+"""Gathers quality of the maps and zero-shot accuracy on models of graded performance."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from audit.evidence.context import Context
+from audit.evidence.explanations import grid_masks
+from audit.evidence.kinds import Explanations, Ladder, Reference, RungInfo
+from audit.evidence.reference import class_scores
+from audit.evidence.traces import spread
+from audit.interventions.degrading import apply_rung, default_ladder
+from audit.metrics.faithfulness import removal_curves
+from audit.metrics.localization import chance_corrected_average_precision
+from audit.models.anatomy import anatomy_of
+
+FRACTIONS = (0.0, 0.05, 0.15, 0.3, 0.5, 0.75, 1.0)
+
+
+def gather_ladder(context: Context, reference: Reference, explanations: Explanations) -> Ladder:
+    """Measure every rung: accuracy, and the maps of every explainer that reads the model."""
+    anatomy = context.model.anatomy
+    rungs = default_ladder(len(anatomy.image.blocks), tuple(range(context.sizes.ladder_seeds)))
+    probed = torch.tensor(spread(len(context.pairs), context.sizes.probed))
+    rows: list[_Row] = []
+    for done, rung in enumerate(rungs, 1):
+        module = apply_rung(context.pristine, rung).eval()
+        rows.append(_measure(context, module, probed, explanations, first=done == 1))
+        context.progress("ladder", done, len(rungs))
+    names = list(rows[0].localization or rows[0].faithfulness)
+    first = torch.from_numpy(reference.cosine)
+    return Ladder(
+        rungs=tuple(RungInfo(r.name, r.family, float(r.strength), r.seed) for r in rungs),
+        identity_error=float((rows[0].scores.double() - first).abs().max()),
+        correct=np.stack([_correct(row.scores, reference) for row in rows]),
+        localization={n: np.stack([r.localization[n] for r in rows]) for n in names}
+        if rows[0].localization
+        else {},
+        faithfulness={n: np.stack([r.faithfulness[n] for r in rows]) for n in rows[0].faithfulness},
+        faithfulness_range=np.stack([row.range for row in rows]),
+        probed=probed.numpy(),
+    )
+
+
+class _Row:
+    """What was measured on one rung."""
+
+    def __init__(self, scores: Tensor) -> None:
+        self.scores = scores
+        self.localization: dict[str, np.ndarray] = {}
+        self.faithfulness: dict[str, np.ndarray] = {}
+        self.range: np.ndarray = np.zeros(0)
+
+
+def _measure(
+    context: Context,
+    module: nn.Module,
+    probed: Tensor,
+    explanations: Explanations,
+    *,
+    first: bool,
+) -> _Row:
+    row = _Row(class_scores(context, module))
+    masks = grid_masks(context)
+    for name, explainer in context.explainers.items():
+        if explainer.model_free or first:
+            maps = torch.from_numpy(explanations.maps[name]).to(torch.float32)
+        else:
+            maps = context.maps(explainer, module)
+        if masks is not None:
+            quality = chance_corrected_average_precision(maps, masks)
+            row.localization[name] = quality.double().numpy()
+        gap, full = _faithfulness(context, module, maps[probed], probed)
+        row.faithfulness[name], row.range = gap, full
+    return row
+
+
+@torch.no_grad()
+def _faithfulness(
+    context: Context, module: nn.Module, maps: Float[Tensor, "n h w"], probed: Tensor
+) -> tuple[np.ndarray, np.ndarray]:
+    anatomy = anatomy_of(module)
+    images, tokens = context.pairs.batch(probed, context.model.device, context.model.dtype)
+    texts = anatomy.text_features(tokens)
+
+    def score(pictures: Tensor, pair: Tensor) -> Tensor:
+        return (anatomy.image_features(pictures) * texts[pair]).sum(-1)
+
+    generator = torch.Generator(device="cpu").manual_seed(context.seed)
+    curves = removal_curves(
+        score,
+        images,
+        maps.to(images),
+        fill="mean",
+        fractions=FRACTIONS,
+        generator=generator,
+        batch_size=context.batch_size(),
+    )
+    gap = curves.insertion - curves.deletion
+    return gap.double().cpu().numpy(), (curves.full - curves.empty).double().cpu().numpy()
+
+
+def _correct(scores: Tensor, reference: Reference) -> np.ndarray:
+    best = scores.argmax(1).numpy()
+    return np.asarray(reference.present[np.arange(len(best)), best])

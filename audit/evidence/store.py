@@ -1,0 +1,111 @@
+"""Evidence on disk: one JSON and one NPZ file a kind, written at once or not at all."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from pydantic import TypeAdapter
+
+T = TypeVar("T")
+_ARRAY = "__array__"
+
+
+class StoreError(ValueError):
+    """Evidence cannot be read or written; the message says where and what to do."""
+
+
+def save(folder: Path, name: str, value: Any) -> None:  # noqa: ANN401 - any evidence dataclass
+    """Write one kind of evidence.
+
+    Args:
+        folder: created where it is missing.
+        name: of the kind; files are ``name.json`` and ``name.npz``.
+        value: a frozen dataclass of arrays, numbers, strings, and such dataclasses.
+
+    Raises:
+        StoreError: the disk is full or the folder cannot be written; nothing half-written stays.
+    """
+    arrays: dict[str, np.ndarray] = {}
+    document = json.dumps(_plain(value, arrays), indent=1, sort_keys=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _replacing(folder / f"{name}.npz") as file:
+            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+        with _replacing(folder / f"{name}.json") as file:
+            file.write(document.encode())
+    except OSError as error:
+        raise StoreError(
+            f"cannot write evidence '{name}' to '{folder}': {error}; free space or choose another "
+            "--out"
+        ) from error
+
+
+def load(folder: Path, name: str, kind: type[T]) -> T | None:
+    """Read one kind of evidence; None where it was never finished.
+
+    Raises:
+        StoreError: the files are damaged or of another version.
+    """
+    path = folder / f"{name}.json"
+    if not path.is_file():
+        return None
+    try:
+        with np.load(folder / f"{name}.npz", allow_pickle=False) as stored:
+            arrays = {key: stored[key] for key in stored.files}
+        document = _filled(json.loads(path.read_text()), arrays)
+        return TypeAdapter(kind).validate_python(document)
+    except (OSError, ValueError, KeyError) as error:
+        raise StoreError(
+            f"evidence '{name}' in '{folder}' cannot be read ({error}); remove the folder and "
+            "gather again"
+        ) from error
+
+
+class _replacing:  # noqa: N801 - used like a function
+    """Write to a temporary file and put it in place only when complete."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.part = path.with_suffix(path.suffix + ".part")
+
+    def __enter__(self) -> Any:  # noqa: ANN401
+        self.file = self.part.open("wb")
+        return self.file
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        self.file.close()
+        if kind is None:
+            os.replace(self.part, self.path)  # noqa: PTH105
+        else:
+            self.part.unlink(missing_ok=True)
+
+
+def _plain(value: Any, arrays: dict[str, np.ndarray]) -> Any:  # noqa: ANN401
+    if isinstance(value, np.ndarray):
+        key = f"a{len(arrays)}"
+        arrays[key] = value
+        return {_ARRAY: key}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: _plain(getattr(value, f.name), arrays) for f in dataclasses.fields(value)}
+    if isinstance(value, dict):
+        return {str(k): _plain(v, arrays) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v, arrays) for v in value]
+    if isinstance(value, np.generic):
+        return value.item()
+    return value
+
+
+def _filled(value: Any, arrays: dict[str, np.ndarray]) -> Any:  # noqa: ANN401
+    if isinstance(value, dict):
+        if set(value) == {_ARRAY}:
+            return arrays[value[_ARRAY]]
+        return {k: _filled(v, arrays) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_filled(v, arrays) for v in value]
+    return value

@@ -1,0 +1,125 @@
+"""Gathers what the audited explainer executes, and the same of a faithful control."""
+
+from __future__ import annotations
+
+import linecache
+
+import torch
+from torch import Tensor
+
+from audit.evidence.context import Context
+from audit.evidence.kinds import SourceLines, TraceEvidence
+from audit.explainers.contract import Explainer
+from audit.models.anatomy import anatomy_of
+from audit.trace.records import PairTrace
+from audit.trace.tracing import TracedPair, trace_pair
+
+_AROUND = 4
+
+
+def gather_trace(context: Context) -> TraceEvidence:
+    """Trace a few pairs, spread over the data."""
+    chosen = spread(len(context.pairs), context.sizes.traced)
+    pairs = [_pair(context, i) for i in chosen]
+    null = _null_difference(context, chosen)
+    traces, places = _traces(context, context.audited, pairs, "tracing the explainer")
+    control: tuple[PairTrace, ...] = ()
+    if context.roles.positive:
+        faithful = context.explainers[context.roles.positive[0]]
+        control, _ = _traces(context, faithful, pairs[:2], "tracing the control")
+    return TraceEvidence(
+        traces=traces,
+        control=control,
+        tolerance=10 * null + 64 * torch.finfo(context.model.dtype).eps,
+        null_difference=null,
+        dtype=str(context.model.dtype).removeprefix("torch."),
+        sources={shown: lines for shown, lines in places.items() if lines.lines},
+    )
+
+
+def spread(count: int, wanted: int) -> list[int]:
+    """Indices spread evenly over ``count``."""
+    wanted = min(wanted, count)
+    return sorted({(2 * i + 1) * count // (2 * wanted) for i in range(wanted)})
+
+
+def _traces(
+    context: Context, explainer: Explainer, pairs: list[TracedPair], phase: str
+) -> tuple[tuple[PairTrace, ...], dict[str, SourceLines]]:
+    traces, sources = [], {}
+    for done, pair in enumerate(pairs, 1):
+        trace, places, intact = trace_pair(
+            explainer, context.model.module, context.pristine, pair
+        )
+        if not intact:
+            context.replace_model()
+        traces.append(trace)
+        for place in places:
+            sources[str(place)] = source_lines(str(place), place.file, place.line)
+        context.progress(phase, done, len(pairs))
+    return tuple(traces), sources
+
+
+def source_lines(shown: str, file: str, line: int) -> SourceLines:
+    """The lines around one line of a file; none where the file cannot be read."""
+    every = linecache.getlines(file)
+    first = max(line - _AROUND, 1)
+    some = every[first - 1 : line + _AROUND]
+    name = shown.rpartition(":")[0]
+    return SourceLines(name, line, first, tuple(text.rstrip("\n")[:400] for text in some))
+
+
+@torch.no_grad()
+def _pair(context: Context, index: int) -> TracedPair:
+    images, tokens = context.pairs.batch(
+        torch.tensor([index]), context.model.device, context.model.dtype
+    )
+    anatomy = anatomy_of(context.pristine)
+    image = anatomy.image_features(images)
+    cosine = float((image * anatomy.text_features(tokens)).sum())
+    texts = anatomy.text_features(context.pairs.tokens.to(context.model.device))
+    scale = getattr(context.pristine, "logit_scale", None)
+    factor = 1.0 if scale is None else float(scale.exp())
+    bias = getattr(context.pristine, "logit_bias", None)
+    offset = 0.0 if bias is None else float(bias)
+    logits = factor * image @ texts.T + offset
+    label = int(context.pairs.labels[index])
+    probability = float(logits.double().softmax(-1)[0, label])
+    scores = {
+        "cosine": cosine,
+        "logit": factor * cosine + offset,
+        "probability": probability,
+        "log-probability": float(logits.double().log_softmax(-1)[0, label]),
+    }
+    return TracedPair(context.pairs.ids[index], images, tokens, scores)
+
+
+def _null_difference(context: Context, chosen: list[int]) -> float:
+    """Largest difference of the model's score to itself: other kernels, other company."""
+    images, tokens = context.pairs.batch(
+        torch.tensor(chosen), context.model.device, context.model.dtype
+    )
+    anatomy = anatomy_of(context.pristine)
+    with torch.no_grad():
+        alone = torch.cat(
+            [anatomy.scores(images[i : i + 1], tokens[i : i + 1]) for i in range(len(chosen))]
+        )
+        together = anatomy.scores(images, tokens)
+    with torch.enable_grad():
+        differentiable = anatomy.scores(images.clone().requires_grad_(), tokens).detach()
+    with torch.no_grad():
+        by_hand = _by_hand(context, images, tokens)
+    others = torch.stack([together, differentiable, by_hand])
+    return float((others.double() - alone.double()).abs().max())
+
+
+def _by_hand(context: Context, images: Tensor, tokens: Tensor) -> Tensor:
+    """Scores with every attention of the image tower written out."""
+    anatomy = anatomy_of(context.pristine)
+    tower = anatomy.image
+    x = tower.embed(images)
+    for block in tower.blocks:
+        q, k, v = block.qkv(block.normalize(x))
+        x = block.finish(x, block.project(block.mix_values(block.attention(q, k), v)))
+    feature = torch.nn.functional.normalize(tower.readout(x[:, 0]), dim=-1)
+    return (feature * anatomy.text_features(tokens)).sum(-1)

@@ -1,0 +1,198 @@
+"""Loading the model under audit; the only file that reads weights."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import hashlib
+import logging
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import open_clip
+import torch
+from jaxtyping import Float, Int
+from PIL import Image
+from torch import Tensor, nn
+from torchvision.transforms import Compose
+from torchvision.transforms.functional import InterpolationMode, to_tensor
+
+from audit.models import bundled
+from audit.models.anatomy import Anatomy, UnknownAnatomyError, anatomy_of
+
+BUNDLED = "bundled"
+
+
+class ModelError(ValueError):
+    """The model cannot be had; the message says what was expected, found, and what to do."""
+
+
+@dataclass(frozen=True)
+class ModelUnderAudit:
+    """A model, and how pictures and texts enter it.
+
+    Attributes:
+        name: as asked for.
+        pretrained: tag or file of weights, None for random ones.
+        module: the torch module, in eval mode.
+        transform: from a PIL picture to the model's input.
+        tokenize: from texts to token ids, (texts, context).
+        device: where the module is.
+        dtype: of its parameters.
+    """
+
+    name: str
+    pretrained: str | None
+    module: nn.Module
+    transform: Compose
+    tokenize: Callable[[list[str]], Int[Tensor, "texts context"]]
+    device: torch.device
+    dtype: torch.dtype
+
+    @property
+    def anatomy(self) -> Anatomy:
+        """The view of its inside."""
+        return anatomy_of(self.module)
+
+    @property
+    def image_size(self) -> int:
+        """Side of the pictures that enter it, in pixels."""
+        size = self.module.visual.image_size  # type: ignore[union-attr]
+        return int(size[0] if isinstance(size, tuple) else size)  # type: ignore[arg-type]
+
+    def preprocess(self, picture: Image.Image) -> Float[Tensor, "3 H W"]:
+        """A picture as the model receives it."""
+        return self.transform(picture)  # type: ignore[no-any-return]
+
+    def preprocess_mask(self, mask: Image.Image) -> Float[Tensor, "1 H W"]:
+        """A mask in the picture's own pixels, moved as the picture is, by nearest neighbor."""
+        for step in self.transform.transforms:
+            if type(step).__name__ in {"Normalize", "ToTensor"} or not hasattr(step, "size"):
+                continue
+            step_copy = copy.copy(step)
+            if hasattr(step_copy, "interpolation"):
+                step_copy.interpolation = InterpolationMode.NEAREST
+            mask = step_copy(mask)
+        return to_tensor(mask)  # type: ignore[no-any-return]
+
+    def state_sha256(self) -> str:
+        """Hash of all parameters and buffers, by name."""
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.module.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes()
+                          if tensor.ndim else str(tensor.item()).encode())
+        return digest.hexdigest()
+
+
+def load_model(
+    name: str = BUNDLED,
+    pretrained: str | None = None,
+    *,
+    device: str = "cpu",
+    dtype: str = "float32",
+    seed: int = 0,
+) -> ModelUnderAudit:
+    """Load a model.
+
+    Args:
+        name: ``bundled``, an open_clip architecture, or ``local-dir:FOLDER``.
+        pretrained: an open_clip tag or a checkpoint file; None for random weights.
+        device: torch device.
+        dtype: ``float32``, ``float64``, ``float16`` or ``bfloat16``.
+        seed: of random weights.
+
+    Raises:
+        ModelError: unknown name or tag, missing file, unreadable weights, unavailable device.
+        UnknownAnatomyError: the model is of a kind that is not known.
+    """
+    torch_device, torch_dtype = _device(device), _dtype(dtype)
+    source = f"local-dir:{bundled.DIRECTORY}" if name == BUNDLED else name
+    _check_source(source, pretrained)
+    module, transform = _create(source, pretrained, seed)
+    module = module.eval().to(device=torch_device, dtype=torch_dtype)
+    anatomy_of(module)
+    tokenizer = open_clip.get_tokenizer(source)
+    return ModelUnderAudit(
+        name, pretrained, module, transform, lambda texts: tokenizer(texts), torch_device, torch_dtype  # noqa: PLW0108
+    )
+
+
+def _create(source: str, pretrained: str | None, seed: int) -> tuple[nn.Module, Any]:
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logging.getLogger().addFilter(_quiet)
+        torch.manual_seed(seed)
+        try:
+            module, _, transform = open_clip.create_model_and_transforms(source, pretrained)
+        except (RuntimeError, OSError, ValueError, KeyError) as error:
+            cause = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise ModelError(
+                f"cannot load model '{source}' with weights '{pretrained}': {cause}; give a file "
+                "with --pretrained FILE, or a tag of open_clip that is in the local cache"
+            ) from error
+        finally:
+            logging.getLogger().removeFilter(_quiet)
+    return module, transform
+
+
+def _quiet(record: logging.LogRecord) -> bool:
+    return record.levelno >= logging.ERROR
+
+
+def _check_source(source: str, pretrained: str | None) -> None:
+    if source.startswith("local-dir:"):
+        folder = Path(source.removeprefix("local-dir:"))
+        if not (folder / "open_clip_config.json").is_file():
+            raise ModelError(
+                f"expected open_clip_config.json in the folder '{folder}', found none; give a "
+                "folder that open_clip's push_to_hf_hub or save writes"
+            )
+        return
+    names = open_clip.list_models()
+    if source not in names:
+        close = difflib.get_close_matches(source, [*names, BUNDLED], n=1, cutoff=0.3)
+        hint = f"; did you mean '{close[0]}'?" if close else ""
+        raise ModelError(
+            f"unknown model '{source}'{hint} 'audit list models' shows all {len(names)}"
+        )
+    if pretrained is None:
+        return
+    tags = open_clip.list_pretrained_tags_by_model(source)
+    looks_like_file = "/" in pretrained or Path(pretrained).suffix in {".pt", ".safetensors", ".bin"}
+    if looks_like_file and not Path(pretrained).is_file():
+        raise ModelError(f"no checkpoint file '{pretrained}'; give the path of an existing file")
+    if not looks_like_file and pretrained not in tags:
+        close = difflib.get_close_matches(pretrained, tags, n=1, cutoff=0.3)
+        hint = f"; did you mean '{close[0]}'?" if close else ""
+        raise ModelError(
+            f"unknown weights '{pretrained}' of '{source}'{hint} Known tags: {', '.join(tags)}"
+        )
+
+
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ModelError(f"unknown device '{name}'; expected cpu, cuda, cuda:1, …") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ModelError("device 'cuda' asked for, but torch finds no GPU; use --device cpu")
+    return device
+
+
+def _dtype(name: str) -> torch.dtype:
+    known = {
+        "float32": torch.float32,
+        "float64": torch.float64,
+        "float16": torch.float16,
+        "bfloat16": torch.bfloat16,
+    }
+    if name not in known:
+        raise ModelError(f"unknown dtype '{name}'; expected one of {', '.join(known)}")
+    return known[name]
+
+
+__all__ = ["BUNDLED", "ModelError", "ModelUnderAudit", "UnknownAnatomyError", "load_model"]

@@ -1,0 +1,184 @@
+"""The result as SARIF 2.1.0, for code scanning: violations as alerts on the explainer's lines.
+
+Only violations are results, since several readers show every result as an alert; what could not
+be judged is a notification of the tool. Fingerprints depend on the check, the explainer, the model
+and the text of the line, not on line numbers or measured values, so that an alert keeps its
+identity while the file around it changes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import PurePosixPath, PureWindowsPath
+from typing import Any, Final, TypeAlias
+from urllib.parse import quote
+
+from audit.reports import words
+from audit.result import CheckResult, Location, Result, Severity
+
+__all__ = ["FINGERPRINT", "SARIF_SCHEMA", "render_sarif"]
+
+Object: TypeAlias = dict[str, Any]
+
+SARIF_SCHEMA: Final = (
+    "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
+)
+FINGERPRINT: Final = "explainerAudit/v1"
+_LEVELS: Final = {Severity.ERROR: "error", Severity.WARNING: "warning"}
+_VIOLATED: Final = frozenset({"violation", "warning", "waived"})
+_TEXT_LIMIT: Final = 4000
+
+
+def render_sarif(result: Result) -> str:
+    """The log as indented JSON with keys in a fixed order."""
+    log = {"$schema": SARIF_SCHEMA, "version": "2.1.0", "runs": [_run(result)]}
+    return json.dumps(log, indent=1) + "\n"
+
+
+def _run(result: Result) -> Object:
+    indices = {check.id: index for index, check in reversed(list(enumerate(result.checks)))}
+    return {
+        "tool": {"driver": _driver(result)},
+        "automationDetails": {"id": f"explainer-audit/{_plain(result.explainer.name, 80)}/"},
+        "columnKind": "utf16CodeUnits",
+        "invocations": [_invocation(result)],
+        "results": [
+            _result(check, indices[check.id], result)
+            for check in result.checks
+            if words.status_of(check).key in _VIOLATED
+        ],
+        "properties": {
+            "verdict": result.verdict,
+            "explainer": _plain(words.explainer_phrase(result)),
+            "model": _plain(words.model_phrase(result)),
+            "modelState": result.model.state_sha256,
+            "data": _plain(result.data.name),
+        },
+    }
+
+
+def _driver(result: Result) -> Object:
+    return {
+        "name": "explainer-audit",
+        "version": _plain(result.conditions.audit_version, 80),
+        "informationUri": "https://github.com/explainer-audit/explainer-audit",
+        "rules": [_rule(check) for check in result.checks],
+    }
+
+
+def _rule(check: CheckResult) -> Object:
+    help_text = "\n\n".join(
+        [
+            f"What it does: {_plain(check.what_it_does)}",
+            f"Why it matters: {_plain(check.why_it_matters)}",
+            f"What a pass does not show: {_plain(check.what_a_pass_does_not_show)}",
+            f"Reference: {_plain(check.reference)}",
+        ]
+    )
+    return {
+        "id": _plain(check.id, 80),
+        "name": _pascal(check.name),
+        "shortDescription": {"text": _plain(check.title)},
+        "fullDescription": {"text": _plain(check.what_it_does)},
+        "help": {"text": help_text},
+        "defaultConfiguration": {"level": _LEVELS[check.severity]},
+        "properties": {"tags": ["explainability", f"principle-{check.principle}"]},
+    }
+
+
+def _result(check: CheckResult, index: int, result: Result) -> Object:
+    places = check.finding.locations or _explainer_place(result)
+    found: Object = {
+        "ruleId": _plain(check.id, 80),
+        "ruleIndex": index,
+        "kind": "fail",
+        "level": _LEVELS[words.severity_of(check)],
+        "message": {"text": _message(check)},
+        "locations": [_location(place) for place in places[:1]],
+        "relatedLocations": [
+            {"id": number, **_location(place)} for number, place in enumerate(places[1:], 1)
+        ],
+        "partialFingerprints": {FINGERPRINT: _fingerprint(check, places, result)},
+    }
+    if check.is_new is not None:
+        found["baselineState"] = "new" if check.is_new else "unchanged"
+    if check.waiver is not None:
+        reason = f"{check.waiver.owner}, until {check.waiver.expires}: {check.waiver.reason}"
+        found["suppressions"] = [
+            {"kind": "external", "status": "accepted", "justification": _plain(reason)}
+        ]
+    return found
+
+
+def _message(check: CheckResult) -> str:
+    parts = [check.finding.summary]
+    parts += [f"{one.name}: {words.statistic_phrase(one)}." for one in check.finding.statistics[:1]]
+    parts += [f"See it again: {check.finding.witness.command}"] if check.finding.witness else []
+    return "\n".join(_plain(part) for part in parts if part.strip()) or check.id
+
+
+def _explainer_place(result: Result) -> list[Location]:
+    if not result.explainer.source_file:
+        return []
+    return [Location(file=result.explainer.source_file, line=result.explainer.source_line or 1)]
+
+
+def _location(place: Location) -> Object:
+    region: Object = {"startLine": max(place.line, 1)}
+    if place.text:
+        region["snippet"] = {"text": _plain(place.text)}
+    return {"physicalLocation": {"artifactLocation": {"uri": _uri(place.file)}, "region": region}}
+
+
+def _uri(file: str) -> str:
+    windows = PureWindowsPath(file)
+    path = windows.as_posix() if windows.drive else file
+    encoded = quote(path.encode("utf-8", "surrogatepass"), safe="/")
+    if windows.drive:
+        return f"file:///{encoded.replace('%3A', ':', 1)}"
+    if PurePosixPath(path).is_absolute():
+        return f"file://{encoded}"
+    return encoded
+
+
+def _fingerprint(check: CheckResult, places: list[Location], result: Result) -> str:
+    first = [places[0].file, " ".join(places[0].text.split())] if places else []
+    identity = [check.id, words.explainer_phrase(result), words.model_phrase(result), *first]
+    return hashlib.sha256(json.dumps(identity).encode()).hexdigest()
+
+
+def _invocation(result: Result) -> Object:
+    notes = [
+        {
+            "level": "error" if status.key == "error" else "note",
+            "message": {"text": f"{status.word}: {_plain(check.finding.summary)}"},
+            "associatedRule": {"id": _plain(check.id, 80), "index": index},
+        }
+        for index, check in enumerate(result.checks)
+        for status in [words.status_of(check)]
+        if status.key in {"error", "inconclusive"}
+    ]
+    notes += [
+        {
+            "level": "error",
+            "message": {"text": _plain(f"{failure.where}: {failure.message}")},
+            "exception": {"kind": "Failure", "message": _plain(failure.message)},
+        }
+        for failure in result.failures
+    ]
+    return {
+        "executionSuccessful": result.verdict != "incomplete",
+        "exitCode": result.exit_code,
+        "commandLine": _plain(result.conditions.command),
+        "toolExecutionNotifications": notes,
+    }
+
+
+def _pascal(name: str) -> str:
+    return "".join(part[:1].upper() + part[1:] for part in re.findall(r"[A-Za-z0-9]+", name))[:80]
+
+
+def _plain(text: str, limit: int = _TEXT_LIMIT) -> str:
+    return words.visible(words.shorten(text, limit))

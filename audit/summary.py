@@ -1,0 +1,244 @@
+"""Puts a result together: the verdict over all checks, sentences, gallery, controls, relatives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+
+from audit.config import Settings
+from audit.data.pairs import Pairs
+from audit.evidence.kinds import Evidence
+from audit.models.loading import ModelUnderAudit
+from audit.result import (
+    CheckResult,
+    Conditions,
+    ControlResult,
+    DataInfo,
+    ExplainerInfo,
+    Failure,
+    Interval,
+    ModelInfo,
+    NamedMap,
+    PairFigure,
+    Picture,
+    Relative,
+    Result,
+    Severity,
+    Verdict,
+)
+from audit.statistics.proportions import proportion_interval
+
+EQUIVALENT = {"float64": 1e-10, "float32": 1e-5, "float16": 1e-2, "bfloat16": 5e-2}
+PRINCIPLES = {
+    1: "the explanation is computed on the unmodified model",
+    2: "the quality of the maps tracks the performance of the model",
+}
+
+
+def summarize(
+    *,
+    evidence: Evidence,
+    checks: list[CheckResult],
+    failures: list[Failure],
+    explainer: ExplainerInfo,
+    model: ModelUnderAudit,
+    pairs: Pairs,
+    run: Conditions,
+    settings: Settings,
+    gallery: Sequence[int],
+) -> Result:
+    """One result from findings and evidence."""
+    code = exit_code(checks, fail_on=Severity(settings.fail_on), strict=settings.strict)
+    headline, sentences = headline_and_sentences(explainer.name, checks, code)
+    relatives = _relatives(evidence, run.dtype)
+    return Result(
+        verdict={0: "pass", 1: "violation", 3: "incomplete"}[code],  # type: ignore[arg-type]
+        exit_code=code,
+        headline=headline,
+        principle_sentences=sentences,
+        explainer=explainer,
+        model=_model_info(model),
+        data=_data_info(pairs, evidence),
+        conditions=run,
+        checks=checks,
+        controls=_controls(evidence),
+        relatives=relatives,
+        gallery=_gallery(evidence, gallery),
+        failures=failures,
+        notes=_notes(explainer.name, relatives),
+    )
+
+
+def headline_and_sentences(
+    name: str, checks: Sequence[CheckResult], code: int
+) -> tuple[str, dict[Literal["1", "2"], str]]:
+    """One line over all, and one sentence per principle."""
+    sentences: dict[Literal["1", "2"], str] = {}
+    for principle, key in ((1, "1"), (2, "2")):
+        own = [c for c in checks if c.principle == principle]
+        if own:
+            sentences[key] = _principle_sentence(principle, own)  # type: ignore[index]
+    return _headline(name, checks, code), sentences
+
+
+def exit_code(
+    checks: Sequence[CheckResult], *, fail_on: Severity, strict: bool
+) -> Literal[0, 1, 3]:
+    """0 nothing at or above ``fail_on``; 1 violations; 3 an ERROR, or nothing judged."""
+    verdicts = [c.finding.verdict for c in checks]
+    spoken = {Verdict.PASS, Verdict.VIOLATION, Verdict.INCONCLUSIVE}
+    if Verdict.ERROR in verdicts or not any(v in spoken for v in verdicts):
+        return 3
+    return 1 if any(fails(c, fail_on=fail_on, strict=strict) for c in checks) else 0
+
+
+def fails(check: CheckResult, *, fail_on: Severity, strict: bool) -> bool:
+    """Whether a check fails the gate."""
+    if check.waiver is not None or check.is_new is False:
+        return False
+    weighs = check.severity is Severity.ERROR or fail_on is Severity.WARNING
+    if check.finding.verdict is Verdict.VIOLATION:
+        return weighs
+    return strict and check.finding.verdict is Verdict.INCONCLUSIVE and weighs
+
+
+def _headline(name: str, checks: Sequence[CheckResult], code: int) -> str:
+    violated = [c for c in checks if c.finding.verdict is Verdict.VIOLATION]
+    if code == 3:
+        errors = [c.id for c in checks if c.finding.verdict is Verdict.ERROR]
+        why = f"{', '.join(errors)} could not be judged" if errors else "no check could be judged"
+        return f"The audit of {name} is incomplete: {why}."
+    if not violated:
+        return f"{name}: no violation found in {len(checks)} checks."
+    errors = [c for c in violated if c.severity is Severity.ERROR]
+    ids = ", ".join(c.id for c in (errors or violated))
+    if errors:
+        return f"{name} fails {ids}."
+    return f"{name} passes with warnings: {ids}."
+
+
+def _principle_sentence(principle: int, checks: Sequence[CheckResult]) -> str:
+    violated = [c for c in checks if c.finding.verdict is Verdict.VIOLATION]
+    name = f"Principle {principle} ({PRINCIPLES[principle]})"
+    if violated:
+        return f"{name} is violated: {violated[0].finding.summary}"
+    if any(c.finding.verdict is Verdict.ERROR for c in checks):
+        return f"{name} could not be judged in full."
+    passed = sum(c.finding.verdict is Verdict.PASS for c in checks)
+    if passed:
+        return f"{name}: no violation found, {passed} of {len(checks)} checks pass."
+    return f"{name}: nothing can be said here."
+
+
+def _model_info(model: ModelUnderAudit) -> ModelInfo:
+    anatomy = model.anatomy
+    return ModelInfo(
+        name=model.name,
+        pretrained=model.pretrained,
+        state_sha256=model.state_sha256(),
+        parameters=sum(p.numel() for p in model.module.parameters()),
+        image_size=model.image_size,
+        image_blocks=len(anatomy.image.blocks),
+        image_heads=anatomy.image.heads,
+        patch_grid=list(anatomy.image.grid),
+        text_blocks=len(anatomy.text.blocks),
+        text_heads=anatomy.text.heads,
+    )
+
+
+def _data_info(pairs: Pairs, evidence: Evidence) -> DataInfo:
+    accuracy, interval = None, None
+    if evidence.reference is not None:
+        correct = evidence.reference.correct
+        estimate = proportion_interval(int(correct.sum()), len(correct))
+        accuracy = estimate.value
+        interval = Interval(low=estimate.low, high=estimate.high, level=estimate.level)
+    return DataInfo(
+        name=pairs.name,
+        pairs=len(pairs),
+        pictures=len(pairs.images),
+        classes=len(pairs.classes),
+        templates=list(pairs.templates),
+        sha256=pairs.sha256,
+        has_masks=pairs.masks is not None,
+        zero_shot_accuracy=accuracy,
+        zero_shot_interval=interval,
+    )
+
+
+def _controls(evidence: Evidence) -> list[ControlResult]:
+    if evidence.explanations is None:
+        return []
+    roles, quality = evidence.roles, evidence.explanations.localization
+    notes = {
+        "positive": "a faithful method on the unmodified model",
+        "negative": "never looks at the model",
+    }
+    listed: list[tuple[str, Literal["positive", "negative"]]] = [
+        *((name, "positive") for name in roles.positive),
+        *((name, "negative") for name in roles.negative),
+    ]
+    return [
+        ControlResult(
+            name=name,
+            role=role,
+            note=notes[role],
+            quality={m: _mean(v) for m, v in quality.get(name, {}).items()},
+        )
+        for name, role in listed
+    ]
+
+
+def _mean(values: np.ndarray) -> float | None:
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else None
+
+
+def _relatives(evidence: Evidence, dtype: str) -> list[Relative]:
+    if evidence.relatives is None:
+        return []
+    tolerance = EQUIVALENT[dtype]
+    return [
+        Relative(
+            name=entry.name,
+            equivalent=entry.largest_difference <= tolerance,
+            largest_difference=entry.largest_difference,
+            mean_rank_correlation=entry.rank_correlation
+            if np.isfinite(entry.rank_correlation)
+            else None,
+            note=f"equivalent means within {tolerance:g} of the map's range on every pair",
+        )
+        for entry in evidence.relatives.entries
+    ]
+
+
+def _notes(name: str, relatives: Sequence[Relative]) -> list[str]:
+    return [
+        f"{name} is equivalent to {r.name}: on every pair the maps differ by at most "
+        f"{r.largest_difference:.1e} of their range."
+        for r in relatives
+        if r.equivalent
+    ]
+
+
+def _gallery(evidence: Evidence, chosen: Sequence[int]) -> list[PairFigure]:
+    explanations, reference, roles = evidence.explanations, evidence.reference, evidence.roles
+    if explanations is None or reference is None:
+        return []
+    names = [roles.audited, *([roles.twin] if roles.twin else []), *roles.positive[:1]]
+    figures = []
+    for i in chosen:
+        mask = None if reference.masks is None else reference.masks[i].tolist()
+        picture = Picture(pair=reference.ids[i], text=reference.texts[i], png="", mask=mask)
+        maps = [
+            NamedMap(title=name, values=explanations.maps[name][i].tolist())
+            for name in dict.fromkeys(names)
+        ]
+        score = reference.cosine[reference.picture[i], reference.labels[i]]
+        caption = f"The model's cosine is {score:.3f}."
+        figures.append(
+            PairFigure(title=reference.ids[i], caption=caption, picture=picture, maps=maps)
+        )
+    return figures

@@ -1,0 +1,220 @@
+"""P201 tracks-ladder.
+
+What it does: Degrades copies of the model by weight noise and by random blocks, in several
+strengths and draws, and asks whether the quality of the maps rises with zero-shot accuracy over
+these rungs: rank correlation with an interval by bootstrap over pictures and rungs. Quality is
+localization (average precision of the mask, chance-corrected) where there are masks, and
+faithfulness (insertion minus deletion, over each rung's own full minus empty score). A measure
+speaks only if a faithful control tracks the ladder by it and no model-free control does.
+
+Why it matters: A map that looks as good on a broken model as on a working one does not show what
+the model knows; it shows where objects usually are.
+
+What a pass does not show: That better models have better maps across architectures; the
+literature finds no such law.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from audit.evidence.kinds import Evidence, Ladder, Reference, Roles
+from audit.result import (
+    Finding,
+    Interval,
+    Point,
+    ScatterFigure,
+    Series,
+    Severity,
+    Statistic,
+    Verdict,
+)
+from audit.statistics.estimate import Estimate
+from audit.statistics.ladder import ladder_correlation, rung_quality
+from principles.check import Check, Thresholds
+from principles.words import listed, number, percent
+
+_MEASURES = ("localization", "faithfulness")
+_CONSTANT = 1e-9
+
+
+def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
+    """Violated where the correlation lies below the threshold with its whole interval."""
+    ladder, reference, roles = evidence.ladder, evidence.reference, evidence.roles
+    assert ladder is not None and reference is not None  # noqa: S101, PT018 - declared in needs
+    accuracy = ladder.correct.mean(1)
+    spread = float(accuracy.max() - accuracy.min())
+    if spread < float(thresholds["least_accuracy_spread"]):
+        summary = (
+            f"Accuracy is {percent(accuracy[0])} on the unmodified model and varies by only "
+            f"{percent(spread)} over the ladder: a model that knows this little allows no verdict."
+        )
+        return Finding(verdict=Verdict.INCONCLUSIVE, summary=summary)
+    threshold = float(thresholds["correlation"])
+    votes, statistics, detail = [], [], []
+    for measure in _MEASURES:
+        table = getattr(ladder, measure)
+        if roles.audited not in table:
+            continue
+        estimates = {name: _correlation(ladder, reference, measure, name) for name in table}
+        ours = estimates[roles.audited]
+        why = _controls(estimates, roles, threshold)
+        votes.append(Verdict.INCONCLUSIVE if why else _vote(ours, threshold))
+        statistics.append(_statistic(measure, ours, threshold))
+        detail.append(_sentence(measure, ours, threshold, why))
+    verdict = _combined(votes)
+    return Finding(
+        verdict=verdict,
+        summary=detail[_speaker(votes, verdict)],
+        detail=detail,
+        statistics=statistics,
+        figures=[_figure(ladder, reference, m, roles) for m in _MEASURES if getattr(ladder, m)],
+    )
+
+
+def _correlation(ladder: Ladder, reference: Reference, measure: str, name: str) -> Estimate:
+    rng = np.random.default_rng(0)
+    families = [rung.family for rung in ladder.rungs]
+    if measure == "localization":
+        quality, denominator = ladder.localization[name], None
+        picture = reference.picture
+        if np.nanmax(np.ptp(quality, axis=0)) < _CONSTANT:  # the same maps on every rung
+            return Estimate(0.0, 0.0, 0.0, 0.95, len(families), p=1.0)
+    else:
+        quality, denominator = ladder.faithfulness[name], ladder.faithfulness_range
+        picture = reference.picture[ladder.probed]
+    return ladder_correlation(
+        quality,
+        ladder.correct.astype(float),
+        picture=picture,
+        denominator=denominator,
+        families=families,
+        rng=rng,
+    )
+
+
+def _vote(estimate: Estimate, threshold: float) -> Verdict:
+    if estimate.above(threshold):
+        return Verdict.PASS
+    return Verdict.VIOLATION if estimate.below(threshold) else Verdict.INCONCLUSIVE
+
+
+def _controls(estimates: dict[str, Estimate], roles: Roles, threshold: float) -> str:
+    """Why a measure cannot speak here; empty where it can."""
+    others = [n for n in roles.positive if n in estimates and n != roles.audited]
+    failing = [n for n in others if not estimates[n].above(threshold)]
+    if others and len(failing) == len(others):
+        best = max(others, key=lambda n: estimates[n].value)
+        return f"no faithful control tracks the ladder (best {best}, {_words(estimates[best])})"
+    passing = [n for n in roles.negative if n in estimates and estimates[n].above(threshold)]
+    passing = [n for n in passing if n != roles.audited]
+    if passing:
+        return f"the model-free control {listed(passing)} tracks it as well"
+    return ""
+
+
+def _combined(votes: list[Verdict]) -> Verdict:
+    for verdict in (Verdict.VIOLATION, Verdict.PASS):
+        if verdict in votes:
+            return verdict
+    return Verdict.INCONCLUSIVE
+
+
+def _speaker(votes: list[Verdict], verdict: Verdict) -> int:
+    return votes.index(verdict)
+
+
+def _words(e: Estimate) -> str:
+    return f"{number(e.value)}, 95 % interval {number(e.low)} to {number(e.high)}"
+
+
+def _sentence(measure: str, ours: Estimate, threshold: float, why: str) -> str:
+    if why:
+        return f"By {measure} nothing can be said: {why}."
+    vote = _vote(ours, threshold)
+    verb = {
+        Verdict.PASS: "rises with accuracy over the ladder",
+        Verdict.VIOLATION: "does not follow accuracy over the ladder",
+    }.get(vote, "may or may not follow accuracy over the ladder")
+    return f"Map quality ({measure}) {verb}: rank correlation {_words(ours)}, n = {ours.n} rungs."
+
+
+def _statistic(measure: str, ours: Estimate, threshold: float) -> Statistic:
+    return Statistic(
+        name=f"rank correlation of {measure} with accuracy",
+        value=_finite(ours.value),
+        interval=Interval(low=_finite(ours.low), high=_finite(ours.high), level=ours.level),
+        threshold=threshold,
+        good_side="above",
+        n=ours.n,
+    )
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _figure(ladder: Ladder, reference: Reference, measure: str, roles: Roles) -> ScatterFigure:
+    table = getattr(ladder, measure)
+    shown = [roles.audited, *roles.positive[:1], *roles.negative]
+    series = [
+        Series(
+            name=name,
+            points=_points(ladder, reference, measure, table[name]),
+            control=name != roles.audited,
+        )
+        for name in dict.fromkeys(shown)
+        if name in table
+    ]
+    return ScatterFigure(
+        title=f"Map quality by {measure} against zero-shot accuracy",
+        caption="Each point is a rung of the ladder: the unmodified model, weight noise, or random "
+        "topmost blocks. Bars are 95 % intervals over pictures.",
+        x_label="zero-shot accuracy",
+        y_label=measure,
+        series=series,
+    )
+
+
+def _points(
+    ladder: Ladder, reference: Reference, measure: str, quality: np.ndarray
+) -> list[Point]:
+    rng = np.random.default_rng(0)
+    denominator = ladder.faithfulness_range if measure == "faithfulness" else None
+    picture = reference.picture if denominator is None else reference.picture[ladder.probed]
+    accuracy = ladder.correct.mean(1)
+    draws = _pair_weights(picture, rng)
+    center = rung_quality(quality, denominator)[0]
+    resampled = rung_quality(quality, denominator, draws)
+    low, high = np.nanquantile(resampled, (0.025, 0.975), axis=0)
+    return [
+        Point(
+            x=float(accuracy[i]),
+            y=float(center[i]),
+            y_interval=Interval(low=_finite(low[i]), high=_finite(high[i])),
+            label=rung.name,
+        )
+        for i, rung in enumerate(ladder.rungs)
+        if np.isfinite(center[i])
+    ]
+
+
+def _pair_weights(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Bootstrap weights of pairs, drawn by picture."""
+    distinct, index = np.unique(picture, return_inverse=True)
+    drawn = rng.multinomial(len(distinct), np.full(len(distinct), 1 / len(distinct)), size=400)
+    return drawn[:, index].astype(float)
+
+
+CHECK = Check(
+    id="P201",
+    name="tracks-ladder",
+    title="Across models of graded performance, does map quality rise with performance?",
+    failure_title="Map quality does not follow the model's performance",
+    severity=Severity.ERROR,
+    needs=frozenset({"ladder", "reference"}),
+    thresholds={"correlation": 0.5, "least_accuracy_spread": 0.15},
+    reference="Cui and Fan 2026, principle 2 (arXiv 2605.12952); Adebayo et al. 2018 "
+    "(arXiv 1810.03292)",
+    judge=judge,
+)

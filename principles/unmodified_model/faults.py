@@ -1,0 +1,76 @@
+"""Faults that a trace shows, shared by the checks that read traces.
+
+A *probe* alters the inside of the model on purpose, many times on the same input, beside a clean
+pass of the given pair: occlusion of activations, attention knock-out, activation patching. Probes
+are not modifications. A single altered pass whose score is the thing explained is one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from audit.trace.records import AlterationRecord, AttentionRecord, PairTrace, ScalarRecord
+
+FEWEST_PROBES = 3
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A fault of one traced pair.
+
+    Attributes:
+        pair: id of the pair.
+        what: in words.
+        place: the explainer's line.
+    """
+
+    pair: str
+    what: str
+    place: str
+
+
+def is_probe(record: AttentionRecord | AlterationRecord, trace: PairTrace) -> bool:
+    """Whether an altered pass is one of a family of probes beside a clean pass."""
+    return record.variants >= FEWEST_PROBES and trace.clean_features
+
+
+def attention_faults(trace: PairTrace) -> list[AttentionRecord]:
+    """Attention that differs from the model's and that the explanation depends on."""
+    return [a for a in trace.attention if a.relevant and not is_probe(a, trace)]
+
+
+def alteration_faults(trace: PairTrace) -> list[AlterationRecord]:
+    """Altered values that entered a block or the final norm, other than probes and surrogates."""
+    return [
+        a for a in trace.alterations if a.relevant and not a.surrogate and not is_probe(a, trace)
+    ]
+
+
+def probes_only(trace: PairTrace) -> bool:
+    """True where every deviation of the trace is a probe, and there is at least one."""
+    records = [*trace.attention, *(a for a in trace.alterations if not a.surrogate)]
+    relevant = [record for record in records if record.relevant]
+    return (
+        bool(relevant)
+        and all(is_probe(record, trace) for record in relevant)
+        and not trace.foreign
+        and not any(a.surrogate and a.relevant for a in trace.alterations)
+    )
+
+
+def scalar_fault(scalar: ScalarRecord, trace: PairTrace, tolerance: float) -> str:
+    """Why a scalar is not the model's score of the pair; empty where it is."""
+    if scalar.error is not None and scalar.error <= tolerance:
+        return ""
+    if scalar.clean and scalar.of_pair:
+        return ""
+    if scalar.clean:
+        return "it is the model's score of another text than the pair's"
+    if probes_only(trace) and scalar.of_pair:
+        return ""
+    return "; ".join(scalar.reasons[:3]) or "its value cannot be traced to the model's features"
+
+
+def runs_the_model(trace: PairTrace) -> bool:
+    """Whether the explainer ran the image tower at all."""
+    return any(p.tower == "image" for p in trace.passes) or trace.attention_calls > 0

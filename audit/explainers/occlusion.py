@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import torch
@@ -14,7 +15,8 @@ from audit.explainers.distinct import distinct_rows, text_features
 from audit.explainers.last_block import widen
 from audit.models.anatomy import Anatomy, Tower, anatomy_of
 
-BATCH = 128
+BATCH: Mapping[str, int] = {"cpu": 32}  # rows of a forward pass; larger ones leave the caches
+ACCELERATOR_BATCH = 256
 
 
 @torch.no_grad()
@@ -82,10 +84,11 @@ def _occluded_features(
 ) -> Float[Tensor, "pictures windows feature"]:
     """Normalized features of each picture under each window."""
     number = len(windows)
+    batch = BATCH.get(pictures.device.type, ACCELERATOR_BATCH)
     jobs = torch.arange(len(pictures) * number, device=pictures.device)
     features = [
         anatomy.image_features(pictures[job // number].masked_fill(windows[job % number, None], 0))
-        for job in (jobs[i : i + BATCH] for i in range(0, len(jobs), BATCH))
+        for job in (jobs[i : i + batch] for i in range(0, len(jobs), batch))
     ]
     return torch.cat(features).reshape(len(pictures), number, -1)
 

@@ -58,7 +58,7 @@ def test_occlusion(fixture, window, build_pairs, request):
 
 def test_occlusion_in_small_batches_is_the_same(clip, pairs, monkeypatch):
     whole = occlusion(clip, *pairs).maps
-    monkeypatch.setattr(occlusion_module, "BATCH", 4)
+    monkeypatch.setattr(occlusion_module, "BATCH", {"cpu": 4})
     torch.testing.assert_close(occlusion(clip, *pairs).maps, whole, rtol=0, atol=1e-12)
 
 

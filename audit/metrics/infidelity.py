@@ -93,15 +93,26 @@ def infidelity(maps: Float[Tensor, "n h w"], removed: SubsetDrops) -> Infidelity
 def faithfulness_correlation(
     maps: Float[Tensor, "n h w"], removed: SubsetDrops
 ) -> Float[Tensor, " n"]:
-    """Pearson correlation of the removed sets' mean relevance and the drop in score.
+    """Correlation of the removed sets' summed relevance and the drop in score, size held fixed.
 
-    Range: [-1, 1], higher is better. Chance: 0 for the mean relevance of sets; NaN for a constant
-    map. Source: Bhatt, Weller and Moura, Evaluating and Aggregating Feature-based Model
-    Explanations (IJCAI 2020), with sets of 10 to 50 % of the patches instead of a few pixels.
+    The partial Pearson correlation given the number of patches in the set, so that neither the
+    map's zero level nor the mere size of a set counts. Range: [-1, 1], higher is better; 1 for the
+    patches' own effects where the score is linear. Chance: 0; NaN for a constant map. Source:
+    Bhatt, Weller and Moura, Evaluating and Aggregating Feature-based Model Explanations (IJCAI
+    2020), who remove sets of one size, a few pixels each.
     """
-    means = _summed(maps, removed) / removed.subsets.sum(-1)
+    size = removed.subsets.sum(-1).to(maps.dtype)
     constant = (maps.flatten(1) == maps.flatten(1)[:, :1]).all(-1)
-    return torch.where(constant, torch.nan, pearson(means, removed.drops))
+    sums, drops = _less_size(_summed(maps, removed), size), _less_size(removed.drops, size)
+    return torch.where(constant, torch.nan, pearson(sums, drops))
+
+
+def _less_size(values: Float[Tensor, "n r"], size: Float[Tensor, "n r"]) -> Float[Tensor, "n r"]:
+    """What is left of values after a straight line in the size of the sets."""
+    values, size = (x - x.mean(-1, keepdim=True) for x in (values, size))
+    length = size.square().sum(-1, keepdim=True)
+    slope = torch.where(length > 0, (values * size).sum(-1, keepdim=True) / length, 0.0)
+    return values - slope * size
 
 
 def _summed(maps: Float[Tensor, "n h w"], removed: SubsetDrops) -> Float[Tensor, "n r"]:

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy.sparse import lil_matrix
+from scipy.sparse.linalg import spsolve
+
+from audit.metrics.imputation import NoisyLinear, impute
+from audit.metrics.perturbation import enlarge
+
+
+@pytest.fixture
+def removed():
+    shares = torch.tensor([0.05, 0.5, 0.8, 0.97])[:, None, None]
+    g = torch.Generator().manual_seed(5)
+    gone = torch.rand(4, 6, 6, generator=g) < shares
+    gone[3, 2, 3] = False
+    return enlarge(gone, (24, 24))
+
+
+def loop_impute(image, gone):
+    """One sparse system, row by row."""
+    height, width = gone.shape
+    places = {tuple(p): i for i, p in enumerate(np.argwhere(gone))}
+    system, right = lil_matrix((len(places),) * 2), np.zeros((len(places), len(image)))
+    for (y, x), i in places.items():
+        for dy in (-1, 0, 1):
+            for dx in (-1, 0, 1):
+                b, a = y + dy, x + dx
+                if (dy or dx) and 0 <= b < height and 0 <= a < width:
+                    weight = 1 / 12 if dy and dx else 1 / 6
+                    system[i, i] += weight
+                    if (b, a) in places:
+                        system[i, places[b, a]] -= weight
+                    else:
+                        right[i] += weight * image[:, b, a]
+    filled = image.copy()
+    filled[:, gone] = spsolve(system.tocsc(), right).T.reshape(len(image), -1)
+    return filled
+
+
+def test_imputation_is_that_of_a_sparse_solver(images, removed):
+    found = impute(images, removed, 1e-6)
+    for image, gone, value in zip(images.numpy(), removed.numpy(), found, strict=True):
+        np.testing.assert_allclose(value, loop_impute(image, gone), atol=2e-4)
+
+
+def test_default_tolerance_stays_below_the_noise(images, removed):
+    error = (impute(images, removed) - impute(images.double(), removed, 1e-9)).abs().max()
+    assert error < NoisyLinear.noise / 2
+
+
+def test_kept_pixels_stay_and_an_empty_picture_is_zero(images, removed):
+    found = impute(images, removed)
+    kept = ~removed[:, None].expand_as(images)
+    assert torch.equal(found[kept], images[kept])
+    assert (impute(images, torch.ones_like(removed)) == 0).all()
+    assert torch.equal(impute(images, torch.zeros_like(removed)), images)
+
+
+def test_neighbors_in_the_batch_do_not_matter(images, removed):
+    alone = torch.cat([impute(images[i : i + 1], removed[i : i + 1]) for i in range(4)])
+    torch.testing.assert_close(impute(images, removed), alone, atol=1e-5, rtol=1e-5)
+
+
+def test_a_plane_is_restored_inside():
+    y, x = torch.meshgrid(torch.arange(24.0), torch.arange(24.0), indexing="ij")
+    plane = (0.1 * y - 0.2 * x).expand(1, 3, 24, 24)
+    gone = torch.zeros(1, 24, 24, dtype=torch.bool)
+    gone[:, 5:15, 7:18] = True
+    torch.testing.assert_close(impute(plane, gone, 1e-6), plane, atol=1e-3, rtol=0)
+
+
+def test_noise_has_its_size_and_seed(images, removed, seeded):
+    pair = torch.arange(4)
+    quiet = NoisyLinear(noise=0.0).prepare(images, 4.0, seeded())(images, removed, pair)
+    loud = NoisyLinear(noise=0.5).prepare(images, 4.0, seeded())(images, removed, pair)
+    again = NoisyLinear(noise=0.5).prepare(images, 4.0, seeded())(images, removed, pair)
+    assert torch.equal(loud, again)
+    difference = (loud - quiet)[removed[:, None].expand_as(images)]
+    assert 0.45 < difference.std() < 0.55
+
+
+def test_quantus_solves_the_same_system(images, removed):
+    perturb = pytest.importorskip("quantus.functions.perturb_func")
+    found = impute(images, removed, 1e-6)
+    for image, gone, value in zip(images, removed, found, strict=True):
+        indices = np.flatnonzero(gone.numpy())
+        theirs = perturb.noisy_linear_imputation(image.numpy(), indices, noise=0.0)
+        np.testing.assert_allclose(value, theirs, atol=2e-4)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -26,6 +26,7 @@ class Explanation:
     token_maps: Float[Tensor, "pairs context"] | None = None
 
 
+@runtime_checkable
 class Explain(Protocol):
     """The callable itself.
 

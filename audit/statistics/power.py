@@ -76,7 +76,7 @@ def pairs_needed(
 
     def seen(n: int) -> bool:
         found = smallest_visible_effect(kind, n, spread=spread, base=base, power=power, alpha=alpha)
-        return found <= abs(effect)
+        return bool(found <= abs(effect))
 
     if not seen(most):
         return None

@@ -45,7 +45,7 @@
   // Paper shows everything.
   let closed = [];
   window.addEventListener("beforeprint", () => {
-    closed = all("details:not([open])");
+    closed = all("details.check:not([open]), details.failure:not([open])");
     for (const one of closed) one.open = true;
   });
   window.addEventListener("afterprint", () => {
@@ -121,5 +121,6 @@
     });
   }
 
-  if (location.hash) follow();
+  // After the browser has gone there by itself, which moves the focus to the body.
+  window.addEventListener("load", () => { if (location.hash) setTimeout(follow); });
 })();

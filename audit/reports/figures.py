@@ -249,8 +249,9 @@ def _ticks(
     first = math.ceil((low - _PADDING * span) / step)
     candidates = [(first + index) * step for index in range(9)]
     digits = max(0, (factor == 2.5) - (factor == 10) - power)
+    plain = digits <= 4 and max(abs(low), abs(high)) < 1e5
     return tuple(
-        Tick(place(value), f"{value:.{min(digits, 8)}f}".replace("-", MINUS))
+        Tick(place(value), f"{value:.{digits}f}".replace("-", MINUS) if plain else number(value))
         for value in candidates
         if start <= place(value) <= end
     )

@@ -106,9 +106,7 @@ def _result(check: CheckResult, index: int, result: Result) -> Object:
         found["baselineState"] = "new" if check.is_new else "unchanged"
     if check.waiver is not None:
         reason = f"{check.waiver.owner}, until {check.waiver.expires}: {check.waiver.reason}"
-        found["suppressions"] = [
-            {"kind": "external", "status": "accepted", "justification": _plain(reason)}
-        ]
+        found["suppressions"] = [{"kind": "external", "justification": _plain(reason)}]
     return found
 
 

@@ -76,6 +76,8 @@ def _subject(result: Result, plain: Callable[[str], str]) -> Table:
         "data": f"{result.data.name}, {result.data.pairs:,} pairs",
     }
     table = Table.grid(padding=(0, 2))
+    table.add_column()
+    table.add_column(overflow="fold")
     for name, value in rows.items():
         table.add_row(Text(f"  {name}", style="dim"), Text(plain(value)))
     return table

@@ -17,7 +17,7 @@ HOSTILE = (
     "<img src=x onerror=alert(1)>\"'`--></script></style></title></textarea>"
     "<script>document.title='owned'</script>&amp;{{ 7*7 }}${7*7}\u202etxt.exe\u2066\u200f"
     "\x00\x07\x1b[31m\x9b]]>|*_[x](javascript:alert(1)) https://evil.example/?a=b&c=d @all #1 "
-    "%0A::error::owned\n::error::owned\r\x85\u2028" + "w" * 3000
+    "%0A::error::owned\n::error::owned\r\x85\u2028\udc80\ud800" + "w" * 3000
 )
 
 

@@ -1,0 +1,323 @@
+"""The page in a real browser: no errors, no requests, and everything on it works."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from audit.reports.html import render_html
+from audit.result import Result
+
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+FLAGS = [
+    *("--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--hide-scrollbars"),
+    *("--disable-extensions", "--disable-background-networking", "--disable-component-update"),
+    *("--disable-sync", "--disable-dev-shm-usage", "--remote-debugging-pipe"),
+]
+# Chromium reads from descriptor 3 and writes to 4.
+LAUNCH = """
+import fcntl, os, sys
+pipes = [fcntl.fcntl(int(one), fcntl.F_DUPFD, 10) for one in sys.argv[1:3]]
+os.dup2(pipes[0], 3)
+os.dup2(pipes[1], 4)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+DESKTOP, PHONE = (1440, 1000), (390, 844)
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+
+
+class Browser:
+    """Chromium over its debugging pipe: one message is JSON that ends in a zero byte."""
+
+    def __init__(self, profile: Path) -> None:
+        self.events: list[dict] = []
+        self._last, self._rest = 0, b""
+        read_theirs, self._write = os.pipe()
+        self._read, write_theirs = os.pipe()
+        pipes = [str(read_theirs), str(write_theirs)]
+        browser = [CHROMIUM, *FLAGS, f"--user-data-dir={profile}"]
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", LAUNCH, *pipes, *browser],
+            pass_fds=(read_theirs, write_theirs),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        os.close(read_theirs)
+        os.close(write_theirs)
+        self._session: str | None = None
+        target = self.send("Target.createTarget", url="about:blank")["targetId"]
+        attached = self.send("Target.attachToTarget", targetId=target, flatten=True)
+        self._session = attached["sessionId"]
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            self.send(f"{domain}.enable")
+
+    def close(self) -> None:
+        """End the browser."""
+        self._process.terminate()
+        self._process.wait(10)
+        os.close(self._write)
+        os.close(self._read)
+
+    def send(self, method: str, **params: object) -> dict:
+        """Call a method and wait for its answer."""
+        self._last += 1
+        message = {"id": self._last, "method": method, "params": params}
+        if self._session:
+            message["sessionId"] = self._session
+        os.write(self._write, json.dumps(message).encode() + b"\0")
+        answer = self._until(lambda one: one.get("id") == self._last)
+        assert "error" not in answer, answer
+        return answer["result"]
+
+    def open(self, page: Path, size: tuple[int, int] = DESKTOP, fragment: str = "") -> None:
+        """Open a file and wait until it has loaded."""
+        self.events.clear()
+        width, height = size
+        self.send(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=size == PHONE,
+        )
+        self.send("Page.navigate", url="about:blank")
+        self.send("Page.navigate", url=page.as_uri() + fragment)
+        deadline = time.monotonic() + 30
+        while self.ask("location.protocol + document.readyState") != "file:complete":
+            assert time.monotonic() < deadline, "the page did not load within 30 s"
+            time.sleep(0.02)
+
+    def ask(self, script: str) -> object:
+        """The value of an expression on the page."""
+        answer = self.send(
+            "Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True
+        )
+        assert "exceptionDetails" not in answer, answer
+        return answer["result"].get("value")
+
+    def complaints(self) -> list[str]:
+        """Console errors, exceptions and blocked resources since the page was opened."""
+        self.ask("1")
+        bad = {"Runtime.exceptionThrown", "Log.entryAdded", "Runtime.consoleAPICalled"}
+        return [json.dumps(one) for one in self.events if one.get("method") in bad]
+
+    def requests(self) -> list[str]:
+        """What the page asked for, besides itself."""
+        self.ask("1")
+        urls = [
+            one["params"]["request"]["url"]
+            for one in self.events
+            if one.get("method") == "Network.requestWillBeSent"
+        ]
+        return [url for url in urls if not url.startswith(("data:", "file:", "about:"))]
+
+    def _until(self, wanted: Callable[[dict], bool]) -> dict:
+        deadline = time.monotonic() + 30
+        for one in self.events:
+            if wanted(one):
+                return one
+        while time.monotonic() < deadline:
+            while b"\0" not in self._rest:
+                chunk = os.read(self._read, 1 << 20)
+                assert chunk, "Chromium ended"
+                self._rest += chunk
+            raw, self._rest = self._rest.split(b"\0", 1)
+            message = json.loads(raw)
+            if "id" not in message:
+                self.events.append(message)
+            if wanted(message):
+                return message
+        raise TimeoutError("Chromium did not answer within 30 s")
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    one = Browser(tmp_path_factory.mktemp("profile"))
+    yield one
+    one.close()
+
+
+@pytest.fixture(scope="module")
+def write(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Result], Path]:
+    folder = tmp_path_factory.mktemp("pages")
+
+    def written(result: Result) -> Path:
+        path = folder / f"{len(list(folder.iterdir()))}.html"
+        path.write_text(render_html(result), encoding="utf-8")
+        return path
+
+    return written
+
+
+@pytest.fixture(scope="module")
+def page(write: Callable[[Result], Path], result: Result) -> Path:
+    return write(result)
+
+
+def test_page_opens_without_complaint_or_request(browser: Browser, page: Path) -> None:
+    browser.open(page)
+    assert browser.complaints() == []
+    assert browser.requests() == []
+
+
+def test_hostile_page_is_as_harmless(
+    browser: Browser, write: Callable[[Result], Path], hostile: Result
+) -> None:
+    browser.open(write(hostile))
+    assert browser.complaints() == []
+    assert browser.requests() == []
+    assert browser.ask("document.title").startswith("Violation · grad-eclip<img src=x")
+    assert browser.ask("document.querySelectorAll('img[onerror], script[src]').length") == 0
+
+
+def test_policy_stops_what_it_should(browser: Browser, page: Path, tmp_path: Path) -> None:
+    """The test of the test: a page with a foreign script and picture does complain."""
+    bad = tmp_path / "bad.html"
+    injected = '<script>document.title = "owned"</script><img src="https://evil.example/x.png">'
+    bad.write_text(page.read_text(encoding="utf-8").replace("</main>", f"{injected}</main>"))
+    browser.open(bad)
+    assert len(browser.complaints()) == 2
+    assert browser.ask("document.title").startswith("Violation")
+
+
+@pytest.mark.parametrize("name", ["result", "hostile"])
+@pytest.mark.parametrize("size", [DESKTOP, PHONE, (320, 600)])
+def test_page_never_scrolls_sideways(
+    name: str,
+    size: tuple[int, int],
+    browser: Browser,
+    write: Callable[[Result], Path],
+    request: pytest.FixtureRequest,
+) -> None:
+    browser.open(write(request.getfixturevalue(name)), size)
+    browser.ask("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+    assert browser.ask("document.documentElement.scrollWidth") <= size[0]
+
+
+def test_deep_link_opens_its_check(browser: Browser, page: Path) -> None:
+    browser.open(page)
+    assert not browser.ask("document.getElementById('P106').open")
+    browser.open(page, fragment="#P106")
+    browser.ask("new Promise((done) => setTimeout(done, 100))")
+    assert browser.ask("document.getElementById('P106').open")
+    assert browser.ask("document.activeElement.closest('details').id") == "P106"
+    browser.ask("document.querySelector('a.tile[href=\"#P101\"]').click()")
+    browser.ask("new Promise((done) => setTimeout(done, 100))")
+    assert browser.ask("document.getElementById('P101').open")
+
+
+def test_all_checks_open_and_close(browser: Browser, page: Path) -> None:
+    browser.open(page)
+    open_checks = "document.querySelectorAll('details.check[open]').length"
+    browser.ask("document.getElementById('open-all').click()")
+    assert browser.ask(open_checks) == 9
+    browser.ask("document.getElementById('close-all').click()")
+    assert browser.ask(open_checks) == 0
+    browser.ask("window.dispatchEvent(new Event('beforeprint'))")
+    assert browser.ask(open_checks) == 9
+    browser.ask("window.dispatchEvent(new Event('afterprint'))")
+    assert browser.ask(open_checks) == 0
+
+
+def test_gallery_is_searched_and_filtered(browser: Browser, page: Path) -> None:
+    browser.open(page)
+    count = "document.getElementById('gallery-count').textContent"
+    change = (
+        "(() => { const one = document.getElementById('%s'); one.value = '%s';"
+        " one.dispatchEvent(new Event('%s')); })()"
+    )
+    assert browser.ask(count) == "12 pairs"
+    browser.ask(change % ("gallery-search", "SCENE-0003", "input"))
+    assert browser.ask(count) == "1 of 12 pairs"
+    browser.ask(change % ("gallery-search", "no such pair", "input"))
+    assert browser.ask("document.getElementById('gallery-none').hidden") is False
+    browser.ask(change % ("gallery-search", "", "input"))
+    options = "[...document.querySelectorAll('#gallery-filter option')].map((one) => one.text)"
+    tags = browser.ask(options)
+    assert tags == [
+        *("all pairs", "named by P104", "named by P105", "prediction right", "prediction wrong")
+    ]
+    browser.ask(change % ("gallery-filter", tags.index("prediction wrong"), "change"))
+    assert browser.ask(count) == "2 of 12 pairs"
+    browser.ask("location.hash = '#pair-1'")
+    browser.ask("new Promise((done) => setTimeout(done, 100))")
+    assert browser.ask(count) == "12 pairs"  # a link to a hidden pair shows all again
+
+
+def test_maps_can_be_laid_on_the_picture(browser: Browser, page: Path) -> None:
+    browser.open(page)
+    background = "getComputedStyle(document.querySelector('.heat')).backgroundImage.slice(0, 14)"
+    assert browser.ask(background) == "none"
+    browser.ask("document.getElementById('overlay').click()")
+    assert browser.ask(background) == 'url("data:imag'
+    assert browser.complaints() == []
+
+
+def test_theme_follows_the_system_until_the_reader_chooses(browser: Browser, page: Path) -> None:
+    paper = "getComputedStyle(document.body).backgroundColor"
+    dark = [{"name": "prefers-color-scheme", "value": "dark"}]
+    browser.open(page)
+    light = browser.ask(paper)
+    browser.send("Emulation.setEmulatedMedia", features=dark)
+    assert browser.ask(paper) != light
+    browser.ask("document.getElementById('theme').click()")
+    assert browser.ask("document.getElementById('theme-name').textContent") == "light"
+    assert browser.ask(paper) == light
+    browser.send("Emulation.setEmulatedMedia", features=[])
+    browser.ask("document.getElementById('theme').click()")
+    assert browser.ask(paper) != light
+    browser.ask("document.getElementById('theme').click()")
+
+
+def test_copy_button_says_what_it_did(browser: Browser, page: Path) -> None:
+    browser.open(page)
+    browser.ask("document.querySelector('button.copy').click()")
+    browser.ask("new Promise((done) => setTimeout(done, 300))")
+    assert re.match("Copied|Selected", browser.ask("document.getElementById('toast').textContent"))
+
+
+def test_page_works_without_script(browser: Browser, page: Path) -> None:
+    browser.send("Emulation.setScriptExecutionDisabled", value=True)
+    try:
+        browser.open(page)
+        assert browser.ask("document.getElementById('P104').open")
+        shown = "getComputedStyle(document.getElementById('gallery-tools')).display"
+        assert browser.ask(shown) == "none"
+    finally:
+        browser.send("Emulation.setScriptExecutionDisabled", value=False)
+
+
+def test_two_hundred_pairs_open_quickly(
+    browser: Browser, write: Callable[[Result], Path], make_result: Callable[..., Result]
+) -> None:
+    path = write(make_result(pairs=200))
+    assert path.stat().st_size < 5_000_000
+    browser.open(path)
+    loaded = browser.ask("performance.getEntriesByType('navigation')[0].loadEventEnd")
+    assert 0 < loaded < 5000  # under a second on an idle machine; this one may be busy
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing(theme: str, browser: Browser, page: Path) -> None:
+    axe = pytest.importorskip("axe_core_python", reason="axe-core is optional")
+    script = (Path(axe.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
+    browser.open(page)
+    browser.ask(f"document.documentElement.dataset.theme = '{theme}'")
+    browser.ask("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+    browser.ask(f"{script}; 1")
+    found = browser.ask(
+        "axe.run().then((one) => one.violations.map((bad) => `${bad.id}: ${bad.nodes[0].html}`))"
+    )
+    assert found == []

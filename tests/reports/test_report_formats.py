@@ -1,0 +1,207 @@
+"""SARIF, JUnit, Markdown, GitHub annotations: what their readers need, and no way out for text."""
+
+from __future__ import annotations
+
+import json
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from audit.reports.formats import FORMATS
+from audit.reports.github import escape_data, escape_property, render_github
+from audit.reports.junit import render_junit
+from audit.reports.markdown import escape_markdown, render_markdown
+from audit.reports.sarif import FINGERPRINT, render_sarif
+from audit.result import Location, Result, Verdict
+
+SARIF = json.loads((Path(__file__).parent / "golden" / "sarif_2_1_0_rtm_4.json").read_text())
+
+
+def run_of(result: Result) -> dict:
+    """The only run of the SARIF log."""
+    (run,) = json.loads(render_sarif(result))["runs"]
+    return run
+
+
+def moved(result: Result, *, lines: int, file: str | None = None) -> Result:
+    """The same findings, further down in the file or in another file, with other numbers."""
+    checks = []
+    for check in result.checks:
+        places = [
+            Location(file=file or place.file, line=place.line + lines, text=place.text)
+            for place in check.finding.locations
+        ]
+        finding = check.finding.model_copy(update={"locations": places, "summary": "other"})
+        checks.append(check.model_copy(update={"finding": finding}))
+    return result.model_copy(update={"checks": checks})
+
+
+@pytest.mark.parametrize("name", list(FORMATS))
+def test_every_format_can_be_written(name: str, result: Result, hostile: Result) -> None:
+    one = FORMATS[name]
+    assert one.name == name
+    assert one.description
+    for case in (result, hostile):
+        one.render(case).encode("utf-8")
+    assert one.render(result) == one.render(result)
+    assert len({form.file_name for form in FORMATS.values()}) == len(FORMATS)
+
+
+@pytest.mark.parametrize("name", ["result", "hostile"])
+def test_sarif_is_valid(name: str, request: pytest.FixtureRequest) -> None:
+    log = json.loads(render_sarif(request.getfixturevalue(name)))
+    jsonschema.Draft4Validator(SARIF).validate(log)
+    assert log["$schema"].endswith("/sarif-schema-2.1.0.json")
+
+
+def test_sarif_results_are_the_violations(result: Result) -> None:
+    run = run_of(result)
+    found = {one["ruleId"]: one for one in run["results"]}
+    assert list(found) == ["P102", "P104", "P105", "P106"]
+    assert found["P105"]["level"] == "error"
+    assert found["P106"]["level"] == "warning"
+    assert found["P104"]["baselineState"] == "new"
+    assert found["P105"]["baselineState"] == "unchanged"
+    assert "vision team" in found["P102"]["suppressions"][0]["justification"]
+    rules = run["tool"]["driver"]["rules"]
+    assert all(rules[one["ruleIndex"]]["id"] == one["ruleId"] for one in run["results"])
+    notes = run["invocations"][0]["toolExecutionNotifications"]
+    assert [note.get("associatedRule", {}).get("id") for note in notes] == ["P202", "P204", None]
+
+
+def test_sarif_points_at_the_line(result: Result) -> None:
+    found = {one["ruleId"]: one for one in run_of(result)["results"]}
+    place = found["P105"]["locations"][0]["physicalLocation"]
+    assert place["artifactLocation"]["uri"] == "explainers/grad_eclip.py"
+    assert place["region"] == {"startLine": 88, "snippet": {"text": "softmax(q @ k)"}}
+    fallback = found["P104"]["locations"][0]["physicalLocation"]
+    assert fallback["region"]["startLine"] == 41
+    assert found["P105"]["relatedLocations"][0]["id"] == 1
+
+
+@pytest.mark.parametrize(
+    ("file", "uri"),
+    [
+        ("my explainers/a#b.py", "my%20explainers/a%23b.py"),
+        ("/srv/explainer.py", "file:///srv/explainer.py"),
+        ("C:\\work\\explainer.py", "file:///C:/work/explainer.py"),
+        ("javascript:alert(1)", "javascript%3Aalert%281%29"),
+    ],
+)
+def test_sarif_addresses_are_uris(file: str, uri: str, result: Result) -> None:
+    found = {one["ruleId"]: one for one in run_of(moved(result, lines=0, file=file))["results"]}
+    assert found["P105"]["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] == uri
+
+
+def test_sarif_fingerprints_outlive_edits_around_the_line(result: Result) -> None:
+    def prints(one: Result) -> list[str]:
+        return [found["partialFingerprints"][FINGERPRINT] for found in run_of(one)["results"]]
+
+    assert prints(moved(result, lines=40)) == prints(result)
+    assert len(set(prints(result))) == 4
+    elsewhere = prints(moved(result, lines=0, file="other.py"))
+    assert elsewhere[2] != prints(result)[2]
+
+
+def test_junit_counts_what_ci_servers_count(result: Result) -> None:
+    root = ET.fromstring(render_junit(result))  # noqa: S314 - our own document
+    assert root.tag == "testsuites"
+    totals = {key: int(root.get(key, "")) for key in ("tests", "failures", "errors", "skipped")}
+    assert totals == {"tests": 10, "failures": 1, "errors": 2, "skipped": 5}
+    outcomes = {
+        case.get("name", "").split()[0]: [child.tag for child in case if child.tag != "system-out"]
+        for case in root.iter("testcase")
+    }
+    assert outcomes == {
+        **{name: [] for name in ("P101", "P201")},
+        **{name: ["skipped"] for name in ("P102", "P103", "P105", "P106", "P202")},
+        "P104": ["failure"],
+        **{name: ["error"] for name in ("P204", "ladder")},
+    }
+
+
+def test_junit_is_xml_whatever_the_text(hostile: Result, hostile_text: str) -> None:
+    text = render_junit(hostile)
+    root = ET.fromstring(text.encode())  # noqa: S314 - our own document
+    assert {one.tag for one in root.iter()} == {
+        *("testsuites", "testsuite", "testcase", "properties", "property"),
+        *("failure", "error", "skipped", "system-out"),
+    }
+    assert not re.search("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]", text)
+    messages = [one.get("message", "") for one in root.iter("error")]
+    assert any("<img src=x onerror=alert(1)>" in message for message in messages)
+
+
+def test_markdown_says_what_failed_and_where(result: Result) -> None:
+    text = render_markdown(result)
+    assert text.startswith("## Violation: grad-eclip explains another model")
+    assert "| ✕ | P105 computation-preserved | Violation | largest divergence" in text
+    assert "(explainers/grad\\_eclip.py, line 88)" in text
+    assert text.index("P104") < text.index("P106") < text.index("P101")
+
+
+def test_markdown_table_keeps_its_shape(hostile: Result) -> None:
+    rows = [line for line in render_markdown(hostile).splitlines() if line.startswith("|")]
+    assert len(rows) == 2 + len(hostile.checks)
+    assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {5}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<script>x</script>",
+        "[a](javascript:b)",
+        "![](https://evil.example/x.png)",
+        "*a* _b_ `c` ~d~ $e$ #1 @all :fire: a|b &amp; ^x^",
+        "line\n# heading\n```",
+        "back\\slash\\",
+    ],
+)
+def test_markdown_text_stays_text(text: str) -> None:
+    escaped = escape_markdown(text)
+    assert "\n" not in escaped
+    assert re.sub(r"\\(.)", r"\1", escaped) == " ".join(text.split())
+    assert not re.search(r"[`*_{}\[\]()<>#|~&$!:@^]", re.sub(r"\\.", "", escaped))
+    assert "www." not in escape_markdown("www.evil.example")
+
+
+def test_github_annotates_the_line(result: Result) -> None:
+    lines = render_github(result).splitlines()
+    assert (
+        "::notice file=explainers/grad_eclip.py,line=88,title=P105 computation-preserved%3A "
+        "violation::Block 4 runs with 1 head where the model has 4; its attention differs by 0.81. "
+    ) in lines
+    levels = [line.split(" ")[0] for line in lines]
+    assert levels == [
+        *("::notice", "::error", "::notice", "::warning", "::notice", "::error", "::error")
+    ]
+    assert not any("P101" in line for line in lines)
+
+
+def test_github_commands_cannot_be_injected(hostile: Result, result: Result) -> None:
+    lines = render_github(hostile).split("\n")
+    assert len(lines) == len(render_github(result).split("\n"))
+    assert all(re.match(r"::(error|warning|notice) |$", line) for line in lines)
+    for line in filter(None, lines):
+        properties = line.split(" ", 1)[1].split("::")[0]
+        assert {part.split("=")[0] for part in properties.split(",")} <= {"file", "line", "title"}
+
+
+def test_github_escapes_as_the_runner_unescapes() -> None:
+    assert escape_data("50%\r\n::x") == "50%25%0D%0A::x"
+    assert escape_property("a:b,c%") == "a%3Ab%2Cc%25"
+
+
+def test_a_clean_audit_has_no_annotation(make_result: Callable[..., Result]) -> None:
+    full = make_result()
+    passed = [one for one in full.checks if one.finding.verdict is Verdict.PASS]
+    clean = full.model_copy(
+        update={"checks": passed, "failures": [], "verdict": "pass", "exit_code": 0}
+    )
+    assert render_github(clean) == ""
+    assert run_of(clean)["results"] == []
+    assert 'failures="0" errors="0" skipped="0"' in render_junit(clean)

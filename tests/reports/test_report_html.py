@@ -1,0 +1,206 @@
+"""The page: nothing foreign acts, nothing is loaded, everything is there."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from html.parser import HTMLParser
+from itertools import pairwise
+
+import pytest
+
+from audit.reports.html import render_html
+from audit.reports.json import load_result, render_json
+from audit.result import Result
+
+VOID = {"meta", "link", "img", "br", "input", "path", "rect", "circle", "use"}
+ATTRIBUTES = {
+    *(
+        "aria-hidden",
+        "aria-label",
+        "aria-labelledby",
+        "aria-live",
+        "alt",
+        "autocomplete",
+        "charset",
+    ),
+    *("class", "content", "cx", "cy", "d", "data-label", "data-size", "data-tags", "decoding"),
+    *(
+        "fill",
+        "focusable",
+        "for",
+        "height",
+        "hidden",
+        "href",
+        "http-equiv",
+        "id",
+        "lang",
+        "loading",
+    ),
+    *("name", "open", "placeholder", "points", "preserveaspectratio", "r", "rel", "role", "scope"),
+    *("selected", "src", "tabindex", "text-anchor", "transform", "type", "value", "viewbox"),
+    *("width", "x", "y"),
+}
+
+
+class Page(HTMLParser):
+    """Elements, their attributes and the text between them."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.raw: dict[str, str] = {}
+        self.words: list[str] = []
+        self.unbalanced: list[str] = []
+        self._open: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        if not self._open or self._open.pop() != tag:
+            self.unbalanced.append(tag)
+
+    def handle_data(self, data: str) -> None:
+        if self._open and self._open[-1] in {"style", "script"}:
+            self.raw[self._open[-1]] = data
+        else:
+            self.words.append(data)
+
+    def every(self, tag: str) -> list[dict[str, str | None]]:
+        """The attributes of each element of a name."""
+        return [attributes for name, attributes in self.elements if name == tag]
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+
+@pytest.fixture(scope="module")
+def page(result: Result) -> Page:
+    return Page(render_html(result))
+
+
+@pytest.fixture(scope="module")
+def hostile_source(hostile: Result) -> str:
+    return render_html(hostile)
+
+
+@pytest.fixture(scope="module")
+def hostile_page(hostile_source: str) -> Page:
+    return Page(hostile_source)
+
+
+def test_foreign_text_adds_no_element_and_no_attribute(hostile_page: Page) -> None:
+    assert len(hostile_page.every("script")) == 1
+    assert len(hostile_page.every("style")) == 1
+    assert len(hostile_page.every("title")) > 1  # the document's and those of the plot's points
+    assert {name for _, one in hostile_page.elements for name in one} <= ATTRIBUTES
+    assert all(one["src"].startswith("data:image/") for one in hostile_page.every("img"))
+    assert not hostile_page.unbalanced
+
+
+def test_foreign_text_has_the_structure_of_plain_text(
+    hostile_page: Page, make_result: object
+) -> None:
+    tags = {tag for tag, _ in hostile_page.elements}
+    assert tags <= {tag for tag, _ in Page(render_html(make_result())).elements}
+
+
+def test_foreign_text_is_shown_as_it_is(hostile_page: Page) -> None:
+    assert "<img src=x onerror=alert(1)>" in hostile_page.text
+    assert "{{ 7*7 }}" in hostile_page.text
+    assert "⟨U+202E⟩txt.exe" in hostile_page.text
+    assert "more characters)" in hostile_page.text
+
+
+def test_no_character_acts_on_the_display(hostile_source: str) -> None:
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e]", hostile_source)
+    assert not re.search("[\u2066-\u2069\ud800-\udfff]", hostile_source)
+    hostile_source.encode("utf-8")
+
+
+def test_nothing_remote_is_referred_to(hostile_page: Page) -> None:
+    for _, attributes in hostile_page.elements:
+        for name in ("src", "href", "action", "srcset", "poster", "data"):
+            value = attributes.get(name) or "#"
+            assert value.startswith(("#", "data:")), value
+    assert "url(" not in hostile_page.raw["style"]
+    assert "@import" not in hostile_page.raw["style"]
+    assert "http" not in hostile_page.raw["style"] + hostile_page.raw["script"]
+
+
+def test_policy_allows_exactly_the_page_own_style_and_script(page: Page) -> None:
+    policy = next(one["content"] for one in page.every("meta") if "http-equiv" in one)
+    assert policy.startswith("default-src 'none'; img-src data:;")
+    assert "unsafe" not in policy
+    for tag in ("style", "script"):
+        digest = hashlib.sha256(page.raw[tag].encode()).digest()
+        assert f"{tag}-src 'sha256-{base64.b64encode(digest).decode()}'" in policy
+    assert not [one for _, one in page.elements if "style" in one or "onclick" in one]
+
+
+def test_headings_descend_one_level_at_a_time(page: Page) -> None:
+    levels = [int(tag[1]) for tag, _ in page.elements if re.fullmatch(r"h[1-6]", tag)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(later - earlier <= 1 for earlier, later in pairwise(levels))
+
+
+def test_names_are_unique_and_links_arrive(hostile_page: Page) -> None:
+    names = [one["id"] for _, one in hostile_page.elements if "id" in one]
+    assert len(names) == len(set(names))
+    targets = {one["href"][1:] for one in hostile_page.every("a") + hostile_page.every("use")}
+    assert targets <= set(names)
+
+
+def test_failures_come_first_and_are_open(page: Page) -> None:
+    details = [one for one in page.every("details") if "check" in (one["class"] or "").split()]
+    first, second = details[:6], details[6:]
+    assert [one["id"] for one in first] == ["P104", "P105", "P106", "P102", "P101", "P103"]
+    assert [one["id"] for one in second] == ["P204", "P202", "P201"]
+    assert {one["id"] for one in details if "open" in one} == {"P104", "P105", "P204"}
+
+
+def test_every_verdict_has_its_word(page: Page) -> None:
+    words = "Violation Error Warning Waived Inconclusive Pass"
+    for word in [*words.split(), "Not applicable"]:
+        assert word in page.text
+
+
+def test_pictures_say_what_they_are(page: Page) -> None:
+    assert all(one.get("alt") for one in page.every("img"))
+    drawings = [one for one in page.every("svg") if one.get("aria-hidden") != "true"]
+    assert drawings
+    assert all(one.get("role") == "img" and one.get("aria-label") for one in drawings)
+
+
+def test_page_from_saved_result_is_the_same(result: Result) -> None:
+    assert render_html(load_result(render_json(result))) == render_html(result)
+
+
+def test_an_audit_that_judged_nothing_still_has_a_page(result: Result) -> None:
+    empty = result.model_copy(
+        update={
+            **dict.fromkeys(("checks", "gallery", "controls", "relatives", "failures"), ()),
+            "verdict": "incomplete",
+            "exit_code": 3,
+        }
+    )
+    text = Page(render_html(empty)).text
+    assert "Incomplete" in text
+    assert "nothing was judged" in text
+
+
+def test_a_thousand_pairs_stay_small(make_result: object) -> None:
+    one, many = (len(render_html(make_result(pairs=n)).encode()) for n in (50, 150))
+    assert one + (many - one) / 100 * 150 < 5_000_000  # 200 pairs
+    assert one + (many - one) / 100 * 950 < 20_000_000  # 1,000 pairs

@@ -1,0 +1,121 @@
+"""The result as JSON: written alike, read back, described by its schema, old ones included."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from audit.reports import json as report_json
+from audit.reports.html import render_html
+from audit.reports.json import ResultFormatError, json_schema, load_result, render_json
+from audit.result import SCHEMA_VERSION, Point, Result
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+@pytest.mark.parametrize("name", ["result", "hostile"])
+def test_round_trip(name: str, request: pytest.FixtureRequest) -> None:
+    one: Result = request.getfixturevalue(name)
+    text = render_json(one)
+    assert text.isascii()
+    assert load_result(text) == one
+    assert render_json(load_result(text)) == text
+
+
+def test_same_result_gives_same_bytes_whatever_the_order_of_mappings(result: Result) -> None:
+    conditions = result.conditions
+    turned = dict(reversed(conditions.seconds.items()))
+    other = result.model_copy(
+        update={"conditions": conditions.model_copy(update={"seconds": turned})}
+    )
+    assert list(other.conditions.seconds) != list(conditions.seconds)
+    assert render_json(other) == render_json(result)
+
+
+def test_verdict_stands_first_and_numbers_share_a_line(result: Result) -> None:
+    lines = render_json(result).splitlines()
+    assert lines[1] == f' "schema_version": {SCHEMA_VERSION},'
+    assert lines[2] == ' "verdict": "violation",'
+    assert max(line.count(",") for line in lines) >= 11
+    assert len(lines) < 5000
+
+
+def test_what_is_not_finite_is_null() -> None:
+    point = Point.model_construct(x=float("nan"), y=float("inf"), label="")
+    assert json.loads("".join(report_json._written(report_json._plain(point), "\n"))) == {
+        "x": None,
+        "y": None,
+        "x_interval": None,
+        "y_interval": None,
+        "label": "",
+    }
+
+
+@pytest.mark.parametrize("name", ["result", "hostile"])
+def test_published_schema_describes_the_document(name: str, request: pytest.FixtureRequest) -> None:
+    schema = json_schema()
+    validator = jsonschema.Draft202012Validator
+    validator.check_schema(schema)
+    validator(schema).validate(json.loads(render_json(request.getfixturevalue(name))))
+
+
+def test_published_schema_refuses_another_document(result: Result) -> None:
+    document = json.loads(render_json(result))
+    document["verdict"] = "fine"
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(document, json_schema())
+
+
+def test_schema_describes_old_documents_too() -> None:
+    document = json.loads((GOLDEN / "result_v1.json").read_text())
+    jsonschema.Draft202012Validator(json_schema()).validate(document)
+
+
+@pytest.mark.parametrize("path", sorted(GOLDEN.glob("result_v*.json")), ids=lambda path: path.stem)
+def test_old_results_load_and_render(path: Path) -> None:
+    old = load_result(path.read_text(encoding="utf-8"))
+    assert old.schema_version == SCHEMA_VERSION
+    assert [check.id for check in old.checks][:3] == ["P101", "P102", "P103"]
+    assert old.headline.strip() in render_html(old)
+
+
+def test_migrations_run_in_turn(result: Result, monkeypatch: pytest.MonkeyPatch) -> None:
+    older = json.loads(render_json(result))
+    older["title"] = older.pop("headline")
+    monkeypatch.setattr(report_json, "SCHEMA_VERSION", 2)
+
+    def renamed(document: dict[str, object]) -> dict[str, object]:
+        headline = document.pop("title")
+        return {**document, "headline": headline}
+
+    monkeypatch.setattr(report_json, "MIGRATIONS", {1: renamed})
+    assert load_result(json.dumps(older)).headline == result.headline
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "this is no JSON"),
+        ("[" * 100_000, "this is no JSON"),
+        ("[]", "found list"),
+        ("{}", "found None; was this file written by"),
+        ('{"schema_version": true}', "found True"),
+        ('{"schema_version": 999}', "schema version 999; this audit reads versions 1 to"),
+        ('{"schema_version": 1}', "verdict: Field required"),
+    ],
+)
+def test_what_is_no_result_is_refused_with_reason(text: str, message: str) -> None:
+    with pytest.raises(ResultFormatError, match=r"expected|upgrade") as caught:
+        load_result(text)
+    assert message in str(caught.value)
+    assert len(str(caught.value)) < 600
+
+
+def test_unknown_fields_are_named(result: Result) -> None:
+    document = json.loads(render_json(result))
+    document["data"]["colour"] = "red"
+    with pytest.raises(ResultFormatError, match=r"data\.colour: Extra inputs"):
+        load_result(json.dumps(document))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from audit.reports import words
+from audit.reports import statuses, words
 from audit.result import CheckResult, Result
 
 __all__ = ["escape_data", "escape_property", "render_github"]
@@ -24,9 +24,9 @@ def render_github(result: Result) -> str:
     The text is for the standard output of a workflow's step.
     """
     lines = [
-        _command(_LEVELS[words.status_of(check).key], check, result)
+        _command(_LEVELS[statuses.status_of(check).key], check, result)
         for check in result.checks
-        if words.status_of(check).key in _LEVELS
+        if statuses.status_of(check).key in _LEVELS
     ]
     lines += [
         f"::error title={escape_property(_clean(failure.where, 100))}"
@@ -47,7 +47,7 @@ def escape_property(text: str) -> str:
 
 
 def _command(level: str, check: CheckResult, result: Result) -> str:
-    status = words.status_of(check)
+    status = statuses.status_of(check)
     if status.key in {"violation", "warning"} and check.is_new is False:
         level = "notice"  # in the baseline already
     properties = {}

@@ -14,7 +14,7 @@ from typing import Final
 import jinja2
 from markupsafe import Markup
 
-from audit.reports import figures, words
+from audit.reports import charts, figures, statuses, words
 from audit.reports.pixels import ramp_uri
 from audit.result import CheckResult, Finding, PairFigure, Result
 
@@ -33,7 +33,7 @@ class CheckView:
 
     anchor: str
     check: CheckResult
-    status: words.Status
+    status: statuses.Status
     is_open: bool
 
 
@@ -44,8 +44,8 @@ class PrincipleView:
     number: int
     title: str
     sentence: str
-    status: words.Status | None
-    groups: tuple[tuple[words.Status, tuple[CheckView, ...]], ...]
+    status: statuses.Status | None
+    groups: tuple[tuple[statuses.Status, tuple[CheckView, ...]], ...]
 
 
 @dataclass(frozen=True)
@@ -109,19 +109,19 @@ def _page(result: Result) -> Page:
 
 
 def _principles(result: Result) -> tuple[PrincipleView, ...]:
-    order = {status.key: rank for rank, status in enumerate(words.STATUSES)}
+    order = {status.key: rank for rank, status in enumerate(statuses.STATUSES)}
     anchors = _anchors(check.id for check in result.checks)
     views = []
     for principle, title in _PRINCIPLES.items():
         checks = [
             CheckView(anchor, check, status, is_open=order[status.key] < order["warning"])
             for anchor, check in zip(anchors, result.checks, strict=True)
-            for status in [words.status_of(check)]
+            for status in [statuses.status_of(check)]
             if check.principle == principle
         ]
         groups = tuple(
             (status, tuple(view for view in checks if view.status is status))
-            for status in words.STATUSES
+            for status in statuses.STATUSES
             if any(view.status is status for view in checks)
         )
         sentence = result.principle_sentences.get("1" if principle == 1 else "2", "")
@@ -171,21 +171,22 @@ def _environment() -> jinja2.Environment:
         visible=words.visible,
     )
     environment.globals.update(
-        statuses={status.key: status for status in words.STATUSES},
-        status_of=words.status_of,
-        severity_of=words.severity_of,
-        comparison=words.comparison,
+        statuses={status.key: status for status in statuses.STATUSES},
+        overall_status=statuses.overall,
+        status_of=statuses.status_of,
+        severity_of=statuses.severity_of,
+        target=words.target,
         statistic_phrase=words.statistic_phrase,
         explainer_phrase=words.explainer_phrase,
         model_phrase=words.model_phrase,
-        verdict_word=words.verdict_word,
-        tally=words.tally,
-        gauge=figures.gauge,
-        gauge_width=figures.GAUGE_WIDTH,
-        bars_view=figures.bars_view,
+        verdict_word=statuses.verdict_word,
+        tally=statuses.tally,
+        gauge=charts.gauge,
+        gauge_width=charts.GAUGE_WIDTH,
+        bars_view=charts.bars_view,
         pair_view=figures.pair_view,
-        scatter_view=figures.scatter_view,
-        plot=figures.PLOT,
+        scatter_view=charts.scatter_view,
+        plot=charts.PLOT,
         ramp_uri=ramp_uri,
     )
     return environment

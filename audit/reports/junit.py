@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
-from audit.reports import words
+from audit.reports import statuses, words
 from audit.result import CheckResult, Result
 
 __all__ = ["render_junit"]
@@ -51,7 +51,7 @@ def _facts(result: Result) -> dict[str, str]:
 
 
 def _case(suite: Element, name: str, check: CheckResult) -> None:
-    status = words.status_of(check)
+    status = statuses.status_of(check)
     case = SubElement(suite, "testcase", classname=f"explainer-audit.{name.replace(' ', '-')}")
     case.set("name", _text(f"{check.id} {check.name}", 120))
     case.set("time", f"{check.seconds or 0.0:.3f}")

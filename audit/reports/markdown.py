@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from audit.reports import words
+from audit.reports import statuses, words
 from audit.result import CheckResult, Result
 
 __all__ = ["escape_markdown", "render_markdown"]
@@ -18,14 +18,14 @@ def render_markdown(result: Result) -> str:
     """A heading, a table of the checks, and what failed in words; foreign text stays text."""
     return "\n".join(
         [
-            f"## {words.verdict_word(result)}: {escape_markdown(result.headline)}",
+            f"## {statuses.verdict_word(result)}: {escape_markdown(result.headline)}",
             "",
             _subject(result),
             "",
             *_table(result),
             "",
             *_sentences(result),
-            f"{words.tally(result)}; exit code {result.exit_code}.",
+            f"{statuses.tally(result)}; exit code {result.exit_code}.",
             "",
         ]
     )
@@ -52,9 +52,9 @@ def _subject(result: Result) -> str:
 
 def _table(result: Result) -> list[str]:
     lines = ["| | Check | Verdict | Measured |", "| --- | --- | --- | --- |"]
-    order = {status.key: rank for rank, status in enumerate(words.STATUSES)}
-    for check in sorted(result.checks, key=lambda one: order[words.status_of(one).key]):
-        status = words.status_of(check)
+    order = {status.key: rank for rank, status in enumerate(statuses.STATUSES)}
+    for check in sorted(result.checks, key=lambda one: order[statuses.status_of(one).key]):
+        status = statuses.status_of(check)
         name = f"{escape_markdown(check.id, 12)} {escape_markdown(check.name, 60)}"
         lines.append(f"| {status.glyph} | {name} | {status.word} | {_measured(check)} |")
     return lines
@@ -71,7 +71,7 @@ def _measured(check: CheckResult) -> str:
 def _sentences(result: Result) -> list[str]:
     lines = []
     for check in result.checks:
-        status = words.status_of(check)
+        status = statuses.status_of(check)
         if status.key in _QUIET:
             continue
         place = _place(check)

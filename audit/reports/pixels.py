@@ -20,15 +20,26 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-__all__ = ["Grid", "Scale", "Thumbnail", "map_uri", "mask_uri", "ramp_uri", "scale_of", "thumbnail"]
+__all__ = [
+    "Grid",
+    "Scale",
+    "Thumbnail",
+    "map_uri",
+    "mask_uri",
+    "ramp_uri",
+    "reduced",
+    "scale_of",
+    "thumbnail",
+]
 
 Grid: TypeAlias = Sequence[Sequence[float | None]]
 
 _MAPS: Final = {False: "viridis", True: "coolwarm"}
-_LONGEST_SIDE: Final = 256  # of a thumbnail, in pixels
+_LARGE_SIDE, _SMALL_SIDE = 256, 160  # of thumbnails, in pixels
+_FINE_GRID, _COARSE_GRID = 128, 32  # of maps, in cells
 _EXACT_SIDE: Final = 96  # up to here a thumbnail can be kept without loss
 _MISSING: Final = 255
-_PALETTE_FROM: Final = 2048  # pixels from which a palette is smaller than colors
+_PALETTE_FROM: Final = 640  # pixels from which a palette is smaller than colors
 _FOREGROUND, _BACKGROUND = (236, 236, 232), (38, 40, 44)
 _IMAGE_ERRORS: Final = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 
@@ -72,6 +83,22 @@ def map_uri(grid: Grid, scale: Scale) -> str:
     return _png(levels, _colors(_MAPS[scale.signed]))
 
 
+def reduced(grid: Grid, *, exact: bool = False) -> Grid:
+    """A grid of more than 32 (`exact`: 128) rows or columns, as the means of square blocks."""
+    values = _array(grid)
+    factor = -(-max(values.shape) // (_FINE_GRID if exact else _COARSE_GRID))
+    if factor == 1:
+        return grid
+    rows, columns = (-(-side // factor) for side in values.shape)
+    padded = np.full((rows * factor, columns * factor), np.nan)
+    padded[: values.shape[0], : values.shape[1]] = values
+    blocks = padded.reshape(rows, factor, columns, factor)
+    counts = np.isfinite(blocks).sum(axis=(1, 3))
+    sums = np.nansum(np.where(np.isfinite(blocks), blocks, np.nan), axis=(1, 3))
+    means = np.divide(sums, counts, out=np.full(counts.shape, np.nan), where=counts > 0)
+    return [[None if np.isnan(one) else float(one) for one in row] for row in means]
+
+
 def mask_uri(mask: Grid) -> str:
     """A mask as a PNG: the object is light."""
     inside = np.nan_to_num(np.clip(_array(mask), 0, 1))[..., None]
@@ -86,11 +113,11 @@ def ramp_uri(*, signed: bool) -> str:
 
 
 def thumbnail(png: str, *, exact: bool = False) -> Thumbnail | None:
-    """A picture in base64, reduced to 256 pixels and encoded anew; ``None`` if it is no picture.
+    """A picture in base64, reduced and encoded anew; ``None`` if it is no picture.
 
     Args:
         png: the picture; whatever else is hidden in the file does not reach the page.
-        exact: keep small pictures without loss.
+        exact: up to 256 instead of 160 pixels, and small pictures without loss.
     """
     try:
         with warnings.catch_warnings():
@@ -99,7 +126,8 @@ def thumbnail(png: str, *, exact: bool = False) -> Thumbnail | None:
             picture = file.convert("RGB")
     except (binascii.Error, Image.DecompressionBombWarning, *_IMAGE_ERRORS):
         return None
-    picture.thumbnail((_LONGEST_SIDE, _LONGEST_SIDE))
+    side = _LARGE_SIDE if exact else _SMALL_SIDE
+    picture.thumbnail((side, side))
     kept = exact and max(picture.size) <= _EXACT_SIDE
     return Thumbnail(_uri(picture, "png" if kept else "webp"), *picture.size)
 
@@ -144,7 +172,7 @@ def _png(levels: npt.NDArray[np.uint8], colors: npt.NDArray[np.uint8]) -> str:
 def _uri(picture: Image.Image, kind: str, *, transparency: int | None = None) -> str:
     buffer = io.BytesIO()
     if kind == "webp":
-        picture.save(buffer, format="WEBP", quality=88, method=4)
+        picture.save(buffer, format="WEBP", quality=80, method=4)
     elif transparency is not None:
         picture.save(buffer, format="PNG", transparency=transparency)
     else:

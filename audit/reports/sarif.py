@@ -15,7 +15,7 @@ from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any, Final, TypeAlias
 from urllib.parse import quote
 
-from audit.reports import words
+from audit.reports import statuses, words
 from audit.result import CheckResult, Location, Result, Severity
 
 __all__ = ["FINGERPRINT", "SARIF_SCHEMA", "render_sarif"]
@@ -47,7 +47,7 @@ def _run(result: Result) -> Object:
         "results": [
             _result(check, indices[check.id], result)
             for check in result.checks
-            if words.status_of(check).key in _VIOLATED
+            if statuses.status_of(check).key in _VIOLATED
         ],
         "properties": {
             "verdict": result.verdict,
@@ -94,7 +94,7 @@ def _result(check: CheckResult, index: int, result: Result) -> Object:
         "ruleId": _plain(check.id, 80),
         "ruleIndex": index,
         "kind": "fail",
-        "level": _LEVELS[words.severity_of(check)],
+        "level": _LEVELS[statuses.severity_of(check)],
         "message": {"text": _message(check)},
         "locations": [_location(place) for place in places[:1]],
         "relatedLocations": [
@@ -155,7 +155,7 @@ def _invocation(result: Result) -> Object:
             "associatedRule": {"id": _plain(check.id, 80), "index": index},
         }
         for index, check in enumerate(result.checks)
-        for status in [words.status_of(check)]
+        for status in [statuses.status_of(check)]
         if status.key in {"error", "inconclusive"}
     ]
     notes += [

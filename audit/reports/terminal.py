@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from audit.reports import words
+from audit.reports import statuses, words
 from audit.result import CheckResult, Result
 
 __all__ = ["TerminalReport", "render_terminal"]
@@ -25,7 +25,6 @@ _STYLES: Final = {
     "pass": "green",
     "not-applicable": "dim",
 }
-_OVERALL: Final = {"pass": "pass", "violation": "violation", "incomplete": "error"}
 _INDENT: Final = 7
 
 
@@ -50,7 +49,7 @@ class TerminalReport:
             yield Text(plain(f"{failure.where}: {failure.message}"), style="magenta")
         for note in result.notes:
             yield Text(plain(note), style="dim")
-        yield Text(f"{words.tally(result)}; exit code {result.exit_code}")
+        yield Text(f"{statuses.tally(result)}; exit code {result.exit_code}")
         if self._report_path is not None:
             yield Text.assemble("report: ", (plain(str(self._report_path)), "bold"))
 
@@ -61,9 +60,9 @@ def render_terminal(result: Result, report_path: Path | str | None = None) -> Te
 
 
 def _headline(result: Result, plain: Callable[[str], str]) -> Text:
-    status = next(one for one in words.STATUSES if one.key == _OVERALL[result.verdict])
+    status = statuses.overall(result)
     return Text.assemble(
-        (f"{_glyph(status, plain)} {words.verdict_word(result)}", _STYLES[status.key]),
+        (f"{_glyph(status, plain)} {statuses.verdict_word(result)}", _STYLES[status.key]),
         "  ",
         (plain(result.headline), "bold"),
     )
@@ -84,7 +83,7 @@ def _subject(result: Result, plain: Callable[[str], str]) -> Table:
 
 
 def _check(check: CheckResult, plain: Callable[[str], str]) -> Group:
-    status = words.status_of(check)
+    status = statuses.status_of(check)
     style = _STYLES[status.key]
     head = Text.assemble(
         (f"{_glyph(status, plain)} ", style),
@@ -100,7 +99,7 @@ def _check(check: CheckResult, plain: Callable[[str], str]) -> Group:
     return Group(head, *(Padding(line, (0, 0, 0, _INDENT), expand=False) for line in lines))
 
 
-def _glyph(status: words.Status, plain: Callable[[str], str]) -> str:
+def _glyph(status: statuses.Status, plain: Callable[[str], str]) -> str:
     return status.ascii if plain is _ascii else status.glyph
 
 

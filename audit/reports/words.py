@@ -5,32 +5,21 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
-from audit.result import CheckResult, Interval, Result, Severity, Statistic, Verdict
+from audit.result import Interval, Result, Statistic
 
 __all__ = [
-    "STATUSES",
-    "Status",
     "ascii_only",
     "bounds",
-    "comparison",
     "explainer_phrase",
     "model_phrase",
     "number",
     "percent",
-    "severity_of",
     "shorten",
     "statistic_phrase",
-    "status_of",
-    "tally",
-    "verdict_word",
+    "target",
     "visible",
-]
-
-StatusKey = Literal[
-    "violation", "error", "warning", "waived", "inconclusive", "pass", "not-applicable"
 ]
 
 _BIDI: Final = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -41,122 +30,6 @@ _SUPERSCRIPT: Final = str.maketrans("0123456789-", _RAISED)
 _DIGITS: Final = str.maketrans(_RAISED, "0123456789-")
 _POWER: Final = re.compile(f"{TIMES}10([{_RAISED}]+)")
 _LATIN: Final = str.maketrans({MINUS: "-", DASH: "-", TIMES: "x", "…": "...", "⟨": "<", "⟩": ">"})
-
-
-@dataclass(frozen=True)
-class Status:
-    """What a reader is told about one check: its verdict, weighed by severity and waiver.
-
-    Attributes:
-        key: stable name, used for style classes and icons.
-        word: for one check, such as ``Violation``.
-        group: heading over several such checks.
-        meaning: one sentence for readers who meet the word for the first time.
-        glyph: one character, always shown beside the word.
-        ascii: the same where only ASCII can be written.
-    """
-
-    key: StatusKey
-    word: str
-    group: str
-    meaning: str
-    glyph: str
-    ascii: str
-
-
-STATUSES: Final[tuple[Status, ...]] = (
-    Status(
-        "violation",
-        "Violation",
-        "Violations",
-        "The evidence lies wholly on the wrong side of the threshold.",
-        "✕",
-        "x",
-    ),
-    Status(
-        "error",
-        "Error",
-        "Could not be judged",
-        "The check or its evidence failed; this is never a pass.",
-        "‼",
-        "E",
-    ),
-    Status(
-        "warning",
-        "Warning",
-        "Warnings",
-        "Violated by little, or by a check that honest explainers can miss.",
-        "▲",
-        "!",
-    ),
-    Status(
-        "waived",
-        "Waived",
-        "Waived",
-        "Violated, and accepted for a while by a named owner.",
-        "◇",
-        "w",
-    ),
-    Status(
-        "inconclusive",
-        "Inconclusive",
-        "Inconclusive",
-        "Too little evidence, or a control failed; neither a pass nor a violation.",
-        "?",
-        "?",
-    ),
-    Status(
-        "pass",
-        "Pass",
-        "Passed",
-        "The evidence lies wholly on the right side of the threshold.",
-        "✓",
-        "+",
-    ),
-    Status(
-        "not-applicable",
-        "Not applicable",
-        "Not applicable",
-        "The question does not arise for this explainer, model or data.",
-        DASH,
-        "-",
-    ),
-)
-_BY_KEY: Final = {status.key: status for status in STATUSES}
-_VERDICT_WORDS: Final = {"pass": "Pass", "violation": "Violation", "incomplete": "Incomplete"}
-
-
-def severity_of(check: CheckResult) -> Severity:
-    """The weight of a check's finding: its own where it states one, else the check's."""
-    return check.finding.severity or check.severity
-
-
-def status_of(check: CheckResult) -> Status:
-    """What a reader is told about `check`."""
-    verdict = check.finding.verdict
-    if verdict is not Verdict.VIOLATION:
-        return _BY_KEY[verdict.value]
-    if check.waiver is not None:
-        return _BY_KEY["waived"]
-    return _BY_KEY["warning" if severity_of(check) is Severity.WARNING else "violation"]
-
-
-def verdict_word(result: Result) -> str:
-    """The verdict of the whole audit in one word."""
-    return _VERDICT_WORDS[result.verdict]
-
-
-def tally(result: Result) -> str:
-    """How many checks came out how, such as ``2 violations, 5 passed``."""
-    counts: dict[str, int] = {}
-    for check in result.checks:
-        counts[status_of(check).key] = counts.get(status_of(check).key, 0) + 1
-    parts = []
-    for status in STATUSES:
-        count = counts.get(status.key, 0)
-        word = status.word if count == 1 and status.key != "pass" else status.group
-        parts += [f"{count} {word.lower()}"] if count else []
-    return ", ".join(parts) or "nothing was judged"
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -197,11 +70,11 @@ def bounds(interval: Interval | None) -> str:
     return f"[{number(interval.low)}, {number(interval.high)}]"
 
 
-def comparison(statistic: Statistic) -> str:
+def target(statistic: Statistic) -> str:
     """What the statistic is compared with, such as ``at most 0.001``; empty without a threshold."""
     if statistic.threshold is None:
         return ""
-    word = {"above": "should be above ", "below": "should be at most ", None: ""}
+    word = {"above": "above ", "below": "at most ", None: ""}
     return f"{word[statistic.good_side]}{number(statistic.threshold)}{_unit(statistic)}"
 
 
@@ -209,9 +82,9 @@ def statistic_phrase(statistic: Statistic) -> str:
     """Value, interval and threshold of a statistic on one line, without its name."""
     parts = [number(statistic.value) + _unit(statistic)]
     parts += [bounds(statistic.interval)] if bounds(statistic.interval) else []
-    if comparison(statistic):
-        word = "" if statistic.good_side else "threshold "
-        parts.append(f"({word}{comparison(statistic)})")
+    if statistic.threshold is not None:
+        word = "should be" if statistic.good_side else "threshold"
+        parts.append(f"({word} {target(statistic)})")
     return " ".join(parts)
 
 

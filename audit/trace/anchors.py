@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from audit.trace.fingerprint import RELATIVE_TOLERANCE, Prints, fingerprint, matches, row_views
-from audit.trace.lineage import Anchor
+from audit.trace.lineage import TERMINAL_SITES, Anchor
 
 _MAX_ROWS = 200_000
 _Site = tuple[str, int, str, str]
@@ -52,23 +52,26 @@ class AnchorIndex:
         shelf.anchors += [anchor] * len(rows)
         shelf.table = None
 
-    def find(self, x: Tensor) -> frozenset[Anchor] | None:
-        """States of one site and part that hold every row of ``x``; None where there is none."""
+    def find(self, x: Tensor) -> list[frozenset[Anchor]]:
+        """States that hold every row of ``x``, one set per site and part; the likeliest first.
+
+        Several sites may hold equal values, as the input of a fresh LayerNorm and its output.
+        """
         if x.numel() == 0 or not x.is_floating_point():
-            return None
+            return []
         tolerance = RELATIVE_TOLERANCE.get(self._coarser(x.dtype), 2e-5)
         for rows in row_views(x, self._heads):
             if rows.shape[1] in self._shelves and rows.shape[1] > 1:
                 found = self._find_rows(fingerprint(rows), rows.shape[1], tolerance)
                 if found:
                     return found
-        return None
+        return []
 
     def _coarser(self, dtype: torch.dtype) -> torch.dtype:
         sizes = RELATIVE_TOLERANCE
         return max(dtype, self._dtype, key=lambda d: sizes.get(d, 0.0))
 
-    def _find_rows(self, prints: Prints, length: int, tol: float) -> frozenset[Anchor] | None:
+    def _find_rows(self, prints: Prints, length: int, tol: float) -> list[frozenset[Anchor]]:
         shelf = self._sorted(length)
         assert shelf.keys is not None and shelf.order is not None and shelf.table is not None  # noqa: S101, PT018
         keys = _keys(prints)
@@ -78,7 +81,7 @@ class AnchorIndex:
         for row, (start, stop) in enumerate(zip(low, high, strict=True)):
             candidates = shelf.order[start:stop]
             if not len(candidates) or not np.isfinite(keys[row]):
-                return None
+                return []
             hit = matches(prints[row : row + 1], shelf.table[candidates], tol)[0]
             here: dict[_Site, set[Anchor]] = defaultdict(set)
             for index in candidates[hit]:
@@ -86,12 +89,10 @@ class AnchorIndex:
                 here[(anchor.tower, anchor.block, anchor.site, anchor.part)].add(anchor)
             rows.append(here)
             if not here:
-                return None
+                return []
         sites = set.intersection(*(set(here) for here in rows))
-        if not sites:
-            return None
-        best = max(sites, key=lambda site: (site[2] in {"unit feature", "feature"}, site[1], site))
-        return _fewest_runs([here[best] for here in rows])
+        ranked = sorted(sites, key=_likeliness, reverse=True)
+        return [_fewest_runs([here[site] for here in rows]) for site in ranked]
 
     def _sorted(self, length: int) -> _Shelf:
         shelf = self._shelves[length]
@@ -102,6 +103,10 @@ class AnchorIndex:
             shelf.order = np.argsort(keys)
             shelf.keys = keys[shelf.order]
         return shelf
+
+
+def _likeliness(site: _Site) -> tuple[bool, int, _Site]:
+    return site[2] in TERMINAL_SITES, site[1], site
 
 
 def _fewest_runs(rows: list[set[Anchor]]) -> frozenset[Anchor]:

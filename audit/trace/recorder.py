@@ -377,9 +377,9 @@ class Recorder(TorchFunctionMode):
     def _set(
         self, name: str, t: Tensor, inherited: Lineage, args: Any, kwargs: Any, tensors: list[Tensor]
     ) -> None:
-        found = self._find(t) if (inherited.anchors or inherited.params) else None
-        if found is not None:
-            lineage = self._anchored(found)
+        found = self._find(t) if (inherited.anchors or inherited.params) else []
+        if found:
+            lineage = self._anchored(found[0])
             self.attention_calls += name in _ATTENTION_CALLS
         else:
             lineage = self._attention_call(name, t, inherited, args, kwargs, tensors)
@@ -389,11 +389,11 @@ class Recorder(TorchFunctionMode):
             base = t._base  # noqa: SLF001
             self.lineages[base] = union([self.lineages.get(base, EMPTY), inherited])
 
-    def _find(self, t: Tensor) -> frozenset[Anchor] | None:
+    def _find(self, t: Tensor) -> list[frozenset[Anchor]]:
         try:
             return self.index.find(t)
         except (RuntimeError, NotImplementedError):  # functorch wrappers cannot be read
-            return None
+            return []
 
     def _anchored(self, found: frozenset[Anchor]) -> Lineage:
         for anchor in found:
@@ -457,9 +457,9 @@ class Recorder(TorchFunctionMode):
 
     def _entered_block(self, tower: Tower, index: int, x: Tensor, place: Place) -> None:
         """Values reach the first norm of a block, or the final norm."""
-        found = self._find(x)
-        runs = sorted({a.run for a in found}) if found else []
-        fits = found is not None and self._fits(found, tower, index)
+        fitting = [found for found in self._find(x) if self._fits(found, tower, index)]
+        fits = bool(fitting)
+        runs = sorted({a.run for a in fitting[0]}) if fits else []
         if fits and all(index in self.runs[r].blocks for r in runs):
             return
         if fits:

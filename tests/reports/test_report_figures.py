@@ -10,8 +10,9 @@ import pytest
 from matplotlib import colormaps
 from PIL import Image
 
-from audit.reports.figures import GAUGE_WIDTH, PLOT, bars_view, gauge, pair_view, scatter_view
-from audit.reports.pixels import Scale, map_uri, mask_uri, ramp_uri, scale_of, thumbnail
+from audit.reports.charts import GAUGE_WIDTH, PLOT, bars_view, gauge, scatter_view
+from audit.reports.figures import pair_view
+from audit.reports.pixels import Scale, map_uri, mask_uri, ramp_uri, reduced, scale_of, thumbnail
 from audit.result import (
     BarsFigure,
     Interval,
@@ -90,6 +91,21 @@ def test_large_map_looks_like_the_same_map_in_parts() -> None:
     assert known.sum() == 16 * 64 - 1
 
 
+def test_fine_maps_are_reduced_to_means_of_blocks() -> None:
+    fine = np.random.default_rng(0).random((70, 66))
+    fine[0:3, 0:3] = np.nan
+    fine[3, 3] = np.nan
+    coarse = reduced(fine.tolist())
+    assert (len(coarse), len(coarse[0])) == (24, 22)
+    assert coarse[0][0] is None
+    assert coarse[1][1] == pytest.approx(np.nanmean(fine[3:6, 3:6]))
+    assert coarse[23][21] == pytest.approx(fine[69:70, 63:66].mean())
+    small = [[1.0, None], [2.0]]
+    assert reduced(small) is small
+    kept = fine.tolist()
+    assert reduced(kept, exact=True) is kept
+
+
 @pytest.mark.parametrize("grid", [[], [[]], [[None]], [[1.0], []], [[1e300, -1e300]], [[2.0, 2.0]]])
 def test_odd_maps_are_still_pictures(grid: list) -> None:
     assert pixels(map_uri(grid, scale_of([grid]))).size
@@ -111,10 +127,13 @@ def test_mask_is_light_on_dark() -> None:
 
 
 def test_thumbnail_is_small_and_keeps_its_shape() -> None:
-    one = thumbnail(encoded(Image.new("RGB", (800, 400), (200, 30, 30))))
-    assert one is not None
-    assert (one.width, one.height) == (256, 128)
-    assert abs(int(pixels(one.uri)[64, 64, 0]) - 200) < 8
+    picture = encoded(Image.new("RGB", (800, 400), (200, 30, 30)))
+    large, small = thumbnail(picture, exact=True), thumbnail(picture)
+    assert large is not None
+    assert small is not None
+    assert (large.width, large.height) == (256, 128)
+    assert (small.width, small.height) == (160, 80)
+    assert abs(int(pixels(small.uri)[40, 40, 0]) - 200) < 8
 
 
 def test_small_picture_is_exact_where_asked() -> None:

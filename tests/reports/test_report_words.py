@@ -8,7 +8,7 @@ import re
 import pytest
 from rich.console import Console
 
-from audit.reports import words
+from audit.reports import statuses, words
 from audit.reports.terminal import render_terminal
 from audit.result import Interval, Result, Statistic
 
@@ -87,7 +87,7 @@ def test_what_acts_is_spelled_out(text: str, shown: str) -> None:
 
 
 def test_tally_counts_in_order_of_weight(result: Result) -> None:
-    assert words.tally(result) == (
+    assert statuses.tally(result) == (
         "2 violations, 1 error, 1 warning, 1 waived, 1 inconclusive, 2 passed, 1 not applicable"
     )
 

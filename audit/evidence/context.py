@@ -34,7 +34,7 @@ class Sizes:
     """
 
     traced: int = 4
-    probed: int = 24
+    probed: int = 16
     ladder_seeds: int = 2
     executed_candidates: int = 40
 

@@ -12,18 +12,28 @@ from audit.evidence.explanations import grid_masks
 from audit.evidence.kinds import Explanations, Ladder, Reference, RungInfo
 from audit.evidence.reference import class_scores
 from audit.evidence.traces import spread
-from audit.interventions.degrading import apply_rung, default_ladder
+from audit.interventions.degrading import UNMODIFIED, Rung, apply_rung, default_ladder
 from audit.metrics.faithfulness import removal_curves
 from audit.metrics.localization import chance_corrected_average_precision
 from audit.models.anatomy import anatomy_of
+from audit.statistics.proportions import proportion_interval
 
+STRENGTH_GRID = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2, 1.5)
+RUNGS_PER_SEED = 7
 FRACTIONS = (0.0, 0.1, 0.3, 0.6, 1.0)
 
 
 def gather_ladder(context: Context, reference: Reference, explanations: Explanations) -> Ladder:
-    """Measure every rung: accuracy, and the maps of every explainer that reads the model."""
+    """Measure every rung: accuracy, and the maps of every explainer that reads the model.
+
+    A model that is no better than a guess has nothing to lose: its ladder is its first rung alone.
+    """
     anatomy = context.model.anatomy
-    rungs = default_ladder(len(anatomy.image.blocks), tuple(range(context.sizes.ladder_seeds)))
+    rungs: tuple[Rung, ...] = (UNMODIFIED,)
+    if knows_something(reference):
+        seeds = tuple(range(context.sizes.ladder_seeds))
+        strengths = spread_strengths(context, reference)
+        rungs = default_ladder(len(anatomy.image.blocks), seeds, strengths)
     probed = torch.tensor(spread(len(context.pairs), context.sizes.probed))
     rows: list[_Row] = []
     for done, rung in enumerate(rungs, 1):
@@ -43,6 +53,34 @@ def gather_ladder(context: Context, reference: Reference, explanations: Explanat
         faithfulness_range=np.stack([row.range for row in rows]),
         probed=probed.numpy(),
     )
+
+
+def spread_strengths(context: Context, reference: Reference) -> tuple[float, ...]:
+    """Strengths of weight noise whose accuracies spread evenly from the model's down to chance.
+
+    How much noise a model bears differs between models by an order of magnitude. The choice looks
+    at accuracy alone, never at a map.
+    """
+    accuracies = []
+    for done, strength in enumerate(STRENGTH_GRID, 1):
+        module = apply_rung(context.pristine, Rung("weight-noise", strength, 0)).eval()
+        accuracies.append(float(_correct(class_scores(context, module), reference).mean()))
+        context.progress("strengths of the ladder", done, len(STRENGTH_GRID))
+    targets = np.linspace(float(reference.correct.mean()), reference.chance, RUNGS_PER_SEED + 1)[1:]
+    grid = np.minimum.accumulate(np.array(accuracies))
+    free = list(range(len(grid)))
+    chosen = []
+    for target in targets:
+        nearest = min(free, key=lambda i: (abs(grid[i] - target), i))
+        free.remove(nearest)
+        chosen.append(STRENGTH_GRID[nearest])
+    return tuple(sorted(chosen))
+
+
+def knows_something(reference: Reference) -> bool:
+    """Whether accuracy is above chance with its whole interval."""
+    correct = reference.correct
+    return proportion_interval(int(correct.sum()), len(correct)).low > reference.chance
 
 
 class _Row:

@@ -48,7 +48,7 @@ def default_ladder(
     seeds: Sequence[int] = (0, 1),
     noise_strengths: Sequence[float] = NOISE_STRENGTHS,
 ) -> tuple[Rung, ...]:
-    """The unmodified model, weight noise of several strengths, and random topmost blocks.
+    """The unmodified model, weight noise of several strengths, and half or all blocks random.
 
     Args:
         tower_blocks: number of blocks of the image tower.

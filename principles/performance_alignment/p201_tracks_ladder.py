@@ -46,8 +46,9 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
     spread = float(accuracy.max() - accuracy.min())
     if spread < float(thresholds["least_accuracy_spread"]):
         summary = (
-            f"Accuracy is {percent(accuracy[0])} on the unmodified model and varies by only "
-            f"{percent(spread)} over the ladder: a model that knows this little allows no verdict."
+            f"Accuracy is {percent(accuracy[0])} on the unmodified model (chance "
+            f"{percent(reference.chance)}) and varies by only {percent(spread)} over the ladder: "
+            "a model that knows this little allows no verdict."
         )
         return Finding(verdict=Verdict.INCONCLUSIVE, summary=summary)
     threshold = float(thresholds["correlation"])

@@ -143,5 +143,5 @@ def test_fills_are_what_they_say(images, seeded):
     flat = torch.full_like(images, 0.3)
     torch.testing.assert_close(blur(flat, 3.0, 13), flat)
     assert blur(images, 4.0, 17).std() < images.std() / 5
-    with pytest.raises((ValueError, TypeError), match="(?i)expected"):
+    with pytest.raises((ValueError, TypeError), match=r"(?i)expected"):
         Fill("pink").pictures(images, 4.0, seeded())

@@ -55,7 +55,7 @@ def default_ladder(
         seeds: draws of each rung; two give 19 rungs for a tower of two or more blocks.
         noise_strengths: relative strengths of weight noise.
     """
-    counts = sorted({1, min(2, tower_blocks)})
+    counts = sorted({max(1, tower_blocks // 2), tower_blocks})
     return (
         UNMODIFIED,
         *(Rung("weight-noise", s, seed) for s in noise_strengths for seed in seeds),

@@ -47,11 +47,16 @@ def ladder_correlation(
     picture: Int[np.ndarray, " pairs"] | None = None,
     denominator: Shaped[np.ndarray, "rungs pairs"] | None = None,
     families: Sequence[str] | None = None,
+    within: bool = False,
     rng: np.random.Generator,
     resamples: int = 2000,
     level: float = 0.95,
 ) -> Estimate:
     """Spearman correlation of mean quality and accuracy over rungs, in [-1, 1].
+
+    With ``within``, rungs are ranked within their family and the families are pooled
+    (`stratified_spearman_rows`): kinds of degradation that hurt maps and accuracy in different
+    proportion do not mask or make a relation. The permutations are within families either way.
 
     The interval is a two-way bootstrap: pictures, with all their pairs and for every rung alike,
     and rungs, within their families, are drawn independently, and the percentiles taken as they
@@ -67,6 +72,7 @@ def ladder_correlation(
         denominator: of normalized qualities; a rung's quality is then a ratio of sums.
         families: which rungs may stand for each other, as one kind of degradation; families with
             one rung are pooled.
+        within: rank within families.
         rng: source of draws and permutations.
         resamples: bootstrap draws.
         level: of the interval.
@@ -86,14 +92,19 @@ def ladder_correlation(
         raise ValueError(f"expected three rungs with a quality or more, got {len(kept)}")
     right = np.asarray(correct, dtype=np.float64)[kept]
     names = None if families is None else [families[int(i)] for i in kept]
-    point = spearman_permutation(means[kept], right.mean(axis=1), families=names, rng=rng)
+    strata = _strata(names if within else None, len(kept))
+    x = within_ranks(means[kept][None], strata)[0]
+    y = within_ranks(right.mean(axis=1)[None], strata)[0]
+    point = spearman_permutation(x, y, families=names, rng=rng, ranked=within)
     weights = draw_weights(right.shape[1], resamples, rng)
     below = None if denominator is None else np.asarray(denominator)[kept]
     drawn_quality = rung_quality(np.asarray(quality)[kept], below, weights[:, pairs])
     drawn_accuracy = weights @ right.T / right.shape[1]
     rungs = draw_strata(_strata(names, len(kept)), resamples, rng)
-    draws = spearman_rows(
-        np.take_along_axis(drawn_quality, rungs, 1), np.take_along_axis(drawn_accuracy, rungs, 1)
+    draws = stratified_spearman_rows(
+        np.take_along_axis(drawn_quality, rungs, 1),
+        np.take_along_axis(drawn_accuracy, rungs, 1),
+        strata,
     )
     low, high = _interval(draws, level)
     dropped = len(means) - len(kept)
@@ -104,8 +115,30 @@ def spearman_rows(
     x: Float[np.ndarray, "b n"], y: Float[np.ndarray, "b n"]
 ) -> Float[np.ndarray, " b"]:
     """Spearman correlation of each pair of rows; NaN where one is constant or has NaN."""
-    a, b = (stats.rankdata(rows, axis=1, nan_policy="propagate") for rows in (x, y))
-    a, b = a - a.mean(axis=1, keepdims=True), b - b.mean(axis=1, keepdims=True)
+    return stratified_spearman_rows(x, y, np.zeros(x.shape[1], dtype=np.int64))
+
+
+def within_ranks(
+    x: Float[np.ndarray, "b n"], strata: Int[np.ndarray, " n"]
+) -> Float[np.ndarray, "b n"]:
+    """Average ranks within each stratum of columns, centered on zero."""
+    ranks = np.empty(x.shape)
+    for stratum in np.unique(strata):
+        own = strata == stratum
+        part = stats.rankdata(x[:, own], axis=1, nan_policy="propagate")
+        ranks[:, own] = part - part.mean(axis=1, keepdims=True)
+    return ranks
+
+
+def stratified_spearman_rows(
+    x: Float[np.ndarray, "b n"], y: Float[np.ndarray, "b n"], strata: Int[np.ndarray, " n"]
+) -> Float[np.ndarray, " b"]:
+    """Spearman correlation of each pair of rows, ranked within strata of columns and pooled.
+
+    Large strata weigh more, as their ranks span more. One stratum gives Spearman's correlation.
+    NaN where a row is constant within every stratum, or has NaN.
+    """
+    a, b = within_ranks(x, strata), within_ranks(y, strata)
     length = np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1))
     correlation = np.full(len(a), np.nan)
     np.divide((a * b).sum(axis=1), length, out=correlation, where=length > 0)

@@ -63,21 +63,23 @@ def spearman_permutation(
     families: Sequence[str] | None = None,
     rng: np.random.Generator,
     permutations: int = 9_999,
+    ranked: bool = False,
 ) -> Estimate:
     """Spearman correlation with a two-sided permutation p-value (no interval).
 
     Permutes y within each family only, so that differences between families cannot make a
     relation within them. All permutations where they are at most 50,000 (n up to 8), else random
     ones with the observed one counted. Observations with NaN are dropped and counted. The value
-    and p are NaN where x or y is constant. Source: Edgington (1995).
+    and p are NaN where x or y is constant. With ``ranked``, x and y are ranks already, centered on
+    zero. Source: Edgington (1995).
     """
     labels = None if families is None else np.asarray(families)
     rows, _, dropped = without_nan(np.stack([x, y], axis=1), None)
     if labels is not None:
         labels = labels[~np.isnan(np.stack([x, y], axis=1).astype(np.float64)).any(axis=1)]
     n = len(rows)
-    ranks = stats.rankdata(rows, axis=0)
-    ranks -= ranks.mean(axis=0)
+    ranks = rows if ranked else stats.rankdata(rows, axis=0)
+    ranks = ranks - ranks.mean(axis=0)
     length = np.sqrt((ranks**2).sum(axis=0)).prod()
     if length == 0:
         return Estimate(np.nan, np.nan, np.nan, 0.95, n, dropped, p=np.nan)

@@ -2,7 +2,8 @@
 
 What it does: Degrades copies of the model by weight noise and by random blocks, in several
 strengths and draws, and asks whether the quality of the maps rises with zero-shot accuracy over
-these rungs: rank correlation with an interval by bootstrap over pictures and rungs. Quality is
+these rungs: rank correlation within each family of rungs, pooled, with an interval by bootstrap
+over pictures and rungs. Quality is
 localization (average precision of the mask, chance-corrected) where there are masks, and
 faithfulness (insertion minus deletion, over each rung's own full minus empty score). A measure
 speaks only if a faithful control tracks the ladder by it and no model-free control does.
@@ -15,6 +16,8 @@ literature finds no such law.
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 
@@ -74,24 +77,36 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
 
 
 def _correlation(ladder: Ladder, reference: Reference, measure: str, name: str) -> Estimate:
-    rng = np.random.default_rng(0)
-    families = [rung.family for rung in ladder.rungs]
+    rows, families = _by_family(ladder)
     if measure == "localization":
         quality, denominator = ladder.localization[name], None
         picture = reference.picture
         if np.nanmax(np.ptp(quality, axis=0)) < _CONSTANT:  # the same maps on every rung
-            return Estimate(0.0, 0.0, 0.0, 0.95, len(families), p=1.0)
+            return Estimate(0.0, 0.0, 0.0, 0.95, len(ladder.rungs), p=1.0)
     else:
-        quality, denominator = ladder.faithfulness[name], ladder.faithfulness_range
+        quality, denominator = ladder.faithfulness[name], ladder.faithfulness_range[rows]
         picture = reference.picture[ladder.probed]
-    return ladder_correlation(
-        quality,
-        ladder.correct.astype(float),
+    estimate = ladder_correlation(
+        quality[rows],
+        ladder.correct[rows].astype(float),
         picture=picture,
         denominator=denominator,
         families=families,
-        rng=rng,
+        within=True,
+        rng=np.random.default_rng(0),
     )
+    return replace(estimate, n=len(ladder.rungs))
+
+
+def _by_family(ladder: Ladder) -> tuple[np.ndarray, list[str]]:
+    """Rungs by family, the unmodified model on top of each."""
+    families = sorted({r.family for r in ladder.rungs} - {"unmodified"})
+    rows, names = [], []
+    for family in families:
+        own = [i for i, r in enumerate(ladder.rungs) if r.family in {family, "unmodified"}]
+        rows += own
+        names += [family] * len(own)
+    return np.array(rows), names
 
 
 def _vote(estimate: Estimate, threshold: float) -> Verdict:

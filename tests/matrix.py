@@ -1,0 +1,105 @@
+"""The verdict matrix: every check against every reference explainer, on the bundled model.
+
+``python -m tests.matrix --write`` measures it again and writes ``tests/golden/matrix.json``. Read
+the difference before you commit it: each changed cell is a changed promise.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+
+import torch
+
+from audit.config import Settings
+from audit.engine import SIZES, _context
+from audit.evidence.context import Context
+from audit.evidence.kinds import Evidence
+from audit.explainers.registry import load_explainer
+from audit.gathering import GATHERERS
+from audit.judging import judge_all
+from audit.models.loading import load_model
+from audit.progress import silent
+from principles.catalogue import all_checks
+
+GOLDEN = Path(__file__).parent / "golden" / "matrix.json"
+SAMPLES = 48
+EXPLAINERS = (
+    "grad-eclip",
+    "grad-eclip?weight=raw",
+    "grad-eclip?weight=none",
+    "grad-eclip?heads=model",
+    "grad-eclip?heads=model&weight=none",
+    "grad-eclip?input=own-size",
+    "attention-eclip",
+    "attention-eclip?heads=model&weight=none",
+    "grad-attention",
+    "attention-logit-gradient",
+    "raw-attention",
+    "gradient",
+    "occlusion",
+    "random",
+    "centre-prior",
+    "edges",
+    "inverted:grad-attention",
+)
+SHARED = ("reference", "explanations", "ladder")
+COSTLY = {"occlusion": 16}  # a hundred passes a picture: its own, smaller audit
+
+Matrix = dict[str, dict[str, str]]
+
+
+def build() -> Matrix:
+    """Verdicts by explainer and check. Evidence that explainers share is gathered once."""
+    model = load_model()
+    contexts = {spec: _one(spec, model) for spec in EXPLAINERS}
+    cheap = [context for spec, context in contexts.items() if spec not in COSTLY]
+    everybody = {name: e for context in cheap for name, e in context.explainers.items()}
+    shared = _gathered(dataclasses.replace(cheap[0], explainers=everybody))
+    return {
+        spec: _verdicts(context, _gathered(context) if spec in COSTLY else shared)
+        for spec, context in contexts.items()
+    }
+
+
+def _gathered(context: Context) -> Evidence:
+    evidence = Evidence(roles=context.roles)
+    for kind in SHARED:
+        found = GATHERERS[kind].gather(context, evidence)
+        evidence = dataclasses.replace(evidence, **{kind: found})
+    return evidence
+
+
+def _one(spec: str, model) -> Context:
+    samples = COSTLY.get(spec, SAMPLES)
+    settings = Settings(explainer=spec, samples=samples, profile="quick")
+    context = _context(settings, model, load_explainer(spec), silent)
+    seeds = 1 if spec in COSTLY else 2
+    return dataclasses.replace(context, sizes=dataclasses.replace(SIZES["quick"], ladder_seeds=seeds))
+
+
+def _verdicts(context: Context, shared: Evidence) -> dict[str, str]:
+    evidence = dataclasses.replace(shared, roles=context.roles)
+    for kind, gatherer in GATHERERS.items():
+        if kind not in (*SHARED, "relatives"):
+            found = gatherer.gather(context, evidence)
+            evidence = dataclasses.replace(evidence, **{kind: found})
+    results, failures = judge_all(all_checks(), evidence, [], severity={}, thresholds={})
+    assert not failures, failures[0].traceback
+    return {result.id: result.finding.verdict.value for result in results}
+
+
+def main() -> None:
+    """Print the matrix; write it with ``--write``."""
+    torch.set_num_threads(1)
+    matrix = build()
+    for spec, row in matrix.items():
+        print(f"{spec:<42}", *(f"{check}:{verdict}" for check, verdict in row.items()))
+    if "--write" in sys.argv:
+        GOLDEN.write_text(json.dumps(matrix, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""The heart of the suite: no verdict changes unnoticed."""
+
+import json
+
+import pytest
+
+from principles.catalogue import all_checks
+from tests import matrix
+
+FAITHFUL = ("grad-attention", "attention-eclip?heads=model&weight=none")
+HONEST = (*FAITHFUL, "attention-logit-gradient", "raw-attention", "gradient", "occlusion")
+MODEL_FREE = ("random", "centre-prior", "edges")
+TRACED = ("P101", "P102", "P103", "P104", "P105")
+
+
+@pytest.fixture(scope="module")
+def golden():
+    return json.loads(matrix.GOLDEN.read_text())
+
+
+@pytest.mark.timeout(900)
+def test_matrix_is_as_recorded(golden):
+    assert matrix.build() == golden
+
+
+def test_every_check_meets_every_explainer(golden):
+    ids = [check.id for check in all_checks()]
+    assert list(golden) == list(matrix.EXPLAINERS)
+    assert all(list(row) == ids for row in golden.values())
+
+
+def test_every_check_of_a_trace_passes_the_faithful(golden):
+    assert all(golden[spec][check] == "pass" for spec in FAITHFUL for check in TRACED)
+
+
+def test_no_honest_explainer_is_accused_by_a_trace(golden):
+    assert not [
+        (spec, check) for spec in HONEST for check in TRACED if golden[spec][check] == "violation"
+    ]
+
+
+def test_grad_eclip_is_caught(golden):
+    for spec in ("grad-eclip", "attention-eclip", "grad-eclip?weight=raw"):
+        assert golden[spec]["P104"] == golden[spec]["P105"] == "violation"
+
+
+def test_grad_eclip_on_the_models_heads_is_not_accused_of_heads(golden):
+    assert golden["grad-eclip?heads=model"]["P104"] == "pass"
+    assert golden["grad-eclip?heads=model"]["P105"] == "pass"
+
+
+def test_another_resolution_is_another_input(golden):
+    assert golden["grad-eclip?input=own-size"]["P103"] == "violation"
+
+
+def test_model_free_maps_never_track_the_model(golden):
+    assert all(golden[spec]["P201"] != "pass" for spec in MODEL_FREE)

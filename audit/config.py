@@ -1,14 +1,16 @@
-"""Settings of an audit: defaults, then ``pyproject.toml`` or ``audit.toml``, then the command line."""
+"""Settings of an audit: defaults, then the project's file, then the command line."""
 
 from __future__ import annotations
 
-import difflib
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from audit.gate.waivers import WaiverEntry, parse_waivers
+from audit.gate.words import nearest_of
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -20,13 +22,45 @@ class SettingsError(ValueError):
     """Settings are wrong; the message says what was expected, found, where, and what to do."""
 
 
+def _as_text(value: object) -> object:
+    """Options as text, since TOML may hold numbers and truth values."""
+    if not isinstance(value, Mapping):
+        return value
+    return {k: str(v).lower() if isinstance(v, bool) else _plain(v) for k, v in value.items()}
+
+
+def _plain(value: object) -> object:
+    return str(value) if isinstance(value, (int, float)) else value
+
+
+def _as_words(value: object) -> object:
+    """A list that may also be one word, or words joined by commas."""
+    return [w.strip() for w in value.split(",") if w.strip()] if isinstance(value, str) else value
+
+
+def _as_severities(value: object) -> object:
+    return {k: _severity(v) for k, v in value.items()} if isinstance(value, Mapping) else value
+
+
+def _severity(word: object) -> object:
+    return (
+        {"warn": "warning", "violation": "error"}.get(word, word) if isinstance(word, str) else word
+    )
+
+
+Words = Annotated[tuple[str, ...], BeforeValidator(_as_words)]
+Weight = Literal["error", "warning"]
+
+
 class Settings(BaseModel):
     """Everything that can be set. Field names are the keys of ``[tool.audit]``."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     explainer: str = Field("", description="the explainer under audit")
-    options: dict[str, str] = Field(default_factory=dict, description="options of the explainer")
+    options: Annotated[dict[str, str], BeforeValidator(_as_text)] = Field(
+        default_factory=dict, description="options of the explainer"
+    )
     model: str = Field("bundled", description="bundled, an open_clip name, or local-dir:FOLDER")
     pretrained: str | None = Field(None, description="an open_clip tag or a checkpoint file")
     data: str = Field("bundled", description="bundled, or a manifest (file or folder)")
@@ -34,23 +68,41 @@ class Settings(BaseModel):
     samples: int = Field(192, ge=1, description="number of pairs")
     seed: int = Field(0, ge=0, description="of every random choice")
     device: str = Field("cpu", description="cpu, cuda, cuda:1, …")
-    dtype: Literal["float32", "float64", "float16", "bfloat16"] = "float32"
+    dtype: Literal["float32", "float64", "float16", "bfloat16"] = Field(
+        "float32", description="number format of the model's parameters"
+    )
     out: str = Field("audit-report", description="folder of the report and the evidence")
-    formats: tuple[str, ...] = Field(("html", "json"), description="which reports to write")
-    select: tuple[str, ...] = Field((), description="only these checks (P1 means all of P1xx)")
-    ignore: tuple[str, ...] = Field((), description="not these checks")
-    severity: dict[str, Literal["error", "warning"]] = Field(
-        default_factory=dict, description="severity by check"
+    formats: Words = Field(("html", "json"), description="which reports to write")
+    select: Words = Field((), description="only these checks (P1 means all of P1xx)")
+    ignore: Words = Field((), description="not these checks")
+    severity: Annotated[dict[str, Weight], BeforeValidator(_as_severities)] = Field(
+        default_factory=dict, description="severity by check: error or warning"
     )
     thresholds: dict[str, dict[str, float]] = Field(
         default_factory=dict, description="thresholds by check and name"
     )
-    fail_on: Literal["error", "warning"] = Field("error", description="severity that fails")
+    fail_on: Annotated[Weight, BeforeValidator(_severity)] = Field(
+        "error", description="severity from which a violation fails: error or warning"
+    )
     strict: bool = Field(False, description="INCONCLUSIVE fails as well")  # noqa: FBT003
     resume: bool = Field(True, description="use finished evidence of the same audit")  # noqa: FBT003
+    waivers: str | tuple[WaiverEntry, ...] = Field(
+        (), description="accepted violations: a TOML file, or tables [[waivers]] right here"
+    )
+    baseline: str | None = Field(None, description="a result.json: only new or worse findings fail")
+    attest: str | None = Field(None, description="file for an in-toto test-result statement")
+    history: bool = Field(True, description="keep the result in .audit/history")  # noqa: FBT003
     from_evidence: str | None = Field(None, description="judge this evidence again")
     pair: str | None = Field(None, description="only this pair")
-    profile: Literal["default", "quick", "full"] = "default"
+    profile: Literal["default", "quick", "full"] = Field(
+        "default", description="how much evidence is gathered"
+    )
+
+    def shown(self) -> dict[str, str]:
+        """Those that can alter a result, as reports show them."""
+        hidden = {"out", "resume", "formats", "attest", "history", "from_evidence"}
+        shown = self.model_dump(mode="json", exclude=hidden)
+        return {k: str(v) for k, v in shown.items() if v not in (None, [], {}, "")}
 
 
 def load_settings(given: Mapping[str, Any], folder: Path | None = None) -> Settings:
@@ -62,6 +114,7 @@ def load_settings(given: Mapping[str, Any], folder: Path | None = None) -> Setti
 
     Raises:
         SettingsError: an unknown key (with the nearest known one) or a wrong value.
+        WaiverError: a waiver in the file that lacks something.
     """
     path, from_file = _file_settings(folder or Path.cwd())
     explicit = {k: v for k, v in given.items() if v is not None and v not in ((), {}, [])}
@@ -69,17 +122,32 @@ def load_settings(given: Mapping[str, Any], folder: Path | None = None) -> Setti
     for key in ("options", "severity", "thresholds"):
         if isinstance(from_file.get(key), dict) and isinstance(explicit.get(key), dict):
             merged[key] = {**from_file[key], **explicit[key]}
-    unknown = sorted(set(merged) - set(Settings.model_fields))
-    if unknown:
-        raise SettingsError(f"{path}: {_unknown(unknown[0])}")
+    for key in merged:
+        if key not in Settings.model_fields:
+            raise SettingsError(
+                f"{path}: {nearest_of('setting', key, sorted(Settings.model_fields))}"
+            )
+    if not isinstance(merged.get("waivers", ""), (str, tuple)):
+        merged["waivers"] = parse_waivers(merged["waivers"], path)
     try:
         return Settings.model_validate(merged)
     except ValidationError as error:
         first = error.errors()[0]
+        name = str(first["loc"][0])
+        origin = "" if name in explicit else f"{path}: "
         where = ".".join(str(part) for part in first["loc"])
         raise SettingsError(
-            f"setting '{where}': {first['msg'].lower()}, got {first['input']!r}"
+            f"{origin}setting '{where}': {first['msg'].lower()}, got {first['input']!r}"
         ) from error
+
+
+def settings_schema() -> dict[str, Any]:
+    """JSON schema (draft 2020-12) of ``audit.toml`` and of ``[tool.audit]``."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": "urn:explainer-audit:settings",
+        **Settings.model_json_schema(),
+    }
 
 
 def _file_settings(folder: Path) -> tuple[str, dict[str, Any]]:
@@ -89,15 +157,9 @@ def _file_settings(folder: Path) -> tuple[str, dict[str, Any]]:
             continue
         try:
             document = tomllib.loads(path.read_text(encoding="utf-8"))
-        except tomllib.TOMLDecodeError as error:
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise SettingsError(f"{path}: not valid TOML: {error}") from error
         table = document if name == "audit.toml" else document.get("tool", {}).get("audit", {})
         if table:
             return str(path), {key.replace("-", "_"): value for key, value in table.items()}
     return "command line", {}
-
-
-def _unknown(key: str) -> str:
-    close = difflib.get_close_matches(key, Settings.model_fields, n=1)
-    hint = f"; did you mean '{close[0]}'?" if close else ""
-    return f"unknown setting '{key}'{hint} Known: {', '.join(sorted(Settings.model_fields))}"

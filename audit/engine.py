@@ -25,16 +25,18 @@ from audit.evidence.kinds import Evidence, Roles
 from audit.evidence.traces import spread
 from audit.explainers.contract import Explainer
 from audit.explainers.registry import load_explainer
+from audit.gate.gating import Gate, load_gate
 from audit.gathering import Gathered, gather
 from audit.judging import judge_all
 from audit.models.loading import BUNDLED, ModelUnderAudit, load_model
-from audit.provenance import conditions, explainer_info, file_sha256
 from audit.pictures import pairs_shown, with_pictures
+from audit.provenance import conditions, explainer_info, file_sha256
 from audit.result import CheckResult, Failure, Result
+from audit.selection import by_check, selected_checks
 from audit.summary import summarize
 from audit.trace.integrity import pristine_copy
+from audit.trial import try_explainer
 from principles.catalogue import all_checks
-from principles.check import Check
 
 POSITIVE = ("grad-attention", "attention-eclip?heads=model&weight=none")
 NEGATIVE = ("random", "centre-prior", "edges")
@@ -54,34 +56,6 @@ class Audit:
     evidence: Evidence
 
 
-def selected_checks(settings: Settings) -> list[Check]:
-    """The checks that were asked for.
-
-    Raises:
-        SettingsError: where a name matches no check.
-    """
-    checks = list(all_checks())
-    for word in (*settings.select, *settings.ignore, *settings.severity, *settings.thresholds):
-        if not any(c.id.startswith(word.upper()) for c in checks):
-            known = ", ".join(c.id for c in checks)
-            raise SettingsError(f"no check '{word}'; known: {known}, or a prefix such as P1")
-    for name, values in settings.thresholds.items():
-        own = next(c for c in checks if c.id.startswith(name.upper())).thresholds
-        for key in values:
-            if key not in own:
-                raise SettingsError(
-                    f"check {name} has no threshold '{key}'; known: {', '.join(own) or 'none'}"
-                )
-    if settings.select:
-        checks = [c for c in checks if c.id.startswith(tuple(s.upper() for s in settings.select))]
-    if settings.ignore:
-        dropped = tuple(s.upper() for s in settings.ignore)
-        checks = [c for c in checks if not c.id.startswith(dropped)]
-    if not checks:
-        raise SettingsError("no check is left to run; select more or ignore fewer")
-    return checks
-
-
 def run_audit(settings: Settings, progress: Progress) -> Audit:
     """Audit an explainer.
 
@@ -94,6 +68,7 @@ def run_audit(settings: Settings, progress: Progress) -> Audit:
         OSError: the output folder cannot be written.
     """
     checks = selected_checks(settings)
+    gate = load_gate(settings, [check.id for check in all_checks()])
     audited = load_explainer(settings.explainer, settings.options)
     model = load_model(
         settings.model,
@@ -103,7 +78,12 @@ def run_audit(settings: Settings, progress: Progress) -> Audit:
         seed=settings.seed,
     )
     context = _context(settings, model, audited, progress)
-    needs = frozenset().union(*(c.needs for c in checks)) | {"reference", "explanations", "relatives"}
+    try_explainer(context)
+    needs = frozenset().union(*(c.needs for c in checks)) | {
+        "reference",
+        "explanations",
+        "relatives",
+    }
     folder = Path(settings.out) / "evidence"
     key = _key(settings, context)
     gathered = gather(context, needs, folder, key, resume=settings.resume)
@@ -111,10 +91,10 @@ def run_audit(settings: Settings, progress: Progress) -> Audit:
         checks,
         gathered.evidence,
         gathered.failures,
-        severity=settings.severity,
-        thresholds=settings.thresholds,
+        severity=by_check(settings.severity, checks),
+        thresholds=by_check(settings.thresholds, checks),
     )
-    result = _assembled(settings, context, gathered, judged, broken)
+    result = _assembled(settings, context, gathered, gate, judged, broken)
     return Audit(result, context, gathered.evidence)
 
 
@@ -140,7 +120,8 @@ def _context(
     name = full_name(audited.name, dict(audited.options))
     positive = tuple(n for n in POSITIVE if n != name)[:1]
     explainers = {name: audited}
-    for other in (*positive, *NEGATIVE, *([audited.faithful_twin] if audited.faithful_twin else [])):
+    twin = [audited.faithful_twin] if audited.faithful_twin else []
+    for other in (*positive, *NEGATIVE, *twin):
         explainers.setdefault(other, load_explainer(other))
     roles = Roles(
         audited=name,
@@ -196,24 +177,32 @@ def _assembled(
     settings: Settings,
     context: Context,
     gathered: Gathered,
+    gate: Gate,
     judged: list[CheckResult],
     broken: Sequence[Failure],
 ) -> Result:
-    shown = settings.model_dump(mode="json", exclude={"out", "resume", "formats"})
+    explainer = explainer_info(context.audited)
+    gated, notes = gate.applied(
+        judged,
+        explainer=explainer.name,
+        model=context.model.state_sha256(),
+        data=context.pairs.sha256,
+    )
     run = conditions(
         seed=settings.seed,
         device=settings.device,
         dtype=settings.dtype,
-        settings={k: str(v) for k, v in shown.items() if v not in (None, [], {}, "")},
+        settings=settings.shown(),
         command=command_line(settings),
         seconds=gathered.seconds,
         source=context.audited.source_file,
     )
     result = summarize(
         evidence=gathered.evidence,
-        checks=judged,
+        checks=gated,
+        gate_notes=notes,
         failures=[*gathered.failures, *broken],
-        explainer=explainer_info(context.audited),
+        explainer=explainer,
         model=context.model,
         pairs=context.pairs,
         run=run,

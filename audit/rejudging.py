@@ -1,16 +1,30 @@
-"""Judging saved evidence again, with other thresholds or severities, without a model."""
+"""Judging saved evidence again, with other thresholds, severities or gate, without a model."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from audit.config import Settings, SettingsError
+from audit.gate.gating import load_gate
 from audit.gathering import load_evidence
 from audit.judging import judge_all
 from audit.pictures import pictures_of, with_pictures
 from audit.reports.json import load_result
 from audit.result import Result, Severity
-from audit.summary import exit_code, headline_and_sentences
+from audit.selection import by_check, selected_checks
+from audit.summary import equivalence_notes, exit_code, headline_and_sentences
+from principles.catalogue import all_checks
+
+_JUDGING = (
+    "select",
+    "ignore",
+    "severity",
+    "thresholds",
+    "fail_on",
+    "strict",
+    "waivers",
+    "baseline",
+)
 
 
 def rejudge(folder: Path, settings: Settings) -> Result:
@@ -21,29 +35,33 @@ def rejudge(folder: Path, settings: Settings) -> Result:
         settings: checks, thresholds, severities and gate; model and data are the audit's.
 
     Raises:
-        SettingsError: no result beside the evidence.
+        SettingsError: no result beside the evidence, or wrong settings.
         StoreError: no evidence, or damaged.
     """
-    from audit.engine import selected_checks
-
+    chosen = selected_checks(settings)
+    gate = load_gate(settings, [check.id for check in all_checks()])
     evidence_folder = folder if (folder / "roles.json").is_file() else folder / "evidence"
     evidence = load_evidence(evidence_folder)
-    path = evidence_folder.parent / "result.json"
-    if not path.is_file():
-        raise SettingsError(
-            f"expected result.json in '{evidence_folder.parent}' beside the evidence, found none; "
-            "finish the audit first"
-        )
-    old = load_result(path.read_text(encoding="utf-8"))
-    checks, broken = judge_all(
-        selected_checks(settings),
+    old = _result_beside(evidence_folder)
+    gathering = [f for f in old.failures if not f.where.startswith("judging ")]
+    judged, broken = judge_all(
+        chosen,
         evidence,
-        old.failures,
-        severity=settings.severity,
-        thresholds=settings.thresholds,
+        gathering,
+        severity=by_check(settings.severity, chosen),
+        thresholds=by_check(settings.thresholds, chosen),
     )
-    code = exit_code(checks, fail_on=Severity(settings.fail_on), strict=settings.strict)
-    headline, sentences = headline_and_sentences(old.explainer.name, checks, code)
+    checks, notes = gate.applied(
+        judged,
+        explainer=old.explainer.name,
+        model=old.model.state_sha256,
+        data=old.data.sha256,
+    )
+    fail_on, strict = Severity(settings.fail_on), settings.strict
+    code = exit_code(checks, fail_on=fail_on, strict=strict)
+    headline, sentences = headline_and_sentences(
+        old.explainer.name, checks, code, fail_on=fail_on, strict=strict
+    )
     result = old.model_copy(
         update={
             "checks": checks,
@@ -51,7 +69,26 @@ def rejudge(folder: Path, settings: Settings) -> Result:
             "verdict": {0: "pass", 1: "violation", 3: "incomplete"}[code],
             "headline": headline,
             "principle_sentences": sentences,
-            "failures": [*old.failures, *broken],
+            "failures": [*gathering, *broken],
+            "notes": [*notes, *equivalence_notes(old.explainer.name, old.relatives)],
+            "conditions": old.conditions.model_copy(update={"settings": _settings(old, settings)}),
         }
     )
     return with_pictures(result, pictures_of(old))
+
+
+def _result_beside(evidence_folder: Path) -> Result:
+    path = evidence_folder.parent / "result.json"
+    if not path.is_file():
+        raise SettingsError(
+            f"expected result.json in '{evidence_folder.parent}' beside the evidence, found none; "
+            "finish the audit first"
+        )
+    return load_result(path.read_text(encoding="utf-8"))
+
+
+def _settings(old: Result, settings: Settings) -> dict[str, str]:
+    """The audit's settings, with those of judging replaced."""
+    kept = {k: v for k, v in old.conditions.settings.items() if k not in _JUDGING}
+    now = {k: v for k, v in settings.shown().items() if k in _JUDGING}
+    return {**kept, **now}

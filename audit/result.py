@@ -300,6 +300,14 @@ class Failure(_Frozen):
     traceback: str
 
 
+class PairQuality(_Frozen):
+    """Quality of the audited map of one pair; pairs that share a picture share its number."""
+
+    pair: str
+    picture: int
+    values: dict[str, float | None]
+
+
 class Result(_Frozen):
     """A whole audit."""
 
@@ -316,5 +324,6 @@ class Result(_Frozen):
     controls: list[ControlResult] = []
     relatives: list[Relative] = []
     gallery: list[PairFigure] = []
+    pair_quality: list[PairQuality] = []
     failures: list[Failure] = []
     notes: list[str] = []

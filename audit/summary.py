@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import numpy as np
@@ -22,6 +22,7 @@ from audit.result import (
     ModelInfo,
     NamedMap,
     PairFigure,
+    PairQuality,
     Picture,
     Relative,
     Result,
@@ -48,10 +49,13 @@ def summarize(
     run: Conditions,
     settings: Settings,
     gallery: Sequence[int],
+    gate_notes: Sequence[str] = (),
 ) -> Result:
     """One result from findings and evidence."""
     code = exit_code(checks, fail_on=Severity(settings.fail_on), strict=settings.strict)
-    headline, sentences = headline_and_sentences(explainer.name, checks, code)
+    headline, sentences = headline_and_sentences(
+        explainer.name, checks, code, fail_on=Severity(settings.fail_on), strict=settings.strict
+    )
     relatives = _relatives(evidence, run.dtype)
     return Result(
         verdict={0: "pass", 1: "violation", 3: "incomplete"}[code],  # type: ignore[arg-type]
@@ -66,13 +70,14 @@ def summarize(
         controls=_controls(evidence),
         relatives=relatives,
         gallery=_gallery(evidence, gallery),
+        pair_quality=_pair_quality(evidence),
         failures=failures,
-        notes=_notes(explainer.name, relatives),
+        notes=[*gate_notes, *equivalence_notes(explainer.name, relatives)],
     )
 
 
 def headline_and_sentences(
-    name: str, checks: Sequence[CheckResult], code: int
+    name: str, checks: Sequence[CheckResult], code: int, *, fail_on: Severity, strict: bool
 ) -> tuple[str, dict[Literal["1", "2"], str]]:
     """One line over all, and one sentence per principle."""
     sentences: dict[Literal["1", "2"], str] = {}
@@ -80,7 +85,8 @@ def headline_and_sentences(
         own = [c for c in checks if c.principle == principle]
         if own:
             sentences[key] = _principle_sentence(principle, own)  # type: ignore[index]
-    return _headline(name, checks, code), sentences
+    failing = [c for c in checks if fails(c, fail_on=fail_on, strict=strict)]
+    return _headline(name, checks, failing, code), sentences
 
 
 def exit_code(
@@ -104,19 +110,33 @@ def fails(check: CheckResult, *, fail_on: Severity, strict: bool) -> bool:
     return strict and check.finding.verdict is Verdict.INCONCLUSIVE and weighs
 
 
-def _headline(name: str, checks: Sequence[CheckResult], code: int) -> str:
-    violated = [c for c in checks if c.finding.verdict is Verdict.VIOLATION]
+def _headline(
+    name: str, checks: Sequence[CheckResult], failing: Sequence[CheckResult], code: int
+) -> str:
     if code == 3:
         errors = [c.id for c in checks if c.finding.verdict is Verdict.ERROR]
         why = f"{', '.join(errors)} could not be judged" if errors else "no check could be judged"
         return f"The audit of {name} is incomplete: {why}."
-    if not violated:
+    if failing:
+        violated = _ids(c for c in failing if c.finding.verdict is Verdict.VIOLATION)
+        unclear = _ids(c for c in failing if c.finding.verdict is Verdict.INCONCLUSIVE)
+        strictly = f"{unclear} inconclusive, which --strict does not accept" if unclear else ""
+        return f"{name} fails {'; '.join(part for part in (violated, strictly) if part)}."
+    excused = [c for c in checks if c.finding.verdict is Verdict.VIOLATION]
+    parts = {
+        "with warnings": _ids(c for c in excused if c.waiver is None and c.is_new is not False),
+        "waived": _ids(c for c in excused if c.waiver is not None),
+        "known from the baseline": _ids(
+            c for c in excused if c.waiver is None and c.is_new is False
+        ),
+    }
+    if not excused:
         return f"{name}: no violation found in {len(checks)} checks."
-    errors = [c for c in violated if c.severity is Severity.ERROR]
-    ids = ", ".join(c.id for c in (errors or violated))
-    if errors:
-        return f"{name} fails {ids}."
-    return f"{name} passes with warnings: {ids}."
+    return f"{name} passes: " + "; ".join(f"{k}: {v}" for k, v in parts.items() if v) + "."
+
+
+def _ids(checks: Iterable[CheckResult]) -> str:
+    return ", ".join(c.id for c in checks)
 
 
 def _principle_sentence(principle: int, checks: Sequence[CheckResult]) -> str:
@@ -191,6 +211,29 @@ def _controls(evidence: Evidence) -> list[ControlResult]:
     ]
 
 
+def _pair_quality(evidence: Evidence) -> list[PairQuality]:
+    """Quality of every audited map: localization, and faithfulness where it was probed."""
+    reference, roles = evidence.reference, evidence.roles
+    if evidence.explanations is None or reference is None:
+        return []
+    measured = {
+        name: {i: float(v) for i, v in enumerate(values)}
+        for name, values in evidence.explanations.localization.get(roles.audited, {}).items()
+    }
+    if evidence.ladder is not None and roles.audited in evidence.ladder.faithfulness:
+        own = evidence.ladder.faithfulness[roles.audited][0]
+        probed = evidence.ladder.probed
+        measured["faithfulness"] = {int(i): float(v) for i, v in zip(probed, own, strict=True)}
+    return [
+        PairQuality(
+            pair=pair,
+            picture=int(reference.picture[i]),
+            values={n: v[i] if np.isfinite(v[i]) else None for n, v in measured.items() if i in v},
+        )
+        for i, pair in enumerate(reference.ids)
+    ]
+
+
 def _mean(values: np.ndarray) -> float | None:
     known = values[np.isfinite(values)]
     return float(known.mean()) if len(known) else None
@@ -214,7 +257,8 @@ def _relatives(evidence: Evidence, dtype: str) -> list[Relative]:
     ]
 
 
-def _notes(name: str, relatives: Sequence[Relative]) -> list[str]:
+def equivalence_notes(name: str, relatives: Sequence[Relative]) -> list[str]:
+    """Which registered explainers the audited one is equivalent to."""
     return [
         f"{name} is equivalent to {r.name}: on every pair the maps differ by at most "
         f"{r.largest_difference:.1e} of their range."

@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 import numpy as np
 from pydantic import TypeAdapter
 
+from audit.errors import IncompleteError
+
 T = TypeVar("T")
 _ARRAY = "__array__"
 
@@ -19,7 +21,11 @@ class StoreError(ValueError):
     """Evidence cannot be read or written; the message says where and what to do."""
 
 
-def save(folder: Path, name: str, value: Any) -> None:  # noqa: ANN401 - any evidence dataclass
+class StoreWriteError(StoreError, IncompleteError):
+    """Evidence cannot be written; what was finished before stays."""
+
+
+def save(folder: Path, name: str, value: Any) -> None:
     """Write one kind of evidence.
 
     Args:
@@ -28,7 +34,8 @@ def save(folder: Path, name: str, value: Any) -> None:  # noqa: ANN401 - any evi
         value: a frozen dataclass of arrays, numbers, strings, and such dataclasses.
 
     Raises:
-        StoreError: the disk is full or the folder cannot be written; nothing half-written stays.
+        StoreWriteError: the disk is full or the folder cannot be written; nothing half-written
+            stays.
     """
     arrays: dict[str, np.ndarray] = {}
     document = json.dumps(_plain(value, arrays), indent=1, sort_keys=True)
@@ -39,9 +46,10 @@ def save(folder: Path, name: str, value: Any) -> None:  # noqa: ANN401 - any evi
         with _replacing(folder / f"{name}.json") as file:
             file.write(document.encode())
     except OSError as error:
-        raise StoreError(
-            f"cannot write evidence '{name}' to '{folder}': {error}; free space or choose another "
-            "--out"
+        raise StoreWriteError(
+            f"cannot write evidence '{name}' to '{folder}': {error.strerror or error}; free space "
+            "or choose another --out; evidence that is finished stays, and the same command goes "
+            "on from there"
         ) from error
 
 
@@ -73,19 +81,20 @@ class _replacing:  # noqa: N801 - used like a function
         self.path = path
         self.part = path.with_suffix(path.suffix + ".part")
 
-    def __enter__(self) -> Any:  # noqa: ANN401
+    def __enter__(self) -> Any:
         self.file = self.part.open("wb")
         return self.file
 
     def __exit__(self, kind: object, *_: object) -> None:
-        self.file.close()
-        if kind is None:
-            os.replace(self.part, self.path)  # noqa: PTH105
-        else:
+        try:
+            self.file.close()
+            if kind is None:
+                os.replace(self.part, self.path)  # noqa: PTH105
+        finally:
             self.part.unlink(missing_ok=True)
 
 
-def _plain(value: Any, arrays: dict[str, np.ndarray]) -> Any:  # noqa: ANN401
+def _plain(value: Any, arrays: dict[str, np.ndarray]) -> Any:
     if isinstance(value, np.ndarray):
         key = f"a{len(arrays)}"
         arrays[key] = value
@@ -101,7 +110,7 @@ def _plain(value: Any, arrays: dict[str, np.ndarray]) -> Any:  # noqa: ANN401
     return value
 
 
-def _filled(value: Any, arrays: dict[str, np.ndarray]) -> Any:  # noqa: ANN401
+def _filled(value: Any, arrays: dict[str, np.ndarray]) -> Any:
     if isinstance(value, dict):
         if set(value) == {_ARRAY}:
             return arrays[value[_ARRAY]]

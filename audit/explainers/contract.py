@@ -77,6 +77,10 @@ class ExplainerFaultError(RuntimeError):
     """The explainer broke its contract; the message says what was expected, found, and where."""
 
 
+class ExplainerReturnError(ExplainerFaultError, ValueError):
+    """What the explainer returned is no map per pair."""
+
+
 def run_explainer(
     explainer: Explainer, model: nn.Module, images: Tensor, tokens: Tensor
 ) -> Explanation:
@@ -92,18 +96,19 @@ def run_explainer(
         The explanation with detached finite float32 (or float64) maps on the images' device.
 
     Raises:
-        ExplainerFaultError: where the returned value is not a map per pair, or is not finite.
+        ExplainerReturnError: where the returned value is not a map per pair.
+        ExplainerFaultError: where it is not finite.
     """
     value = explainer.explain(model, images, tokens)
     maps = value if isinstance(value, Tensor) else getattr(value, "maps", None)
     name = explainer.name
     if not isinstance(maps, Tensor):
-        raise ExplainerFaultError(
+        raise ExplainerReturnError(
             f"explainer '{name}': expected a tensor (pairs, h, w) or an object with .maps, got "
             f"{type(value).__name__}; return one map per pair"
         )
     if maps.ndim != 3 or maps.shape[0] != images.shape[0] or 0 in maps.shape:
-        raise ExplainerFaultError(
+        raise ExplainerReturnError(
             f"explainer '{name}': expected maps of shape ({images.shape[0]}, h, w), got "
             f"{tuple(maps.shape)}; return one map per pair"
         )

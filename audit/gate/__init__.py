@@ -1,0 +1,1 @@
+"""The gate: waivers, baseline, attestation, history, and what a project starts with."""

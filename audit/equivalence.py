@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from audit.config import Settings
 from audit.engine import load_pairs
-from audit.evidence.explanations import largest_difference, mean_rank_correlation
 from audit.evidence.context import all_maps
+from audit.evidence.explanations import largest_difference, mean_rank_correlation
 from audit.explainers.registry import load_explainer
 from audit.models.loading import load_model
 from audit.summary import EQUIVALENT

@@ -51,7 +51,7 @@ def judge_all(
 
 
 def _judge(
-    check: Any,  # noqa: ANN401
+    check: Any,
     evidence: Evidence,
     failures: Sequence[Failure],
     thresholds: dict[str, Any],
@@ -72,7 +72,7 @@ def _judge(
 
 def _only(evidence: Evidence, needs: frozenset[str]) -> Evidence:
     """The evidence that a check declares; everything else is hidden from it."""
-    hidden = {
+    hidden: dict[str, Any] = {
         f.name: None
         for f in dataclasses.fields(evidence)
         if f.name != "roles" and f.name not in needs
@@ -81,7 +81,7 @@ def _only(evidence: Evidence, needs: frozenset[str]) -> Evidence:
 
 
 def _result(
-    check: Any,  # noqa: ANN401
+    check: Any,
     finding: Finding,
     severity: Severity,
     thresholds: dict[str, Any],

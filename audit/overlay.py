@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import matplotlib
+import matplotlib as mpl
 import numpy as np
 import torch
 from PIL import Image
@@ -36,7 +36,8 @@ def write_overlay(
     """
     explainer = load_explainer(spec, options)
     settings = dict(model_settings)
-    model = load_model(settings.pop("model", "bundled"), settings.pop("pretrained", None), **settings)
+    name, pretrained = settings.pop("model", "bundled"), settings.pop("pretrained", None)
+    model = load_model(name, pretrained, **settings)
     try:
         with Image.open(picture) as opened:
             shown = opened.convert("RGB")
@@ -51,7 +52,7 @@ def write_overlay(
     span = float(np.ptp(maps)) or 1.0
     heat = Image.fromarray(((maps - maps.min()) / span * 255).astype(np.uint8))
     level = np.asarray(heat.resize((_SIDE, _SIDE), Image.Resampling.BILINEAR))
-    color = matplotlib.colormaps["viridis"](level)[..., :3] * 255
+    color = mpl.colormaps["viridis"](level)[..., :3] * 255
     both = np.concatenate([base, 0.4 * base + 0.6 * color], axis=1).astype(np.uint8)
     Image.fromarray(both).save(out, "PNG")
     return score

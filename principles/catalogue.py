@@ -24,8 +24,7 @@ def all_checks() -> tuple[Check, ...]:
         if _is_check(info.name):
             module = importlib.import_module(info.name)
             found.append(replace(module.CHECK, documentation=documentation_of(module)))
-    for point in entry_points(group="audit.checks"):
-        found.append(point.load())
+    found.extend(point.load() for point in entry_points(group="audit.checks"))
     ids = [check.id for check in found]
     if len(set(ids)) != len(ids):
         raise ValueError(f"expected distinct check ids, found {sorted(ids)}")

@@ -75,8 +75,13 @@ def grid_of(values: Array) -> list[list[float | None]]:
 
 
 def pair_figure(
-    reference: Reference, index: int, title: str, caption: str, maps: Sequence[tuple[str, Array]],
-    *, shared_scale: bool = False,
+    reference: Reference,
+    index: int,
+    title: str,
+    caption: str,
+    maps: Sequence[tuple[str, Array]],
+    *,
+    shared_scale: bool = False,
 ) -> PairFigure:
     """A pair with some maps; the composition root fills in the picture itself."""
     mask = None if reference.masks is None else np.asarray(reference.masks[index]).tolist()

@@ -77,7 +77,9 @@ def _one(spec: str, model) -> Context:
     settings = Settings(explainer=spec, samples=samples, profile="quick")
     context = _context(settings, model, load_explainer(spec), silent)
     seeds = 1 if spec in COSTLY else 2
-    return dataclasses.replace(context, sizes=dataclasses.replace(SIZES["quick"], ladder_seeds=seeds))
+    return dataclasses.replace(
+        context, sizes=dataclasses.replace(SIZES["quick"], ladder_seeds=seeds)
+    )
 
 
 def _verdicts(context: Context, shared: Evidence) -> dict[str, str]:

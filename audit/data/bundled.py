@@ -19,7 +19,10 @@ def bundled_pairs(model: ModelUnderAudit, count: int, *, seed: int = 0) -> Pairs
         count: number of pairs.
         seed: of the scenes.
     """
-    images, masks, labels, picture, ids, present = [], [], [], [], [], []
+    images, masks, present = [], [], []
+    labels: list[int] = []
+    picture: list[int] = []
+    ids: list[str] = []
     index = 0
     while len(ids) < count:
         scene = scenes.draw_scene(index, seed=seed)

@@ -132,9 +132,11 @@ def _open(path: Path) -> Image.Image:
 
 
 def _find(manifest: Path) -> Path:
-    candidates = [manifest] if manifest.is_file() else [
-        manifest / name for name in ("manifest.csv", "manifest.parquet")
-    ]
+    candidates = (
+        [manifest]
+        if manifest.is_file()
+        else [manifest / name for name in ("manifest.csv", "manifest.parquet")]
+    )
     for path in candidates:
         if path.is_file():
             return path

@@ -81,9 +81,7 @@ class Context:
         """Index tensors that cover ``count`` pairs."""
         yield from torch.arange(count).split(size or self.batch_size())
 
-    def explain(
-        self, explainer: Explainer, module: nn.Module, pairs: Tensor
-    ) -> Explanation:
+    def explain(self, explainer: Explainer, module: nn.Module, pairs: Tensor) -> Explanation:
         """Explain some pairs on some model."""
         images, tokens = self.pairs.batch(pairs, self.model.device, self.model.dtype)
         return run_explainer(explainer, module, images, tokens)

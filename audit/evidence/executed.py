@@ -28,7 +28,11 @@ class ScalarTap(TorchFunctionMode):
         self._sums: dict[int, tuple[Tensor, Tensor]] = {}
 
     def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
     ) -> Any:
         """Follow sums back to their terms, and note what is differentiated."""
         kwargs = kwargs or {}
@@ -37,9 +41,9 @@ class ScalarTap(TorchFunctionMode):
             target = kwargs.get("outputs", kwargs.get("tensors", args[0] if args else None))
             self._note(target[0] if isinstance(target, (tuple, list)) else target)
         out = func(*args, **kwargs)
-        if name in {"sum", "mean"} and args and isinstance(args[0], Tensor):
-            if isinstance(out, Tensor) and out.numel() == 1 and args[0].numel() == self.pairs:
-                self._sums[id(out)] = (out, args[0])
+        terms = args[0] if args and isinstance(args[0], Tensor) else None
+        if name in {"sum", "mean"} and terms is not None and terms.numel() == self.pairs:
+            self._sums[id(out)] = (out, terms)
         return out
 
     def _note(self, target: object) -> None:

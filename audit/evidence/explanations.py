@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -24,10 +26,7 @@ def gather_explanations(context: Context) -> Explanations:
     maps, quality = {}, {}
     masks = grid_masks(context)
     for name, explainer in context.explainers.items():
-        def work(module: torch.nn.Module, explainer=explainer, name=name) -> Tensor:  # type: ignore[no-untyped-def]  # noqa: ANN001
-            return context.maps(explainer, module, phase=f"maps of {name}")
-
-        found = context.guarded(work)
+        found = context.guarded(functools.partial(context.maps, explainer, phase=f"maps of {name}"))
         maps[name] = found.double().numpy()
         if masks is not None:
             quality[name] = localization(found, masks)
@@ -59,14 +58,12 @@ def gather_relatives(context: Context, explanations: Explanations) -> Relatives:
     for relative in relatives_of(context.audited):
         name = full_name(relative.name, dict(relative.options))
         theirs = explanations.maps.get(name)
-        other = (
-            torch.from_numpy(theirs)
-            if theirs is not None
-            else context.guarded(lambda module, r=relative: context.maps(r, module)).double()
-        )
-        entries.append(
-            RelativeEvidence(name, largest_difference(ours, other), mean_rank_correlation(ours, other))
-        )
+        if theirs is not None:
+            other = torch.from_numpy(theirs)
+        else:
+            other = context.guarded(functools.partial(context.maps, relative)).double()
+        gap, ranks = largest_difference(ours, other), mean_rank_correlation(ours, other)
+        entries.append(RelativeEvidence(name, gap, ranks))
     return Relatives(tuple(entries))
 
 

@@ -48,9 +48,7 @@ def _traces(
 ) -> tuple[tuple[PairTrace, ...], dict[str, SourceLines]]:
     traces, sources = [], {}
     for done, pair in enumerate(pairs, 1):
-        trace, places, intact = trace_pair(
-            explainer, context.model.module, context.pristine, pair
-        )
+        trace, places, intact = trace_pair(explainer, context.model.module, context.pristine, pair)
         if not intact:
             context.replace_model()
         traces.append(trace)

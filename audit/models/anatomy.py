@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -72,7 +72,8 @@ class Block:
         self, z: Float[Tensor, "b t d"], heads: int | None = None
     ) -> Float[Tensor, "b h t e"]:
         """Move the heads into an axis of their own."""
-        return z.unflatten(-1, (heads or self.heads, -1)).transpose(1, 2)
+        split: Tensor = z.unflatten(-1, (heads or self.heads, -1))
+        return split.transpose(1, 2)
 
     def merge_heads(self, z: Float[Tensor, "b h t e"]) -> Float[Tensor, "b t d"]:
         """Undo `split_heads`."""
@@ -196,7 +197,7 @@ class Tower:
         if projection is None:
             return x  # type: ignore[no-any-return]
         if isinstance(projection, nn.Linear):
-            return projection(x)  # type: ignore[no-any-return]
+            return projection(x)
         return x @ projection  # type: ignore[no-any-return]
 
 
@@ -248,7 +249,7 @@ def anatomy_of(model: nn.Module) -> Anatomy:
             "expected class-token pooling in the image tower, got pooling "
             f"'{getattr(visual, 'pool_type', '?')}'; choose a model that pools at the class token"
         )
-    text = model.text if hasattr(model, "text") else model
+    text: Any = model.text if hasattr(model, "text") else model
     text_path = "text" if hasattr(model, "text") else ""
     if not hasattr(text, "transformer") or not hasattr(text.transformer, "resblocks"):
         raise UnknownAnatomyError(

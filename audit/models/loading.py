@@ -83,8 +83,11 @@ class ModelUnderAudit:
         digest = hashlib.sha256()
         for name, tensor in sorted(self.module.state_dict().items()):
             digest.update(name.encode())
-            digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes()
-                          if tensor.ndim else str(tensor.item()).encode())
+            digest.update(
+                tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes()
+                if tensor.ndim
+                else str(tensor.item()).encode()
+            )
         return digest.hexdigest()
 
 
@@ -117,7 +120,7 @@ def load_model(
     anatomy_of(module)
     tokenizer = open_clip.get_tokenizer(source)
     return ModelUnderAudit(
-        name, pretrained, module, transform, lambda texts: tokenizer(texts), torch_device, torch_dtype  # noqa: PLW0108
+        name, pretrained, module, transform, tokenizer, torch_device, torch_dtype
     )
 
 
@@ -162,7 +165,8 @@ def _check_source(source: str, pretrained: str | None) -> None:
     if pretrained is None:
         return
     tags = open_clip.list_pretrained_tags_by_model(source)
-    looks_like_file = "/" in pretrained or Path(pretrained).suffix in {".pt", ".safetensors", ".bin"}
+    suffixes = {".pt", ".safetensors", ".bin"}
+    looks_like_file = "/" in pretrained or Path(pretrained).suffix in suffixes
     if looks_like_file and not Path(pretrained).is_file():
         raise ModelError(f"no checkpoint file '{pretrained}'; give the path of an existing file")
     if not looks_like_file and pretrained not in tags:

@@ -192,9 +192,7 @@ def _figure(ladder: Ladder, reference: Reference, measure: str, roles: Roles) ->
     )
 
 
-def _points(
-    ladder: Ladder, reference: Reference, measure: str, quality: np.ndarray
-) -> list[Point]:
+def _points(ladder: Ladder, reference: Reference, measure: str, quality: np.ndarray) -> list[Point]:
     rng = np.random.default_rng(0)
     denominator = ladder.faithfulness_range if measure == "faithfulness" else None
     picture = reference.picture if denominator is None else reference.picture[ladder.probed]

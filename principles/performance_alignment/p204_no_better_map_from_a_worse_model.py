@@ -50,9 +50,7 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
         return Finding(verdict=Verdict.INCONCLUSIVE, summary=summary, statistics=statistics)
     statistics += [_statistic(f"map quality minus {name}", gain, 0.0) for name, gain in gains]
     votes = [_vote(gain, float(thresholds["negligible_quality"])) for _, gain in gains]
-    verdict = next(
-        v for v in (Verdict.VIOLATION, Verdict.INCONCLUSIVE, Verdict.PASS) if v in votes
-    )
+    verdict = next(v for v in (Verdict.VIOLATION, Verdict.INCONCLUSIVE, Verdict.PASS) if v in votes)
     name, gain = gains[votes.index(verdict)]
     verb = {
         Verdict.PASS: "are worse too:",

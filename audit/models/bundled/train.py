@@ -119,7 +119,7 @@ def train_model(
         images = (pixels.to(device).float() / 255 - 0.5) / 0.5
         loss = _loss(model, images, prompts[step % len(prompts)], targets.to(device))
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         schedule.step()

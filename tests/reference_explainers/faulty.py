@@ -1,0 +1,22 @@
+"""Every explainer of the panel with one planted fault."""
+
+from __future__ import annotations
+
+from tests.reference_explainers import (
+    faulty_attention,
+    faulty_blocks,
+    faulty_inputs,
+    faulty_structure,
+    faulty_text,
+    faulty_weights,
+)
+from tests.reference_explainers.member import Member
+
+FAULTY: tuple[Member, ...] = (
+    *faulty_attention.TABLE,
+    *faulty_blocks.TABLE,
+    *faulty_weights.TABLE,
+    *faulty_structure.TABLE,
+    *faulty_inputs.TABLE,
+    *faulty_text.TABLE,
+)

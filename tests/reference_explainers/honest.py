@@ -1,0 +1,18 @@
+"""Every honest explainer of the panel."""
+
+from __future__ import annotations
+
+from tests.reference_explainers import (
+    honest_attention,
+    honest_gradients,
+    honest_probes,
+    honest_text,
+)
+from tests.reference_explainers.member import Member
+
+HONEST: tuple[Member, ...] = (
+    *honest_gradients.TABLE,
+    *honest_attention.TABLE,
+    *honest_probes.TABLE,
+    *honest_text.TABLE,
+)

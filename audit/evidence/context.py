@@ -31,12 +31,22 @@ class Sizes:
         probed: pairs whose faithfulness is measured on every rung.
         ladder_seeds: draws of each rung.
         executed_candidates: at most so many classes are asked of each picture.
+        reparametrized: pairs that are explained on every edited model.
+        randomized: pairs that are explained on every randomized model.
+        randomizations: draws of the randomized models.
+        affected: pairs whose patch effects are measured.
+        repeated: pairs that are explained in other company.
     """
 
     traced: int = 4
     probed: int = 16
     ladder_seeds: int = 2
     executed_candidates: int = 40
+    reparametrized: int = 16
+    randomized: int = 16
+    randomizations: int = 2
+    affected: int = 48
+    repeated: int = 6
 
 
 @dataclass

@@ -19,6 +19,7 @@ from audit.evidence.explanations import gather_explanations, gather_relatives
 from audit.evidence.kinds import Evidence, Executed, Reference, Roles, TraceEvidence
 from audit.evidence.ladder import gather_ladder
 from audit.evidence.reference import gather_reference
+from audit.evidence.text_specificity import gather_text_specificity
 from audit.evidence.traces import gather_trace
 from audit.result import Failure
 
@@ -69,6 +70,12 @@ GATHERERS: dict[str, Gatherer] = {
     ),
     "ladder": Gatherer(
         lambda c, e: gather_ladder(
+            c, typing.cast("Any", e.reference), typing.cast("Any", e.explanations)
+        ),
+        ("reference", "explanations"),
+    ),
+    "text_specificity": Gatherer(
+        lambda c, e: gather_text_specificity(
             c, typing.cast("Any", e.reference), typing.cast("Any", e.explanations)
         ),
         ("reference", "explanations"),
@@ -168,7 +175,7 @@ def _missing(evidence: Evidence, kind: str) -> bool:
     return any(getattr(evidence, before) is None for before in GATHERERS[kind].after)
 
 
-def _kind_class(kind: str) -> Any:  # noqa: ANN401 - a dataclass
+def _kind_class(kind: str) -> Any:
     hints = typing.get_type_hints(Evidence)
     return next(t for t in typing.get_args(hints[kind]) if t is not type(None))
 

@@ -182,6 +182,23 @@ class Executed:
 
 
 @dataclass(frozen=True)
+class TextSpecificity:
+    """Maps of the same pictures under a text that they do not show.
+
+    Attributes:
+        absent: class that each pair was asked for in the place of its own, (pairs,); -1 where its
+            picture shows every class.
+        maps: per explainer, (pairs, rows, columns); empty without masks.
+        localization: of the pair's own object, per explainer and metric, (pairs,), NaN where no
+            class is absent; empty without masks.
+    """
+
+    absent: Array
+    maps: dict[str, Array]
+    localization: dict[str, dict[str, Array]]
+
+
+@dataclass(frozen=True)
 class RelativeEvidence:
     """How close the maps of another explainer are, over all pairs.
 
@@ -351,6 +368,7 @@ class Evidence:
     ladder: Ladder | None = None
     executed: Executed | None = None
     relatives: Relatives | None = None
+    text_specificity: TextSpecificity | None = None
     reparametrization: Reparametrization | None = None
     randomization: Randomization | None = None
     effects: PatchEffects | None = None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+import traceback
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -11,44 +12,13 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from audit import __version__
+from audit import command_options as words
+from audit.errors import USAGE, ending, is_usage
 
 if TYPE_CHECKING:
     from audit.result import Result
 
-USAGE, INCOMPLETE = 2, 3
-
-
-def _pairs_of(_: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
-    """``key=value`` words as a dictionary."""
-    found = {}
-    for word in values:
-        key, equals, value = word.partition("=")
-        if not equals or not key:
-            raise click.BadParameter(f"expected KEY=VALUE, got '{word}'", param=parameter)
-        found[key] = value
-    return found
-
-
-def _words(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
-    """Words that may also be joined by commas."""
-    return tuple(word.strip() for value in values for word in value.split(",") if word.strip())
-
-
-def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that choose model, data and device."""
-    for option in reversed(
-        (
-            click.option("--model", help="bundled, an open_clip architecture, or local-dir:FOLDER."),
-            click.option("--pretrained", help="A tag of open_clip or a checkpoint file."),
-            click.option("--seed", type=int, help="Seed of every random choice."),
-            click.option("--device", help="cpu, cuda, cuda:1, …"),
-            click.option(
-                "--dtype", type=click.Choice(["float32", "float64", "float16", "bfloat16"])
-            ),
-        )
-    ):
-        command = option(command)
-    return command
+VIOLATED = 1
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -59,132 +29,144 @@ def main() -> None:
 
 @main.command()
 @click.option("--explainer", "-e", help="A registered name, FILE.py:FUNCTION or MODULE:FUNCTION.")
-@click.option(
-    "--option", "options", multiple=True, callback=_pairs_of, metavar="KEY=VALUE",
-    help="Option of the explainer; repeatable.",
-)
-@model_options
-@click.option("--data", help="bundled, or a manifest: a CSV or Parquet file, or its folder.")
-@click.option("--template", help="Prompt of a label of a manifest, with one {}.")
-@click.option("--samples", type=int, help="Number of pairs.")
-@click.option("--out", type=click.Path(path_type=str), help="Folder of report and evidence.")
-@click.option(
-    "--format", "formats", multiple=True, callback=_words, metavar="NAME[,NAME]",
-    help="html, json, sarif, junit, markdown, github.",
-)
-@click.option(
-    "--select", "--only", "select", multiple=True, callback=_words, metavar="CHECK",
-    help="Only these checks, such as P104, or P1 for all of principle 1.",
-)
-@click.option("--ignore", multiple=True, callback=_words, metavar="CHECK", help="Not these checks.")
-@click.option(
-    "--severity", multiple=True, callback=_pairs_of, metavar="CHECK=error|warning",
-    help="Severity of a check.",
-)
-@click.option(
-    "--threshold", "thresholds", multiple=True, callback=_pairs_of, metavar="CHECK.NAME=VALUE",
-    help="A threshold of a check, such as P201.correlation=0.6.",
-)
-@click.option("--fail-on", type=click.Choice(["error", "warning"]), help="Severity that fails.")
-@click.option("--strict", is_flag=True, default=None, help="INCONCLUSIVE fails as well.")
-@click.option("--resume/--no-resume", default=None, help="Use finished evidence of the same audit.")
-@click.option("--from-evidence", type=click.Path(), help="Judge saved evidence again, no model.")
-@click.option("--pair", help="Only this pair.")
-@click.option("--profile", type=click.Choice(["quick", "default", "full"]))
+@words.options_option
+@words.model_options
+@words.data_options
+@words.judging_options
+@words.gate_options
+@words.output_options
 @click.option("--show-settings", is_flag=True, help="Print the settings and stop.")
-def check(show_settings: bool, thresholds: dict[str, str], **given: Any) -> None:  # noqa: ANN401, FBT001
+@click.option("--settings-schema", is_flag=True, help="Print their JSON schema and stop.")
+def check(*, show_settings: bool, settings_schema: bool, **given: Any) -> None:
     """Check an explainer against the principles; the exit code gates a release.
 
     0 no violation, 1 violations, 2 wrong usage or settings, 3 the audit could not be completed.
     """
-    with _usage_errors():
-        from audit.config import load_settings
+    with _exit_codes():
+        from audit import config
 
-        settings = load_settings({**given, "thresholds": _thresholds(thresholds)})
-        if show_settings:
-            click.echo(settings.model_dump_json(indent=2))
+        if settings_schema:
+            _say_json(config.settings_schema())
             return
-        if not settings.explainer and not settings.from_evidence:
-            _fail("no explainer given; use --explainer NAME ('audit list explainers' shows all)")
-        _check_formats(settings.formats)
-        out = _writable(Path(settings.out))
-        if settings.from_evidence:
-            from audit.rejudging import rejudge
+        settings = config.load_settings(given)
+        if show_settings:
+            _say_json(settings.model_dump(mode="json"))
+            return
+        from audit.checking import check_explainer
 
-            result = rejudge(Path(settings.from_evidence), settings)
-        else:
-            result = _run(settings)
-        _write(result, out, settings.formats)
-    _print(result, out, settings.formats)
+        result, note = check_explainer(settings)
+    _show(result, Path(settings.out), settings.formats)
+    if note:
+        click.echo(f"audit: note: {note}", err=True)
     sys.exit(result.exit_code)
 
 
-def _run(settings: Any) -> Result:  # noqa: ANN401 - Settings, imported lazily
-    from audit.engine import run_audit
-    from audit.progress import progress_bars
-
-    try:
-        with progress_bars() as progress:
-            return run_audit(settings, progress).result
-    except KeyboardInterrupt:
-        click.echo(
-            f"\ninterrupted; finished evidence is kept in '{settings.out}/evidence', the same "
-            "command goes on from there",
-            err=True,
-        )
-        sys.exit(INCOMPLETE)
-
-
 @main.command("list")
-@click.argument("what", type=click.Choice(["explainers", "checks", "models", "datasets"]))
-def list_(what: str) -> None:
-    """List explainers, checks, models or datasets."""
-    from audit import listing
+@click.argument("what", type=click.Choice(list(words.LISTED)))
+@click.option("--write", metavar="FILE", help="Write the catalogue between a file's markers.")
+def list_(what: str, write: str | None) -> None:
+    """List explainers, checks, models or datasets; or all of it for a README."""
+    with _exit_codes():
+        from audit import listing
 
-    for line in listing.LISTS[what]():
-        click.echo(line)
+        if write is None:
+            click.echo("\n".join(listing.LISTS[what]()))
+            return
+        if what != "catalogue":
+            _fail(f"--write goes with 'audit list catalogue', not with '{what}'")
+        changed = listing.write_catalogue(Path(write))
+    click.echo(f"{write}: {'brought up to date' if changed else 'is up to date'}")
 
 
 @main.command()
 @click.argument("check_id", metavar="CHECK")
 def explain(check_id: str) -> None:
     """Explain a check: what it does, why it matters, what a pass does not show."""
-    with _usage_errors():
+    with _exit_codes():
         from audit import listing
 
         click.echo(listing.explained(check_id))
 
 
 @main.command()
-@click.argument("result", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("result", type=words.result_file, required=False)
+@click.option("--latest", is_flag=True, help="The newest result of the history.")
+@click.option("--explainer", "-e", help="With --latest: of this explainer.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder; default beside the result.")
-@click.option("--format", "formats", multiple=True, callback=_words, default=("html",))
-def report(result: Path, out: Path | None, formats: tuple[str, ...]) -> None:
+@words.formats_option
+def report(
+    *,
+    result: str | None,
+    latest: bool,
+    explainer: str | None,
+    out: Path | None,
+    formats: tuple[str, ...],
+) -> None:
     """Render a result again."""
-    with _usage_errors():
-        from audit.reports.json import load_result
+    with _exit_codes():
+        from audit.output import known_formats, writable, write_reports
 
-        _check_formats(formats)
-        document = load_result(result.read_text(encoding="utf-8"))
-        folder = _writable(out or result.parent)
-        _write(document, folder, formats)
-    _print(document, folder, formats)
+        if (result is None) != latest:
+            _fail("expected either a RESULT.json or --latest")
+        formats = formats or ("html",)
+        known_formats(formats)
+        path = _latest(explainer) if result is None else Path(result)
+        document = _load(path)
+        folder = writable(out or (Path("audit-report") if latest else path.parent))
+        write_reports(document, folder, formats)
+    _show(document, folder, formats)
+
+
+def _latest(explainer: str | None) -> Path:
+    from audit.gate.history import latest
+
+    return latest(Path.cwd(), explainer)
+
+
+@main.command()
+@click.option("--explainer", "-e", help="Only of this explainer.")
+def history(explainer: str | None) -> None:
+    """List the audits of this folder, newest last."""
+    with _exit_codes():
+        from audit.gate.history import FOLDER, entries, shown
+
+        found = entries(Path.cwd(), explainer)
+        if not found:
+            click.echo(f"no audits in '{FOLDER}' yet; 'audit check' keeps them there")
+        for entry in found:
+            click.echo(shown(entry))
+
+
+@main.command()
+@click.option("--explainer", "-e", default="grad-attention", show_default=True)
+@click.option("--force", is_flag=True, help="Overwrite what is there.")
+def init(*, explainer: str, force: bool) -> None:
+    """Write a commented audit.toml and a CI workflow into this folder."""
+    with _exit_codes():
+        from audit.gate.starting import start
+
+        written = start(Path(), explainer, force=force)
+    for path in written:
+        click.echo(f"wrote {path}")
+    click.echo("now try: audit check")
 
 
 @main.command("map")
 @click.option("--explainer", "-e", required=True)
-@click.option("--option", "options", multiple=True, callback=_pairs_of, metavar="KEY=VALUE")
-@click.option("--image", "image", required=True, type=click.Path(exists=True, dir_okay=False))
+@words.options_option
+@click.option("--image", required=True, type=click.Path(exists=True, dir_okay=False))
 @click.option("--text", required=True)
 @click.option("--out", type=click.Path(path_type=Path), default=Path("map.png"), show_default=True)
-@model_options
+@words.model_options
 def map_(
-    explainer: str, options: dict[str, str], image: str, text: str, out: Path, **given: Any  # noqa: ANN401
+    explainer: str, options: dict[str, str], image: str, text: str, out: Path, **given: Any
 ) -> None:
     """Write an overlay of the map of your own picture and text."""
-    with _usage_errors():
+    with _exit_codes():
+        from audit.output import writable
         from audit.overlay import write_overlay
 
+        writable(out.parent)
         known = {key: value for key, value in given.items() if value is not None}
         score = write_overlay(explainer, options, Path(image), text, out, known)
     click.echo(f"{out}: cosine {score:.4f}")
@@ -194,107 +176,68 @@ def map_(
 @click.argument("one")
 @click.argument("other")
 @click.option("--samples", type=int, default=64, show_default=True)
-@model_options
-def equivalence(one: str, other: str, samples: int, **given: Any) -> None:  # noqa: ANN401
+@words.model_options
+def equivalence(one: str, other: str, samples: int, **given: Any) -> None:
     """Compare the maps of two explainers on every pair; exit 1 where they differ."""
-    with _usage_errors():
+    with _exit_codes():
         from audit.config import load_settings
         from audit.equivalence import compare_explainers
 
         settings = load_settings({**given, "explainer": one, "samples": samples})
         found = compare_explainers(settings, other)
     click.echo(found.sentence)
-    sys.exit(0 if found.equivalent else 1)
+    sys.exit(0 if found.equivalent else VIOLATED)
 
 
 @main.command()
-@click.argument("old", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.argument("new", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-def compare(old: Path, new: Path) -> None:
+@click.argument("old", type=words.result_file)
+@click.argument("new", type=words.result_file)
+@click.option("--strict", is_flag=True, help="Lower quality of the maps fails as well.")
+def compare(*, old: str, new: str, strict: bool) -> None:
     """Compare the results of two releases; exit 1 where a verdict got worse."""
-    with _usage_errors():
+    with _exit_codes():
         from audit.comparison import compare_results
-        from audit.reports.json import load_result
 
-        found = compare_results(
-            load_result(old.read_text(encoding="utf-8")),
-            load_result(new.read_text(encoding="utf-8")),
-        )
-    for line in found.lines:
-        click.echo(line)
-    sys.exit(1 if found.worse else 0)
+        found = compare_results(_load(Path(old)), _load(Path(new)))
+    click.echo("\n".join(found.lines))
+    sys.exit(VIOLATED if found.worse or (strict and found.lower) else 0)
 
 
-def _thresholds(words: dict[str, str]) -> dict[str, dict[str, float]]:
-    found: dict[str, dict[str, float]] = {}
-    for key, value in words.items():
-        check_id, dot, name = key.partition(".")
-        try:
-            number = float(value)
-        except ValueError:
-            _fail(f"--threshold {key}: expected a number, got '{value}'")
-        if not dot:
-            _fail(f"--threshold: expected CHECK.NAME=VALUE, got '{key}={value}'")
-        found.setdefault(check_id.upper(), {})[name] = number
-    return found
+def _load(path: Path) -> Result:
+    from audit.reports.json import load_result
+
+    return load_result(path.read_text(encoding="utf-8"))
 
 
-def _check_formats(names: tuple[str, ...]) -> None:
-    from audit.reports.formats import FORMATS
+def _say_json(document: object) -> None:
+    import json
 
-    for name in names:
-        if name not in FORMATS:
-            _fail(f"unknown format '{name}'; known: {', '.join(FORMATS)}")
+    click.echo(json.dumps(document, indent=2))
 
 
-def _writable(folder: Path) -> Path:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".audit-write-test"
-        probe.write_text("")
-        probe.unlink()
-    except OSError as error:
-        _fail(f"cannot write to the folder '{folder}': {error.strerror}; choose another --out")
-    return folder
-
-
-def _write(result: Result, folder: Path, formats: tuple[str, ...]) -> None:
-    from audit.reports.formats import FORMATS
-
-    for name in dict.fromkeys((*formats, "json")):
-        text = FORMATS[name].render(result)
-        path = folder / FORMATS[name].file_name
-        part = path.with_suffix(path.suffix + ".part")
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
-
-
-def _print(result: Result, folder: Path, formats: tuple[str, ...]) -> None:
+def _show(result: Result, folder: Path, formats: tuple[str, ...]) -> None:
     from rich.console import Console
 
     from audit.reports.formats import FORMATS
     from audit.reports.terminal import render_terminal
 
-    Console(soft_wrap=False).print(render_terminal(result, folder / FORMATS[formats[0]].file_name))
+    path = folder / FORMATS[formats[0] if formats else "json"].file_name
+    Console(soft_wrap=False).print(render_terminal(result, path))
     if "github" in formats:
         click.echo(FORMATS["github"].render(result))
 
 
 @contextmanager
-def _usage_errors() -> Iterator[None]:
-    """Wrong usage ends with its message and exit code 2; it is never a traceback."""
+def _exit_codes() -> Iterator[None]:
+    """Whatever happens ends with a message and its exit code, never with 1 by accident."""
     try:
         yield
-    except (ValueError, OSError, TypeError) as error:
-        if not _is_ours(error):
-            raise
-        _fail(str(error))
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - nothing may exit with 1
+        if not is_usage(error):
+            click.echo(traceback.format_exc(), err=True)
+        _fail(*ending(error))
 
 
-def _is_ours(error: Exception) -> bool:
-    return type(error).__module__.startswith("audit") or isinstance(error, OSError)
-
-
-def _fail(message: str) -> NoReturn:
+def _fail(message: str, code: int = USAGE) -> NoReturn:
     click.echo(f"audit: {message}", err=True)
-    sys.exit(USAGE)
+    sys.exit(code)

@@ -1,56 +1,153 @@
-"""Release against release: which verdicts changed between two results."""
+"""Release against release: which verdicts changed, and by how much the maps' quality did."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+from audit.gate.baseline import BADNESS, worse
 from audit.result import CheckResult, Result, Verdict
 
-_ORDER = {
-    Verdict.PASS: 0,
-    Verdict.NOT_APPLICABLE: 0,
-    Verdict.INCONCLUSIVE: 1,
-    Verdict.VIOLATION: 2,
-    Verdict.ERROR: 2,
-}
+
+@dataclass(frozen=True)
+class QualityChange:
+    """Mean change of a measure over the pairs that both results have.
+
+    Attributes:
+        measure: such as ``average precision``.
+        old: mean before, over these pairs.
+        new: mean now.
+        low: lower end of the 95 % interval of the change.
+        high: upper end.
+        pairs: number of pairs.
+    """
+
+    measure: str
+    old: float
+    new: float
+    low: float
+    high: float
+    pairs: int
+
+    @property
+    def lower(self) -> bool:
+        """Whether quality fell, the whole interval lying below zero."""
+        return self.high < 0
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What changed; ``worse`` where any verdict did."""
+    """What changed.
+
+    Attributes:
+        worse: a verdict that fails a gate got worse: VIOLATION or ERROR that was not one.
+        lower: quality fell by some measure.
+        lines: for the reader.
+    """
 
     worse: bool
+    lower: bool
     lines: tuple[str, ...]
 
 
-def compare_results(old: Result, new: Result) -> Comparison:
-    """Compare two results check by check."""
-    before = {c.id: c for c in old.checks}
+def compare_results(old: Result, new: Result, *, seed: int = 0) -> Comparison:
+    """Compare two results check by check, and pair by pair where the data are the same.
+
+    Args:
+        old: the accepted release.
+        new: the candidate.
+        seed: of the bootstrap.
+    """
+    before = {check.id: check for check in old.checks}
+    changes = quality_changes(old, new, seed=seed)
     lines = [f"{old.explainer.name} {_when(old)} → {new.explainer.name} {_when(new)}"]
-    if old.model.state_sha256 != new.model.state_sha256 or old.data.sha256 != new.data.sha256:
-        lines.append("note: the model or the data differ, so numbers are not comparable")
-    worse = False
-    for check in new.checks:
-        previous = before.get(check.id)
-        worse |= _is_worse(previous, check)
-        lines.append(_line(previous, check))
-    return Comparison(worse, tuple(lines))
+    lines += _subject_notes(old, new)
+    lines += [_line(before.get(check.id), check) for check in new.checks]
+    lines += [
+        f"  {check.id} {check.name}: {check.finding.verdict.value} → not checked"
+        for check in old.checks
+        if check.id not in {c.id for c in new.checks}
+    ]
+    lines += [_quality_line(change) for change in changes]
+    return Comparison(
+        worse=any(_got_worse(before.get(check.id), check) for check in new.checks),
+        lower=any(change.lower for change in changes),
+        lines=tuple(lines),
+    )
 
 
-def _is_worse(old: CheckResult | None, new: CheckResult) -> bool:
-    was = _ORDER[old.finding.verdict] if old else 0
-    return _ORDER[new.finding.verdict] == 2 and was < 2
+def quality_changes(old: Result, new: Result, *, seed: int = 0) -> list[QualityChange]:
+    """Paired differences of every measure that both results have, bootstrapped over pictures."""
+    if old.data.sha256 != new.data.sha256:
+        return []
+    measures = dict.fromkeys(name for pair in new.pair_quality for name in pair.values)
+    found = (_change(old, new, measure, seed) for measure in measures)
+    return [change for change in found if change is not None]
+
+
+def _change(old: Result, new: Result, measure: str, seed: int) -> QualityChange | None:
+    import numpy as np
+
+    from audit.statistics.paired import paired_difference
+
+    before = {pair.pair: pair.values.get(measure) for pair in old.pair_quality}
+    rows = [
+        (now, was, pair.picture)
+        for pair in new.pair_quality
+        if (now := pair.values.get(measure)) is not None
+        and (was := before.get(pair.pair)) is not None
+    ]
+    if len({picture for _, _, picture in rows}) < 2:
+        return None
+    table = np.array(rows, dtype=np.float64)
+    rng = np.random.default_rng(seed)
+    found = paired_difference(table[:, 0], table[:, 1], clusters=table[:, 2], rng=rng)
+    return QualityChange(
+        measure=measure,
+        old=float(table[:, 1].mean()),
+        new=float(table[:, 0].mean()),
+        low=found.low,
+        high=found.high,
+        pairs=len(rows),
+    )
+
+
+def _subject_notes(old: Result, new: Result) -> Iterator[str]:
+    if old.model.state_sha256 != new.model.state_sha256:
+        yield "note: the models differ, so a change may be the model's and not the explainer's"
+    if old.data.sha256 != new.data.sha256:
+        yield "note: the data differ, so quality is not compared pair by pair"
+
+
+def _got_worse(old: CheckResult | None, new: CheckResult) -> bool:
+    was = BADNESS[old.finding.verdict] if old else 0
+    return BADNESS[new.finding.verdict] > max(was, 1)
 
 
 def _line(old: CheckResult | None, new: CheckResult) -> str:
     was = old.finding.verdict.value if old else "not checked"
     now = new.finding.verdict.value
-    mark = "!" if _is_worse(old, new) else " "
+    mark = "!" if _got_worse(old, new) else " "
     change = now if was == now else f"{was} → {now}"
     numbers = [
         f"{s.name} {_value(_same(old, s.name))} → {_value(s.value)}" for s in new.finding.statistics
     ]
-    return f"{mark} {new.id} {new.name}: {change}" + (f" ({'; '.join(numbers)})" if numbers else "")
+    why = (
+        worse(old, new, numbers=False) if old and new.finding.verdict is Verdict.VIOLATION else None
+    )
+    extra = [why] if why and "→" not in why else []
+    details = "; ".join([*extra, *numbers])
+    return f"{mark} {new.id} {new.name}: {change}" + (f" ({details})" if details else "")
+
+
+def _quality_line(change: QualityChange) -> str:
+    mark = "!" if change.lower else " "
+    difference = change.new - change.old
+    return (
+        f"{mark} quality by {change.measure}: {change.old:.3f} → {change.new:.3f}, "
+        f"change {difference:+.3f}, 95 % interval {change.low:+.3f} to {change.high:+.3f} "
+        f"({change.pairs} pairs)"
+    )
 
 
 def _same(old: CheckResult | None, name: str) -> float | None:

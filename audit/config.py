@@ -161,5 +161,6 @@ def _file_settings(folder: Path) -> tuple[str, dict[str, Any]]:
             raise SettingsError(f"{path}: not valid TOML: {error}") from error
         table = document if name == "audit.toml" else document.get("tool", {}).get("audit", {})
         if table:
-            return str(path), {key.replace("-", "_"): value for key, value in table.items()}
+            given = {key.replace("-", "_"): value for key, value in table.items()}
+            return str(path), {key: value for key, value in given.items() if value != ""}
     return "command line", {}

@@ -30,9 +30,10 @@ from audit.gathering import Gathered, gather
 from audit.judging import judge_all
 from audit.models.loading import BUNDLED, ModelUnderAudit, load_model
 from audit.pictures import pairs_shown, with_pictures
-from audit.provenance import conditions, explainer_info, file_sha256
+from audit.provenance import conditions, explainer_info
 from audit.result import CheckResult, Failure, Result
 from audit.selection import by_check, selected_checks
+from audit.sources import sources_sha256
 from audit.summary import summarize
 from audit.trace.integrity import pristine_copy
 from audit.trial import try_explainer
@@ -150,7 +151,8 @@ def command_line(settings: Settings) -> str:
     words = ["audit", "check", "--explainer", settings.explainer]
     for key, value in settings.options.items():
         words += ["--option", f"{key}={value}"]
-    for name in ("model", "pretrained", "data", "template", "samples", "seed", "device", "dtype"):
+    shown = ("model", "pretrained", "data", "template", "samples", "seed", "device", "dtype")
+    for name in (*shown, "profile"):
         value, default = getattr(settings, name), Settings.model_fields[name].default
         if value != default:
             words += [f"--{name}", str(value)]
@@ -168,7 +170,7 @@ def _key(settings: Settings, context: Context) -> str:
         context.model.state_sha256(),
         context.pairs.sha256,
         context.roles,
-        file_sha256(context.audited.source_file),
+        sources_sha256(context.audited.source_file),
     )
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 

@@ -1,7 +1,41 @@
-"""Errors that end a command otherwise than wrong usage does."""
+"""How a command ends when something goes wrong: the message, and the exit code."""
 
 from __future__ import annotations
+
+import errno
+
+USAGE, INCOMPLETE = 2, 3
+_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EIO}
 
 
 class IncompleteError(OSError):
     """The audit could not be completed, through no fault of its settings: exit code 3."""
+
+
+def ending(error: BaseException) -> tuple[str, int]:
+    """The message and exit code of an error; never 1, which means violations."""
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted", INCOMPLETE
+    if isinstance(error, IncompleteError):
+        return str(error), INCOMPLETE
+    if isinstance(error, OSError):
+        return _of_system(error)
+    if is_usage(error):
+        return str(error), USAGE
+    return f"{type(error).__name__}: {error}", INCOMPLETE
+
+
+def is_usage(error: BaseException) -> bool:
+    """Whether the message alone tells the user what to do, without a traceback."""
+    ours = type(error).__module__.partition(".")[0] in {"audit", "principles"}
+    return isinstance(error, (OSError, KeyboardInterrupt)) or (
+        ours and isinstance(error, (ValueError, TypeError))
+    )
+
+
+def _of_system(error: OSError) -> tuple[str, int]:
+    if error.errno not in _DISK:
+        return str(error), USAGE
+    place = f" at '{error.filename}'" if error.filename else ""
+    advice = "finished evidence stays: free space, then the same command goes on from there"
+    return f"{error.strerror}{place}; {advice}", INCOMPLETE

@@ -1,10 +1,17 @@
-"""What ``audit list`` and ``audit explain`` show."""
+"""What ``audit list`` and ``audit explain`` show, and the catalogue in the README.
+
+``python -m audit.listing --write README.md`` brings the README's catalogue up to date.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from audit.config import SettingsError
+from audit.gate.words import nearest_of
+
+START, END = "<!-- catalogue:start -->", "<!-- catalogue:end -->"
 
 
 def explainers() -> Iterator[str]:
@@ -14,8 +21,8 @@ def explainers() -> Iterator[str]:
     for one in list_explainers():
         yield f"{one.name:<28} {one.summary}"
         for option in one.options:
-            values = "|".join(option.choices) if option.choices else option.kind
-            yield f"{'':<28}   --option {option.name}={values} (default {option.default})"
+            default = "required" if option.default is None else f"default {option.default}"
+            yield f"{'':<28}   --option {option.name}={option.allowed} ({default})"
 
 
 def checks() -> Iterator[str]:
@@ -43,11 +50,30 @@ def datasets() -> Iterator[str]:
     yield "FOLDER                       a folder with manifest.csv or manifest.parquet"
 
 
+def catalogue() -> Iterator[str]:
+    """Checks and explainers as Markdown tables, for the README."""
+    from audit.explainers.registry import list_explainers
+    from principles.catalogue import all_checks
+
+    yield "| check | asks | weight | needs |"
+    yield "| --- | --- | --- | --- |"
+    for check in all_checks():
+        needs = ", ".join(sorted(check.needs))
+        yield _row(f"`{check.id}` {check.name}", check.title, check.severity.value, needs)
+    yield ""
+    yield "| explainer | what it does | options |"
+    yield "| --- | --- | --- |"
+    for one in list_explainers():
+        options = ", ".join(f"`{o.name}={o.allowed}`" for o in one.options)
+        yield _row(f"`{one.name}`", one.summary, options)
+
+
 LISTS: dict[str, Callable[[], Iterator[str]]] = {
     "explainers": explainers,
     "checks": checks,
     "models": models,
     "datasets": datasets,
+    "catalogue": catalogue,
 }
 
 
@@ -62,10 +88,52 @@ def explained(check_id: str) -> str:
     every = {check.id: check for check in all_checks()}
     check = every.get(check_id.upper())
     if check is None:
-        raise SettingsError(f"no check '{check_id}'; known: {', '.join(every)}")
+        raise SettingsError(nearest_of("check", check_id.upper(), every))
     lines = [f"{check.id} {check.name} (severity {check.severity.value})", check.title, ""]
     for section, text in check.documentation.items():
         lines += [f"{section}:", f"  {text}", ""]
     if check.thresholds:
         lines += [f"Thresholds: {', '.join(f'{k} = {v}' for k, v in check.thresholds.items())}", ""]
     return "\n".join([*lines, f"Reference: {check.reference}"])
+
+
+def with_catalogue(text: str, place: str) -> str:
+    """A Markdown text with the catalogue between its markers brought up to date.
+
+    Raises:
+        SettingsError: the markers are missing.
+    """
+    head, start, rest = text.partition(START)
+    _, end, tail = rest.partition(END)
+    if not start or not end:
+        raise SettingsError(
+            f"{place}: expected the markers {START} and {END}, each on its own line"
+        )
+    table = "\n".join(catalogue())
+    return f"{head}{START}\n\n{table}\n\n{END}{tail}"
+
+
+def write_catalogue(path: Path) -> bool:
+    """Bring the catalogue of a Markdown file up to date; whether anything changed.
+
+    Raises:
+        SettingsError: the markers are missing.
+        OSError: the file cannot be read or written.
+    """
+    old = path.read_text(encoding="utf-8")
+    new = with_catalogue(old, str(path))
+    if new != old:
+        path.write_text(new, encoding="utf-8")
+    return new != old
+
+
+def _row(*cells: str) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+if __name__ == "__main__":
+    import sys
+
+    from audit.cli import main
+
+    main(["list", "catalogue", *sys.argv[1:]])

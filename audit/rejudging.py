@@ -6,13 +6,15 @@ from pathlib import Path
 
 from audit.config import Settings, SettingsError
 from audit.gate.gating import load_gate
+from audit.gate.rule import exit_code
 from audit.gathering import load_evidence
+from audit.headline import headline_and_sentences
 from audit.judging import judge_all
 from audit.pictures import pictures_of, with_pictures
 from audit.reports.json import load_result
 from audit.result import Result, Severity
 from audit.selection import by_check, selected_checks
-from audit.summary import equivalence_notes, exit_code, headline_and_sentences
+from audit.summary import equivalence_notes
 from principles.catalogue import all_checks
 
 _JUDGING = (

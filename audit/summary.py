@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -10,6 +10,8 @@ import numpy as np
 from audit.config import Settings
 from audit.data.pairs import Pairs
 from audit.evidence.kinds import Evidence
+from audit.gate.rule import exit_code
+from audit.headline import headline_and_sentences
 from audit.models.loading import ModelUnderAudit
 from audit.result import (
     CheckResult,
@@ -27,15 +29,10 @@ from audit.result import (
     Relative,
     Result,
     Severity,
-    Verdict,
 )
 from audit.statistics.proportions import proportion_interval
 
 EQUIVALENT = {"float64": 1e-10, "float32": 1e-5, "float16": 1e-2, "bfloat16": 5e-2}
-PRINCIPLES = {
-    1: "the explanation is computed on the unmodified model",
-    2: "the quality of the maps tracks the performance of the model",
-}
 
 
 def summarize(
@@ -74,82 +71,6 @@ def summarize(
         failures=failures,
         notes=[*gate_notes, *equivalence_notes(explainer.name, relatives)],
     )
-
-
-def headline_and_sentences(
-    name: str, checks: Sequence[CheckResult], code: int, *, fail_on: Severity, strict: bool
-) -> tuple[str, dict[Literal["1", "2"], str]]:
-    """One line over all, and one sentence per principle."""
-    sentences: dict[Literal["1", "2"], str] = {}
-    for principle, key in ((1, "1"), (2, "2")):
-        own = [c for c in checks if c.principle == principle]
-        if own:
-            sentences[key] = _principle_sentence(principle, own)  # type: ignore[index]
-    failing = [c for c in checks if fails(c, fail_on=fail_on, strict=strict)]
-    return _headline(name, checks, failing, code), sentences
-
-
-def exit_code(
-    checks: Sequence[CheckResult], *, fail_on: Severity, strict: bool
-) -> Literal[0, 1, 3]:
-    """0 nothing at or above ``fail_on``; 1 violations; 3 an ERROR, or nothing judged."""
-    verdicts = [c.finding.verdict for c in checks]
-    spoken = {Verdict.PASS, Verdict.VIOLATION, Verdict.INCONCLUSIVE}
-    if Verdict.ERROR in verdicts or not any(v in spoken for v in verdicts):
-        return 3
-    return 1 if any(fails(c, fail_on=fail_on, strict=strict) for c in checks) else 0
-
-
-def fails(check: CheckResult, *, fail_on: Severity, strict: bool) -> bool:
-    """Whether a check fails the gate."""
-    if check.waiver is not None or check.is_new is False:
-        return False
-    weighs = check.severity is Severity.ERROR or fail_on is Severity.WARNING
-    if check.finding.verdict is Verdict.VIOLATION:
-        return weighs
-    return strict and check.finding.verdict is Verdict.INCONCLUSIVE and weighs
-
-
-def _headline(
-    name: str, checks: Sequence[CheckResult], failing: Sequence[CheckResult], code: int
-) -> str:
-    if code == 3:
-        errors = [c.id for c in checks if c.finding.verdict is Verdict.ERROR]
-        why = f"{', '.join(errors)} could not be judged" if errors else "no check could be judged"
-        return f"The audit of {name} is incomplete: {why}."
-    if failing:
-        violated = _ids(c for c in failing if c.finding.verdict is Verdict.VIOLATION)
-        unclear = _ids(c for c in failing if c.finding.verdict is Verdict.INCONCLUSIVE)
-        strictly = f"{unclear} inconclusive, which --strict does not accept" if unclear else ""
-        return f"{name} fails {'; '.join(part for part in (violated, strictly) if part)}."
-    excused = [c for c in checks if c.finding.verdict is Verdict.VIOLATION]
-    parts = {
-        "with warnings": _ids(c for c in excused if c.waiver is None and c.is_new is not False),
-        "waived": _ids(c for c in excused if c.waiver is not None),
-        "known from the baseline": _ids(
-            c for c in excused if c.waiver is None and c.is_new is False
-        ),
-    }
-    if not excused:
-        return f"{name}: no violation found in {len(checks)} checks."
-    return f"{name} passes: " + "; ".join(f"{k}: {v}" for k, v in parts.items() if v) + "."
-
-
-def _ids(checks: Iterable[CheckResult]) -> str:
-    return ", ".join(c.id for c in checks)
-
-
-def _principle_sentence(principle: int, checks: Sequence[CheckResult]) -> str:
-    violated = [c for c in checks if c.finding.verdict is Verdict.VIOLATION]
-    name = f"Principle {principle} ({PRINCIPLES[principle]})"
-    if violated:
-        return f"{name} is violated: {violated[0].finding.summary}"
-    if any(c.finding.verdict is Verdict.ERROR for c in checks):
-        return f"{name} could not be judged in full."
-    passed = sum(c.finding.verdict is Verdict.PASS for c in checks)
-    if passed:
-        return f"{name}: no violation found, {passed} of {len(checks)} checks pass."
-    return f"{name}: nothing can be said here."
 
 
 def _model_info(model: ModelUnderAudit) -> ModelInfo:

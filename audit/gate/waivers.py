@@ -67,7 +67,7 @@ def read_waivers(path: Path) -> tuple[WaiverEntry, ...]:
     return parse_waivers(document.get("waivers", []), str(path))
 
 
-def parse_waivers(entries: Any, place: str) -> tuple[WaiverEntry, ...]:  # noqa: ANN401 - from TOML
+def parse_waivers(entries: Any, place: str) -> tuple[WaiverEntry, ...]:
     """Waivers from a list of tables.
 
     Raises:
@@ -125,7 +125,7 @@ def _note(waiver: WaiverEntry, verdict: Verdict, excusable: set[Verdict], today:
     return ""
 
 
-def _parsed(entry: Any, place: str) -> WaiverEntry:  # noqa: ANN401 - from TOML
+def _parsed(entry: Any, place: str) -> WaiverEntry:
     if not isinstance(entry, dict):
         raise WaiverError(f"{place}: expected a table with {_EXAMPLE}; found {entry!r}")
     for key in entry:

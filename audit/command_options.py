@@ -1,0 +1,165 @@
+"""Options of the commands, and how their words are read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+Decorator = Callable[[Any], Any]
+
+
+def pairs_of(_: click.Context, parameter: click.Parameter, words: Iterable[str]) -> dict[str, str]:
+    """``key=value`` words as a dictionary."""
+    found = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals or not key:
+            raise click.BadParameter(f"expected KEY=VALUE, got '{word}'", param=parameter)
+        found[key] = value
+    return found
+
+
+def words_of(_: click.Context, __: click.Parameter, values: Iterable[str]) -> tuple[str, ...]:
+    """Words that may also be joined by commas."""
+    return tuple(word.strip() for value in values for word in value.split(",") if word.strip())
+
+
+def thresholds_of(
+    context: click.Context, parameter: click.Parameter, words: Iterable[str]
+) -> dict[str, dict[str, float]]:
+    """``CHECK.NAME=NUMBER`` words as numbers by check and name."""
+    found: dict[str, dict[str, float]] = {}
+    for key, value in pairs_of(context, parameter, words).items():
+        check, dot, name = key.partition(".")
+        try:
+            number = float(value)
+        except ValueError:
+            dot = ""
+        if not (check and dot and name):
+            raise click.BadParameter(
+                f"expected CHECK.NAME=NUMBER, such as P201.correlation=0.6, got '{key}={value}'",
+                param=parameter,
+            )
+        found.setdefault(check.upper(), {})[name] = number
+    return found
+
+
+def severities_of(
+    context: click.Context, parameter: click.Parameter, words: Iterable[str]
+) -> dict[str, str]:
+    """``CHECK=error`` or ``CHECK=warning`` words."""
+    return {k.upper(): v for k, v in pairs_of(context, parameter, words).items()}
+
+
+def _all(options: Iterable[Decorator]) -> Callable[[Command], Command]:
+    listed = list(options)
+
+    def decorate(command: Command) -> Command:
+        for option in reversed(listed):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def _many(*names: str, callback: Callable[..., Any], metavar: str, text: str) -> Decorator:
+    return click.option(*names, multiple=True, callback=callback, metavar=metavar, help=text)
+
+
+options_option = _many(
+    "--option",
+    "options",
+    callback=pairs_of,
+    metavar="KEY=VALUE",
+    text="Option of the explainer; repeatable.",
+)
+formats_option = _many(
+    "--format",
+    "formats",
+    callback=words_of,
+    metavar="NAME[,NAME]",
+    text="html, json, sarif, junit, markdown, github.",
+)
+model_options = _all(
+    (
+        click.option("--model", help="bundled, an open_clip architecture, or local-dir:FOLDER."),
+        click.option("--pretrained", help="A tag of open_clip or a checkpoint file."),
+        click.option("--seed", type=int, help="Seed of every random choice."),
+        click.option("--device", help="cpu, cuda, cuda:1, …"),
+        click.option("--dtype", type=click.Choice(["float32", "float64", "float16", "bfloat16"])),
+    )
+)
+data_options = _all(
+    (
+        click.option(
+            "--data", help="bundled, or a manifest: a CSV or Parquet file, or its folder."
+        ),
+        click.option("--template", help="Prompt of a label of a manifest, with one {}."),
+        click.option("--samples", type=int, help="Number of pairs."),
+        click.option("--pair", help="Only this pair."),
+        click.option("--profile", type=click.Choice(["quick", "default", "full"])),
+    )
+)
+judging_options = _all(
+    (
+        _many(
+            "--select",
+            "--only",
+            "select",
+            callback=words_of,
+            metavar="CHECK",
+            text="Only these checks, such as P104, or P1 for all of principle 1.",
+        ),
+        _many("--ignore", callback=words_of, metavar="CHECK", text="Not these checks."),
+        _many(
+            "--severity",
+            callback=severities_of,
+            metavar="CHECK=error|warning",
+            text="Severity of a check.",
+        ),
+        _many(
+            "--threshold",
+            "thresholds",
+            callback=thresholds_of,
+            metavar="CHECK.NAME=NUMBER",
+            text="A threshold of a check, such as P201.correlation=0.6.",
+        ),
+    )
+)
+gate_options = _all(
+    (
+        click.option(
+            "--fail-on",
+            type=click.Choice(["error", "violation", "warning"]),
+            help="Severity from which a violation fails; violation is another word for error.",
+        ),
+        click.option("--strict", is_flag=True, default=None, help="INCONCLUSIVE fails as well."),
+        click.option("--waivers", metavar="FILE", help="TOML file of accepted violations."),
+        click.option(
+            "--baseline", metavar="RESULT.json", help="Only what is new or worse than there fails."
+        ),
+        click.option(
+            "--attest", metavar="FILE", help="Write an in-toto test-result statement there."
+        ),
+    )
+)
+output_options = _all(
+    (
+        click.option("--out", metavar="FOLDER", help="Folder of report and evidence."),
+        formats_option,
+        click.option(
+            "--history/--no-history", default=None, help="Keep the result in .audit/history."
+        ),
+        click.option(
+            "--resume/--no-resume", default=None, help="Use finished evidence of the same audit."
+        ),
+        click.option(
+            "--from-evidence", metavar="FOLDER", help="Judge saved evidence again, no model."
+        ),
+    )
+)
+result_file = click.Path(exists=True, dir_okay=False)
+LISTED = ("explainers", "checks", "models", "datasets", "catalogue")

@@ -1,0 +1,127 @@
+"""The history of a project's audits: results in a folder, and an index of one line each."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from audit.reports import words
+from audit.reports.json import render_json
+from audit.result import Result, Verdict
+
+FOLDER = Path(".audit") / "history"
+KEPT = 200
+
+
+class HistoryError(ValueError):
+    """The history has no such result; the message says what to do."""
+
+
+class Entry(BaseModel):
+    """One audit of the past."""
+
+    model_config = ConfigDict(frozen=True)
+
+    started: str
+    commit: str | None
+    explainer: str
+    model: str
+    data: str
+    verdict: str
+    exit_code: int
+    violated: list[str]
+    quality: float | None
+    file: str
+
+
+def keep(result: Result, root: Path) -> Path:
+    """Add a result to the history below a folder; the oldest beyond 200 are dropped.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    folder = root / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    ignore = root / FOLDER.parts[0] / ".gitignore"
+    if not ignore.exists():
+        ignore.write_text("*\n", encoding="utf-8")
+    text = render_json(result)
+    stamp = result.conditions.started.replace(":", "").replace("-", "")[:15]
+    path = folder / f"{stamp}-{hashlib.sha256(text.encode()).hexdigest()[:8]}.json"
+    part = path.with_suffix(".part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)
+    with (folder / "index.jsonl").open("a", encoding="utf-8") as index:
+        index.write(_entry(result, path.name).model_dump_json() + "\n")
+    for old in sorted(folder.glob("*.json"))[:-KEPT]:
+        old.unlink(missing_ok=True)
+    return path
+
+
+def entries(root: Path, explainer: str | None = None) -> list[Entry]:
+    """Past audits whose result is still there, newest last."""
+    found = [
+        entry
+        for entry in _index(root / FOLDER / "index.jsonl")
+        if (root / FOLDER / entry.file).is_file() and _is_of(entry, explainer)
+    ]
+    return sorted(found, key=lambda entry: (entry.started, entry.file))
+
+
+def shown(entry: Entry) -> str:
+    """One line about a past audit."""
+    quality = "" if entry.quality is None else f"  quality {entry.quality:.3f}"
+    violated = f"  {', '.join(entry.violated)}" if entry.violated else ""
+    commit = (entry.commit or "")[:7] or "-"
+    return (
+        f"{entry.started}  {commit:<7}  {entry.verdict:<10}  {entry.explainer}, {entry.model}, "
+        f"{entry.data}{quality}{violated}  {FOLDER / entry.file}"
+    )
+
+
+def latest(root: Path, explainer: str | None = None) -> Path:
+    """File of the newest result.
+
+    Raises:
+        HistoryError: there is none.
+    """
+    found = entries(root, explainer)
+    if not found:
+        whose = f" of '{explainer}'" if explainer else ""
+        raise HistoryError(
+            f"no audit{whose} in '{root / FOLDER}'; run 'audit check' in this folder first"
+        )
+    return root / FOLDER / found[-1].file
+
+
+def _index(path: Path) -> Iterator[Entry]:
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    for line in lines:
+        with contextlib.suppress(ValidationError):  # a line that was cut off
+            yield Entry.model_validate_json(line)
+
+
+def _is_of(entry: Entry, explainer: str | None) -> bool:
+    """With any options, or with those that are written out."""
+    return explainer is None or f"{entry.explainer} (".startswith(f"{explainer} (")
+
+
+def _entry(result: Result, file: str) -> Entry:
+    measured = [p.values.get("average precision") for p in result.pair_quality]
+    known = [value for value in measured if value is not None]
+    return Entry(
+        started=result.conditions.started,
+        commit=result.conditions.git_commit,
+        explainer=words.explainer_phrase(result),
+        model=result.model.name,
+        data=result.data.name,
+        verdict=result.verdict,
+        exit_code=result.exit_code,
+        violated=[c.id for c in result.checks if c.finding.verdict is Verdict.VIOLATION],
+        quality=sum(known) / len(known) if known else None,
+        file=file,
+    )

@@ -1,0 +1,36 @@
+"""The explainer's own source: its file, and the modules beside it that it has imported."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from pathlib import Path
+
+
+def sources_sha256(file: str | None) -> str | None:
+    """Hash of an explainer's file and of all loaded modules in its folder or below.
+
+    Evidence is used again only while this stays the same, so that an edited helper of the
+    explainer is not overlooked. To be called after the explainer has run once, since a module that
+    it imports when called is not loaded before. None where the explainer has no file.
+    """
+    if file is None:
+        return None
+    folder = Path(file).resolve().parent
+    loaded = {getattr(module, "__file__", None) for module in list(sys.modules.values())}
+    beside = {Path(name).resolve() for name in loaded if isinstance(name, str)}
+    chosen = {path for path in beside if _belongs(path, folder)} | {Path(file).resolve()}
+    digest = hashlib.sha256()
+    for path in sorted(chosen):
+        try:
+            content = path.read_bytes()
+        except OSError:
+            continue
+        digest.update(f"{path.relative_to(folder)}\0{len(content)}\0".encode() + content)
+    return digest.hexdigest()
+
+
+def _belongs(path: Path, folder: Path) -> bool:
+    if not path.is_relative_to(folder):
+        return False
+    return not {"site-packages", "dist-packages"} & set(path.relative_to(folder).parts)

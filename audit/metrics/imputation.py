@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -120,7 +120,7 @@ class _State:
     strength: Float[Tensor, "m c 1 1"] | None = None
 
     def select(self, kept: Bool[Tensor, " m"]) -> _State:
-        chosen = {k: None if v is None else v[kept] for k, v in vars(self).items()}
+        chosen: dict[str, Any] = {k: None if v is None else v[kept] for k, v in vars(self).items()}
         return replace(self, **chosen)
 
     def step(self, weight: Float[Tensor, "1 1 H W"]) -> None:

@@ -82,10 +82,25 @@ class Perturbation:
         """
         n = len(self.images)
         work = torch.arange(n * columns, device=self.images.device)
-        batches = [
-            self._batch(removed, part, columns) for part in torch.split(work, self.batch_size)
-        ]
-        return torch.cat(batches).view(n, columns) if batches else self.images.new_empty(n, columns)
+        return self.each(removed, work // columns, work % columns).view(n, columns)
+
+    @torch.no_grad()
+    def each(
+        self,
+        removed: Callable[[Int[Tensor, " m"], Int[Tensor, " m"]], Bool[Tensor, "m h w"]],
+        pair: Int[Tensor, " k"],
+        column: Int[Tensor, " k"],
+    ) -> Float[Tensor, " k"]:
+        """Score of each pair under the removal of one column, as in `scores`."""
+        size = (self.images.shape[-2], self.images.shape[-1])
+        found = [self.images.new_empty(0)]
+        parts = zip(
+            torch.split(pair, self.batch_size), torch.split(column, self.batch_size), strict=True
+        )
+        for i, j in parts:
+            pictures = self.replace(self.images[i], enlarge(removed(i, j), size), i)
+            found.append(self.score(pictures, i))
+        return torch.cat(found)
 
     def curve(
         self, ranks: Int[Tensor, "n h w"], counts: Sequence[int]
@@ -95,18 +110,6 @@ class Perturbation:
         scores = self.scores(lambda pair, k: ranks[pair] < steps[k, None, None], len(steps))
         wanted = torch.tensor(list(counts), device=self.images.device)
         return scores[:, torch.searchsorted(steps, wanted)]
-
-    @torch.no_grad()
-    def _batch(
-        self,
-        removed: Callable[[Int[Tensor, " m"], Int[Tensor, " m"]], Bool[Tensor, "m h w"]],
-        work: Int[Tensor, " m"],
-        columns: int,
-    ) -> Float[Tensor, " m"]:
-        pair, column = work // columns, work % columns
-        patches = removed(pair, column)
-        pixels = enlarge(patches, (self.images.shape[-2], self.images.shape[-1]))
-        return self.score(self.replace(self.images[pair], pixels, pair), pair)
 
 
 def enlarge(patches: Bool[Tensor, "m h w"], size: tuple[int, int]) -> Bool[Tensor, "m H W"]:

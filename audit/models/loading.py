@@ -10,12 +10,14 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import open_clip
 import torch
 from jaxtyping import Float, Int
 from PIL import Image
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from torchvision.transforms import Compose
 from torchvision.transforms.functional import InterpolationMode, to_tensor
@@ -24,6 +26,15 @@ from audit.models import bundled
 from audit.models.anatomy import Anatomy, UnknownAnatomyError, anatomy_of
 
 BUNDLED = "bundled"
+_UNREADABLE = (
+    RuntimeError,
+    OSError,
+    ValueError,
+    KeyError,
+    EOFError,
+    UnpicklingError,
+    SafetensorError,
+)
 
 
 class ModelError(ValueError):
@@ -131,7 +142,7 @@ def _create(source: str, pretrained: str | None, seed: int) -> tuple[nn.Module, 
         torch.manual_seed(seed)
         try:
             module, _, transform = open_clip.create_model_and_transforms(source, pretrained)
-        except (RuntimeError, OSError, ValueError, KeyError) as error:
+        except _UNREADABLE as error:
             cause = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise ModelError(
                 f"cannot load model '{source}' with weights '{pretrained}': {cause}; give a file "

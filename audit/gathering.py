@@ -14,12 +14,16 @@ from typing import Any
 
 from audit.evidence import store
 from audit.evidence.context import Context
+from audit.evidence.effects import gather_effects
 from audit.evidence.executed import gather_executed
 from audit.evidence.explanations import gather_explanations, gather_relatives
 from audit.evidence.kinds import Evidence, Executed, Reference, Roles, TraceEvidence
 from audit.evidence.ladder import gather_ladder
+from audit.evidence.randomization import gather_randomization
 from audit.evidence.reference import gather_reference
 from audit.evidence.text_specificity import gather_text_specificity
+from audit.evidence.reparametrization import gather_reparametrization
+from audit.evidence.repeatability import gather_repeatability
 from audit.evidence.traces import gather_trace
 from audit.result import Failure
 
@@ -64,6 +68,12 @@ GATHERERS: dict[str, Gatherer] = {
     "reference": Gatherer(lambda c, _: gather_reference(c)),
     "trace": Gatherer(lambda c, _: gather_trace(c)),
     "explanations": Gatherer(lambda c, _: gather_explanations(c)),
+    "reparametrization": Gatherer(lambda c, _: gather_reparametrization(c)),
+    "randomization": Gatherer(lambda c, _: gather_randomization(c)),
+    "effects": Gatherer(
+        lambda c, e: gather_effects(c, typing.cast("Any", e.explanations)), ("explanations",)
+    ),
+    "repeatability": Gatherer(lambda c, _: gather_repeatability(c)),
     "executed": Gatherer(_executed, ("reference", "trace")),
     "relatives": Gatherer(
         lambda c, e: gather_relatives(c, typing.cast("Any", e.explanations)), ("explanations",)

@@ -1,0 +1,190 @@
+"""Explaining copies of the model: nothing that an explainer does to one reaches the audit's own."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+from audit.evidence.context import Context, on_grid
+from audit.evidence.traces import spread
+from audit.explainers.contract import Explainer, run_explainer
+from audit.interventions.draws import generator_for
+from audit.metrics.similarity import relative_l2, spearman
+from audit.models.anatomy import anatomy_of
+from audit.trace.integrity import pristine_copy
+
+ROUNDINGS = 4.0
+FREE = 12.0
+LEAST = 4
+HALF = (torch.float16, torch.bfloat16)
+
+
+def own_copy(module: nn.Module, dtype: torch.dtype | None = None) -> nn.Module:
+    """A deep copy as an explainer receives the model: eval mode, gradients, nothing shared.
+
+    Args:
+        module: the model, or an edited copy that shares tensors with it.
+        dtype: of the copy's parameters, by default the model's.
+    """
+    return pristine_copy(module).requires_grad_().to(dtype)
+
+
+def rounded_copy(module: nn.Module, seed: int) -> nn.Module:
+    """A copy whose weights are equal to the model's up to a few roundings of their dtype.
+
+    Every parameter is multiplied by 1 + 4 eps z with z Gaussian. What an explanation changes by on
+    such a copy, numerics explain: a change that is not far larger is no finding.
+    """
+    copy = own_copy(module)
+    with torch.no_grad():
+        for name, parameter in copy.named_parameters():
+            z = torch.randn(parameter.shape, generator=generator_for("rounding", name, seed))
+            size = ROUNDINGS * torch.finfo(parameter.dtype).eps
+            parameter.mul_(1 + size * z.to(parameter))
+    return copy
+
+
+def full_dtype(dtype: torch.dtype) -> torch.dtype:
+    """The dtype to compute in where half precision would drown the effect: float32 for it."""
+    return torch.float32 if dtype in HALF else dtype
+
+
+def chosen(context: Context, explainers: Sequence[Explainer], wanted: int) -> Int[Tensor, " n"]:
+    """Pairs spread over the data: as many as wanted, fewer for explainers that cost a lot."""
+    dearest = max(cost(context, explainer) for explainer in explainers)
+    affordable = max(LEAST, int(wanted * FREE / dearest))
+    return torch.tensor(spread(len(context.pairs), min(wanted, affordable)))
+
+
+def cost(context: Context, explainer: Explainer) -> float:
+    """Operations of one explanation over those of one score; the same on every machine."""
+    images, tokens = batch(context, torch.tensor([0]), context.model.dtype)
+    anatomy = anatomy_of(context.pristine)
+    with torch.no_grad(), _Operations() as forward:
+        anatomy.scores(images, tokens)
+    with _Operations() as explaining:
+        maps_of(context, explainer, own_copy(context.pristine), torch.tensor([0]))
+    ratio: float = explaining.count / max(forward.count, 1)
+    return max(1.0, ratio)
+
+
+def batch(
+    context: Context, pairs: Int[Tensor, " n"], dtype: torch.dtype
+) -> tuple[Float[Tensor, "n 3 H W"], Int[Tensor, "n context"]]:
+    """Images and tokens of some pairs, on the device."""
+    return context.pairs.batch(pairs, context.model.device, dtype)
+
+
+def maps_of(
+    context: Context,
+    explainer: Explainer,
+    module: nn.Module,
+    pairs: Int[Tensor, " n"],
+    size: int | None = None,
+) -> Float[Tensor, "n rows columns"]:
+    """Maps of some pairs on a copy of the model, on the patch grid, float64 on the CPU.
+
+    Global random numbers start from the audit's seed, so that an explainer that draws from them
+    draws the same on every copy. Library functions that it replaced are put back.
+
+    Args:
+        context: of the audit.
+        explainer: the explainer.
+        module: a copy that nobody else needs; its dtype is that of the pictures.
+        pairs: indices of the pairs.
+        size: pairs per batch.
+    """
+    dtype = next(p.dtype for p in module.parameters() if p.is_floating_point())
+    parts = pairs.split(size or context.batch_size())
+
+    def work(_: nn.Module) -> Tensor:
+        return torch.cat([_maps(context, explainer, module, part, dtype) for part in parts])
+
+    with common_random_numbers(context.seed):
+        return context.guarded(work)
+
+
+def _maps(
+    context: Context,
+    explainer: Explainer,
+    module: nn.Module,
+    pairs: Int[Tensor, " n"],
+    dtype: torch.dtype,
+) -> Float[Tensor, "n rows columns"]:
+    found = run_explainer(explainer, module, *batch(context, pairs, dtype)).maps
+    return on_grid(found, context.grid).cpu().double()
+
+
+@contextmanager
+def common_random_numbers(seed: int) -> Iterator[None]:
+    """Seed the global generators of torch, numpy and Python, and put them back afterwards."""
+    states = np.random.get_state(), random.getstate()  # noqa: NPY002 - explainers may use it
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        np.random.seed(seed % 2**32)  # noqa: NPY002
+        random.seed(seed)
+        try:
+            yield
+        finally:
+            np.random.set_state(states[0])  # noqa: NPY002
+            random.setstate(states[1])
+
+
+def numerical_noise(
+    context: Context,
+    explainer: Explainer,
+    pairs: Int[Tensor, " n"],
+    maps: Float[Tensor, "n rows columns"],
+    model: nn.Module,
+) -> Float[Tensor, " n"]:
+    """Largest relative change of each map on an equal copy and on two equal up to roundings.
+
+    Args:
+        context: of the audit.
+        explainer: the explainer.
+        pairs: indices of the pairs.
+        maps: theirs on the unedited model.
+        model: that model, in the dtype to work in.
+    """
+    copies = (own_copy(model), *(rounded_copy(model, context.seed + i) for i in range(2)))
+    changes = [relative_l2(maps, maps_of(context, explainer, copy, pairs)) for copy in copies]
+    return torch.stack(changes).amax(0)
+
+
+def likeness(
+    one: Float[Tensor, "n rows columns"], other: Float[Tensor, "n rows columns"]
+) -> Float[Tensor, " n"]:
+    """Absolute rank correlation; of constant maps 1 where they are equal, else 0."""
+    ranks = spearman(one, other).abs()
+    equal = (one == other).flatten(1).all(1).to(ranks.dtype)
+    return torch.where(ranks.isnan(), equal, ranks)
+
+
+class _Operations(TorchDispatchMode):
+    """Counts the multiplications of matrix products and convolutions."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.count = 0
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        out = func(*args, **(kwargs or {}))
+        counter = flop_registry.get(func._overloadpacket)  # noqa: SLF001
+        if counter is not None:
+            self.count += int(counter(*args, **(kwargs or {}), out_val=out))
+        return out

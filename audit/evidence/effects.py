@@ -1,0 +1,124 @@
+"""Gathers what removing windows of patches does to the score, and which maps foresee it."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from audit.evidence.context import Context
+from audit.evidence.kinds import Explanations, PatchEffects
+from audit.evidence.traces import spread
+from audit.explainers.occlusion import ACCELERATOR_BATCH, BATCH
+from audit.interventions.probing import Probed, null_control, occlude, patch_activations
+from audit.metrics.agreement import effect_captured
+from audit.models.anatomy import anatomy_of
+
+SIDE = 2
+KINDS = ("occlusion", "removal patching")
+_PICTURES = 8
+_NULL_FACTOR = 64.0
+
+
+def gather_effects(context: Context, explanations: Explanations) -> PatchEffects:
+    """Measure the effects of windows of 2 by 2 patches on some pairs, by two kinds of removal.
+
+    Occlusion paints a window over with the picture's mean color; removal patching overwrites its
+    tokens, in the middle half of the blocks, with those of a picture of mean color. Both are
+    computed once per picture on the audit's own copy of the model, which no explainer receives.
+    """
+    pairs = torch.tensor(spread(len(context.pairs), context.sizes.affected))
+    pictures, picture = torch.unique(context.pairs.picture[pairs], return_inverse=True)
+    probes = _probed(context, pictures)
+    _, tokens = context.pairs.batch(pairs, context.model.device, context.model.dtype)
+    with torch.no_grad():
+        texts = anatomy_of(context.pristine).text_features(tokens)
+    index = picture.to(texts.device)
+    by_window = [p.window_effects(texts, index).double().cpu() for p in probes]
+    by_patch = [p.effects(texts, index).double().cpu().numpy() for p in probes]
+    windows = probes[0].windows.cpu()
+    maps = {
+        name: over_windows(torch.from_numpy(found[pairs.numpy()]), windows)
+        for name, found in explanations.maps.items()
+    }
+    sizes = [effects.abs() for effects in by_window]
+    return PatchEffects(
+        pairs=pairs.numpy(),
+        kinds=KINDS,
+        effects=np.stack(by_patch),
+        agreement={n: _agreement([m, m], by_window) for n, m in maps.items()},
+        unsigned_agreement={n: _agreement([m, m], sizes) for n, m in maps.items()},
+        ceiling=_agreement(by_window[::-1], by_window),
+        unsigned_ceiling=_agreement(sizes[::-1], sizes),
+        null_difference=_null_difference(context, pictures),
+        tolerance=_NULL_FACTOR * torch.finfo(context.model.dtype).eps,
+    )
+
+
+def _probed(context: Context, pictures: Int[Tensor, " n"]) -> tuple[Probed, Probed]:
+    occluded, patched = [], []
+    done = 0
+    for part in pictures.split(_PICTURES):
+        images = _images(context, part)
+        occluded.append(_occlude(context, images))
+        context.progress("patch effects", done := done + len(part), 2 * len(pictures))
+        patched.append(_patch(context, images))
+        context.progress("patch effects", done := done + len(part), 2 * len(pictures))
+    return _joined(occluded), _joined(patched)
+
+
+def _occlude(context: Context, images: Float[Tensor, "n 3 H W"]) -> Probed:
+    anatomy = anatomy_of(context.pristine)
+    side = _side(context)
+    return occlude(anatomy, images, side=side, stride=side, batch=_rows(images))
+
+
+def _patch(context: Context, images: Float[Tensor, "n 3 H W"]) -> Probed:
+    anatomy = anatomy_of(context.pristine)
+    side = _side(context)
+    return patch_activations(
+        anatomy, images, mode="removal", side=side, stride=side, batch=_rows(images)
+    )
+
+
+def _null_difference(context: Context, pictures: Int[Tensor, " n"]) -> float:
+    """Patching nothing must leave the picture's feature, patching everything give the neutral's."""
+    null = null_control(
+        anatomy_of(context.pristine), _images(context, pictures[:2]), mode="removal"
+    )
+    return max(null.everything, null.nothing)
+
+
+def over_windows(
+    maps: Float[Tensor, "n rows columns"], windows: Bool[Tensor, "w rows columns"]
+) -> Float[Tensor, "n w"]:
+    """Mean of each map over each window."""
+    cover = windows.to(maps.dtype)
+    return torch.einsum("nyx,wyx->nw", maps, cover) / cover.sum((1, 2))
+
+
+def _agreement(maps: list[Tensor], effects: list[Tensor]) -> np.ndarray:
+    rows = [effect_captured(m, e) for m, e in zip(maps, effects, strict=True)]
+    return torch.stack(rows).numpy()
+
+
+def _joined(parts: list[Probed]) -> Probed:
+    return Probed(
+        torch.cat([p.features for p in parts]),
+        torch.cat([p.reference for p in parts]),
+        parts[0].windows,
+        parts[0].restores,
+    )
+
+
+def _images(context: Context, pictures: Int[Tensor, " n"]) -> Float[Tensor, "n 3 H W"]:
+    return context.pairs.images[pictures].to(context.model.device, context.model.dtype)
+
+
+def _side(context: Context) -> int:
+    return min(SIDE, *context.grid)
+
+
+def _rows(images: Tensor) -> int:
+    return BATCH.get(images.device.type, ACCELERATOR_BATCH)

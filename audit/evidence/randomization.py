@@ -1,0 +1,113 @@
+"""Gathers the maps while the parameters of the model are drawn anew, from the top down."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from audit.evidence.context import Context
+from audit.evidence.copies import chosen, likeness, maps_of, own_copy
+from audit.evidence.kinds import Randomization
+from audit.evidence.traces import spread
+from audit.interventions.copies import MODEL_LEVEL
+from audit.interventions.draws import generator_for
+from audit.interventions.randomizing import cascade, stages
+from audit.metrics.similarity import relative_l2
+
+MOST_STAGES = 6
+WHOLE = "both towers"
+
+
+def gather_randomization(context: Context) -> Randomization:
+    """Explain some pairs on every stage of the cascade, for several draws, and beside a control.
+
+    The image tower is drawn anew from its readout to its embedding, then the text tower at once.
+    Of deep towers a few stages are looked at. The first stage is an equal copy of the model: what
+    is less than 1 there, the explainer's own randomness explains.
+    """
+    names = (context.roles.audited, *context.roles.positive[:1])
+    explainers = [context.explainers[name] for name in names]
+    pairs = chosen(context, explainers, context.sizes.randomized)
+    before = {n: _maps(context, n, context.pristine, pairs) for n in names}
+    labels = ("unmodified", *looked_at(context), WHOLE)
+    similarity = {
+        n: np.ones((len(labels), context.sizes.randomizations, len(pairs))) for n in names
+    }
+    final, reached = [], []
+    for draw in range(context.sizes.randomizations):
+        for i, (module, whole) in enumerate(_stages(context, labels, draw)):
+            after = {n: _maps(context, n, module, pairs) for n in names}
+            for name in names:
+                similarity[name][i, draw] = likeness(before[name], after[name]).numpy()
+            if whole:
+                final.append(after[context.roles.audited])
+                reached.append(share_reached(context.pristine, module))
+            done, every = draw * len(labels) + i + 1, len(labels) * context.sizes.randomizations
+            context.progress("randomized models", done, every)
+    ours = before[context.roles.audited]
+    return Randomization(
+        pairs=pairs.numpy(),
+        stages=labels,
+        similarity=similarity,
+        change=torch.stack([relative_l2(ours, maps) for maps in final]).numpy(),
+        reached=np.array(reached),
+        unrelated=_between_pictures(ours, context.pairs.picture[pairs]),
+        chance=_with_random_maps(ours, context.seed),
+        maps=ours.numpy(),
+        final_maps=final[0].numpy(),
+    )
+
+
+def looked_at(context: Context) -> tuple[str, ...]:
+    """Stages of the image tower that are looked at; its last is always among them."""
+    every = list(stages(context.model.anatomy, "image"))
+    first = spread(len(every) - 1, MOST_STAGES - 1)
+    return (*(every[i] for i in first), every[-1])
+
+
+def _stages(
+    context: Context, labels: tuple[str, ...], draw: int
+) -> Iterator[tuple[nn.Module, bool]]:
+    yield context.pristine, False
+    last: nn.Module = context.pristine
+    for stage in cascade(context.pristine, context.seed + draw, "image"):
+        last = stage.model
+        if stage.name in labels:
+            yield last, False
+    for stage in cascade(last, context.seed + draw, "text"):
+        last = stage.model
+    yield last, True
+
+
+def _maps(
+    context: Context, name: str, module: nn.Module, pairs: Int[Tensor, " n"]
+) -> Float[Tensor, "n rows columns"]:
+    return maps_of(context, context.explainers[name], own_copy(module), pairs)
+
+
+def share_reached(model: nn.Module, randomized: nn.Module) -> float:
+    """Share of the parameters, the score's scale left out, that are no longer the model's."""
+    drawn = dict(randomized.named_parameters())
+    own = {n: p for n, p in model.named_parameters() if n not in MODEL_LEVEL}
+    changed = sum(p.numel() for n, p in own.items() if not torch.equal(p, drawn[n]))
+    return changed / sum(p.numel() for p in own.values())
+
+
+def _between_pictures(
+    maps: Float[Tensor, "n rows columns"], picture: Int[Tensor, " n"]
+) -> np.ndarray:
+    one, other = torch.triu_indices(len(maps), len(maps), 1)
+    differ = picture[one] != picture[other]
+    one, other = one[differ], other[differ]
+    return likeness(maps[one], maps[other]).numpy() if len(one) else np.zeros(0)
+
+
+def _with_random_maps(maps: Float[Tensor, "n rows columns"], seed: int) -> np.ndarray:
+    generator = generator_for("random maps", seed)
+    many = maps.repeat(max(1, 128 // len(maps)), 1, 1)
+    drawn = torch.rand(many.shape, generator=generator, dtype=many.dtype)
+    return likeness(many, drawn).numpy()

@@ -1,0 +1,131 @@
+"""Gathers the audited maps on models with other weights and the same function."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from audit.evidence.context import Context
+from audit.evidence.copies import (
+    batch,
+    chosen,
+    full_dtype,
+    maps_of,
+    numerical_noise,
+    own_copy,
+)
+from audit.evidence.kinds import EditedMaps, Reparametrization
+from audit.explainers.contract import Explainer
+from audit.explainers.registry import load_explainer
+from audit.interventions.function_preserving import (
+    BLOCK_EDITS,
+    Edit,
+    apply_edit,
+    default_edits,
+    proof,
+    tolerance,
+)
+from audit.metrics.similarity import relative_l2, spearman, top_overlap
+from audit.models.anatomy import anatomy_of
+
+CONTROL = "gradient"
+CONTROLLED = 4
+_MOVED = 1e-3
+_FACTOR = 10.0
+
+
+@dataclass(frozen=True)
+class _Unedited:
+    """What every edit is compared with."""
+
+    model: nn.Module
+    pairs: Int[Tensor, " n"]
+    maps: Float[Tensor, "n rows columns"]
+    noise: Float[Tensor, " n"]
+    control: Explainer
+    control_maps: Float[Tensor, "m rows columns"]
+
+
+def gather_reparametrization(context: Context) -> Reparametrization:
+    """Explain some pairs on every edited copy of the model.
+
+    Each edit is first made in all blocks of a tower at once; where that moves the map, in single
+    blocks from the last on, until one is found that moves it alone. The control is the gradient
+    of the score for the picture, which is a property of the function and which no such edit can
+    move: where it moves, it is the numerics that cannot carry the edit.
+    """
+    model = own_copy(context.pristine, full_dtype(context.model.dtype))
+    pairs = chosen(context, (context.audited,), context.sizes.reparametrized)
+    control = load_explainer(CONTROL)
+    maps = maps_of(context, context.audited, own_copy(model), pairs)
+    some = pairs[:CONTROLLED]
+    control_maps = maps_of(context, control, own_copy(model), some)
+    noise = numerical_noise(context, context.audited, pairs, maps, model)
+    unedited = _Unedited(model, pairs, maps, noise, control, control_maps)
+    return Reparametrization(
+        pairs=pairs.numpy(),
+        maps=maps.numpy(),
+        noise=noise.numpy(),
+        control_noise=numerical_noise(context, control, some, control_maps, model).numpy(),
+        tolerance=tolerance(_dtype(model)),
+        dtype=str(_dtype(model)).removeprefix("torch."),
+        entries=tuple(_entries(context, unedited)),
+    )
+
+
+def _entries(context: Context, unedited: _Unedited) -> Iterator[EditedMaps]:
+    anatomy = anatomy_of(unedited.model)
+    every = default_edits(anatomy, context.seed)
+    edits = [e for e in every if e.name not in BLOCK_EDITS or e.block is None]
+    for done, edit in enumerate(edits, 1):
+        entry = _entry(context, unedited, edit)
+        yield entry
+        context.progress("function-preserving edits", done, len(edits))
+        if edit.name in BLOCK_EDITS and edit.tower is not None and _moved(entry, unedited):
+            blocks = reversed(anatomy.tower(edit.tower).blocks)
+            yield from _alone(context, unedited, edit, [block.index for block in blocks])
+
+
+def _alone(
+    context: Context, unedited: _Unedited, edit: Edit, blocks: list[int]
+) -> Iterator[EditedMaps]:
+    """The edit of single blocks, until one moves the map."""
+    for block in blocks:
+        entry = _entry(context, unedited, replace(edit, block=block))
+        yield entry
+        if _moved(entry, unedited):
+            return
+
+
+def _entry(context: Context, unedited: _Unedited, edit: Edit) -> EditedMaps:
+    edited = apply_edit(unedited.model, edit)
+    images, tokens = batch(context, unedited.pairs, _dtype(edited))
+    change = proof(unedited.model, edited, images, tokens)
+    maps = maps_of(context, context.audited, own_copy(edited), unedited.pairs)
+    some = unedited.pairs[:CONTROLLED]
+    control = maps_of(context, unedited.control, own_copy(edited), some)
+    return EditedMaps(
+        edit=edit.name,
+        place=edit.place,
+        block=edit.block,
+        score_change=change,
+        rank_correlation=spearman(unedited.maps, maps).numpy(),
+        relative_l2=relative_l2(unedited.maps, maps).numpy(),
+        top_overlap=top_overlap(unedited.maps, maps).numpy(),
+        maps=maps.numpy(),
+        control=relative_l2(unedited.control_maps, control).numpy(),
+    )
+
+
+def _moved(entry: EditedMaps, unedited: _Unedited) -> bool:
+    """Worth looking at block by block; the check judges by its own thresholds."""
+    beyond = torch.from_numpy(entry.relative_l2) > (_FACTOR * unedited.noise).clamp(min=_MOVED)
+    return bool(beyond.any())
+
+
+def _dtype(module: nn.Module) -> torch.dtype:
+    return next(module.parameters()).dtype

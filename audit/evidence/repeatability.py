@@ -1,0 +1,147 @@
+"""Gathers the map of a pair alone, in other company, and a second time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from audit.evidence.context import Context, on_grid
+from audit.evidence.copies import (
+    batch,
+    chosen,
+    common_random_numbers,
+    maps_of,
+    numerical_noise,
+    own_copy,
+)
+from audit.evidence.kinds import Repeatability
+from audit.explainers.contract import Explainer, run_explainer
+from audit.metrics.similarity import relative_l2
+
+REPEATS = 3
+Inputs = tuple[Float[Tensor, "n 3 H W"], Int[Tensor, "n context"]]
+Maps = Float[Tensor, "n rows columns"]
+
+
+def gather_repeatability(context: Context) -> Repeatability:
+    """Explain a few pairs one by one, and each again in batches of different company.
+
+    The company is made of the other pairs, of mirrored pictures, and of the picture itself with
+    other texts. Global random numbers go on from run to run, as they do in use.
+    """
+    pairs = chosen(context, (context.audited,), context.sizes.repeated)
+    alone, changed = _runs(context, context.audited, pairs, "the explainer in other company")
+    names = context.roles.positive[:1]
+    control = np.zeros((len(changed), len(pairs)))
+    for name in names:
+        base, others = _runs(context, context.explainers[name], pairs, "a control in other company")
+        control = torch.stack([relative_l2(base, maps) for maps in others.values()]).numpy()
+    repeats = [maps for what, maps in changed.items() if what.startswith("again")]
+    maps = torch.stack(list(changed.values()))
+    return Repeatability(
+        pairs=pairs.numpy(),
+        conditions=tuple(changed),
+        relative_l2=torch.stack([relative_l2(alone, one) for one in maps]).numpy(),
+        largest=torch.stack([_largest(alone, one) for one in maps]).numpy(),
+        control=control,
+        repeats=torch.stack([relative_l2(alone, one) for one in repeats]).numpy(),
+        noise=_noise(context, pairs),
+        resolution=float(torch.finfo(context.model.dtype).eps),
+        maps=alone.numpy(),
+        changed_maps=maps.numpy(),
+    )
+
+
+def _runs(
+    context: Context, explainer: Explainer, pairs: Int[Tensor, " n"], phase: str
+) -> tuple[Maps, Mapping[str, Maps]]:
+    """Maps alone, and under each condition, all on one copy of the model."""
+    module = own_copy(context.pristine)
+    images, tokens = batch(context, pairs, context.model.dtype)
+    conditions = _conditions(context, images, tokens, pairs)
+    found: list[Maps] = []
+    for done, call in enumerate((_one_by_one(images, tokens), *conditions.values()), 1):
+        with common_random_numbers(context.seed + done):
+            found.append(context.guarded(lambda _, call=call: call(context, explainer, module)))  # type: ignore[misc]
+        context.progress(phase, done, len(conditions) + 1)
+    return found[0], dict(zip(conditions, found[1:], strict=True))
+
+
+Call = Callable[[Context, Explainer, nn.Module], Maps]
+
+
+def _conditions(
+    context: Context, images: Tensor, tokens: Tensor, pairs: Int[Tensor, " n"]
+) -> dict[str, Call]:
+    """What is different, in words, and how to explain the pairs under it."""
+    again = {f"again{'' if i == 0 else f', run {i + 2}'}": _one_by_one(images, tokens)
+             for i in range(REPEATS)}  # fmt: skip
+    order = torch.arange(len(pairs)).flip(0)
+    mirrored = images.flip(3)
+    return again | {
+        "in a batch": _together((images, tokens), torch.arange(len(pairs))),
+        "in a batch in reverse, with mirrored pictures": _together(
+            (torch.cat([mirrored, images[order]]), torch.cat([tokens.roll(1, 0), tokens[order]])),
+            len(pairs) + order.argsort(),
+        ),
+        "beside the same picture with other texts": _each(
+            images, [_with_other_texts(context, int(p), tokens[i]) for i, p in enumerate(pairs)]
+        ),
+    }
+
+
+def _one_by_one(images: Tensor, tokens: Tensor) -> Call:
+    return _each(images, [tokens[i : i + 1] for i in range(len(tokens))])
+
+
+def _each(images: Tensor, tokens: list[Tensor]) -> Call:
+    """One call per picture, with one or more texts of which the last is the pair's."""
+
+    def call(context: Context, explainer: Explainer, module: nn.Module) -> Maps:
+        parts = [
+            _explained(context, explainer, module, (row.expand(len(texts), -1, -1, -1), texts))[-1:]
+            for row, texts in zip(images, tokens, strict=True)
+        ]
+        return torch.cat(parts)
+
+    return call
+
+
+def _together(inputs: Inputs, rows: Int[Tensor, " n"]) -> Call:
+    """One call for all, of which some rows are kept."""
+
+    def call(context: Context, explainer: Explainer, module: nn.Module) -> Maps:
+        return _explained(context, explainer, module, inputs)[rows]
+
+    return call
+
+
+def _explained(context: Context, explainer: Explainer, module: nn.Module, inputs: Inputs) -> Maps:
+    images, tokens = (part.contiguous() for part in inputs)
+    return (
+        on_grid(run_explainer(explainer, module, images, tokens).maps, context.grid).cpu().double()
+    )
+
+
+def _with_other_texts(context: Context, pair: int, own: Int[Tensor, " context"]) -> Tensor:
+    every = context.pairs.tokens.to(own.device)
+    label = int(context.pairs.labels[pair])
+    others = [i for i in range(len(every)) if i != label][:2]
+    return torch.cat([every[others], own[None]])
+
+
+def _noise(context: Context, pairs: Int[Tensor, " n"]) -> np.ndarray:
+    model = context.pristine
+    base = maps_of(context, context.audited, own_copy(model), pairs)
+    return numerical_noise(context, context.audited, pairs, base, model).numpy()
+
+
+def _largest(alone: Maps, other: Maps) -> Float[Tensor, " n"]:
+    """Largest difference over the largest absolute value of the map alone."""
+    gap = (alone - other).abs().flatten(1).amax(1)
+    size = alone.abs().flatten(1).amax(1)
+    return torch.where(gap == 0, 0.0, gap / size)

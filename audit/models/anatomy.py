@@ -187,18 +187,15 @@ class Tower:
 
     def readout(self, pooled: Float[Tensor, "b d"]) -> Float[Tensor, "b e"]:
         """From the pooled token after the last block to the feature (not normalized)."""
-        tower = self.module
-        if self.name == "image":
-            x = tower.ln_post(pooled)  # type: ignore[operator]
-            projection = tower.proj
-        else:
-            x = tower.ln_final(pooled)  # type: ignore[operator]
-            projection = tower.text_projection
-        if projection is None:
-            return x  # type: ignore[no-any-return]
+        tower: Any = self.module
+        norm = tower.ln_post if self.name == "image" else tower.ln_final
+        projection = tower.proj if self.name == "image" else tower.text_projection
+        feature: Tensor = norm(pooled)
         if isinstance(projection, nn.Linear):
-            return projection(x)
-        return x @ projection  # type: ignore[no-any-return]
+            feature = projection(feature)
+        elif projection is not None:
+            feature = feature @ projection
+        return feature
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,140 @@
+"""A whole audit: determinism, resumption, explainers that raise, models that know nothing."""
+
+import json
+
+import pytest
+
+from audit.config import Settings
+from audit.engine import run_audit
+from audit.progress import silent
+from audit.reports.json import render_json
+from audit.result import Verdict
+
+QUICK = {"samples": 12, "profile": "quick"}
+
+RAISING = '''
+def broken(model, images, tokens):
+    if len(images) {condition}:
+        raise RuntimeError("no <b>maps</b> today")
+    return images.mean(1)[:, ::6, ::6]
+
+def nan(model, images, tokens):
+    return images.mean(1)[:, ::6, ::6] * float("nan")
+'''
+
+
+def verdicts(result):
+    return {check.id: check.finding.verdict for check in result.checks}
+
+
+def audit(tmp_path, name="out", **settings):
+    chosen = Settings.model_validate({**QUICK, **settings, "out": str(tmp_path / name)})
+    return run_audit(chosen, silent)
+
+
+@pytest.fixture(scope="module")
+def grad_eclip(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("audit")
+    return folder, audit(folder, explainer="grad-eclip").result
+
+
+def without_times(result):
+    document = json.loads(render_json(result))
+    for key in ("started", "seconds", "settings", "git_commit", "git_dirty"):
+        del document["conditions"][key]
+    for check in document["checks"]:
+        del check["seconds"]
+    return document
+
+
+def test_grad_eclip_fails_principle_1_and_names_the_fault(grad_eclip):
+    result = grad_eclip[1]
+    found = {check.id: check.finding for check in result.checks}
+    assert result.exit_code == 1
+    assert {i for i in ("P101", "P102", "P103") if found[i].verdict is Verdict.PASS} == {
+        "P101",
+        "P102",
+        "P103",
+    }
+    assert found["P104"].verdict is Verdict.VIOLATION
+    summary = found["P105"].summary
+    assert found["P105"].verdict is Verdict.VIOLATION
+    assert "block 3" in summary
+    assert "heads 4 → 1" in summary
+    place = found["P105"].locations[0]
+    assert place.file.endswith("grad_eclip.py")
+    assert place.line > 1
+    assert found["P105"].witness.command.startswith("audit check --explainer grad-eclip")
+    assert {figure.kind for figure in found["P105"].figures} >= {"bars", "pair", "source"}
+
+
+def test_grad_eclip_is_reported_as_equivalent_to_attention_eclip(grad_eclip):
+    relative = next(r for r in grad_eclip[1].relatives if r.name == "attention-eclip")
+    assert relative.equivalent
+    assert relative.largest_difference < 1e-5
+    assert "attention-eclip" in grad_eclip[1].notes[0]
+
+
+def test_executed_accuracy_is_stated_with_the_paired_interval(grad_eclip):
+    finding = next(c.finding for c in grad_eclip[1].checks if c.id == "P204")
+    assert finding.statistics[0].name == "executed minus model accuracy"
+    assert finding.statistics[0].interval.low < finding.statistics[0].interval.high
+
+
+def test_same_seed_gives_the_same_result_but_for_times(grad_eclip, tmp_path):
+    again = audit(tmp_path, explainer="grad-eclip").result
+    assert without_times(again) == without_times(grad_eclip[1])
+
+
+def test_finished_evidence_is_used_again(grad_eclip, monkeypatch):
+    folder, first = grad_eclip
+
+    def refuse(*_):
+        raise AssertionError("gathered twice")
+
+    monkeypatch.setattr("audit.gathering.gather_ladder", refuse)
+    again = audit(folder, explainer="grad-eclip").result
+    assert verdicts(again) == verdicts(first)
+
+
+@pytest.mark.parametrize("condition", ["> 1", "== 1"])
+def test_an_explainer_that_raises_is_an_error_and_loses_nothing(tmp_path, condition):
+    file = tmp_path / "mine.py"
+    file.write_text(RAISING.replace("{condition}", condition))
+    result = audit(tmp_path, explainer=f"{file}:broken").result
+    assert result.exit_code == 3
+    assert Verdict.ERROR in verdicts(result).values()
+    assert "no <b>maps</b> today" in result.failures[0].traceback
+    assert (tmp_path / "out" / "evidence" / "reference.json").is_file()
+
+
+def test_an_explainer_that_returns_nan_is_an_error(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(RAISING.replace("{condition}", "< 0"))
+    result = audit(tmp_path, explainer=f"{file}:nan").result
+    assert result.exit_code == 3
+    assert "finite" in result.failures[0].message
+
+
+def test_a_model_that_knows_nothing_allows_no_verdict_on_quality(tmp_path):
+    model = "local-dir:" + str(random_model(tmp_path))
+    result = audit(tmp_path, explainer="grad-attention", model=model).result
+    found = verdicts(result)
+    assert found["P201"] is Verdict.INCONCLUSIVE
+    assert result.exit_code == 0
+    assert [found[f"P10{i}"] for i in range(1, 6)] == [Verdict.PASS] * 5
+
+
+def random_model(folder):
+    """The bundled configuration with random weights."""
+    from safetensors.torch import save_file
+
+    from audit.models import bundled
+    from audit.models.bundled.train import build_model
+
+    target = folder / "model"
+    target.mkdir()
+    (target / "open_clip_config.json").write_text(bundled.CONFIG_PATH.read_text())
+    state = {k: v.contiguous() for k, v in build_model(7).state_dict().items()}
+    save_file(state, target / "open_clip_model.safetensors")
+    return target

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import zipfile
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -67,7 +68,7 @@ def load(folder: Path, name: str, kind: type[T]) -> T | None:
             arrays = {key: stored[key] for key in stored.files}
         document = _filled(json.loads(path.read_text()), arrays)
         return TypeAdapter(kind).validate_python(document)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise StoreError(
             f"evidence '{name}' in '{folder}' cannot be read ({error}); remove the folder and "
             "gather again"

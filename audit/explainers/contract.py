@@ -97,11 +97,36 @@ def run_explainer(
 
     Raises:
         ExplainerReturnError: where the returned value is not a map per pair.
+        ExplainerFaultError: where it is not finite, or the explainer exits.
+    """
+    return checked_explanation(
+        explainer.name, call_explainer(explainer, model, images, tokens), images
+    )
+
+
+def call_explainer(explainer: Explainer, model: nn.Module, images: Tensor, tokens: Tensor) -> Any:
+    """What an explainer returns, unchecked.
+
+    Raises:
+        ExplainerFaultError: where it exits, since an exit code would pass for the audit's.
+    """
+    try:
+        return explainer.explain(model, images, tokens)
+    except SystemExit as error:
+        raise ExplainerFaultError(
+            f"explainer '{explainer.name}': expected maps, but it exits ({error!r}); return the "
+            "maps, or raise an error"
+        ) from error
+
+
+def checked_explanation(name: str, value: Any, images: Tensor) -> Explanation:
+    """What an explainer returned, as an explanation of as many pairs as there are images.
+
+    Raises:
+        ExplainerReturnError: where the value is not a map per pair.
         ExplainerFaultError: where it is not finite.
     """
-    value = explainer.explain(model, images, tokens)
     maps = value if isinstance(value, Tensor) else getattr(value, "maps", None)
-    name = explainer.name
     if not isinstance(maps, Tensor):
         raise ExplainerReturnError(
             f"explainer '{name}': expected a tensor (pairs, h, w) or an object with .maps, got "

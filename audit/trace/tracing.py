@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from audit.explainers.contract import Explainer
+from audit.explainers.contract import Explainer, call_explainer, checked_explanation
 from audit.models.anatomy import TowerName
 from audit.trace.frames import Place
 from audit.trace.integrity import Integrity
@@ -60,16 +60,18 @@ def trace_pair(
         The trace, the lines of source that it names, and whether the model was left as it was.
 
     Raises:
-        Exception: whatever the explainer raises; the library functions are put back first.
+        Exception: whatever the explainer raises, and what `checked_explanation` does; the library
+            functions are put back first.
     """
     integrity = Integrity(model, pristine)
     recorder = Recorder(model, pristine, integrity, pair.image, pair.tokens)
     try:
         with recorder:
-            value = explainer.explain(model, pair.image, pair.tokens)
+            value = call_explainer(explainer, model, pair.image, pair.tokens)
     finally:
         after = integrity.verify()
         integrity.restore_library()
+    checked_explanation(explainer.name, value, pair.image)
     for change in after:
         if not any(c.path == change.path and c.what == change.what for c in recorder.changes):
             recorder.changes.setdefault(change, Place(explainer.source_file or "", 0))

@@ -8,6 +8,7 @@ import numpy as np
 
 from audit.evidence.kinds import Reference, Roles, SourceLines
 from audit.result import Location, NamedMap, PairFigure, Picture, SourceFigure, Witness
+from audit.statistics.estimate import Estimate
 from audit.trace.records import Array
 
 
@@ -33,6 +34,14 @@ def number(value: float) -> str:
 def percent(value: float) -> str:
     """A share as a percentage with one decimal."""
     return f"{100 * value:.1f} %"
+
+
+def interval_words(estimate: Estimate) -> str:
+    """An estimate with its interval."""
+    return (
+        f"{number(estimate.value)}, {100 * estimate.level:.3g} % interval "
+        f"{number(estimate.low)} to {number(estimate.high)}"
+    )
 
 
 def location(place: str, text: str = "") -> Location | None:

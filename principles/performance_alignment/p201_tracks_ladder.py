@@ -29,13 +29,13 @@ from audit.result import (
     ScatterFigure,
     Series,
     Severity,
-    Statistic,
     Verdict,
 )
 from audit.statistics.estimate import Estimate
 from audit.statistics.ladder import ladder_correlation, rung_quality
 from principles.check import Check, Thresholds
-from principles.words import listed, number, percent
+from principles.performance_alignment.estimates import controls_fail, finite, statistic, vote
+from principles.words import interval_words, percent
 
 _MEASURES = ("localization", "faithfulness")
 _CONSTANT = 1e-9
@@ -62,9 +62,10 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
             continue
         estimates = {name: _correlation(ladder, reference, measure, name) for name in table}
         ours = estimates[roles.audited]
-        why = _controls(estimates, roles, threshold)
-        votes.append(Verdict.INCONCLUSIVE if why else _vote(ours, threshold))
-        statistics.append(_statistic(measure, ours, threshold))
+        why = controls_fail(estimates, roles, threshold, "tracks the ladder")
+        votes.append(Verdict.INCONCLUSIVE if why else vote(ours, threshold))
+        name = f"rank correlation of {measure} with accuracy"
+        statistics.append(statistic(name, ours, threshold))
         detail.append(_sentence(measure, ours, threshold, why))
     verdict = _combined(votes)
     return Finding(
@@ -109,26 +110,6 @@ def _by_family(ladder: Ladder) -> tuple[np.ndarray, list[str]]:
     return np.array(rows), names
 
 
-def _vote(estimate: Estimate, threshold: float) -> Verdict:
-    if estimate.above(threshold):
-        return Verdict.PASS
-    return Verdict.VIOLATION if estimate.below(threshold) else Verdict.INCONCLUSIVE
-
-
-def _controls(estimates: dict[str, Estimate], roles: Roles, threshold: float) -> str:
-    """Why a measure cannot speak here; empty where it can."""
-    others = [n for n in roles.positive if n in estimates and n != roles.audited]
-    failing = [n for n in others if not estimates[n].above(threshold)]
-    if others and len(failing) == len(others):
-        best = max(others, key=lambda n: estimates[n].value)
-        return f"no faithful control tracks the ladder (best {best}, {_words(estimates[best])})"
-    passing = [n for n in roles.negative if n in estimates and estimates[n].above(threshold)]
-    passing = [n for n in passing if n != roles.audited]
-    if passing:
-        return f"the model-free control {listed(passing)} tracks it as well"
-    return ""
-
-
 def _combined(votes: list[Verdict]) -> Verdict:
     for verdict in (Verdict.VIOLATION, Verdict.PASS):
         if verdict in votes:
@@ -140,34 +121,16 @@ def _speaker(votes: list[Verdict], verdict: Verdict) -> int:
     return votes.index(verdict)
 
 
-def _words(e: Estimate) -> str:
-    return f"{number(e.value)}, 95 % interval {number(e.low)} to {number(e.high)}"
-
-
 def _sentence(measure: str, ours: Estimate, threshold: float, why: str) -> str:
     if why:
         return f"By {measure} nothing can be said: {why}."
-    vote = _vote(ours, threshold)
+    found = vote(ours, threshold)
     verb = {
         Verdict.PASS: "rises with accuracy over the ladder",
         Verdict.VIOLATION: "does not follow accuracy over the ladder",
-    }.get(vote, "may or may not follow accuracy over the ladder")
-    return f"Map quality ({measure}) {verb}: rank correlation {_words(ours)}, n = {ours.n} rungs."
-
-
-def _statistic(measure: str, ours: Estimate, threshold: float) -> Statistic:
-    return Statistic(
-        name=f"rank correlation of {measure} with accuracy",
-        value=_finite(ours.value),
-        interval=Interval(low=_finite(ours.low), high=_finite(ours.high), level=ours.level),
-        threshold=threshold,
-        good_side="above",
-        n=ours.n,
-    )
-
-
-def _finite(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
+    }.get(found, "may or may not follow accuracy over the ladder")
+    correlation = f"rank correlation {interval_words(ours)}, n = {ours.n} rungs"
+    return f"Map quality ({measure}) {verb}: {correlation}."
 
 
 def _figure(ladder: Ladder, reference: Reference, measure: str, roles: Roles) -> ScatterFigure:
@@ -205,7 +168,7 @@ def _points(ladder: Ladder, reference: Reference, measure: str, quality: np.ndar
         Point(
             x=float(accuracy[i]),
             y=float(center[i]),
-            y_interval=Interval(low=_finite(low[i]), high=_finite(high[i])),
+            y_interval=Interval(low=finite(low[i]), high=finite(high[i])),
             label=rung.name,
         )
         for i, rung in enumerate(ladder.rungs)

@@ -23,7 +23,7 @@ from audit.statistics.ladder import rung_quality
 from audit.statistics.paired import paired_difference
 from audit.statistics.proportions import paired_proportion_difference
 from principles.check import Check, Thresholds
-from principles.words import number, percent
+from principles.words import interval_words, number, percent
 
 
 def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
@@ -59,7 +59,7 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
     }[verdict]
     return Finding(
         verdict=verdict,
-        summary=f"{words} Its maps {verb} quality minus {name} is {_words(gain)}.",
+        summary=f"{words} Its maps {verb} quality minus {name} is {interval_words(gain)}.",
         statistics=statistics,
         figures=[_table(executed, evidence.explanations, roles)]
         if evidence.explanations is not None
@@ -150,12 +150,8 @@ def _accuracy_words(executed: Executed, drop: Estimate) -> str:
     return (
         f"What the explainer executes is right on {percent(executed.correct.mean())} of "
         f"{len(executed.correct)} pictures, the model on {percent(executed.model_correct.mean())} "
-        f"(difference {_words(drop)})."
+        f"(difference {interval_words(drop)})."
     )
-
-
-def _words(e: Estimate) -> str:
-    return f"{number(e.value)}, 95 % interval {number(e.low)} to {number(e.high)}"
 
 
 def _statistic(name: str, e: Estimate, threshold: float) -> Statistic:

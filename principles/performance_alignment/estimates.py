@@ -1,0 +1,187 @@
+"""What the checks of principle 2 share: measures of quality, votes by interval, controls."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from audit.evidence.kinds import Evidence, Reference, Roles
+from audit.result import Figure, Finding, Interval, Statistic, Verdict, Witness
+from audit.statistics.correlation import spread_between
+from audit.statistics.estimate import Estimate
+from audit.statistics.power import pairs_needed, smallest_visible_effect
+from audit.trace.records import Array
+from principles.words import interval_words, listed
+
+LOCALIZATION = "average precision"
+_LEAST_RANGE = 0.1  # of the median range of scores, below which faithfulness has no scale
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A measure of map quality on the unmodified model.
+
+    Attributes:
+        name: ``localization`` or ``faithfulness``.
+        pairs: indices of the pairs that it was measured on, (measured,).
+        values: per explainer, (measured,), NaN where a pair has none.
+    """
+
+    name: str
+    pairs: Array
+    values: dict[str, Array]
+
+    def known(self, explainer: str) -> Measure:
+        """The same without the pairs on which an explainer has no value."""
+        keep = np.isfinite(self.values[explainer])
+        values = {name: v[keep] for name, v in self.values.items()}
+        return Measure(self.name, self.pairs[keep], values)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What one measure says; its verdict counts only if its controls let it speak."""
+
+    may_speak: bool
+    verdict: Verdict
+    sentence: str
+    statistics: Sequence[Statistic] = ()
+    figures: Sequence[Figure] = ()
+    witness: Witness | None = None
+
+
+def measures(evidence: Evidence) -> list[Measure]:
+    """Localization where there are masks, then faithfulness of the probed pairs.
+
+    Faithfulness is insertion minus deletion over the model's own full minus empty score of the
+    pair; a pair whose full score hardly differs from its empty one has none.
+    """
+    explanations, ladder, audited = evidence.explanations, evidence.ladder, evidence.roles.audited
+    assert explanations is not None and ladder is not None  # noqa: S101, PT018 - declared in needs
+    found = []
+    if audited in explanations.localization:
+        values = {n: v[LOCALIZATION] for n, v in explanations.localization.items()}
+        found.append(Measure("localization", np.arange(len(values[audited])), values))
+    if audited in ladder.faithfulness:
+        scale = ladder.faithfulness_range[0]
+        least = _LEAST_RANGE * max(float(np.median(scale)), 0.0)
+        scale = np.where(scale > least, scale, np.nan)
+        values = {n: v[0] / scale for n, v in ladder.faithfulness.items()}
+        found.append(Measure("faithfulness", ladder.probed, values))
+    known = [m.known(audited) for m in found]
+    return [m for m in known if len(m.pairs)]
+
+
+def pair_margin(reference: Reference) -> Array:
+    """Cosine of each pair's class minus that of the best class that its picture does not show.
+
+    The model is right about a pair where this is above zero. Where no class is absent the rival is
+    the least cosine there is.
+    """
+    scores = reference.cosine[reference.picture]
+    own = scores[np.arange(len(scores)), reference.labels]
+    rivals = np.where(reference.present[reference.picture], -1.0, scores)
+    return np.asarray(own - rivals.max(1))
+
+
+def combined(readings: Sequence[Reading]) -> Finding:
+    """The verdict of the first measure that may speak; the others are reported beside it.
+
+    One measure decides, so that two do not double the share of wrong verdicts.
+    """
+    if not readings:
+        summary = "There is no measure of quality here: no masks, and faithfulness of no pair."
+        return Finding(verdict=Verdict.INCONCLUSIVE, summary=summary)
+    speaker = next((r for r in readings if r.may_speak), None)
+    first = speaker or readings[0]
+    verdict = speaker.verdict if speaker else Verdict.INCONCLUSIVE
+    return Finding(
+        verdict=verdict,
+        summary=first.sentence,
+        detail=[r.sentence for r in readings],
+        statistics=[s for r in readings for s in r.statistics],
+        figures=[f for r in readings for f in r.figures],
+        witness=first.witness if verdict is Verdict.VIOLATION else None,
+        samples=[first.witness.pair] if verdict is Verdict.VIOLATION and first.witness else [],
+    )
+
+
+def vote(estimate: Estimate, threshold: float) -> Verdict:
+    """PASS above the threshold with the whole interval, VIOLATION if nothing of it is above."""
+    if estimate.above(threshold):
+        return Verdict.PASS
+    return Verdict.VIOLATION if estimate.high <= threshold else Verdict.INCONCLUSIVE
+
+
+def others(roles: Roles, known: Mapping[str, object]) -> list[str]:
+    """Positive controls with a value, other than the audited explainer."""
+    return [n for n in roles.positive if n in known and n != roles.audited]
+
+
+def controls_fail(
+    estimates: Mapping[str, Estimate], roles: Roles, threshold: float, does: str
+) -> str:
+    """Why a measure cannot speak here, empty where it can.
+
+    Args:
+        estimates: per explainer.
+        roles: which is which.
+        threshold: above which a control passes.
+        does: what passing means, as in ``tracks the ladder``.
+    """
+    faithful = others(roles, estimates)
+    if faithful and not any(estimates[n].above(threshold) for n in faithful):
+        best = max(faithful, key=lambda n: estimates[n].value)
+        return f"no faithful control {does} (best {best}, {interval_words(estimates[best])})"
+    passing = [
+        n
+        for n in roles.negative
+        if n in estimates and n != roles.audited and estimates[n].above(threshold)
+    ]
+    return f"the model-free control {listed(passing)} {does} as well" if passing else ""
+
+
+def statistic(
+    name: str, estimate: Estimate, threshold: float, smallest: float = math.nan
+) -> Statistic:
+    """An estimate beside its threshold; larger is better."""
+    return Statistic(
+        name=name,
+        value=finite(estimate.value),
+        interval=Interval(
+            low=finite(estimate.low), high=finite(estimate.high), level=estimate.level
+        ),
+        threshold=threshold,
+        good_side="above",
+        n=estimate.n,
+        smallest_visible_effect=finite(smallest),
+    )
+
+
+def finite(value: float) -> float | None:
+    """A number for a report, None where there is none."""
+    return float(value) if np.isfinite(value) else None
+
+
+def visible_difference(difference: Array, picture: Array, level: float = 0.95) -> float:
+    """Smallest mean difference over pictures that this many of them could have shown."""
+    spread, n = spread_between(difference, picture)
+    if not np.isfinite(spread):
+        return math.nan
+    return smallest_visible_effect("mean", n, spread=spread, alpha=1 - level)
+
+
+def pairs_to_settle(estimate: Estimate, threshold: float, difference: Array, picture: Array) -> str:
+    """How many pairs would show a difference of the size seen, as a clause."""
+    spread, n = spread_between(difference, picture)
+    effect = estimate.value - threshold
+    if not np.isfinite(spread) or spread == 0 or effect == 0:
+        return "how many pairs would settle it is unknown"
+    pictures = pairs_needed(effect, spread=spread, alpha=1 - estimate.level)
+    if pictures is None:
+        return "no number of pairs in reach would settle it"
+    pairs = math.ceil(pictures * len(difference) / n)
+    return f"about {pairs:,} pairs would settle a difference of this size"

@@ -1,0 +1,182 @@
+"""P202 tracks-samples.
+
+What it does: Calls the model right about a pair if the pair's class outranks every class that the
+picture does not show, and asks whether maps are better on the pairs where it is right than where it
+is wrong: area under the ROC curve of map quality for correctness, with an interval by bootstrap
+over pictures. Localization decides where there are masks, faithfulness where there are none or
+where the controls do not let localization speak: a faithful control must pass, no model-free one
+may.
+
+Why it matters: A user sees the map of one prediction at a time. If maps are as good on wrong
+answers as on right ones, a good map is no reason to trust an answer.
+
+What a pass does not show: That maps cause or reveal the mistakes: large objects may be easier both
+to classify and to localize, which the model-free controls test only in part.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from audit.evidence.kinds import Evidence, Reference, Roles
+from audit.result import Finding, Point, ScatterFigure, Series, Severity, TableFigure, Verdict
+from audit.statistics.estimate import Estimate
+from audit.statistics.power import pairs_needed, smallest_visible_effect
+from audit.statistics.proportions import auroc_with_interval
+from audit.trace.records import Array
+from principles.check import Check, Thresholds
+from principles.performance_alignment.estimates import (
+    Measure,
+    Reading,
+    combined,
+    controls_fail,
+    measures,
+    pair_margin,
+    statistic,
+    vote,
+)
+from principles.words import interval_words, number, plural, witness
+
+RESAMPLES = 2000
+
+
+def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
+    """Violated where nothing of the interval lies above the threshold."""
+    reference = evidence.reference
+    assert reference is not None  # noqa: S101 - declared in needs
+    return combined(
+        [_reading(m, reference, evidence.roles, thresholds) for m in measures(evidence)]
+    )
+
+
+def _reading(
+    measure: Measure, reference: Reference, roles: Roles, thresholds: Thresholds
+) -> Reading:
+    correct = pair_margin(reference)[measure.pairs] > 0
+    wanted = pairs_wanted(correct, float(thresholds["worthwhile_area"]))
+    wrong, least = int((~correct).sum()), int(thresholds["least_of_each"])
+    if min(wrong, len(correct) - wrong) < least:
+        sentence = (
+            f"By {measure.name} nothing can be said: the model is wrong about "
+            f"{plural(wrong, 'pair')} of {len(correct)}, {least} right and {least} wrong are the "
+            f"least. {wanted}"
+        )
+        return Reading(may_speak=False, verdict=Verdict.INCONCLUSIVE, sentence=sentence)
+    threshold = float(thresholds["area"])
+    picture = reference.picture[measure.pairs]
+    areas = {name: area(v, correct, picture) for name, v in measure.values.items()}
+    ours, verdict = areas[roles.audited], vote(areas[roles.audited], threshold)
+    why = controls_fail(areas, roles, threshold, "tells right pairs from wrong ones")
+    smallest = smallest_visible_effect("auroc", len(correct), base=float(correct.mean()))
+    return Reading(
+        may_speak=not why,
+        verdict=verdict,
+        sentence=_sentence(measure.name, ours, verdict, correct, why, wanted),
+        statistics=[
+            statistic(f"area of {measure.name} for correctness", ours, threshold, smallest)
+        ],
+        figures=[_scatter(measure, reference, roles, correct), _table(measure, areas, correct)],
+        witness=witness(roles, "P202", reference.ids[_worst(measure, roles, correct)]),
+    )
+
+
+def area(quality: Array, correct: Array, picture: Array) -> Estimate:
+    """Probability that a right pair has the better map than a wrong one."""
+    rng = np.random.default_rng(0)
+    return auroc_with_interval(quality, correct, clusters=picture, rng=rng, resamples=RESAMPLES)
+
+
+def pairs_wanted(correct: Array, worthwhile: float) -> str:
+    """How many pairs would show an area worth seeing, at this share of wrong ones."""
+    wrong, n = int((~correct).sum()), len(correct)
+    share = 1 - min(max(wrong, 0.5), n - 0.5) / n
+    needed = pairs_needed(worthwhile - 0.5, "auroc", base=share)
+    if needed is None:
+        return f"No number of pairs in reach would show an area of {number(worthwhile)}."
+    bound = "about" if 0 < wrong < n else "more than"
+    return (
+        f"An area of {number(worthwhile)} would need {bound} {needed:,} pairs at this share of "
+        "wrong ones."
+    )
+
+
+def _sentence(
+    measure: str, ours: Estimate, verdict: Verdict, correct: Array, why: str, wanted: str
+) -> str:
+    sizes = f"{int(correct.sum())} right and {int((~correct).sum())} wrong pairs"
+    if why:
+        return (
+            f"By {measure} nothing can be said: {why}; the audited maps have "
+            f"{interval_words(ours)}, over {sizes}. {wanted}"
+        )
+    verb = {Verdict.PASS: "are", Verdict.VIOLATION: "are not"}.get(verdict, "may or may not be")
+    more = f" {wanted}" if verdict is Verdict.INCONCLUSIVE else ""
+    return (
+        f"Maps {verb} better ({measure}) where the model is right: area under the ROC curve "
+        f"{interval_words(ours)}, over {sizes}.{more}"
+    )
+
+
+def _worst(measure: Measure, roles: Roles, correct: Array) -> int:
+    """The right pair with the worst map."""
+    quality = np.where(correct, measure.values[roles.audited], math.inf)
+    return int(measure.pairs[int(quality.argmin())])
+
+
+def _scatter(measure: Measure, reference: Reference, roles: Roles, correct: Array) -> ScatterFigure:
+    margin = pair_margin(reference)[measure.pairs]
+    quality = measure.values[roles.audited]
+    series = [
+        Series(
+            name=name,
+            points=[
+                Point(
+                    x=float(margin[i]), y=float(quality[i]), label=reference.ids[measure.pairs[i]]
+                )
+                for i in np.flatnonzero(chosen)
+            ],
+        )
+        for name, chosen in (("right", correct), ("wrong", ~correct))
+    ]
+    return ScatterFigure(
+        title=f"Map quality by {measure.name} and the model's margin",
+        caption="Each point is a pair. The margin is the cosine of the pair's class minus that of "
+        "the strongest class that the picture does not show; the model is right above zero.",
+        x_label="margin of the pair's class",
+        y_label=measure.name,
+        series=series,
+    )
+
+
+def _table(measure: Measure, areas: dict[str, Estimate], correct: Array) -> TableFigure:
+    rows = [
+        [
+            name,
+            number(float(np.nanmean(measure.values[name][correct]))),
+            number(float(np.nanmean(measure.values[name][~correct]))),
+            interval_words(estimate),
+        ]
+        for name, estimate in areas.items()
+    ]
+    return TableFigure(
+        title=f"Mean {measure.name} on right and wrong pairs",
+        caption="An area of 0.5 means that quality does not tell right pairs from wrong ones.",
+        columns=["explainer", "right", "wrong", "area under the ROC curve"],
+        rows=rows,
+    )
+
+
+CHECK = Check(
+    id="P202",
+    name="tracks-samples",
+    title="Are maps better where the model is right than where it is wrong?",
+    failure_title="Maps are not better where the model is right",
+    severity=Severity.WARNING,
+    needs=frozenset({"explanations", "ladder", "reference"}),
+    thresholds={"area": 0.5, "least_of_each": 5, "worthwhile_area": 0.6},
+    reference="Cui and Fan 2026, principle 2 (arXiv 2605.12952); area under the ROC curve: Hanley "
+    "and McNeil 1982",
+    judge=judge,
+)

@@ -1,0 +1,165 @@
+"""P203 tracks-classes.
+
+What it does: Takes the share of right pairs and the mean map quality of each class, and asks
+whether the classes that the model knows better have the better maps: Spearman correlation over the
+classes with enough pairs, with its interval. Localization decides where there are masks,
+faithfulness where there are none or where the controls do not let localization speak: a faithful
+control must pass, no model-free one may. It also tells how reliable the accuracies of the classes
+are: noise of counting hides a relation.
+
+Why it matters: Teams look at maps class by class to find what the model has not learned. That works
+only if maps are poor where the model is.
+
+What a pass does not show: That maps of single pictures can be trusted (P202), or that the relation
+is not one of object size, which the model-free controls test only in part.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from audit.evidence.kinds import Evidence, Reference, Roles
+from audit.result import Finding, Point, ScatterFigure, Series, Severity, TableFigure, Verdict
+from audit.statistics.correlation import spearman_interval
+from audit.statistics.estimate import Estimate
+from audit.statistics.power import smallest_visible_effect
+from audit.trace.records import Array
+from principles.check import Check, Thresholds
+from principles.performance_alignment.classes import Classes, by_class, pairs_wanted
+from principles.performance_alignment.estimates import (
+    Measure,
+    Reading,
+    combined,
+    controls_fail,
+    measures,
+    pair_margin,
+    statistic,
+    vote,
+)
+from principles.words import interval_words, percent, witness
+
+
+def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
+    """Violated where nothing of the interval lies above the threshold."""
+    reference = evidence.reference
+    assert reference is not None  # noqa: S101 - declared in needs
+    return combined(
+        [_reading(m, reference, evidence.roles, thresholds) for m in measures(evidence)]
+    )
+
+
+def _reading(
+    measure: Measure, reference: Reference, roles: Roles, thresholds: Thresholds
+) -> Reading:
+    labels = reference.labels[measure.pairs]
+    correct = pair_margin(reference)[measure.pairs] > 0
+    classes = by_class(labels, correct, measure.values, int(thresholds["least_pairs"]))
+    wanted = pairs_wanted(classes, int(classes.pairs.sum()))
+    lack = _lack(classes, thresholds)
+    if lack:
+        sentence = f"By {measure.name} nothing can be said: {lack}. {wanted}"
+        return Reading(may_speak=False, verdict=Verdict.INCONCLUSIVE, sentence=sentence)
+    threshold = float(thresholds["correlation"])
+    found = {n: _correlation(q, classes.accuracy) for n, q in classes.quality.items()}
+    ours, verdict = found[roles.audited], vote(found[roles.audited], threshold)
+    why = controls_fail(found, roles, threshold, "follows accuracy over classes")
+    name = f"rank correlation of {measure.name} with accuracy over classes"
+    smallest = smallest_visible_effect("correlation", ours.n)
+    first = int(np.flatnonzero(labels == _worst(classes, roles))[0])
+    return Reading(
+        may_speak=not why,
+        verdict=verdict,
+        sentence=_sentence(measure.name, ours, verdict, why, wanted),
+        statistics=[statistic(name, ours, threshold, smallest)],
+        figures=[_scatter(measure.name, classes, reference, roles), _table(measure.name, found)],
+        witness=witness(roles, "P203", reference.ids[measure.pairs[first]]),
+    )
+
+
+def _lack(classes: Classes, thresholds: Thresholds) -> str:
+    n, least = len(classes.index), int(thresholds["least_classes"])
+    if n < least:
+        each = int(thresholds["least_pairs"])
+        return f"classes with at least {each} pairs number {n}, {least} are the least"
+    if np.ptp(classes.accuracy) == 0:
+        return f"the accuracy of every class is {percent(float(classes.accuracy[0]))}"
+    return ""
+
+
+def _correlation(quality: Array, accuracy: Array) -> Estimate:
+    """The correlation; none at all for maps whose quality is the same in every class."""
+    if np.ptp(quality) == 0:
+        return Estimate(0.0, 0.0, 0.0, 0.95, len(quality))
+    return spearman_interval(quality, accuracy)
+
+
+def _sentence(measure: str, ours: Estimate, verdict: Verdict, why: str, wanted: str) -> str:
+    if why:
+        return (
+            f"By {measure} nothing can be said: {why}; the audited maps have "
+            f"{interval_words(ours)}, over {ours.n} classes. {wanted}"
+        )
+    verb = {Verdict.PASS: "follows", Verdict.VIOLATION: "does not follow"}.get(
+        verdict, "may or may not follow"
+    )
+    more = f" {wanted}" if verdict is Verdict.INCONCLUSIVE else ""
+    return (
+        f"Map quality ({measure}) {verb} accuracy over classes: rank correlation "
+        f"{interval_words(ours)}, n = {ours.n} classes.{more}"
+    )
+
+
+def _worst(classes: Classes, roles: Roles) -> int:
+    """The class whose maps are best compared with its accuracy."""
+    quality = classes.quality[roles.audited]
+    excess = quality.argsort().argsort() - classes.accuracy.argsort(kind="stable").argsort()
+    return int(classes.index[int(excess.argmax())])
+
+
+def _scatter(measure: str, classes: Classes, reference: Reference, roles: Roles) -> ScatterFigure:
+    shown = dict.fromkeys((roles.audited, *roles.positive[:1]))
+    series = [
+        Series(
+            name=name,
+            points=[
+                Point(x=float(x), y=float(y), label=reference.classes[int(c)])
+                for c, x, y in zip(
+                    classes.index, classes.accuracy, classes.quality[name], strict=True
+                )
+            ],
+            control=name != roles.audited,
+        )
+        for name in shown
+        if name in classes.quality
+    ]
+    return ScatterFigure(
+        title=f"Map quality by {measure} against accuracy, class by class",
+        caption="Each point is a class: the share of its pairs about which the model is right, and "
+        "the mean quality of their maps.",
+        x_label="share of right pairs",
+        y_label=measure,
+        series=series,
+    )
+
+
+def _table(measure: str, found: dict[str, Estimate]) -> TableFigure:
+    return TableFigure(
+        title=f"Rank correlation of {measure} with accuracy over classes",
+        caption="Controls beside the audited explainer.",
+        columns=["explainer", "rank correlation"],
+        rows=[[name, interval_words(estimate)] for name, estimate in found.items()],
+    )
+
+
+CHECK = Check(
+    id="P203",
+    name="tracks-classes",
+    title="Do the classes that the model knows better have the better maps?",
+    failure_title="Map quality does not follow accuracy over classes",
+    severity=Severity.WARNING,
+    needs=frozenset({"explanations", "ladder", "reference"}),
+    thresholds={"correlation": 0.0, "least_pairs": 3, "least_classes": 8},
+    reference="Cui and Fan 2026, principle 2 (arXiv 2605.12952); interval: Fieller, Hartley and "
+    "Pearson 1957",
+    judge=judge,
+)

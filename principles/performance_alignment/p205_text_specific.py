@@ -1,0 +1,166 @@
+"""P205 text-specific.
+
+What it does: Explains every picture a second time, with the text of a class that it does not show
+(drawn evenly from the absent ones), and asks whether the map leaves the object of the pair's own
+text: mean paired difference in localization of that object, with an interval by bootstrap over
+pictures. Smaller differences than the threshold count as none. A faithful control must pass and no
+model-free one may.
+
+Why it matters: A map that stays on the object whatever the text says shows where objects are, not
+what the model found of the text.
+
+What a pass does not show: That the map under the right text is right, nor that the map under an
+absent text goes to a sensible place.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from audit.evidence.kinds import Evidence, Explanations, Reference, Roles, TextSpecificity
+from audit.result import Finding, PairFigure, Severity, TableFigure, Verdict
+from audit.statistics.estimate import Estimate
+from audit.statistics.paired import paired_difference
+from audit.trace.records import Array
+from principles.check import Check, Thresholds
+from principles.performance_alignment.estimates import (
+    LOCALIZATION,
+    controls_fail,
+    pairs_to_settle,
+    statistic,
+    visible_difference,
+    vote,
+)
+from principles.words import interval_words, number, pair_figure, witness
+
+RESAMPLES = 2000
+_SHOWN = 3
+
+
+def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
+    """Violated where nothing of the interval lies above the threshold."""
+    reference, roles, other = evidence.reference, evidence.roles, evidence.text_specificity
+    explanations = evidence.explanations
+    assert reference is not None and explanations is not None and other is not None  # noqa: S101, PT018
+    if roles.audited not in other.localization:
+        summary = "There are no masks, so no object that a map could leave."
+        return Finding(verdict=Verdict.NOT_APPLICABLE, summary=summary)
+    differences = {n: _difference(explanations, other, n) for n in other.localization}
+    ours = differences[roles.audited]
+    if not np.isfinite(ours).any():
+        summary = "Every picture shows every class, so that no text is absent."
+        return Finding(verdict=Verdict.NOT_APPLICABLE, summary=summary)
+    found = {name: drop(d, reference.picture) for name, d in differences.items()}
+    threshold = float(thresholds["difference"])
+    why = controls_fail(found, roles, threshold, "leaves the object")
+    verdict = Verdict.INCONCLUSIVE if why else vote(found[roles.audited], threshold)
+    smallest = visible_difference(ours, reference.picture)
+    worst = np.argsort(np.where(np.isfinite(ours), ours, np.inf), kind="stable")[:_SHOWN]
+    shown = [reference.ids[i] for i in worst] if verdict is Verdict.VIOLATION else []
+    name = "localization of the object under its own text minus under an absent one"
+    return Finding(
+        verdict=verdict,
+        summary=_summary(found[roles.audited], verdict, why, ours, reference, threshold),
+        detail=_declared(roles),
+        statistics=[statistic(name, found[roles.audited], threshold, smallest)],
+        samples=shown,
+        figures=[
+            *(_figure(int(i), reference, explanations, other, roles) for i in worst),
+            _table(explanations, other, found),
+        ],
+        witness=witness(roles, "P205", shown[0]) if shown else None,
+    )
+
+
+def _difference(explanations: Explanations, other: TextSpecificity, name: str) -> Array:
+    right = explanations.localization[name][LOCALIZATION]
+    return np.asarray(right - other.localization[name][LOCALIZATION])
+
+
+def drop(difference: Array, picture: Array) -> Estimate:
+    """Mean of paired differences, pictures being drawn."""
+    rng = np.random.default_rng(0)
+    zero = np.zeros_like(difference)
+    return paired_difference(difference, zero, clusters=picture, rng=rng, resamples=RESAMPLES)
+
+
+def _declared(roles: Roles) -> list[str]:
+    if roles.text_specific:
+        return []
+    return ["The explainer declares that it does not read the text; it is measured all the same."]
+
+
+def _summary(
+    ours: Estimate,
+    verdict: Verdict,
+    why: str,
+    difference: Array,
+    reference: Reference,
+    threshold: float,
+) -> str:
+    size = f"localization falls by {interval_words(ours)}, n = {ours.n} pictures"
+    if why:
+        return f"Nothing can be said: {why}; for the audited maps {size}."
+    if verdict is Verdict.PASS:
+        return f"Asked for a class that is absent, the maps leave the object: {size}."
+    if verdict is Verdict.VIOLATION:
+        return f"Asked for a class that is absent, the maps stay on the object: {size}."
+    more = pairs_to_settle(ours, threshold, difference, reference.picture)
+    return f"Maps may or may not leave the object of an absent text: {size}; {more}."
+
+
+def _figure(
+    index: int,
+    reference: Reference,
+    explanations: Explanations,
+    other: TextSpecificity,
+    roles: Roles,
+) -> PairFigure:
+    absent = reference.classes[int(other.absent[index])]
+    right = explanations.localization[roles.audited][LOCALIZATION][index]
+    wrong = other.localization[roles.audited][LOCALIZATION][index]
+    return pair_figure(
+        reference,
+        index,
+        f"{reference.ids[index]}: own text and absent text",
+        f"Localization of the object is {number(float(right))} under its own text and "
+        f"{number(float(wrong))} under the text of '{absent}', which the picture does not show.",
+        [
+            ("own text", explanations.maps[roles.audited][index]),
+            (f"absent: {absent}", other.maps[roles.audited][index]),
+        ],
+    )
+
+
+def _table(
+    explanations: Explanations, other: TextSpecificity, found: dict[str, Estimate]
+) -> TableFigure:
+    rows = [
+        [
+            name,
+            number(float(np.nanmean(explanations.localization[name][LOCALIZATION]))),
+            number(float(np.nanmean(other.localization[name][LOCALIZATION]))),
+            interval_words(estimate),
+        ]
+        for name, estimate in found.items()
+    ]
+    return TableFigure(
+        title="Localization of the object under its own text and under an absent one",
+        caption="Mean chance-corrected average precision; model-free controls never see the text.",
+        columns=["explainer", "own text", "absent text", "paired difference"],
+        rows=rows,
+    )
+
+
+CHECK = Check(
+    id="P205",
+    name="text-specific",
+    title="Does the map of an absent text leave the object?",
+    failure_title="The map stays on the object whatever the text says",
+    severity=Severity.ERROR,
+    needs=frozenset({"explanations", "text_specificity", "reference"}),
+    thresholds={"difference": 0.02},
+    reference="Class-discriminative maps: Selvaraju et al. 2017 (arXiv 1610.02391); Cui and Fan "
+    "2026, principle 2 (arXiv 2605.12952)",
+    judge=judge,
+)

@@ -1,0 +1,191 @@
+"""P206 beats-model-free.
+
+What it does: Compares the quality of the maps, pair by pair, with that of maps that never look at
+the model: a centre prior, an edge detector and a random map. It passes if the maps beat each of
+them, and is violated if one of them is at least as good; the intervals, by bootstrap over pictures,
+share the error rate between the controls. Localization decides where there are masks, faithfulness
+where there are none or where no faithful control beats the model-free ones by localization.
+
+Why it matters: What a fixed blob in the middle does as well needs no explainer.
+
+What a pass does not show: That the maps read this model: P107 and P201 ask that. On photographs
+with the object in the middle a centre prior beats honest methods, and the check cannot speak.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from audit.evidence.kinds import Evidence, Reference, Roles
+from audit.result import Finding, PairFigure, Severity, Statistic, TableFigure, Verdict
+from audit.statistics.estimate import Estimate
+from audit.statistics.paired import paired_difference
+from audit.trace.records import Array
+from principles.check import Check, Thresholds
+from principles.performance_alignment.estimates import (
+    Measure,
+    Reading,
+    combined,
+    measures,
+    others,
+    pairs_to_settle,
+    statistic,
+    visible_difference,
+    vote,
+)
+from principles.words import interval_words, number, pair_figure, witness
+
+RESAMPLES = 2000
+_SHOWN = 2
+Gains = dict[str, Estimate]
+
+
+def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
+    """Violated where nothing of an interval lies above the threshold."""
+    reference, roles, explanations = evidence.reference, evidence.roles, evidence.explanations
+    assert reference is not None and explanations is not None  # noqa: S101, PT018 - in needs
+    threshold, maps = float(thresholds["gain"]), explanations.maps
+    return combined([_reading(m, reference, roles, maps, threshold) for m in measures(evidence)])
+
+
+def _reading(
+    measure: Measure, reference: Reference, roles: Roles, maps: dict[str, Array], threshold: float
+) -> Reading:
+    picture = reference.picture[measure.pairs]
+    faithful = {n: gains(measure, roles, n, picture) for n in others(roles, measure.values)}
+    found = gains(measure, roles, roles.audited, picture)
+    why = _cannot_speak(faithful, threshold)
+    best = closest(found)
+    verdict = verdict_of(found, threshold)
+    difference = measure.values[roles.audited] - measure.values[best]
+    more = pairs_to_settle(found[best], threshold, difference, picture)
+    shown = np.argsort(difference, kind="stable")[:_SHOWN]
+    chosen = [int(i) for i in measure.pairs[shown]]
+    return Reading(
+        may_speak=not why,
+        verdict=verdict,
+        sentence=_sentence(measure.name, best, found[best], verdict, why, more),
+        statistics=_statistics(measure, roles, found, picture, threshold),
+        figures=[
+            *(_figure(i, reference, maps, roles, best) for i in chosen),
+            _table(measure, roles, found),
+        ],
+        witness=witness(roles, "P206", reference.ids[chosen[0]]),
+    )
+
+
+def gains(measure: Measure, roles: Roles, name: str, picture: Array) -> Gains:
+    """What an explainer's maps have over each model-free control, at a shared error rate."""
+    controls = [n for n in roles.negative if n in measure.values]
+    level = 1 - 0.05 / max(len(controls), 1)
+    ours = measure.values[name]
+    return {
+        control: paired_difference(
+            ours,
+            measure.values[control],
+            clusters=picture,
+            rng=np.random.default_rng(0),
+            resamples=RESAMPLES,
+            level=level,
+        )
+        for control in controls
+    }
+
+
+def closest(found: Gains) -> str:
+    """The control that decides: the hardest to beat."""
+    return min(found, key=lambda control: found[control].high)
+
+
+def verdict_of(found: Gains, threshold: float) -> Verdict:
+    """PASS above every control, VIOLATION not above some."""
+    votes = {vote(gain, threshold) for gain in found.values()}
+    if Verdict.VIOLATION in votes:
+        return Verdict.VIOLATION
+    return Verdict.PASS if votes == {Verdict.PASS} else Verdict.INCONCLUSIVE
+
+
+def _cannot_speak(faithful: dict[str, Gains], threshold: float) -> str:
+    if not faithful or any(verdict_of(g, threshold) is Verdict.PASS for g in faithful.values()):
+        return ""
+    name, found = next(iter(faithful.items()))
+    control = closest(found)
+    return (
+        f"no faithful control beats the model-free ones ({name} against {control}: "
+        f"{interval_words(found[control])})"
+    )
+
+
+def _sentence(
+    measure: str, control: str, ours: Estimate, verdict: Verdict, why: str, more: str
+) -> str:
+    size = f"{interval_words(ours)}, n = {ours.n} pictures"
+    if why:
+        return (
+            f"By {measure} nothing can be said: {why}; the audited maps have a gain over {control} "
+            f"of {size}."
+        )
+    if verdict is Verdict.PASS:
+        return f"Maps beat every model-free control ({measure}): the gain over {control} is {size}."
+    if verdict is Verdict.VIOLATION:
+        return f"Maps are no better than {control} ({measure}): the gain is {size}."
+    return f"Maps may or may not beat {control} ({measure}): the gain is {size}; {more}."
+
+
+def _statistics(
+    measure: Measure, roles: Roles, found: Gains, picture: Array, threshold: float
+) -> list[Statistic]:
+    ours = measure.values[roles.audited]
+    return [
+        statistic(
+            f"gain in {measure.name} over {control}",
+            gain,
+            threshold,
+            visible_difference(ours - measure.values[control], picture, gain.level),
+        )
+        for control, gain in found.items()
+    ]
+
+
+def _figure(
+    index: int, reference: Reference, maps: dict[str, Array], roles: Roles, control: str
+) -> PairFigure:
+    return pair_figure(
+        reference,
+        index,
+        f"{reference.ids[index]}: the audited map and {control}",
+        f"A pair on which {control}, which never looks at the model, does best in comparison.",
+        [(roles.audited, maps[roles.audited][index]), (control, maps[control][index])],
+    )
+
+
+def _table(measure: Measure, roles: Roles, found: Gains) -> TableFigure:
+    names = dict.fromkeys((roles.audited, *others(roles, measure.values), *found))
+    rows = [
+        [
+            name,
+            number(float(np.nanmean(measure.values[name]))),
+            interval_words(found[name]) if name in found else "–",
+        ]
+        for name in names
+    ]
+    return TableFigure(
+        title=f"Mean {measure.name} beside maps that never look at the model",
+        caption="Localization is chance-corrected: its mean is the gain over the object's area. "
+        "Faithfulness is a share of the model's own full minus empty score.",
+        columns=["explainer", f"mean {measure.name}", f"gain of {roles.audited}"],
+        rows=rows,
+    )
+
+
+CHECK = Check(
+    id="P206",
+    name="beats-model-free",
+    title="Are the maps better than those that never look at the model?",
+    failure_title="Maps that never look at the model are as good",
+    severity=Severity.WARNING,
+    needs=frozenset({"explanations", "ladder", "reference"}),
+    thresholds={"gain": 0.0},
+    reference="Adebayo et al. 2018 (arXiv 1810.03292); intersection-union test: Berger 1982",
+    judge=judge,
+)

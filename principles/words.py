@@ -44,6 +44,11 @@ def interval_words(estimate: Estimate) -> str:
     )
 
 
+def finite(value: float) -> float | None:
+    """A number for a report, None where there is none."""
+    return float(value) if np.isfinite(value) else None
+
+
 def location(place: str, text: str = "") -> Location | None:
     """A place ``file:line`` as a location, None where it is unknown."""
     file, _, line = place.rpartition(":")

@@ -14,7 +14,7 @@ from audit.statistics.correlation import spread_between
 from audit.statistics.estimate import Estimate
 from audit.statistics.power import pairs_needed, smallest_visible_effect
 from audit.trace.records import Array
-from principles.words import interval_words, listed
+from principles.words import finite, interval_words, listed
 
 LOCALIZATION = "average precision"
 _LEAST_RANGE = 0.1  # of the median range of scores, below which faithfulness has no scale
@@ -159,11 +159,6 @@ def statistic(
         n=estimate.n,
         smallest_visible_effect=finite(smallest),
     )
-
-
-def finite(value: float) -> float | None:
-    """A number for a report, None where there is none."""
-    return float(value) if np.isfinite(value) else None
 
 
 def visible_difference(difference: Array, picture: Array, level: float = 0.95) -> float:

@@ -34,8 +34,8 @@ from audit.result import (
 from audit.statistics.estimate import Estimate
 from audit.statistics.ladder import ladder_correlation, rung_quality
 from principles.check import Check, Thresholds
-from principles.performance_alignment.estimates import controls_fail, finite, statistic, vote
-from principles.words import interval_words, percent
+from principles.performance_alignment.estimates import controls_fail, statistic, vote
+from principles.words import finite, interval_words, percent
 
 _MEASURES = ("localization", "faithfulness")
 _CONSTANT = 1e-9

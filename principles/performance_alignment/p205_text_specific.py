@@ -19,8 +19,8 @@ import numpy as np
 
 from audit.evidence.kinds import Evidence, Explanations, Reference, Roles, TextSpecificity
 from audit.result import Finding, PairFigure, Severity, TableFigure, Verdict
+from audit.statistics.bootstrap import bootstrap_interval
 from audit.statistics.estimate import Estimate
-from audit.statistics.paired import paired_difference
 from audit.trace.records import Array
 from principles.check import Check, Thresholds
 from principles.performance_alignment.estimates import (
@@ -80,8 +80,7 @@ def _difference(explanations: Explanations, other: TextSpecificity, name: str) -
 def drop(difference: Array, picture: Array) -> Estimate:
     """Mean of paired differences, pictures being drawn."""
     rng = np.random.default_rng(0)
-    zero = np.zeros_like(difference)
-    return paired_difference(difference, zero, clusters=picture, rng=rng, resamples=RESAMPLES)
+    return bootstrap_interval(difference, clusters=picture, rng=rng, resamples=RESAMPLES)
 
 
 def _declared(roles: Roles) -> list[str]:

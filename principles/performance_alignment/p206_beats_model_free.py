@@ -18,8 +18,8 @@ import numpy as np
 
 from audit.evidence.kinds import Evidence, Reference, Roles
 from audit.result import Finding, PairFigure, Severity, Statistic, TableFigure, Verdict
+from audit.statistics.bootstrap import bootstrap_interval
 from audit.statistics.estimate import Estimate
-from audit.statistics.paired import paired_difference
 from audit.trace.records import Array
 from principles.check import Check, Thresholds
 from principles.performance_alignment.estimates import (
@@ -80,9 +80,8 @@ def gains(measure: Measure, roles: Roles, name: str, picture: Array) -> Gains:
     level = 1 - 0.05 / max(len(controls), 1)
     ours = measure.values[name]
     return {
-        control: paired_difference(
-            ours,
-            measure.values[control],
+        control: bootstrap_interval(
+            ours - measure.values[control],
             clusters=picture,
             rng=np.random.default_rng(0),
             resamples=RESAMPLES,

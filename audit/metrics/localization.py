@@ -90,9 +90,9 @@ def energy_in_mask(
     """
     scores, truth, known = _prepare(maps, masks)
     energy = scores.clamp(min=0)
-    energy = energy / energy.amax(-1, keepdim=True).clamp(min=torch.finfo(energy.dtype).tiny)
-    energy = torch.where((energy > 0).any(-1, keepdim=True), energy, torch.ones_like(energy))
-    return _where_known((energy * truth).sum(-1) / energy.sum(-1), known)
+    total = energy.sum(-1)
+    share = torch.where(total > 0, (energy * truth).sum(-1) / total, truth.mean(-1))
+    return _where_known(share, known)
 
 
 def energy_gain(
@@ -153,8 +153,8 @@ def _prepare(
         )
     scores = maps.flatten(1)
     truth = masks.to(scores.dtype).flatten(1)
-    area = truth.mean(-1)
-    known = (area > 0) & (truth.amin(-1) < 1) & ~scores.isnan().any(-1)
+    area = truth.sum(-1)
+    known = (area > 0) & (area < truth.shape[-1]) & ~scores.amax(-1).isnan()
     return scores, truth, known
 
 
@@ -169,6 +169,8 @@ def _floating(masks: Shaped[Tensor, "n h w"]) -> Float[Tensor, "n h w"]:
 def _widen(masks: Float[Tensor, "n h w"], radius: float) -> Float[Tensor, "n h w"]:
     """Largest value within a disc, as a maximum over the rows of the disc."""
     height, rows = masks.shape[-2], math.floor(radius)
+    if rows < 1:
+        return masks
     widened = masks
     for offset in range(-min(rows, height - 1), min(rows, height - 1) + 1):
         half = math.isqrt(math.floor(radius * radius - offset * offset))

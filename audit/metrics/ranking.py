@@ -51,6 +51,8 @@ def top_weights(rows: Float[Tensor, "n p"], count: Float[Tensor, " n"]) -> Float
     Values at the border that are tied share what is left equally, as they would on average over
     random orders. ``count`` may be fractional. Each row sums to its ``count``.
     """
-    s = sort_descending(rows)
-    room = (count[:, None] - s.first.to(rows.dtype)) / (s.last - s.first + 1)
-    return torch.zeros_like(rows).scatter_(-1, s.order, room.clamp(0, 1))
+    place = (count.ceil().long() - 1).clamp(0, rows.shape[-1] - 1)
+    border = rows.sort(dim=-1, descending=True).values.gather(-1, place[:, None])
+    above, tied = rows > border, rows == border
+    left = count - above.sum(-1)
+    return above + tied * (left / tied.sum(-1))[:, None]

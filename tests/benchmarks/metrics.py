@@ -1,0 +1,245 @@
+"""Rates of the metrics against the model's bare forward rate, side by side in one run.
+
+    python tests/benchmarks/metrics.py [--pairs 8] [--batch 64] [--rounds 5] [--device cpu]
+        [--clock wall|cpu]
+
+Every way takes its turn in each round; the median over rounds of its rate over the bare forward
+rate of the same round counts. Measures of faithfulness are counted in perturbed pictures scored a
+second, the bare forward in pictures a second at the same batch size and precision; measures of
+localization in maps a second. Quantus and captum are timed on the same maps where they are
+installed, and their values compared where the definitions agree. On a machine that others use too,
+`--clock cpu` counts the time of the processors instead of that of the wall.
+"""
+
+import argparse
+import statistics
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import audit.models
+from audit.metrics import infidelity, localization, overlap, similarity
+from audit.metrics.adaptive import adaptive_curves
+from audit.metrics.faithfulness import removal_curves
+from audit.metrics.perturbation import perturbation_curves
+from audit.metrics.protocols import road
+
+BUNDLED = Path(audit.models.__file__).parent / "bundled"
+FRACTIONS = [k / 144 for k in range(145)]
+TENTHS = [k / 10 for k in range(11)]
+
+
+class Scores(torch.nn.Module):
+    """The cosine of a picture's feature and its pair's text, as a score and as a classifier."""
+
+    def __init__(self, visual, texts):
+        super().__init__()
+        self.visual = visual
+        self.register_buffer("texts", texts)
+        self.pictures = 0
+
+    def score(self, images, pair):
+        self.pictures += len(images)
+        return (torch.nn.functional.normalize(self.visual(images), dim=-1) * self.texts[pair]).sum(
+            -1
+        )
+
+    def forward(self, images):
+        self.pictures += len(images)
+        with torch.no_grad():
+            return torch.nn.functional.normalize(self.visual(images), dim=-1) @ self.texts.T
+
+
+def load(device, pairs):
+    import open_clip
+    from open_clip.model import CLIP
+
+    if (BUNDLED / "open_clip_model.safetensors").exists():
+        model, _, _ = open_clip.create_model_and_transforms(f"local-dir:{BUNDLED}")
+        name = "bundled model"
+    else:
+        torch.manual_seed(0)
+        vision = {"image_size": 72, "patch_size": 6, "width": 128, "head_width": 32, "layers": 4}
+        text = {"context_length": 24, "vocab_size": 49408, "width": 64, "heads": 2, "layers": 2}
+        model, name = CLIP(64, vision, text), "random model of the bundled shape"
+    texts = torch.nn.functional.normalize(torch.randn(pairs, 64), dim=-1)
+    return Scores(model.visual, texts).eval().to(device), name
+
+
+def seeded():
+    return torch.Generator().manual_seed(0)
+
+
+def faithfulness_ways(model, images, maps, batch):
+    common = {"batch_size": batch}
+    score, grid = model.score, (12, 12)
+
+    full = images.repeat(-(-batch // len(images)), 1, 1, 1)[:batch]
+    pairs = torch.arange(batch, device=images.device) % len(images)
+
+    @torch.no_grad()
+    def forward():
+        for _ in range(8):
+            score(full, pairs)
+
+    def curve(fill):
+        return lambda: removal_curves(
+            score, images, maps, fill=fill, fractions=TENTHS, generator=seeded(), **common
+        )
+
+    yield "bare forward", forward
+    for fill in ("mean", "blur", "noise"):
+        yield f"MoRF and LeRF, {fill}", curve(fill)
+    yield (
+        "deletion, every patch",
+        lambda: perturbation_curves(
+            score,
+            images,
+            maps,
+            order="morf",
+            fill="dataset-mean",
+            fractions=FRACTIONS,
+            generator=seeded(),
+            **common,
+        ),
+    )
+    yield "ROAD", lambda: road(score, images, maps, generator=seeded(), **common)
+    yield (
+        "subset drops",
+        lambda: infidelity.subset_drops(score, images, grid, generator=seeded(), **common),
+    )
+    yield (
+        "adaptive MoRF and LeRF",
+        lambda: adaptive_curves(score, images, maps, generator=seeded(), **common),
+    )
+
+
+def quantus_ways(model, images, maps, batch):
+    try:
+        import quantus
+    except ImportError:
+        print("quantus is not installed: left out")
+        return
+    x = images.numpy()
+    pixels = maps.repeat_interleave(6, 1).repeat_interleave(6, 2)[:, None].numpy()
+    y = np.arange(len(x))
+    common = {"normalise": False, "disable_warnings": True}
+    region = quantus.RegionPerturbation(
+        patch_size=6, regions_evaluation=144, perturb_baseline=0.0, **common
+    )
+    flipping = quantus.PixelFlipping(features_in_step=108, perturb_baseline=0.0, **common)
+    call = {"model": model, "y_batch": y, "softmax": False, "batch_size": len(x)}
+    yield "quantus region perturbation", lambda: region(x_batch=x, a_batch=pixels, **call)
+    yield "quantus pixel flipping", lambda: flipping(x_batch=x, a_batch=pixels, **call)
+
+
+def quantus_road(images, maps, clock):
+    """Seconds per imputed picture of Quantus's imputation and ours, half of the patches gone."""
+    from quantus.functions.perturb_func import noisy_linear_imputation
+
+    from audit.metrics.imputation import impute
+    from audit.metrics.perturbation import enlarge
+
+    gone = enlarge(maps > maps.flatten(1).median(-1).values[:, None, None], (72, 72))
+    indices = [np.flatnonzero(g.numpy()) for g in gone]
+    start = clock()
+    theirs = [
+        noisy_linear_imputation(x.numpy(), i, noise=0.0)
+        for x, i in zip(images, indices, strict=True)
+    ]
+    middle = clock()
+    ours = impute(images, gone)
+    end = clock()
+    error = np.abs(ours.numpy() - np.stack(theirs)).max()
+    return (middle - start) / len(images), (end - middle) / len(images), error
+
+
+def localization_ways():
+    g = torch.Generator().manual_seed(1)
+    maps, masks = torch.rand(500, 12, 12, generator=g), torch.zeros(500, 12, 12)
+    masks[:, 3:7, 2:9] = 1
+    measures = [
+        localization.average_precision,
+        localization.energy_gain,
+        localization.pointing_game,
+        localization.relevance_rank_accuracy,
+        overlap.weighted_f_measure,
+        similarity.spearman,
+        similarity.top_overlap,
+    ]
+    for measure in measures:
+        yield measure.__name__, lambda m=measure: m(maps, masks), 500
+    yield "mask_iou, otsu", lambda: overlap.mask_iou(maps, masks, "otsu"), 500
+    yield "pointing_game, 1.5 patches", lambda: localization.pointing_game(maps, masks, 1.5), 500
+    try:
+        import quantus
+    except ImportError:
+        return
+    few = {
+        "a_batch": maps[:, None].numpy(),
+        "s_batch": masks[:, None].numpy(),
+        "x_batch": np.zeros((500, 3, 12, 12), dtype=np.float32),
+        "y_batch": np.zeros(500, dtype=int),
+        "model": None,
+    }
+    for name in ("RelevanceRankAccuracy", "RelevanceMassAccuracy", "PointingGame"):
+        metric = getattr(quantus, name)(abs=False, normalise=False, disable_warnings=True)
+        yield f"quantus {name}", lambda m=metric: m.evaluate_batch(**few), 500
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("--pairs", type=int, default=8)
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--clock", choices=["wall", "cpu"], default="wall")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    clock = time.perf_counter if options.clock == "wall" else time.process_time
+    model, name = load(options.device, options.pairs)
+    g = torch.Generator().manual_seed(0)
+    images = torch.randn(options.pairs, 3, 72, 72, generator=g).to(options.device)
+    maps = torch.randn(options.pairs, 12, 12, generator=g).to(options.device)
+    print(f"{name}, {options.pairs} pairs, batch {options.batch}, {options.threads} threads")
+    ways = list(faithfulness_ways(model, images, maps, options.batch))
+    if options.device == "cpu":
+        ways += list(quantus_ways(model, images, maps, options.batch))
+    rates = {way: [] for way, _ in ways}
+    passes = {}
+    for _ in range(options.rounds + 1):
+        for way, run in ways:
+            model.pictures = 0
+            start = clock()
+            run()
+            if options.device != "cpu":
+                torch.cuda.synchronize()
+            rates[way].append(model.pictures / (clock() - start))
+            passes[way] = model.pictures
+    forward = rates["bare forward"][1:]
+    for way, found in rates.items():
+        share = statistics.median(a / b for a, b in zip(found[1:], forward, strict=True))
+        rate = statistics.median(found[1:])
+        print(f"{way:32} {rate:9.0f} pictures/s  {share:6.2f} of forward  {passes[way]:6} passes")
+    if options.device == "cpu" and any("quantus" in way for way in rates):
+        theirs, ours, error = quantus_road(images, maps, clock)
+        print(
+            f"ROAD imputation: quantus {theirs * 1e3:.1f} ms, here {ours * 1e3:.1f} ms a picture,"
+        )
+        print(f"    {theirs / ours:.0f} times as fast, largest difference {error:.1e}")
+    for way, run, n in localization_ways():
+        seconds = []
+        for _ in range(options.rounds + 1):
+            start = clock()
+            run()
+            seconds.append(clock() - start)
+        print(f"{way:32} {n / statistics.median(seconds[1:]):9.0f} maps/s")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -20,14 +20,15 @@ def effect_captured(
     shares: Sequence[float] = SHARES,
     least: float = LEAST_EFFECT,
 ) -> Float[Tensor, " n"]:
-    """Share of the effect that the most relevant windows capture, between random and best order.
+    """Share of the effect that the most relevant windows capture, from worst over random to best.
 
     For a share k of the windows C_k(order) is the sum of the effects of its first k, and the value
     is the mean over k of (C_k(map) - C_k(random)) / (C_k(best) - C_k(random)), where the random
-    order captures k of the whole effect on average and the best order is that of the effects.
+    order captures k of the whole effect on average and the best order is that of the effects. A map
+    that does worse than random is measured against the worst order in the same way, with a minus.
     Tied windows share the places that are left.
 
-    Range: at most 1. Chance: 0; below 0 the map prefers windows that matter less than others, or
+    Range: [-1, 1]. Chance: 0; below 0 the map prefers windows that matter less than others, or
     that speak against the text. NaN where the effects of all windows are equal up to ``least`` a
     window, so that nothing can be found. Pitfalls: the order among windows that hardly matter does
     not count, on purpose: rank correlation over all of them has almost no ceiling.
@@ -49,5 +50,7 @@ def effect_captured(
         random = share * effects.sum(1)
         captured = (top_weights(relevance, count) * effects).sum(1) - random
         best = (top_weights(effects, count) * effects).sum(1) - random
-        gains.append(torch.where(best > least * count, captured / best, torch.nan))
+        worst = random - (top_weights(-effects, count) * effects).sum(1)
+        scale = torch.where(captured < 0, worst, best)
+        gains.append(torch.where(best > least * count, captured / scale, torch.nan))
     return torch.stack(gains).mean(0)

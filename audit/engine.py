@@ -42,9 +42,27 @@ from principles.catalogue import all_checks
 POSITIVE = ("grad-attention", "attention-eclip?heads=model&weight=none")
 NEGATIVE = ("random", "centre-prior", "edges")
 SIZES = {
-    "quick": Sizes(traced=3, probed=8, ladder_seeds=1),
+    "quick": Sizes(
+        traced=3,
+        probed=8,
+        ladder_seeds=1,
+        reparametrized=8,
+        randomized=8,
+        randomizations=1,
+        affected=24,
+        repeated=4,
+    ),
     "default": Sizes(),
-    "full": Sizes(traced=12, probed=96, ladder_seeds=4),
+    "full": Sizes(
+        traced=12,
+        probed=96,
+        ladder_seeds=4,
+        reparametrized=32,
+        randomized=32,
+        randomizations=4,
+        affected=160,
+        repeated=12,
+    ),
 }
 
 

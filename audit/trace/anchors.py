@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from audit.trace.fingerprint import RELATIVE_TOLERANCE, Prints, fingerprint, matches, row_views
-from audit.trace.lineage import TERMINAL_SITES, Anchor
+from audit.trace.lineage import ORDERED_SITES, TERMINAL_SITES, Anchor
 
 _MAX_ROWS = 200_000
 _Site = tuple[str, int, str, str]
@@ -82,7 +82,8 @@ class AnchorIndex:
             candidates = shelf.order[start:stop]
             if not len(candidates) or not np.isfinite(keys[row]):
                 return []
-            hit = matches(prints[row : row + 1], shelf.table[candidates], tol)[0]
+            ordered = np.array([shelf.anchors[i].site in ORDERED_SITES for i in candidates])
+            hit = matches(prints[row : row + 1], shelf.table[candidates], tol, ordered)[0]
             here: dict[_Site, set[Anchor]] = defaultdict(set)
             for index in candidates[hit]:
                 anchor = shelf.anchors[index]

@@ -6,10 +6,14 @@ row's values are the same for every arrangement, so that a match needs no guess 
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from audit.trace.plain import plain
 
 RELATIVE_TOLERANCE = {
     torch.float64: 1e-9,
@@ -18,37 +22,56 @@ RELATIVE_TOLERANCE = {
     torch.bfloat16: 3e-2,
 }
 
-Prints = Float[np.ndarray, "rows 6"]
+Prints = Float[np.ndarray, "rows 7"]
+_COUNT, _ORDER = 5, 6
 
 
 def fingerprint(rows: Float[Tensor, "rows n"]) -> Prints:
-    """Moments of every row: sums of x, |x|, x², x³ and |x|³, and the count."""
-    x = rows.detach()
+    """Moments of every row: sums of x, |x|, x², x³ and |x|³, the count, and a weighted sum.
+
+    All but the last are the same for every order of the values.
+    """
+    x = plain(rows)
     x = x if x.dtype == torch.float64 else x.float()
     magnitude, square = x.abs(), x * x
     sums = [x, magnitude, square, square * x, square * magnitude]
     columns = [part.sum(-1, dtype=torch.float64) for part in sums]
-    columns.append(torch.full_like(columns[0], rows.shape[-1]))
+    columns.append(torch.full_like(columns[0], x.shape[-1]))
+    columns.append((x @ _weights(x.shape[-1], x.dtype, x.device)).double())
     return torch.stack(columns, dim=-1).cpu().numpy()
 
 
-def matches(one: Prints, many: Prints, tolerance: float) -> np.ndarray:
+@lru_cache(maxsize=64)
+def _weights(length: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Fixed weights in [-1, 1] without a pattern that a shift or a transposition would keep."""
+    places = torch.arange(1, length + 1, dtype=torch.float64)
+    return (2 * torch.frac(places * places * 0.6180339887498949) - 1).to(device, dtype)
+
+
+def matches(
+    one: Prints, many: Prints, tolerance: float, ordered: np.ndarray | None = None
+) -> np.ndarray:
     """Which rows of two sets of fingerprints are the same values.
 
     Args:
-        one: (m, 6).
-        many: (n, 6).
+        one: (m, 7).
+        many: (n, 7).
         tolerance: relative to what a change of every value by that share would do.
+        ordered: (n,), true where the order of the values must agree as well; default nowhere.
 
     Returns:
         (m, n), true where all moments agree.
     """
     a, b = one[:, None, :], many[None, :, :]
-    count, square, cube = b[..., 5], b[..., 2], b[..., 4]
+    count, square, cube = b[..., _COUNT], b[..., 2], b[..., 4]
     spread = np.sqrt(count * square)
     scale = np.stack([spread, spread, 2 * square, 3 * cube, 3 * cube], axis=-1)
     close = np.abs(a[..., :5] - b[..., :5]) <= tolerance * scale + 1e-30
-    return np.asarray(close.all(-1) & (a[..., 5] == b[..., 5]))
+    found = close.all(-1) & (a[..., _COUNT] == b[..., _COUNT])
+    if ordered is not None:
+        placed = np.abs(a[..., _ORDER] - b[..., _ORDER]) <= tolerance * spread + 1e-30
+        found &= placed | ~ordered[None, :]
+    return np.asarray(found)
 
 
 def row_views(x: Tensor, heads: frozenset[int]) -> list[Float[Tensor, "rows n"]]:
@@ -58,6 +81,7 @@ def row_views(x: Tensor, heads: frozenset[int]) -> list[Float[Tensor, "rows n"]]
         x: any tensor.
         heads: numbers of heads that may be merged into the first axis.
     """
+    x = plain(x)
     views = [x.reshape(1, -1)]
     if x.ndim >= 2 and x.shape[0] > 1:
         views.append(x.flatten(1))

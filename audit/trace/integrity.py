@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+import inspect
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
+
+from audit.trace.plain import plain
 
 When = Literal["during", "after"]
 _HOOKS = (
@@ -28,6 +31,8 @@ _FUNCTIONS = (
     (torch.nn.functional, "normalize"),
     (torch, "softmax"),
     (torch.Tensor, "softmax"),
+    (nn.Module, "__call__"),
+    (nn.Module, "_call_impl"),
 )
 
 
@@ -41,6 +46,7 @@ class Change:
         what: what differs, in words.
         when: first seen during the explanation, or after it.
         altering: False for what cannot change what the model computes, such as a flag.
+        attribute: name of the plain attribute that differs, if it is one.
     """
 
     kind: Literal["weights", "structure"]
@@ -48,13 +54,13 @@ class Change:
     what: str
     when: When
     altering: bool = True
+    attribute: str = ""
 
 
 @dataclass(frozen=True)
 class _ModuleState:
     module: nn.Module
     type: type
-    forward: object
     plain: dict[str, object]
     callables: dict[str, int]
     children: dict[str, int]
@@ -78,7 +84,8 @@ class Integrity:
         self.modules = {path: _state(module) for path, module in model.named_modules()}
         self.versions = {path: tensor._version for path, tensor in self.tensors.items()}  # noqa: SLF001
         self.functions = [(owner, name, getattr(owner, name)) for owner, name in _FUNCTIONS]
-        self.classes = {s.type: s.type.forward for s in self.modules.values()}
+        self.tensor_hooks = {path: _tensor_hooks(t) for path, t in self.tensors.items()}
+        self.methods = {owner: _methods(owner) for owner in _owners(self.modules.values())}
 
     def weights_of(self, path: str, when: When) -> Iterator[Change]:
         """Tensors of one module (not of its children) that differ in content."""
@@ -86,9 +93,10 @@ class Integrity:
         module = self.modules[path].module
         for name, tensor in (*module._parameters.items(), *module._buffers.items()):  # noqa: SLF001
             if tensor is not None and f"{prefix}{name}" in self.originals:
-                yield from self._tensor_changes(f"{prefix}{name}", tensor, when)
+                yield from self.tensor_changes(f"{prefix}{name}", tensor, when)
 
-    def _tensor_changes(self, path: str, tensor: Tensor, when: When) -> Iterator[Change]:
+    def tensor_changes(self, path: str, tensor: Tensor, when: When) -> Iterator[Change]:
+        """What differs in one parameter or buffer, given the tensor that now stands for it."""
         original = self.originals[path]
         if not same_values(tensor, original):
             yield Change("weights", path, f"{_difference(tensor, original)}", when)
@@ -102,26 +110,46 @@ class Integrity:
         if now.type is not before.type:
             what = f"class {before.type.__name__} → {now.type.__name__}"
             yield Change("structure", path, what, when)
-        elif now.forward is not before.forward:
-            yield Change("structure", path, f"forward of class {now.type.__name__} replaced", when)
+        for name in self._methods_replaced(before.type):
+            what = f"{name} of class {before.type.__name__} replaced"
+            yield Change("structure", path, what, when)
         for name, value in before.plain.items():
             if name not in now.plain or now.plain[name] != value:
                 what = f"{name} {value!r} → {now.plain.get(name, 'removed')!r}"
-                yield Change("structure", path, what, when)
+                yield Change("structure", path, what, when, attribute=name)
         for name, identity in now.callables.items():
             if before.callables.get(name) != identity:
                 yield Change("structure", path, f"method {name} replaced", when)
-        for kind in ("children", "parameters"):
-            was, here = getattr(before, kind), getattr(now, kind)
-            for name in sorted(was.keys() | here.keys()):
-                if was.get(name) != here.get(name):
-                    what = "added" if name not in was else "removed or replaced"
-                    yield Change("structure", path, f"{kind[:-1]} {name} {what}", when)
+        yield from self._parts(path, before, now, when)
         for flag, was_set in before.flags.items():
             if now.flags[flag] != was_set:
                 altering = flag == "training"
                 what = f"{flag} {was_set} → {now.flags[flag]}"
                 yield Change("structure", path, what, when, altering=altering)
+
+    def _methods_replaced(self, kind: type) -> Iterator[str]:
+        for owner, methods in self.methods.items():
+            if issubclass(kind, owner):
+                now = vars(owner)
+                yield from (n for n, method in methods.items() if now.get(n) is not method)
+
+    def _parts(
+        self, path: str, before: _ModuleState, now: _ModuleState, when: When
+    ) -> Iterator[Change]:
+        """Children and parameters that are others than before.
+
+        While the explainer runs, other tensors of the same values compute the same: functional
+        calls lend them. Afterwards they must be back.
+        """
+        for what, was, here in (
+            ("child", before.children, now.children),
+            ("parameter", before.parameters, now.parameters),
+        ):
+            for name in sorted(was.keys() | here.keys()):
+                lent = what == "parameter" and name in was and name in here and when == "during"
+                if was.get(name) != here.get(name) and not lent:
+                    how = "added" if name not in was else "removed or replaced"
+                    yield Change("structure", path, f"{what} {name} {how}", when)
 
     def hooks_left(self) -> Iterator[Change]:
         """Hooks that were registered and not removed."""
@@ -134,6 +162,9 @@ class Integrity:
                 if before.hooks[kind] - now.hooks[kind]:
                     what = f"{kind.strip('_').replace('_', ' ')} removed"
                     yield Change("structure", path, what, "after")
+        for path, tensor in self.tensors.items():
+            if _tensor_hooks(tensor) != self.tensor_hooks[path]:
+                yield Change("structure", path, "hooks of the tensor added or removed", "after")
 
     def library(self, when: When) -> Iterator[Change]:
         """Library functions that were replaced for everybody."""
@@ -157,14 +188,32 @@ class Integrity:
         for owner, name, function in self.functions:
             if getattr(owner, name) is not function:
                 setattr(owner, name, function)
-        for kind, forward in self.classes.items():
-            if kind.forward is not forward:
-                kind.forward = forward  # type: ignore[method-assign]
+        for kind, methods in self.methods.items():
+            for name, method in methods.items():
+                if vars(kind).get(name) is not method:
+                    setattr(kind, name, method)
+
+
+def _owners(states: Iterable[_ModuleState]) -> set[type]:
+    """The classes of modules and those that they derive from, without the common base."""
+    every = {owner for state in states for owner in state.type.__mro__}
+    return every - {nn.Module, object}
+
+
+def _methods(owner: type) -> dict[str, object]:
+    return {name: value for name, value in vars(owner).items() if inspect.isfunction(value)}
+
+
+def _tensor_hooks(tensor: Tensor) -> tuple[int, ...]:
+    kinds = ("_backward_hooks", "_post_accumulate_grad_hooks")
+    return tuple(len(getattr(tensor, kind, None) or {}) for kind in kinds)
 
 
 def same_values(one: Tensor, other: Tensor) -> bool:
     """Bit-identical values, shape and type."""
-    return one.shape == other.shape and one.dtype == other.dtype and torch.equal(one, other)
+    if one.shape != other.shape or one.dtype != other.dtype:
+        return False
+    return torch.equal(plain(one), other)
 
 
 def pristine_copy(model: nn.Module) -> nn.Module:
@@ -177,7 +226,7 @@ def _difference(tensor: Tensor, original: Tensor) -> str:
         return (
             f"{tuple(original.shape)} {original.dtype} → {tuple(tensor.shape)} {tensor.dtype}"
         )
-    largest = float((tensor.detach().double() - original.double()).abs().max())
+    largest = float((plain(tensor).double() - original.double()).abs().max())
     return f"values changed by up to {largest:.3g}"
 
 
@@ -195,7 +244,6 @@ def _state(module: nn.Module) -> _ModuleState:
     return _ModuleState(
         module=module,
         type=type(module),
-        forward=type(module).forward,
         plain={k: v for k, v in public.items() if isinstance(v, _PLAIN) and k != "training"},
         callables={k: id(v) for k, v in public.items() if callable(v)},
         children={k: id(v) for k, v in module._modules.items()},  # noqa: SLF001

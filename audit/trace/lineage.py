@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from audit.models.anatomy import TowerName
 
 TERMINAL_SITES = frozenset({"feature", "unit feature"})
+ORDERED_SITES = TERMINAL_SITES | {"input", "output", "after attention", "final norm"}
 
 
 @dataclass(frozen=True, order=True)

@@ -12,17 +12,19 @@ Array = InstanceOf[np.ndarray]
 
 @dataclass(frozen=True)
 class PassRecord:
-    """Pictures or texts that entered the first layer of a tower.
+    """Pictures or texts of one shape that entered the first layer of a tower.
 
     Attributes:
         tower: ``image`` or ``text``.
-        shape: shape of what entered.
+        shape: shape of what entered, all rows together.
         expected_shape: what the audit gave, for one row.
         rows: how many.
         given_rows: how many of them are the pair's own picture or text.
         distinct_rows: how many different ones.
         smallest_difference: least mean absolute difference of a row to the given picture, in
             normalized units (0 where it is the given one).
+        surrounds_given: True where the rows are probes around the given picture or text.
+        relevant: True where the explanation depends on them, or may.
         place: the explainer's line.
     """
 
@@ -33,6 +35,8 @@ class PassRecord:
     given_rows: int
     distinct_rows: int
     smallest_difference: float
+    surrounds_given: bool
+    relevant: bool
     place: str
 
 
@@ -110,6 +114,7 @@ class AlterationRecord:
         params: parameters that the explainer's own code used since.
         surrogate: True where a state of the model other than the pooled one entered the final norm.
         variants: how many different ones were seen.
+        surrounds_model: True where they are probes around the model's own values there.
         relevant: True where the explanation depends on it, or may.
         place: the explainer's line.
     """
@@ -120,6 +125,7 @@ class AlterationRecord:
     params: tuple[str, ...]
     surrogate: bool
     variants: int
+    surrounds_model: bool
     relevant: bool
     place: str
 
@@ -164,6 +170,7 @@ class PairTrace:
         clean_features: True where the pair's own feature was computed as the model computes it.
         map_known: True where the lineage of the map could be followed.
         map_reasons: what besides the unmodified model the map descends from, in words.
+        map_of_score: True where both the picture and the text are behind the map, or may be.
     """
 
     pair: str
@@ -180,3 +187,4 @@ class PairTrace:
     clean_features: bool
     map_known: bool
     map_reasons: tuple[str, ...]
+    map_of_score: bool

@@ -94,6 +94,10 @@ def _token_variants(site: str, x: Tensor, pooled: Tensor) -> Iterator[State]:
 def _attention_variants(site: str, a: Float[Tensor, "b h t t"], pooled: Tensor) -> Iterator[State]:
     row = a[torch.arange(len(a), device=a.device), :, pooled]
     parts = (("all", a), ("pooled", row), ("pooled", row[..., 1:]), ("patches", a[..., 1:, 1:]))
+    for part, state in parts[:2]:
+        heads = state.flatten(0, 1)
+        if torch.isfinite(heads).all():
+            yield f"{site} of a head", part, heads
     for part, state in (*parts, ("all", a[..., 1:])):
         if torch.isfinite(state).all():
             yield site, part, state

@@ -1,8 +1,8 @@
 """Faults that a trace shows, shared by the checks that read traces.
 
 A *probe* alters the inside of the model on purpose, many times on the same input, beside a clean
-pass of the given pair: occlusion of activations, attention knock-out, activation patching. Probes
-are not modifications. A single altered pass whose score is the thing explained is one.
+pass of the given pair or around it: occlusion of activations, attention knock-out, activation
+patching, paths from a baseline. Probes are not modifications. A single altered pass whose score is the thing explained is one.
 """
 
 from __future__ import annotations
@@ -30,8 +30,15 @@ class Fault:
 
 
 def is_probe(record: AttentionRecord | AlterationRecord, trace: PairTrace) -> bool:
-    """Whether an altered pass is one of a family of probes beside a clean pass."""
-    return record.variants >= FEWEST_PROBES and trace.clean_features
+    """Whether an altered pass is one of a family of probes.
+
+    They stand beside a clean pass of the pair, or lie around the model's own values, as the steps
+    of a path do. Attention with another number of heads is no probe however often it runs.
+    """
+    if isinstance(record, AttentionRecord) and record.executed_heads not in {0, record.model_heads}:
+        return False
+    around = isinstance(record, AlterationRecord) and record.surrounds_model
+    return record.variants >= FEWEST_PROBES and (trace.clean_features or around)
 
 
 def attention_faults(trace: PairTrace) -> list[AttentionRecord]:

@@ -2,7 +2,9 @@
 
 What it does: Looks at the pixels and token ids that reach the first layer of each tower. The
 picture and the text of the pair must be among them, at the model's own resolution. Families of
-altered pictures around it (masks, noise, paths from a baseline) are probes and are fine.
+altered pictures around it (masks, noise, paths from a baseline) are probes and are fine: they keep
+the color of each pixel on the line from a fill to the given color, or scatter around it. Passes
+that the map does not depend on do not count.
 
 Why it matters: A resized or differently cropped picture has other tokens and interpolated
 positions: its score is not the score that the model gives in production, and neither is its map.
@@ -61,34 +63,37 @@ def _passed(traces: tuple[PairTrace, ...]) -> str:
 
 
 def _faults(trace: PairTrace) -> list[Fault]:
-    image = [p for p in trace.passes if p.tower == "image"]
-    text = [p for p in trace.passes if p.tower == "text"]
     faults = []
-    if image and not any(p.given_rows for p in image):
-        faults += _other_picture(trace, image)
-    if text and not any(p.given_rows for p in text):
-        what = "the token ids that reach the text tower are not the pair's"
-        faults.append(Fault(trace.pair, what, text[0].place))
+    for tower in ("image", "text"):
+        passes = [p for p in trace.passes if p.tower == tower and p.relevant]
+        if not passes or any(p.given_rows for p in passes):
+            continue
+        same_shape = [p for p in passes if p.shape[1:] == p.expected_shape[1:]]
+        probes = any(p.surrounds_given and p.distinct_rows >= FEWEST_PROBES for p in same_shape)
+        if not probes:
+            faults.append(_other_input(trace, tower, passes))
     return faults
 
 
-def _other_picture(trace: PairTrace, passes: list[PassRecord]) -> list[Fault]:
+def _other_input(trace: PairTrace, tower: str, passes: list[PassRecord]) -> Fault:
+    if tower == "text":
+        what = "the token ids that reach the text tower are not the pair's"
+        return Fault(trace.pair, what, passes[0].place)
     other = [p for p in passes if p.shape[1:] != p.expected_shape[1:]]
     if other:
         got, expected = other[0].shape[2:], other[0].expected_shape[2:]
         what = (
-            f"pictures of {'×'.join(map(str, got))} pixels reach the first layer, the model was "
-            f"given {'×'.join(map(str, expected))}"
+            f"pictures of {'x'.join(map(str, got))} pixels reach the first layer, the model was "
+            f"given {'x'.join(map(str, expected))}"
         )
-        return [Fault(trace.pair, what, other[0].place)]
-    if sum(p.distinct_rows for p in passes) >= FEWEST_PROBES:
-        return []
+        return Fault(trace.pair, what, other[0].place)
     first = min(passes, key=lambda p: p.smallest_difference)
+    family = f" in {plural(first.distinct_rows, 'picture')}" if first.distinct_rows > 1 else ""
     what = (
-        "other pixels than the given ones reach the first layer (mean absolute difference "
+        f"other pixels than the given ones reach the first layer{family} (mean absolute difference "
         f"{first.smallest_difference:.3g} in normalized units)"
     )
-    return [Fault(trace.pair, what, first.place)]
+    return Fault(trace.pair, what, first.place)
 
 
 CHECK = Check(

@@ -69,10 +69,9 @@ def _faults(trace: PairTrace, tolerance: float) -> list[Fault]:
         found = [(s, scalar_fault(s, trace, tolerance)) for s in scalars]
         faults = [Fault(trace.pair, why, s.place) for s, why in found if why]
         return [*faults, *(Fault(trace.pair, _FOREIGN, p) for p in trace.foreign if not faults)]
-    reads_text = any(p.tower == "text" for p in trace.passes)
     altered = [*attention_faults(trace), *alteration_faults(trace)]
     what = "the scores behind the map come from a modified pass of the model"
-    return [Fault(trace.pair, what, a.place) for a in altered[:1] if reads_text]
+    return [Fault(trace.pair, what, a.place) for a in altered[:1] if trace.map_of_score]
 
 
 _FOREIGN = "values of unknown origin are mixed into a feature"

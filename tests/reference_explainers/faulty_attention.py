@@ -110,6 +110,19 @@ def attention_columns_rolled(model, images, tokens):
 
 
 @TABLE.faulty(BOTH)
+def values_rolled_against_attention(model, images, tokens):
+    text = parts.text_unit(model, tokens)
+    blocks = model.visual.transformer.resblocks
+    x = parts.before(model, images, len(blocks) - 1).detach()
+    q, k, v = parts.qkv(blocks[-1], blocks[-1].ln_1(x))
+    a = parts.attention(q, k).detach().requires_grad_()
+    rolled = torch.cat([v[:, :, :1], v[:, :, 1:].roll(1, 2)], 2)
+    y = parts.after_attention(blocks[-1], x, parts.merge(a @ rolled))
+    (g,) = torch.autograd.grad((parts.readout(model, y) * text).sum(), a)
+    return parts.grid(model, (g * a)[:, :, 0, 1:].sum(1).detach())
+
+
+@TABLE.faulty(BOTH)
 def class_token_not_attended(model, images, tokens):
     def attend(q, k):
         mask = torch.zeros(k.shape[-2])

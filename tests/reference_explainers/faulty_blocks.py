@@ -46,7 +46,7 @@ def missing_second_norm(model, images, tokens):
     return _finished(finish)(model, images, tokens)
 
 
-@TABLE.faulty(BOTH)
+@TABLE.faulty("P104", also="P105")
 def missing_mlp(model, images, tokens):
     return _finished(lambda block, x, o: x + block.ls_1(block.attn.out_proj(o)))(
         model, images, tokens
@@ -72,7 +72,7 @@ def another_activation(model, images, tokens):
     return _finished(finish)(model, images, tokens)
 
 
-@TABLE.faulty(BOTH)
+@TABLE.faulty("P105", also="P104")
 def another_epsilon_in_the_last_block(model, images, tokens):
     def finish(block, x, o):
         x = x + block.ls_1(block.attn.out_proj(o))
@@ -98,7 +98,7 @@ def layer_skipped(model, images, tokens):
     return _tower_gradient(model, images, tokens, run)
 
 
-@TABLE.faulty(BOTH)
+@TABLE.faulty("P104", also="P105")
 def last_block_left_out(model, images, tokens):
     def run(pixels):
         return parts.readout(
@@ -140,11 +140,12 @@ def missing_positions(model, images, tokens):
 
 
 @TABLE.faulty(BOTH)
-def patch_tokens_rolled(model, images, tokens):
+def patch_tokens_rolled_before_their_positions(model, images, tokens):
     def run(pixels):
-        x = parts.embed(model, pixels)
-        x = torch.cat([x[:, :1], x[:, 1:].roll(1, 1)], 1)
-        return parts.readout(model, model.visual.transformer(x))
+        v = model.visual
+        x = v.conv1(pixels).flatten(2).transpose(1, 2).roll(1, 1)
+        x = torch.cat([v.class_embedding.expand(len(x), 1, -1), x], 1) + v.positional_embedding
+        return parts.readout(model, v.transformer(v.ln_pre(x)))
 
     return _tower_gradient(model, images, tokens, run)
 
@@ -203,6 +204,24 @@ def features_with_a_channel_dropped(model, images, tokens):
     keep[0] = 0
     return _tower_gradient(
         model, images, tokens, lambda x: F.normalize(model.encode_image(x) * keep, dim=-1)
+    )
+
+
+@TABLE.faulty("P104", also="P105")
+def features_with_channels_rolled(model, images, tokens):
+    return _tower_gradient(
+        model, images, tokens, lambda x: model.encode_image(x, normalize=True).roll(1, -1)
+    )
+
+
+@TABLE.faulty("P104", also="P105")
+def half_of_the_feature(model, images, tokens):
+    text = parts.text_unit(model, tokens)
+    half = text.shape[1] // 2
+    return parts.gradient_map(
+        model,
+        images,
+        lambda x: (model.encode_image(x, normalize=True)[:, :half] * text[:, :half]).sum(-1),
     )
 
 

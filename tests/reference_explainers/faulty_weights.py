@@ -33,7 +33,8 @@ def weights_written_in_place_and_put_back(model, images, tokens):
     kept = weight.detach().clone()
     with torch.no_grad():
         weight.add_(0.05)
-        result = _plain(model, images, tokens)
+    result = _plain(model, images, tokens)
+    with torch.no_grad():
         weight.copy_(kept)
     return result
 

@@ -7,6 +7,7 @@ import copy
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from tests.reference_explainers import parts
 from tests.reference_explainers.member import Table
@@ -210,6 +211,39 @@ def functional_gradient(model, images, tokens):
 
 
 @TABLE.honest
+def vectorized_gradient(model, images, tokens):
+    """One gradient per pair, by vmap."""
+    text = parts.text_unit(model, tokens)
+
+    def score(x, t):
+        return (F.normalize(model.encode_image(x[None]), dim=-1)[0] * t).sum()
+
+    g = torch.func.vmap(torch.func.grad(score))(images, text)
+    return parts.pooled_grid(model, g.abs().sum(1))
+
+
+@TABLE.honest
+def forward_mode_derivative(model, images, tokens):
+    """Directional derivatives of the score, one patch after another, without backward."""
+    text = parts.text_unit(model, tokens)
+    rows, columns = model.visual.grid_size
+    size = model.visual.conv1.kernel_size[0]
+
+    def score(x):
+        return (F.normalize(model.encode_image(x), dim=-1) * text).sum(-1)
+
+    out = torch.zeros(len(images), rows, columns)
+    for i in range(2):
+        for j in range(2):
+            direction = torch.zeros_like(images)
+            cell = (..., slice(i * size, (i + 1) * size), slice(j * size, (j + 1) * size))
+            direction[cell] = images[cell]
+            with sdpa_kernel(SDPBackend.MATH):
+                out[:, i, j] = torch.func.jvp(score, (images,), (direction,))[1]
+    return out
+
+
+@TABLE.honest
 def functional_call_with_detached_parameters(model, images, tokens):
     weights = {k: v.detach() for k, v in model.named_parameters()}
 
@@ -245,6 +279,54 @@ def gradient_with_output_tokens(model, images, tokens):
         )
     finally:
         model.visual.output_tokens = before
+
+
+@TABLE.honest
+def text_feature_through_numpy(model, images, tokens):
+    with torch.no_grad():
+        text = torch.from_numpy(model.encode_text(tokens, normalize=True).numpy().copy())
+    return parts.gradient_map(
+        model, images, lambda x: (model.encode_image(x, normalize=True) * text).sum(-1)
+    )
+
+
+@TABLE.honest
+def gradient_of_batch_with_company(model, images, tokens):
+    """The picture beside empty and noisy ones; only its own score is explained."""
+    text = parts.text_unit(model, tokens)
+    noise = torch.randn(images.shape, generator=torch.Generator().manual_seed(0))
+
+    def score(x):
+        batch = torch.cat([torch.zeros_like(x), x, noise])
+        features = model.encode_image(batch, normalize=True)
+        return (features[len(x) : 2 * len(x)] * text).sum(-1)
+
+    return parts.gradient_map(model, images, score)
+
+
+@TABLE.honest
+def gradient_of_manual_cosine(model, images, tokens):
+    """Norms by squares and roots, a small number against division by zero."""
+    with torch.no_grad():
+        text = model.encode_text(tokens)
+        text = text / (text.pow(2).sum(-1, keepdim=True).sqrt() + 1e-8)
+
+    def score(x):
+        image = model.encode_image(x)
+        image = image / torch.sqrt((image**2).sum(dim=-1, keepdim=True) + 1e-12)
+        return torch.einsum("be,be->b", image, text)
+
+    return parts.gradient_map(model, images, score)
+
+
+@TABLE.honest
+def gradient_of_text_against_its_mean(model, images, tokens):
+    """Texts centered by the mean of class prompts: what tells this text from the others."""
+    others = parts.text_unit(model, parts.class_prompts(tokens))
+    direction = parts.text_unit(model, tokens) - others.mean(0, keepdim=True)
+    return parts.gradient_map(
+        model, images, lambda x: (model.encode_image(x, normalize=True) * direction).sum(-1)
+    )
 
 
 @TABLE.honest

@@ -1,0 +1,92 @@
+"""Attention calls: how many heads they have, and what the pooled token attends to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from audit.trace.seen import Expected
+
+
+def _heads_and_row(a: Tensor, expected: Expected | None) -> tuple[int, Tensor | None] | None:
+    """Heads of attention probabilities in any layout, and the pooled token's row, mean over heads.
+
+    Returns None where the shape says that it is no attention over these tokens.
+    """
+    if expected is None:
+        return (a.shape[-3] if a.ndim >= 4 else 0, None) if a.shape[-1] > 1 else None
+    rows, length = expected.rows.shape
+    width = a.shape[-1]
+    if width not in {length, length - 1}:
+        return None
+    square = a.ndim >= 3 and a.shape[-2] == width
+    if a.ndim >= 4:
+        rows = a.shape[:-3].numel()
+    elif not square and a.ndim == 3 and a.shape[0] != rows and a.shape[0] % rows:
+        rows = a.shape[0]
+    per_row = a.numel() // rows
+    heads = per_row // (width * width if square else width)
+    if heads < 1 or heads * rows * (width * width if square else width) != a.numel():
+        return 0, None
+    if not square:
+        return heads, a.reshape(rows, heads, width).mean(1)
+    pooled = (expected.pooled - (length - width)).clamp(min=0)
+    pooled = pooled if len(pooled) == rows else pooled[:1].expand(rows)
+    each = torch.arange(rows, device=a.device)
+    return heads, a.reshape(rows, heads, width, width)[each, :, pooled].mean(1)
+
+
+def _softmax_call(
+    t: Tensor, args: Any, kwargs: Any, tensors: list[Tensor], expected: Expected | None
+) -> tuple[int, Tensor | None] | None:
+    del args, kwargs, tensors
+    return _heads_and_row(t, expected)
+
+
+def _fused_call(
+    t: Tensor, args: Any, kwargs: Any, tensors: list[Tensor], expected: Expected | None
+) -> tuple[int, Tensor | None] | None:
+    del t, args
+    if len(tensors) < 3:
+        return None
+    q, k = tensors[0], tensors[1]
+    scale = kwargs.get("scale") or q.shape[-1] ** -0.5
+    logits = q.float() @ k.float().transpose(-2, -1) * scale
+    mask = kwargs.get("attn_mask")
+    if isinstance(mask, Tensor):
+        logits = logits.masked_fill(~mask, -torch.inf) if mask.dtype == torch.bool else logits + mask
+    heads = q.shape[-3] if q.ndim >= 4 else 1
+    seen = _heads_and_row(logits.softmax(-1), expected)
+    return (heads, seen[1] if seen else None)
+
+
+def _module_call(
+    t: Tensor, args: Any, kwargs: Any, tensors: list[Tensor], expected: Expected | None
+) -> tuple[int, Tensor | None] | None:
+    """``multi_head_attention_forward``: its arguments tell heads and projections."""
+    del t, tensors
+    heads = int(kwargs.get("num_heads", args[4] if len(args) > 4 else 0))
+    query, key = args[0], args[1]
+    weight = kwargs.get("in_proj_weight", args[5] if len(args) > 5 else None)
+    bias = kwargs.get("in_proj_bias", args[6] if len(args) > 6 else None)
+    if not isinstance(weight, Tensor) or query.ndim != 3 or heads < 1:
+        return heads, None
+    q = torch.nn.functional.linear(query, weight, bias).chunk(3, -1)[0].transpose(0, 1)
+    k = torch.nn.functional.linear(key, weight, bias).chunk(3, -1)[1].transpose(0, 1)
+    q, k = (z.unflatten(-1, (heads, -1)).transpose(1, 2) for z in (q, k))
+    logits = q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5
+    mask = kwargs.get("attn_mask")
+    if isinstance(mask, Tensor):
+        mask = mask.float().masked_fill(mask, -torch.inf) if mask.dtype == torch.bool else mask
+        logits = logits + (mask.unflatten(0, (-1, heads)) if mask.ndim == 3 else mask)
+    seen = _heads_and_row(logits.softmax(-1), expected)
+    return (heads, seen[1] if seen else None)
+
+
+ATTENTION_CALLS = {
+    "softmax": _softmax_call,
+    "scaled_dot_product_attention": _fused_call,
+    "multi_head_attention_forward": _module_call,
+}

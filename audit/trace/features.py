@@ -1,0 +1,76 @@
+"""Features of the model, and what is no longer one: mixed with strange values, or cut."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from audit.trace.fingerprint import RELATIVE_TOLERANCE
+from audit.trace.lineage import Lineage
+from audit.trace.passes import Passes
+from audit.trace.plain import plain
+from audit.trace.torch_calls import CUTTING, MIXING
+
+_SLACK = 50.0
+_LINEAR = MIXING | CUTTING | frozenset(
+    "roll flip masked_fill masked_fill_ dropout relu clamp gather take_along_dim".split()
+)
+
+
+def is_strange(
+    name: str, out: Tensor, tensors: list[Tensor], inherited: Lineage, passes: Passes
+) -> bool:
+    """Whether a call makes something of a feature that is no function of the model's features.
+
+    Scaling, sums, differences and means of features stay in their span. Strange values mixed in,
+    and channels cut off, permuted or weighed, leave it.
+
+    Args:
+        name: of the torch call.
+        out: its result.
+        tensors: its operands.
+        inherited: lineage of the operands.
+        passes: the runs, with their features.
+    """
+    anchors = inherited.anchors
+    if not anchors or not all(a.terminal for a in anchors) or out.ndim == 0:
+        return False
+    width = passes.feature_width
+    if not any(t.ndim and t.shape[-1] == width for t in tensors):
+        return False
+    towers = {a.tower for a in anchors}
+    if name in MIXING and any(_is_stranger(t, width, passes) for t in tensors):
+        return True
+    own = [t for t in tensors if t.ndim and t.shape[-1] == width and t in passes.lineages]
+    if len(towers) != 1 or name not in _LINEAR or ("mul" in name and len(own) > 1):
+        return False
+    if name in CUTTING and 1 < out.shape[-1] < width:
+        return _cut(out, tensors, width)
+    return out.shape[-1] == width and not _in_span(out, inherited, passes)
+
+
+def _is_stranger(t: Tensor, width: int, passes: Passes) -> bool:
+    fits = t.is_floating_point() and t.numel() > 1 and t.ndim > 0 and t.shape[-1] == width
+    return fits and t not in passes.lineages
+
+
+def _cut(out: Tensor, tensors: list[Tensor], width: int) -> bool:
+    """Whether the last axis was cut."""
+    return tensors[0].shape[-1] == width and out.ndim == tensors[0].ndim
+
+
+def _in_span(out: Tensor, inherited: Lineage, passes: Passes) -> bool:
+    numbers = {a.run for a in inherited.anchors}
+    known = [f for n in numbers if (f := passes.runs[n].features) is not None]
+    rows = plain(out).double().reshape(-1, out.shape[-1])
+    if not known or not torch.isfinite(rows).all():
+        return True
+    basis = torch.cat(known).double()
+    if len(basis) >= basis.shape[1]:
+        return True
+    directions = torch.linalg.qr(basis.T).Q
+    rest = rows - rows @ directions @ directions.T
+    tolerance = _SLACK * max(
+        RELATIVE_TOLERANCE.get(t, 2e-5) for t in (out.dtype, passes.dtype)
+    )
+    return bool((rest.norm(dim=-1) <= tolerance * rows.norm(dim=-1) + 1e-12).all())

@@ -1,0 +1,65 @@
+"""What besides the unmodified model a tensor descends from, in words; the first cause first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from audit.trace.lineage import Anchor, Lineage
+from audit.trace.recorder import Recorder
+from audit.trace.seen import AlterationSeen
+
+_MOST_PARAMETERS = 3
+
+
+def reasons_of(recorder: Recorder, lineage: Lineage, *, scalar: bool = False) -> Iterator[str]:
+    """Why a tensor is not the unmodified model's.
+
+    Args:
+        recorder: what was seen.
+        lineage: of the tensor.
+        scalar: whether it should be a score, a function of features of both towers.
+    """
+    cause = _first_cause(recorder, lineage)
+    if cause:
+        yield cause
+    elif lineage.params:
+        yield _parameters(sorted(lineage.params))
+    for number in sorted(lineage.foreign)[:1]:
+        yield f"values that are no feature of the model are mixed in ({recorder.foreign[number]})"
+    if scalar:
+        if not cause and not lineage.params:
+            inner = {words_of(a) for a in lineage.anchors if not a.terminal}
+            yield from (f"taken from an inner state: {words}" for words in sorted(inner)[:2])
+        towers = {a.tower for a in lineage.anchors}
+        yield from (f"independent of the {t}" for t in ("image", "text") if t not in towers)
+
+
+def words_of(anchor: Anchor) -> str:
+    """A state of the model in words."""
+    return f"{anchor.tower} block {anchor.block} {anchor.site}"
+
+
+def _first_cause(recorder: Recorder, lineage: Lineage) -> str:
+    """The attention or the entrance that is earliest in its tower; what follows is its effect."""
+    causes = []
+    for number in lineage.events:
+        call = recorder.attention[number]
+        words = f"attention of {call.tower} block {call.block} differs"
+        causes.append((call.block + 0.5, number, f"{words} ({call.place})"))
+    for number in lineage.alterations | lineage.surrogates:
+        one = recorder.passes.alterations[number]
+        causes.append((float(one.block), number, f"{_entered(recorder, one)} ({one.place})"))
+    return min(causes)[-1] if causes else ""
+
+
+def _entered(recorder: Recorder, one: AlterationSeen) -> str:
+    blocks = len(recorder.anatomy.tower(one.tower).blocks)
+    where = "the final norm" if one.block == blocks else f"block {one.block}"
+    what = "another state than the pooled token" if one.surrogate else "altered values"
+    return f"{what} entered {where} of the {one.tower} tower"
+
+
+def _parameters(paths: list[str]) -> str:
+    rest = len(paths) - _MOST_PARAMETERS
+    more = f" and {rest} more" if rest > 0 else ""
+    return f"computed otherwise than by the model, with {', '.join(paths[:_MOST_PARAMETERS])}{more}"

@@ -1,0 +1,118 @@
+"""What a recorder notes while an explainer runs; turned into records when it has returned."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from audit.models.anatomy import TowerName
+from audit.trace.fingerprint import Prints
+from audit.trace.frames import Place
+from audit.trace.lineage import Lineage
+
+
+@dataclass
+class Expected:
+    """The model's attention of the pooled token of each row, mean over heads, (b, t)."""
+
+    rows: Tensor
+    pooled: Tensor
+
+
+@dataclass
+class Run:
+    """A pass from the first layer, or from where altered values entered.
+
+    Attributes:
+        tower: which tower.
+        number: 0 and 1 are the given picture and text.
+        inherits: what deviates upstream of where it starts.
+        tokens: token ids of a text run, for the pooled position.
+        roots: numbers of the runs from a first layer that it comes from.
+        blocks: blocks whose states are registered.
+        attention: per block, what attention the model has there.
+        features: what the model makes of it, (b, e).
+    """
+
+    tower: TowerName
+    number: int
+    inherits: Lineage
+    tokens: Tensor | None
+    roots: frozenset[int]
+    blocks: set[int] = field(default_factory=set)
+    attention: dict[int, Expected] = field(default_factory=dict)
+    features: Tensor | None = None
+
+
+@dataclass
+class Entry:
+    """What entered a first layer.
+
+    Attributes:
+        tower: which tower.
+        run: number of the run that it starts.
+        shape: of all of it.
+        given: how many rows are the pair's own.
+        difference: least mean absolute difference of a row to the pair's own, infinite where the
+            shapes differ.
+        prints: fingerprints of its rows.
+        sample: some of its rows, None where they were let go.
+        place: the explainer's line.
+    """
+
+    tower: TowerName
+    run: int
+    shape: tuple[int, ...]
+    given: int
+    difference: float
+    prints: Prints
+    sample: Tensor | None
+    place: Place
+
+
+@dataclass
+class ScalarSeen:
+    """A tensor that was differentiated."""
+
+    value: Tensor
+    lineage: Lineage
+    place: Place
+
+
+@dataclass
+class AttentionSeen:
+    """An attention call that differs from the model's."""
+
+    tower: TowerName
+    block: int
+    operation: str
+    heads: int
+    executed: Tensor | None
+    model: Tensor | None
+    prints: Prints
+    inside_model: bool
+    place: Place
+
+
+@dataclass
+class AlterationSeen:
+    """Values that are not the model's, at the entrance of a block or of the final norm.
+
+    Attributes:
+        tower: which tower.
+        block: the block that they entered; the number of blocks for the final norm.
+        lineage: where they come from.
+        surrogate: True where they are a state of the model, though not the one that belongs here.
+        prints: fingerprints of their rows.
+        sample: the values, None where they were let go.
+        place: the explainer's line.
+    """
+
+    tower: TowerName
+    block: int
+    lineage: Lineage
+    surrogate: bool
+    prints: Prints
+    sample: Tensor | None
+    place: Place

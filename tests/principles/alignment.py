@@ -1,0 +1,87 @@
+"""Evidence made by hand for the checks of principle 2, and bounds for their simulations."""
+
+import dataclasses
+
+import numpy as np
+from scipy import stats
+
+from audit.evidence.kinds import (
+    Evidence,
+    Explanations,
+    Ladder,
+    Reference,
+    Roles,
+    RungInfo,
+    TextSpecificity,
+)
+
+ROLES = Roles("audited", ("faithful",), ("random", "edges"), None, True, False, False)
+
+
+def made(quality=None, correct=None, *, labels=None, per_picture=2, faithfulness=None, roles=ROLES):
+    """Evidence with the given quality per explainer, localization or faithfulness or both.
+
+    Args:
+        quality: localization per explainer, (pairs,), or None for data without masks.
+        correct: whether the model is right about each pair.
+        labels: class of each pair; the last class is never shown.
+        per_picture: pairs that share a picture.
+        faithfulness: insertion minus deletion per explainer, for the first pairs.
+        roles: of the explainers.
+    """
+    n = len(next(iter((quality or faithfulness).values())))
+    correct = np.ones(n, bool) if correct is None else np.asarray(correct)
+    labels = np.arange(n) % 10 if labels is None else np.asarray(labels)
+    maps = {name: np.zeros((n, 2, 2)) for name in (quality or faithfulness)}
+    localization = {} if quality is None else {k: _named(v) for k, v in quality.items()}
+    return Evidence(
+        roles=roles,
+        reference=_reference(correct, labels, np.arange(n) // per_picture),
+        explanations=Explanations(maps, localization),
+        ladder=_ladder(faithfulness or {}),
+    )
+
+
+def with_absent(evidence, quality, absent=None):
+    """Evidence with localization under an absent text."""
+    n = len(evidence.reference.ids)
+    absent = np.full(n, len(evidence.reference.classes) - 1) if absent is None else absent
+    maps = {name: np.ones((n, 2, 2)) for name in quality}
+    other = TextSpecificity(absent, maps, {k: _named(v) for k, v in quality.items()})
+    return dataclasses.replace(evidence, text_specificity=other)
+
+
+def at_most(rate, runs, sure=0.999):
+    """How often an event of this rate happens in so many runs, but for one chance in a thousand."""
+    return stats.binom.ppf(sure, runs, rate)
+
+
+def _named(values):
+    return {"average precision": np.asarray(values, float)}
+
+
+def _reference(correct, labels, picture):
+    n, pictures, classes = len(labels), picture.max() + 1, labels.max() + 2
+    present = np.zeros((pictures, classes), bool)
+    present[picture, labels] = True
+    cosine = np.where(present, 0.0, 0.2)
+    cosine[picture, labels] = np.where(correct, 0.3, 0.1)
+    names = tuple(f"class {i}" for i in range(classes))
+    return Reference(
+        ids=tuple(f"pair-{i}" for i in range(n)), texts=("text",) * n, classes=names,
+        picture=picture, labels=labels, present=present, cosine=cosine, logit_scale=100.0,
+        masks=None, image_blocks=2, text_blocks=2, image_heads=4,
+    )  # fmt: skip
+
+
+def _ladder(faithfulness):
+    n = len(next(iter(faithfulness.values()), ()))
+    return Ladder(
+        rungs=(RungInfo("unmodified", "unmodified", 0.0, 0),),
+        identity_error=0.0,
+        correct=np.ones((1, 1), bool),
+        localization={},
+        faithfulness={k: np.asarray(v, float)[None] for k, v in faithfulness.items()},
+        faithfulness_range=np.ones((1, n)),
+        probed=np.arange(n),
+    )

@@ -1,0 +1,147 @@
+"""P203: does map quality follow accuracy over classes?"""
+
+import numpy as np
+import pytest
+
+from audit.result import Verdict
+from audit.statistics.correlation import (
+    lengthening,
+    reliability_of_shares,
+    spearman_interval,
+    spread_between,
+)
+from audit.statistics.power import smallest_visible_effect
+from principles.performance_alignment import p203_tracks_classes as p203
+from principles.performance_alignment.classes import by_class
+from principles.performance_alignment.estimates import vote
+from tests.principles.alignment import at_most, made
+
+CLASSES, EACH = 20, 12
+LABELS = np.tile(np.arange(CLASSES), EACH)
+ROUND = np.repeat(np.arange(EACH), CLASSES)
+KNOWN = LABELS // 2 + 1  # right pairs of the class's twelve
+CORRECT = ROUND < KNOWN
+NOISE = 0.1 * np.random.default_rng(3).normal(size=(4, len(LABELS)))
+
+
+def judged(audited, faithful=KNOWN + NOISE[1], random=NOISE[2], edges=NOISE[3], **given):
+    quality = {"audited": audited, "faithful": faithful, "random": random, "edges": edges}
+    given = {"correct": CORRECT, "labels": LABELS, "per_picture": 1, **given}
+    return p203.judge(made(quality, **given), p203.CHECK.thresholds)
+
+
+def test_better_maps_of_better_known_classes_pass():
+    found = judged(KNOWN + NOISE[0])
+    assert found.verdict is Verdict.PASS
+    assert found.statistics[0].n == CLASSES
+    assert found.statistics[0].smallest_visible_effect == pytest.approx(
+        smallest_visible_effect("correlation", CLASSES)
+    )
+
+
+def test_worse_maps_of_better_known_classes_are_a_violation():
+    found = judged(NOISE[0] - KNOWN)
+    assert found.verdict is Verdict.VIOLATION
+    assert LABELS[int(found.witness.pair.removeprefix("pair-"))] == 0  # unknown, and the best map
+
+
+def test_no_relation_is_inconclusive_and_says_how_many_pairs_it_takes():
+    found = judged(NOISE[0])
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert "0.8 would need about" in found.summary
+
+
+@pytest.mark.parametrize(
+    ("controls", "why"),
+    [
+        ({"faithful": NOISE[1]}, "no faithful control follows accuracy"),
+        ({"random": KNOWN + NOISE[2]}, "the model-free control random follows accuracy"),
+    ],
+)
+def test_controls_decide_whether_the_check_can_speak(controls, why):
+    found = judged(NOISE[0] - KNOWN, **controls)
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert why in found.summary
+
+
+def test_classes_that_are_all_known_say_more_pairs():
+    found = judged(KNOWN + NOISE[0], correct=np.ones(len(LABELS), bool))
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert "the accuracy of every class is 100.0 %" in found.summary
+    assert "More than 240 pairs" in found.summary
+
+
+def test_too_few_classes_or_pairs_of_a_class():
+    few = judged(KNOWN + NOISE[0], labels=LABELS % 5)
+    many = judged(KNOWN + NOISE[0], labels=np.arange(len(LABELS)) // 2)
+    assert few.verdict is many.verdict is Verdict.INCONCLUSIVE
+    assert "number 5, 8 are the least" in few.summary
+    assert "number 0, 8 are the least" in many.summary
+
+
+def test_equal_quality_in_every_class_does_not_follow_accuracy():
+    found = judged(np.zeros(len(LABELS)))
+    assert found.verdict is Verdict.VIOLATION
+
+
+def test_by_class_against_a_loop():
+    rng = np.random.default_rng(0)
+    labels, correct, quality = rng.integers(0, 9, 40), rng.random(40) < 0.5, rng.random(40)
+    found = by_class(labels, correct, {"a": quality}, 4)
+    for i, c in enumerate(found.index):
+        assert found.accuracy[i] == pytest.approx(correct[labels == c].mean())
+        assert found.quality["a"][i] == pytest.approx(quality[labels == c].mean())
+    assert set(found.index) == {c for c in range(9) if (labels == c).sum() >= 4}
+
+
+def test_reliability_is_that_of_simulated_shares():
+    rng = np.random.default_rng(1)
+    truth, counts = rng.beta(2, 2, 4000), np.full(4000, 6)
+    right = rng.binomial(6, truth)
+    expected = truth.var() / (right / 6).var()
+    assert reliability_of_shares(right, counts) == pytest.approx(expected, abs=0.03)
+    assert abs(reliability_of_shares(rng.binomial(6, 0.5, 4000), counts)) < 0.06
+    assert np.isnan(reliability_of_shares(counts, counts))
+
+
+def test_lengthening_reaches_the_wanted_reliability():
+    times = lengthening(0.3, 0.8)
+    assert times * 0.3 / (1 + (times - 1) * 0.3) == pytest.approx(0.8)
+    assert lengthening(-0.2, 0.8) == np.inf
+    assert lengthening(1.0, 0.8) == 0.0
+
+
+def test_spread_between_clusters_against_a_loop():
+    values, clusters = np.array([1.0, 3.0, np.nan, 5.0, 8.0]), np.array([0, 0, 1, 2, 4])
+    assert spread_between(values, clusters) == (pytest.approx(np.std([2.0, 5.0, 8.0], ddof=1)), 3)
+    assert np.isnan(spread_between(values[:2], clusters[:2])[0])
+
+
+def test_a_perfect_correlation_has_an_interval_with_width():
+    found = spearman_interval(np.arange(8), np.arange(8))
+    assert found.value == pytest.approx(1.0)
+    assert 0.6 < found.low < found.high <= 1
+    assert np.isnan(spearman_interval(np.arange(4), np.arange(4)).low)
+    assert np.isnan(spearman_interval(np.zeros(9), np.arange(9)).value)
+
+
+@pytest.mark.parametrize(("classes", "each"), [(8, 4), (30, 5)])
+def test_without_a_relation_wrong_verdicts_stay_at_the_stated_rate(classes, each):
+    rng, runs, votes = np.random.default_rng(classes), 2000, []
+    labels = np.repeat(np.arange(classes), each)
+    for _ in range(runs):  # many classes are always right: ties in accuracy
+        correct = rng.random(len(labels)) < rng.choice([0.6, 0.9, 1.0], classes)[labels]
+        found = by_class(labels, correct, {"a": rng.normal(size=len(labels))}, 3)
+        votes.append(vote(spearman_interval(found.quality["a"], found.accuracy), 0.0))
+    assert votes.count(Verdict.PASS) <= at_most(0.025, runs)
+    assert votes.count(Verdict.VIOLATION) <= at_most(0.025, runs)
+
+
+@pytest.mark.parametrize("n", [12, 40])
+def test_the_smallest_visible_correlation_is_seen_as_often_as_stated(n):
+    rng, runs = np.random.default_rng(n), 600
+    r = 2 * np.sin(np.pi * smallest_visible_effect("correlation", n) / 6)
+    x = rng.normal(size=(runs, n))
+    y = r * x + np.sqrt(1 - r * r) * rng.normal(size=(runs, n))
+    seen = np.mean([spearman_interval(a, b).above(0.0) for a, b in zip(x, y, strict=True)])
+    assert 0.7 < seen < 0.9

@@ -45,18 +45,25 @@ class Stage:
 
 
 def stage(seed: int = 0, size: str = "small", kind: type | None = None) -> Stage:
-    """A random CLIP with biases that matter, and a pair; every other seed has its own text tower."""
+    """A random CLIP and a pair; every other seed has a text tower of its own."""
     width, head_width, layers = SIZES[size]
     kind = kind or (CLIP, CustomTextCLIP)[seed % 2]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         vision = {
-            "image_size": 32, "patch_size": 8, "width": width, "head_width": head_width,
-            "layers": layers, "pool_type": "tok",
+            "image_size": 32,
+            "patch_size": 8,
+            "width": width,
+            "head_width": head_width,
+            "layers": layers,
+            "pool_type": "tok",
         }
         text = {
-            "context_length": CONTEXT, "vocab_size": END + 1, "width": width,
-            "heads": width // head_width, "layers": layers - 1,
+            "context_length": CONTEXT,
+            "vocab_size": END + 1,
+            "width": width,
+            "heads": width // head_width,
+            "layers": layers - 1,
         }
         model = kind(16, vision, text).eval()
         with torch.no_grad():
@@ -99,8 +106,18 @@ def _reference(on: Stage) -> Reference:
     anatomy = anatomy_of(on.pristine)
     none = np.zeros((1, 1))
     return Reference(
-        ("pair",), ("text",), ("class",), none[0], none[0], none, none, 1.0, None,
-        len(anatomy.image.blocks), len(anatomy.text.blocks), anatomy.image.heads,
+        ("pair",),
+        ("text",),
+        ("class",),
+        none[0],
+        none[0],
+        none,
+        none,
+        1.0,
+        None,
+        len(anatomy.image.blocks),
+        len(anatomy.text.blocks),
+        anatomy.image.heads,
     )
 
 

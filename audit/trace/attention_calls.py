@@ -56,7 +56,9 @@ def _fused_call(
     logits = q.float() @ k.float().transpose(-2, -1) * scale
     mask = kwargs.get("attn_mask")
     if isinstance(mask, Tensor):
-        logits = logits.masked_fill(~mask, -torch.inf) if mask.dtype == torch.bool else logits + mask
+        logits = (
+            logits.masked_fill(~mask, -torch.inf) if mask.dtype == torch.bool else logits + mask
+        )
     heads = q.shape[-3] if q.ndim >= 4 else 1
     seen = _heads_and_row(logits.softmax(-1), expected)
     return (heads, seen[1] if seen else None)

@@ -12,8 +12,22 @@ from audit.trace.plain import plain
 from audit.trace.torch_calls import CUTTING, MIXING
 
 _SLACK = 50.0
-_LINEAR = MIXING | CUTTING | frozenset(
-    "roll flip masked_fill masked_fill_ dropout relu clamp gather take_along_dim".split()
+_LINEAR = (
+    MIXING
+    | CUTTING
+    | frozenset(
+        [
+            "roll",
+            "flip",
+            "masked_fill",
+            "masked_fill_",
+            "dropout",
+            "relu",
+            "clamp",
+            "gather",
+            "take_along_dim",
+        ]
+    )
 )
 
 
@@ -70,7 +84,5 @@ def _in_span(out: Tensor, inherited: Lineage, passes: Passes) -> bool:
         return True
     directions = torch.linalg.qr(basis.T).Q
     rest = rows - rows @ directions @ directions.T
-    tolerance = _SLACK * max(
-        RELATIVE_TOLERANCE.get(t, 2e-5) for t in (out.dtype, passes.dtype)
-    )
+    tolerance = _SLACK * max(RELATIVE_TOLERANCE.get(t, 2e-5) for t in (out.dtype, passes.dtype))
     return bool((rest.norm(dim=-1) <= tolerance * rows.norm(dim=-1) + 1e-12).all())

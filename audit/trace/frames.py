@@ -49,7 +49,7 @@ class Frames:
         found = self._kinds.get(file)
         if found is None:
             found = "explainer"
-            if file.startswith(_TORCH) or file.startswith("<") or _is_library(file):
+            if file.startswith((_TORCH, "<")) or _is_library(file):
                 found = "torch"
             elif file in self.model_files:
                 found = "model"

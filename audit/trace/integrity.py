@@ -223,9 +223,7 @@ def pristine_copy(model: nn.Module) -> nn.Module:
 
 def _difference(tensor: Tensor, original: Tensor) -> str:
     if tensor.shape != original.shape or tensor.dtype != original.dtype:
-        return (
-            f"{tuple(original.shape)} {original.dtype} → {tuple(tensor.shape)} {tensor.dtype}"
-        )
+        return f"{tuple(original.shape)} {original.dtype} → {tuple(tensor.shape)} {tensor.dtype}"
     largest = float((plain(tensor).double() - original.double()).abs().max())
     return f"values changed by up to {largest:.3g}"
 

@@ -87,8 +87,14 @@ class Passes:
                 known = lineage if lineage.deviates else Lineage()
                 number = self._open(tower, values, known).number
         entry = Entry(
-            tower.name, number, tuple(values.shape), equal, difference,
-            fingerprint(values.flatten(1).double()), _some_rows(values), place,
+            tower.name,
+            number,
+            tuple(values.shape),
+            equal,
+            difference,
+            fingerprint(values.flatten(1).double()),
+            _some_rows(values),
+            place,
         )
         self.entries.append(entry)
         _thin([e for e in self.entries if e.tower == tower.name])

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-
 from typing import Any
 
 from torch import Tensor
 from torch._C import _functorch
-from torch.utils._pytree import tree_map_only
 from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
+from torch.utils._pytree import tree_map_only
 
 
 def plain(t: Tensor) -> Tensor:
@@ -24,7 +23,7 @@ def plain(t: Tensor) -> Tensor:
             return t.detach()
 
 
-def plain_tree(arguments: Any) -> Any:  # noqa: ANN401
+def plain_tree(arguments: Any) -> Any:
     """Nested arguments with every tensor made plain."""
     return tree_map_only(Tensor, plain, arguments)
 
@@ -33,4 +32,4 @@ def outside_transforms() -> AbstractContextManager[object]:
     """A context in which calls on plain values are not seen by a running `torch.func` transform."""
     if _functorch.peek_interpreter_stack() is None:
         return nullcontext()
-    return temporarily_clear_interpreter_stack()  # type: ignore[no-any-return, no-untyped-call]
+    return temporarily_clear_interpreter_stack()

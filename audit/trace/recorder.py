@@ -37,9 +37,7 @@ from audit.trace.torch_calls import (
 from audit.trace.watch import Watch
 
 _FEATURE_ONLY = frozenset({"logit_scale", "logit_bias"})
-_QUERY_SITES = frozenset(
-    {"query", "key", "qkv", "normalized input", "input", "attention logits"}
-)
+_QUERY_SITES = frozenset({"query", "key", "qkv", "normalized input", "input", "attention logits"})
 
 
 class Recorder(TorchFunctionMode):
@@ -94,13 +92,13 @@ class Recorder(TorchFunctionMode):
 
     # -- context --------------------------------------------------------------------------------
 
-    def __enter__(self) -> Recorder:
+    def __enter__(self) -> Recorder:  # noqa: PYI034 - Self is newer than Python 3.10
         self._handles = [module_hooks.register_module_forward_pre_hook(self._before_module)]
-        super().__enter__()
+        super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
     def __exit__(self, *args: object) -> None:
-        super().__exit__(*args)
+        super().__exit__(*args)  # type: ignore[no-untyped-call]
         for handle in self._handles:
             handle.remove()
 
@@ -148,7 +146,11 @@ class Recorder(TorchFunctionMode):
     # -- calls ----------------------------------------------------------------------------------
 
     def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
     ) -> Any:
         """See one torch call."""
         kwargs = kwargs or {}
@@ -237,7 +239,13 @@ class Recorder(TorchFunctionMode):
             self._set(name, t, inherited, args, kwargs, tensors)
 
     def _set(
-        self, name: str, t: Tensor, inherited: Lineage, args: Any, kwargs: Any, tensors: list[Tensor]
+        self,
+        name: str,
+        t: Tensor,
+        inherited: Lineage,
+        args: Any,
+        kwargs: Any,
+        tensors: list[Tensor],
     ) -> None:
         found = self.passes.find(t) if (inherited.anchors or inherited.params) else []
         if found:
@@ -270,7 +278,13 @@ class Recorder(TorchFunctionMode):
     # -- attention --------------------------------------------------------------------------------
 
     def _attention_call(
-        self, name: str, t: Tensor, inherited: Lineage, args: Any, kwargs: Any, tensors: list[Tensor]
+        self,
+        name: str,
+        t: Tensor,
+        inherited: Lineage,
+        args: Any,
+        kwargs: Any,
+        tensors: list[Tensor],
     ) -> Lineage:
         """Note a call of attention whose result is not the model's."""
         where = self._block_of(inherited) if name in ATTENTION_CALLS and t.ndim >= 2 else None
@@ -297,10 +311,12 @@ class Recorder(TorchFunctionMode):
 
     def _block_of(self, lineage: Lineage) -> tuple[Tower, int] | None:
         places = [(a.block, a.tower) for a in lineage.anchors if a.site in _QUERY_SITES]
-        for tower in (self.anatomy.image, self.anatomy.text):
-            for block in tower.blocks:
-                if any(p.startswith(f"{block.path}.attn.in_proj") for p in lineage.params):
-                    places.append((block.index, tower.name))
+        places += [
+            (block.index, tower.name)
+            for tower in (self.anatomy.image, self.anatomy.text)
+            for block in tower.blocks
+            if any(p.startswith(f"{block.path}.attn.in_proj") for p in lineage.params)
+        ]
         if not places:
             return None
         index, name = max(places)

@@ -141,7 +141,7 @@ class _Summary:
         entries = [e for e in self.passes.entries if e.tower == tower]
         return max(distinct_rows([e.prints for e in entries]), 1)
 
-    # -- attention and alterations ------------------------------------------------------------------
+    # -- attention and alterations ----------------------------------------------------------------
 
     def _attention(self) -> Iterator[AttentionRecord]:
         seen = self.recorder.attention
@@ -199,7 +199,7 @@ class _Summary:
         fitting = [s.double() for s in samples if s.ndim == 3 and s.shape[1:] == given.shape]
         return bool(fitting) and surrounds(torch.cat(fitting), given.double())
 
-    # -- scalars ------------------------------------------------------------------------------------
+    # -- scalars ----------------------------------------------------------------------------------
 
     def _scalars(self) -> Iterator[ScalarRecord]:
         """Every kind of scalar; of many alike only the first ones."""

@@ -79,7 +79,7 @@ class Watch:
 def _replayed_alike(
     pristine: nn.Module, altered: nn.Module, attribute: str, args: tuple[Any, ...]
 ) -> bool:
-    """The first tensor that an untouched module gives, with the attribute as it was and as it is."""
+    """Whether an untouched module gives the same first tensor with the attribute as it is now."""
     if not hasattr(altered, attribute):
         return False
     twin = copy.copy(pristine)

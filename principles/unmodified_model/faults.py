@@ -2,7 +2,8 @@
 
 A *probe* alters the inside of the model on purpose, many times on the same input, beside a clean
 pass of the given pair or around it: occlusion of activations, attention knock-out, activation
-patching, paths from a baseline. Probes are not modifications. A single altered pass whose score is the thing explained is one.
+patching, paths from a baseline. Probes are not modifications. A single altered pass whose score is
+the thing explained is one.
 """
 
 from __future__ import annotations
@@ -55,7 +56,8 @@ def alteration_faults(trace: PairTrace) -> list[AlterationRecord]:
 
 def probes_only(trace: PairTrace) -> bool:
     """True where every deviation of the trace is a probe, and there is at least one."""
-    records = [*trace.attention, *(a for a in trace.alterations if not a.surrogate)]
+    altered = [a for a in trace.alterations if not a.surrogate]
+    records: list[AttentionRecord | AlterationRecord] = [*trace.attention, *altered]
     relevant = [record for record in records if record.relevant]
     return (
         bool(relevant)

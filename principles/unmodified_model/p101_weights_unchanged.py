@@ -26,11 +26,15 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
     found = [(t.pair, c) for t in traces for c in t.changes if c.kind == "weights"]
     tensors = {c.path for _, c in found}
     statistic = Statistic(
-        name="tensors that differed", value=len(tensors), threshold=0, good_side="below",
+        name="tensors that differed",
+        value=len(tensors),
+        threshold=0,
+        good_side="below",
         n=len(traces),
     )
     if not found:
-        summary = f"All parameters and buffers stayed bit-identical in {plural(len(traces), 'run')}."
+        runs = plural(len(traces), "run")
+        summary = f"All parameters and buffers stayed bit-identical in {runs}."
         return Finding(verdict=Verdict.PASS, summary=summary, statistics=[statistic])
     what = listed(f"{c.path or 'the model'} ({c.what}, {c.when})" for _, c in found)
     pair = found[0][0]

@@ -36,8 +36,11 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
         return Finding(verdict=Verdict.INCONCLUSIVE, summary=summary)
     faults = [fault for t in traces for fault in _faults(t)]
     statistic = Statistic(
-        name="pairs with another input", value=len({f.pair for f in faults}), threshold=0,
-        good_side="below", n=len(traces),
+        name="pairs with another input",
+        value=len({f.pair for f in faults}),
+        threshold=0,
+        good_side="below",
+        n=len(traces),
     )
     if not faults:
         return Finding(verdict=Verdict.PASS, summary=_passed(traces), statistics=[statistic])

@@ -69,9 +69,10 @@ def _faults(trace: PairTrace, tolerance: float) -> list[Fault]:
         found = [(s, scalar_fault(s, trace, tolerance)) for s in scalars]
         faults = [Fault(trace.pair, why, s.place) for s, why in found if why]
         return [*faults, *(Fault(trace.pair, _FOREIGN, p) for p in trace.foreign if not faults)]
-    altered = [*attention_faults(trace), *alteration_faults(trace)]
+    places = [a.place for a in attention_faults(trace)]
+    places += [a.place for a in alteration_faults(trace)]
     what = "the scores behind the map come from a modified pass of the model"
-    return [Fault(trace.pair, what, a.place) for a in altered[:1] if trace.map_of_score]
+    return [Fault(trace.pair, what, place) for place in places[:1] if trace.map_of_score]
 
 
 _FOREIGN = "values of unknown origin are mixed into a feature"
@@ -89,8 +90,10 @@ def _gap(trace: PairTrace, scalar: ScalarRecord) -> float:
 
 def _statistic(trace: TraceEvidence, tolerance: float) -> Statistic:
     comparable = [
-        s.error for t in trace.traces for s in t.scalars if s.error is not None
-        and (not s.clean or s.error <= tolerance)
+        s.error
+        for t in trace.traces
+        for s in t.scalars
+        if s.error is not None and (not s.clean or s.error <= tolerance)
     ]
     return Statistic(
         name="largest difference to the nearest score of the model",

@@ -152,7 +152,8 @@ def _figures(trace: TraceEvidence, reference: Reference, first: Fault) -> list[F
 
 
 def _bars(trace: TraceEvidence, reference: Reference) -> BarsFigure:
-    labels, values = [], []
+    labels: list[str] = []
+    values: list[float | None] = []
     for tower, blocks in (("image", reference.image_blocks), ("text", reference.text_blocks)):
         for block in range(blocks):
             labels.append(f"{tower} {block}")

@@ -53,7 +53,9 @@ def one_head_in_all_blocks(model, images, tokens):
 @TABLE.faulty(BOTH)
 def warm_softmax(model, images, tokens):
     return parts.grad_times_attention(
-        model, images, tokens,
+        model,
+        images,
+        tokens,
         lambda q, k: (q @ k.mT / q.shape[-1] ** 0.5 / 1.01).softmax(-1),
     )
 
@@ -79,9 +81,7 @@ def identity_attention(model, images, tokens):
     def attend(q, k):
         return torch.eye(q.shape[-2]).expand(*q.shape[:2], -1, -1)
 
-    return parts.grad_times_attention(
-        model, images, tokens, attend, read=lambda m, x: parts.readout(m, x)
-    )
+    return parts.grad_times_attention(model, images, tokens, attend, read=parts.readout)
 
 
 @TABLE.faulty(BOTH)
@@ -97,7 +97,9 @@ def head_dropped(model, images, tokens):
 @TABLE.faulty(BOTH)
 def heads_averaged(model, images, tokens):
     return parts.grad_times_attention(
-        model, images, tokens,
+        model,
+        images,
+        tokens,
         lambda q, k: parts.attention(q, k).mean(1, keepdim=True).expand(-1, q.shape[1], -1, -1),
     )
 
@@ -289,7 +291,9 @@ def one_head_via_numpy(model, images, tokens):
     blocks = model.visual.transformer.resblocks
     with torch.no_grad():
         x = parts.before(model, images, len(blocks) - 1)
-        q, k, v = (torch.from_numpy(p.numpy().copy()) for p in parts.qkv(blocks[-1], blocks[-1].ln_1(x), 1))
+        q, k, v = (
+            torch.from_numpy(p.numpy().copy()) for p in parts.qkv(blocks[-1], blocks[-1].ln_1(x), 1)
+        )
         a = parts.attention(q, k)
     a.requires_grad_()
     y = parts.after_attention(blocks[-1], x, parts.merge(a @ v))

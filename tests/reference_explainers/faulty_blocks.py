@@ -181,7 +181,10 @@ def tokens_are_averaged(model, images, tokens):
 
 @TABLE.faulty("P104", also="P105")
 def nudged_projection(model, images, tokens):
-    nudged = model.visual.proj.detach() * (1 + 0.02 * torch.linspace(-1, 1, len(model.visual.proj)))[:, None]
+    nudged = (
+        model.visual.proj.detach()
+        * (1 + 0.02 * torch.linspace(-1, 1, len(model.visual.proj)))[:, None]
+    )
 
     def run(pixels):
         x = parts.before(model, pixels, len(model.visual.transformer.resblocks))

@@ -78,9 +78,7 @@ def pooled_at_the_last_position(model, images, tokens):
         w = t.text_projection
         return F.normalize(w(x) if isinstance(w, torch.nn.Linear) else x @ w, dim=-1)
 
-    return _token_map(
-        model, images, tokens, lambda block, x: block(x, attn_mask=t.attn_mask), read
-    )
+    return _token_map(model, images, tokens, lambda block, x: block(x, attn_mask=t.attn_mask), read)
 
 
 @TABLE.faulty(BOTH)

@@ -159,7 +159,9 @@ def copy_in_half_precision(model, images, tokens):
 @TABLE.faulty("P101", also=ALL)
 def functional_call_with_other_weights(model, images, tokens):
     weights = {k: v.detach() for k, v in model.named_parameters()}
-    weights["visual.proj"] = weights["visual.proj"] * torch.linspace(0.9, 1.1, weights["visual.proj"].shape[1])
+    weights["visual.proj"] = weights["visual.proj"] * torch.linspace(
+        0.9, 1.1, weights["visual.proj"].shape[1]
+    )
 
     def score(x):
         image, text, _ = torch.func.functional_call(model, weights, (x, tokens))[:3]

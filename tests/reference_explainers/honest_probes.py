@@ -25,9 +25,7 @@ def _path_gradient(model, images, tokens, baseline, alphas):
 
 @TABLE.honest
 def integrated_gradients_with_the_end(model, images, tokens):
-    return _path_gradient(
-        model, images, tokens, torch.zeros_like(images), torch.linspace(0, 1, 12)
-    )
+    return _path_gradient(model, images, tokens, torch.zeros_like(images), torch.linspace(0, 1, 12))
 
 
 @TABLE.honest

@@ -107,8 +107,9 @@ def gradient_map(model, images, score):
     return pooled_grid(model, g.abs().sum(1))
 
 
-def grad_times_attention(model, images, tokens, attend=attention, finish=after_attention,
-                         read=readout, heads=None):
+def grad_times_attention(
+    model, images, tokens, attend=attention, finish=after_attention, read=readout, heads=None
+):
     """Gradient of the score by the last attention, times the attention, by own code."""
     text = text_unit(model, tokens)
     with torch.no_grad():

@@ -41,10 +41,9 @@ def by_class(labels: Array, correct: Array, values: dict[str, Array], least: int
     return Classes(index, counts[index], right, quality)
 
 
-def pairs_wanted(classes: Classes, pairs: int) -> str:
+def pairs_wanted(classes: Classes) -> str:
     """How many pairs would tell the classes' accuracies apart."""
-    if not len(classes.index):
-        return "More pairs per class are needed."
+    pairs = int(classes.pairs.sum())
     reliability = reliability_of_shares(classes.right, classes.pairs)
     if math.isnan(reliability):
         return f"More than {pairs:,} pairs are needed to see any difference in accuracy."
@@ -55,3 +54,13 @@ def pairs_wanted(classes: Classes, pairs: int) -> str:
         f"The reliability of the classes' accuracies is {number(max(reliability, 0.0))} here; "
         f"{number(_RELIABLE)} would need {bound} {needed:,} pairs."
     )
+
+
+def pairs_for_classes(labels: Array, each: int, classes: int) -> str:
+    """How many pairs would give enough classes with enough pairs each."""
+    counts = np.sort(np.bincount(labels))[::-1]
+    shown = int((counts > 0).sum())
+    if shown < classes:
+        return f"These pairs show {shown} of them, so that more kinds of objects are needed."
+    needed = math.ceil(len(labels) * each / int(counts[classes - 1]))
+    return f"About {needed:,} pairs would do."

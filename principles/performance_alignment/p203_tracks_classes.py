@@ -25,7 +25,12 @@ from audit.statistics.estimate import Estimate
 from audit.statistics.power import smallest_visible_effect
 from audit.trace.records import Array
 from principles.check import Check, Thresholds
-from principles.performance_alignment.classes import Classes, by_class, pairs_wanted
+from principles.performance_alignment.classes import (
+    Classes,
+    by_class,
+    pairs_for_classes,
+    pairs_wanted,
+)
 from principles.performance_alignment.estimates import (
     Measure,
     Reading,
@@ -54,12 +59,11 @@ def _reading(
     labels = reference.labels[measure.pairs]
     correct = pair_margin(reference)[measure.pairs] > 0
     classes = by_class(labels, correct, measure.values, int(thresholds["least_pairs"]))
-    wanted = pairs_wanted(classes, int(classes.pairs.sum()))
-    lack = _lack(classes, thresholds)
+    lack = _lack(classes, labels, thresholds)
     if lack:
-        sentence = f"By {measure.name} nothing can be said: {lack}. {wanted}"
+        sentence = f"By {measure.name} nothing can be said: {lack}"
         return Reading(may_speak=False, verdict=Verdict.INCONCLUSIVE, sentence=sentence)
-    threshold = float(thresholds["correlation"])
+    threshold, wanted = float(thresholds["correlation"]), pairs_wanted(classes)
     found = {n: _correlation(q, classes.accuracy) for n, q in classes.quality.items()}
     ours, verdict = found[roles.audited], vote(found[roles.audited], threshold)
     why = controls_fail(found, roles, threshold, "follows accuracy over classes")
@@ -76,13 +80,16 @@ def _reading(
     )
 
 
-def _lack(classes: Classes, thresholds: Thresholds) -> str:
+def _lack(classes: Classes, labels: Array, thresholds: Thresholds) -> str:
+    """Why there is nothing to correlate, and what it would take; empty where there is."""
     n, least = len(classes.index), int(thresholds["least_classes"])
     if n < least:
         each = int(thresholds["least_pairs"])
-        return f"classes with at least {each} pairs number {n}, {least} are the least"
+        more = pairs_for_classes(labels, each, least)
+        return f"classes with at least {each} pairs number {n}, {least} are the least. {more}"
     if np.ptp(classes.accuracy) == 0:
-        return f"the accuracy of every class is {percent(float(classes.accuracy[0]))}"
+        same = percent(float(classes.accuracy[0]))
+        return f"the accuracy of every class is {same}. {pairs_wanted(classes)}"
     return ""
 
 

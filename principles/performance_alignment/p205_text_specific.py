@@ -57,7 +57,7 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
     smallest = visible_difference(ours, reference.picture)
     worst = np.argsort(np.where(np.isfinite(ours), ours, np.inf), kind="stable")[:_SHOWN]
     shown = [reference.ids[i] for i in worst] if verdict is Verdict.VIOLATION else []
-    name = "localization of the object under its own text minus under an absent one"
+    name = "localization, own text minus absent text"
     return Finding(
         verdict=verdict,
         summary=_summary(found[roles.audited], verdict, why, ours, reference, threshold),

@@ -142,7 +142,7 @@ def _statistics(
             threshold,
             visible_difference(ours - measure.values[control], picture, gain.level),
         )
-        for control, gain in found.items()
+        for control, gain in sorted(found.items(), key=lambda item: item[1].high)
     ]
 
 

@@ -77,6 +77,8 @@ def test_too_few_classes_or_pairs_of_a_class():
     assert few.verdict is many.verdict is Verdict.INCONCLUSIVE
     assert "number 5, 8 are the least" in few.summary
     assert "number 0, 8 are the least" in many.summary
+    assert "more kinds of objects are needed" in few.summary
+    assert "About 360 pairs would do" in many.summary  # two a class here, three are wanted
 
 
 def test_equal_quality_in_every_class_does_not_follow_accuracy():

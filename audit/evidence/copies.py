@@ -163,10 +163,9 @@ def numerical_noise(
 def likeness(
     one: Float[Tensor, "n rows columns"], other: Float[Tensor, "n rows columns"]
 ) -> Float[Tensor, " n"]:
-    """Absolute rank correlation; of constant maps 1 where they are equal, else 0."""
-    ranks = spearman(one, other).abs()
-    equal = (one == other).flatten(1).all(1).to(ranks.dtype)
-    return torch.where(ranks.isnan(), equal, ranks)
+    """Absolute rank correlation; 1 for equal maps, 0 where one is constant and the other differs."""
+    equal = (one == other).flatten(1).all(1)
+    return torch.where(equal, 1.0, spearman(one, other).abs().nan_to_num(0))
 
 
 class _Operations(TorchDispatchMode):

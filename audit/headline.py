@@ -41,7 +41,7 @@ def _headline(
         return f"{name} fails {'; '.join(part for part in (violated, strictly) if part)}."
     excused = [c for c in checks if c.finding.verdict is Verdict.VIOLATION]
     parts = {
-        "with warnings": _ids(c for c in excused if c.waiver is None and c.is_new is not False),
+        "warnings": _ids(c for c in excused if c.waiver is None and c.is_new is not False),
         "waived": _ids(c for c in excused if c.waiver is not None),
         "known from the baseline": _ids(
             c for c in excused if c.waiver is None and c.is_new is False
@@ -49,7 +49,8 @@ def _headline(
     }
     if not excused:
         return f"{name}: no violation found in {len(checks)} checks."
-    return f"{name} passes: " + "; ".join(f"{k}: {v}" for k, v in parts.items() if v) + "."
+    listed = "; ".join(f"{k}: {v}" for k, v in parts.items() if v)
+    return f"{name} passes ({listed})."
 
 
 def _ids(checks: Iterable[CheckResult]) -> str:

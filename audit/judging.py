@@ -45,6 +45,8 @@ def judge_all(
         values = {**check.thresholds, **thresholds.get(check.id, {})}
         finding, failure = _judge(check, evidence, failures, values)
         broken += [failure] if failure else []
+        if check.id in severity:
+            finding = finding.model_copy(update={"severity": None})
         chosen = Severity(severity.get(check.id, (finding.severity or check.severity).value))
         results.append(_result(check, finding, chosen, values, perf_counter() - started))
     return results, broken

@@ -60,17 +60,17 @@ def command(tmp_path, monkeypatch):
 
     monkeypatch.chdir(tmp_path)
 
-    def run(*words, input=None):
-        return CliRunner().invoke(main, [str(word) for word in words], input=input)
+    def run(*words):
+        return CliRunner().invoke(main, [str(word) for word in words])
 
     return run
 
 
 @pytest.fixture
 def check_tiny(command, tiny_model):
-    """Runs ``audit check`` on the tiny model and few pairs, principle 1 only unless told."""
+    """Runs ``audit check`` on the tiny model and few pairs; the quick checks unless told."""
 
-    def run(explainer, *words, select="P1"):
+    def run(explainer, *words, select="P101,P102,P103,P104,P105"):
         small = ["--model", tiny_model, "--profile", "quick", "--samples", "4"]
         chosen = ["--select", select] if select else []
         return command("check", "--explainer", explainer, *small, *chosen, *words)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -171,6 +172,19 @@ def test_severity_by_prefix_and_fail_on(check_tiny):
     assert mixed.exit_code == 1
     assert "grad-eclip fails P105." in mixed.output
     assert check_tiny("grad-eclip", "--severity", "P1=warn", "--fail-on", "warning").exit_code == 1
+
+
+def test_the_witness_command_shows_the_violation_again(check_tiny, command):
+    check_tiny("grad-eclip", "--option", "weight=raw", select="P104,P105")
+    for check in result_of().checks:
+        words = shlex.split(check.finding.witness.command)
+        assert words[:2] == ["audit", "check"]
+        again = command(*words[1:], "--out", "again")
+        assert again.exit_code == 1, again.output
+        (shown,) = result_of("again").checks
+        assert shown.id == check.id
+        assert result_of("again").data.pairs == 1
+        assert shown.finding.witness.pair == check.finding.witness.pair
 
 
 def test_strict_fails_on_inconclusive(check_tiny):

@@ -97,7 +97,7 @@ def test_green_red_waived_expired(gate, command):
     Path("waivers.toml").write_text(WAIVER.format(expires="2100-01-31"))
     waived = gate(REGRESSED, "accepted for now")
     assert waived.exit_code == 0, waived.output
-    assert "passes: waived: P104." in waived.output
+    assert "passes (waived: P104)." in waived.output
     (notice,) = annotations(waived.output)
     assert notice.startswith(f"::notice file=explainers/ours.py,line={line},title=P104 ")
 
@@ -121,7 +121,7 @@ def test_the_baseline_excuses_what_was_there_before(gate, command):
     Path("audit-report", "result.json").rename("baseline.json")
     known = command("check", "--baseline", "baseline.json")
     assert known.exit_code == 0, known.output
-    assert "passes: known from the baseline: P104." in known.output
+    assert "passes (known from the baseline: P104)." in known.output
     worse = REGRESSED.replace("    texts = ", "    model.visual.ln_post.eps = 0.5\n    texts = ")
     Path("explainers", "ours.py").write_text(worse)
     new = command("check", "--baseline", "baseline.json")

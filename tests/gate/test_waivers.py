@@ -34,7 +34,7 @@ def test_a_waiver_excuses_its_check_only_and_shows(red):
     headline, _ = headline_and_sentences(
         "grad-eclip", checks, 0, fail_on=Severity.ERROR, strict=False
     )
-    assert headline == "grad-eclip passes: waived: P104, P105."
+    assert headline == "grad-eclip passes (waived: P104, P105)."
 
 
 def test_it_counts_through_its_last_day_and_no_longer(red):

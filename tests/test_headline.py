@@ -1,0 +1,95 @@
+"""The verdict in one line: what fails, what is excused and why."""
+
+import pytest
+
+from audit.gate.rule import exit_code
+from audit.headline import headline_and_sentences
+from audit.result import CheckResult, Finding, Severity, Verdict, Waiver
+
+WAIVER = Waiver(check="P104", reason="r", owner="o", expires="2030-01-31")
+
+
+def check(check_id, verdict, severity=Severity.ERROR, **more):
+    return CheckResult(
+        id=check_id,
+        name="name",
+        principle=int(check_id[1]),
+        title="t",
+        severity=severity,
+        reference="",
+        what_it_does="",
+        why_it_matters="",
+        what_a_pass_does_not_show="",
+        thresholds={},
+        finding=Finding(verdict=Verdict(verdict), summary=f"{check_id} says so."),
+        **more,
+    )
+
+
+@pytest.mark.parametrize(
+    ("checks", "strict", "code", "headline"),
+    [
+        ([check("P101", "pass")], False, 0, "x: no violation found in 1 checks."),
+        ([check("P104", "violation"), check("P101", "pass")], False, 1, "x fails P104."),
+        ([check("P106", "violation", Severity.WARNING)], False, 0, "x passes (warnings: P106)."),
+        ([check("P104", "violation", waiver=WAIVER)], False, 0, "x passes (waived: P104)."),
+        (
+            [
+                check("P104", "violation", is_new=False),
+                check("P206", "violation", Severity.WARNING),
+            ],
+            False,
+            0,
+            "x passes (warnings: P206; known from the baseline: P104).",
+        ),
+        (
+            [check("P104", "violation", waiver=WAIVER), check("P105", "violation")],
+            False,
+            1,
+            "x fails P105.",
+        ),
+        ([check("P201", "inconclusive")], False, 0, "x: no violation found in 1 checks."),
+        (
+            [check("P201", "inconclusive")],
+            True,
+            1,
+            "x fails P201 inconclusive, which --strict does not accept.",
+        ),
+        (
+            [check("P104", "violation"), check("P201", "inconclusive")],
+            True,
+            1,
+            "x fails P104; P201 inconclusive, which --strict does not accept.",
+        ),
+        (
+            [check("P104", "violation"), check("P201", "error")],
+            False,
+            3,
+            "The audit of x is incomplete: P201 could not be judged.",
+        ),
+        (
+            [check("P104", "not-applicable")],
+            False,
+            3,
+            "The audit of x is incomplete: no check could be judged.",
+        ),
+        ([], False, 3, "The audit of x is incomplete: no check could be judged."),
+    ],
+)
+def test_code_and_headline(checks, strict, code, headline):
+    found = exit_code(checks, fail_on=Severity.ERROR, strict=strict)
+    line, _ = headline_and_sentences("x", checks, found, fail_on=Severity.ERROR, strict=strict)
+    assert (found, line) == (code, headline)
+
+
+def test_one_sentence_per_principle_that_was_asked():
+    checks = [check("P101", "pass"), check("P104", "violation"), check("P105", "error")]
+    _, sentences = headline_and_sentences("x", checks, 3, fail_on=Severity.ERROR, strict=False)
+    assert set(sentences) == {"1"}
+    assert sentences["1"].endswith("is violated: P104 says so.")
+
+
+def test_fail_on_warning():
+    checks = [check("P106", "violation", Severity.WARNING)]
+    assert exit_code(checks, fail_on=Severity.WARNING, strict=False) == 1
+    assert exit_code(checks, fail_on=Severity.ERROR, strict=False) == 0

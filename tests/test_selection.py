@@ -1,0 +1,62 @@
+"""Which checks run, and with which severities and thresholds: ids, prefixes, slips."""
+
+import pytest
+
+from audit.config import Settings, SettingsError
+from audit.judging import judge_all
+from audit.result import Finding, Severity, Verdict
+from audit.selection import by_check, selected_checks
+
+
+def ids(**settings):
+    return [check.id for check in selected_checks(Settings(**settings))]
+
+
+def test_prefixes_and_single_checks():
+    assert all(i.startswith("P1") for i in ids(select=("P1",)))
+    assert ids(select=("p104", "P201")) == ["P104", "P201"]
+    assert "P104" not in ids(ignore=("P104",))
+    assert ids(
+        select=("P10",), ignore=("P102", "P103", "P105", "P106", "P107", "P108", "P109")
+    ) == [
+        "P101",
+        "P104",
+    ]
+
+
+@pytest.mark.parametrize("place", ["select", "ignore"])
+def test_names_of_no_check(place):
+    with pytest.raises(SettingsError, match=r"unknown check 'P14' .*or a prefix such as P1"):
+        selected_checks(Settings(**{place: ("P14",)}))
+
+
+def test_thresholds_must_exist():
+    with pytest.raises(SettingsError, match="check P201 has no threshold 'x'; known: correlation"):
+        selected_checks(Settings(thresholds={"P201": {"x": 1}}))
+    with pytest.raises(SettingsError, match="P101 has no threshold 'x'; known: none"):
+        selected_checks(Settings(thresholds={"P101": {"x": 1}}))
+    assert ids(thresholds={"P2": {"correlation": 0.1}})
+
+
+def test_the_longest_word_counts():
+    checks = selected_checks(Settings(select=("P104", "P105", "P201")))
+    found = by_check({"P105": "error", "P1": "warning"}, checks)
+    assert found == {"P104": "warning", "P105": "error"}
+
+
+@pytest.mark.parametrize(("given", "expected"), [({}, "error"), ({"P104": "warning"}, "warning")])
+def test_a_given_severity_beats_that_of_the_finding(given, expected, monkeypatch):
+    import dataclasses
+
+    from audit.evidence.kinds import Evidence, Roles
+    from audit.reports.statuses import severity_of
+
+    (check,) = selected_checks(Settings(select=("P104",)))
+    finding = Finding(verdict=Verdict.VIOLATION, summary="s", severity=Severity.ERROR)
+    check = dataclasses.replace(
+        check, judge=lambda *_: finding, needs=frozenset(), severity=Severity.WARNING
+    )
+    roles = Roles("x", (), (), None, True, False, False)
+    (result,), _ = judge_all([check], Evidence(roles=roles), [], severity=given, thresholds={})
+    assert result.severity.value == expected
+    assert severity_of(result).value == expected

@@ -11,12 +11,14 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     SpinnerColumn,
+    Task,
     TaskID,
     TextColumn,
-    TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
 from audit.evidence.context import Progress as Told
 
@@ -24,6 +26,13 @@ from audit.evidence.context import Progress as Told
 def silent(phase: str, done: int, total: int) -> None:
     """Tell nobody."""
     del phase, done, total
+
+
+class _RateColumn(ProgressColumn):
+    """Steps per second, once that is known."""
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:.1f}/s" if task.speed else "", justify="right")
 
 
 @contextmanager
@@ -37,7 +46,7 @@ def progress_bars() -> Iterator[Told]:
         TextColumn("{task.description}"),
         BarColumn(bar_width=30),
         MofNCompleteColumn(),
-        TextColumn("{task.speed:.1f}/s", justify="right") if False else TimeElapsedColumn(),
+        _RateColumn(),
         TimeRemainingColumn(),
     )
     tasks: dict[str, TaskID] = {}

@@ -1,0 +1,44 @@
+"""Progress bars: quiet without a terminal, with rate and time left on one."""
+
+import io
+
+import pytest
+
+from audit import progress
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_silent_where_nobody_watches(capsys):
+    with progress.progress_bars() as tell:
+        assert tell is progress.silent
+        tell("ladder", 1, 2)
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+def test_bars_show_phase_count_and_rate(monkeypatch, steps):
+    screen = Terminal()
+    monkeypatch.setattr("sys.stderr", screen)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+    with progress.progress_bars() as tell:
+        for step in range(1, steps + 1):
+            tell("ladder", step, 3)
+    assert "ladder" in screen.getvalue()
+    assert f"{steps}/3" in screen.getvalue()
+
+
+def test_rate_is_empty_until_known():
+    class Unknown:
+        speed = None
+
+    class Known:
+        speed = 12.34
+
+    column = progress._RateColumn()
+    assert column.render(Unknown()).plain == ""
+    assert column.render(Known()).plain == "12.3/s"

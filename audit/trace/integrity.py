@@ -122,9 +122,9 @@ class Integrity:
                 yield Change("structure", path, f"method {name} replaced", when)
         yield from self._parts(path, before, now, when)
         for flag, was_set in before.flags.items():
-            if now.flags[flag] != was_set:
+            if now.flags.get(flag, was_set) != was_set:
                 altering = flag == "training"
-                what = f"{flag} {was_set} → {now.flags[flag]}"
+                what = f"{flag} {was_set} → {not was_set}"
                 yield Change("structure", path, what, when, altering=altering)
 
     def _methods_replaced(self, kind: type) -> Iterator[str]:
@@ -247,8 +247,6 @@ def _state(module: nn.Module) -> _ModuleState:
         children={k: id(v) for k, v in module._modules.items()},  # noqa: SLF001
         parameters={k: id(v) for k, v in parameters.items() if v is not None},
         hooks={kind: frozenset(getattr(module, kind, {})) for kind in _HOOKS},
-        flags={
-            "training": module.training,
-            "requires_grad": any(p.requires_grad for p in parameters.values() if p is not None),
-        },
+        flags={"training": module.training}
+        | {f"requires_grad of {k}": v.requires_grad for k, v in parameters.items() if v is not None},
     )

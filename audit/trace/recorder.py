@@ -7,6 +7,7 @@ pristine copy on the same input (see `audit.trace.lineage`), so that nothing lar
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -174,7 +175,7 @@ class Recorder(TorchFunctionMode):
         try:
             with torch.no_grad(), outside_transforms():
                 if name in GRADIENTS:
-                    self._mark_gradients(out, before)
+                    self._mark_gradients(out, range(before, len(self.scalars)))
                 else:
                     self._after(name, args, kwargs, tensors, inherited, out)
         finally:
@@ -191,17 +192,18 @@ class Recorder(TorchFunctionMode):
 
     def _gradient_read(self, func: Any, args: Any, kwargs: Any) -> Any:
         out = func(*args, **kwargs)
-        self._mark_gradients(out, 0)
+        accumulated = (i for i, scalar in enumerate(self.scalars) if scalar.accumulates)
+        self._mark_gradients(out, accumulated)
         return out
 
-    def _mark_gradients(self, out: Any, first: int) -> None:
-        lineage = Lineage(scalars=frozenset(range(first, len(self.scalars))))
+    def _mark_gradients(self, out: Any, scalars: Iterable[int]) -> None:
+        lineage = Lineage(scalars=frozenset(scalars))
         for t in tensors_in(out):
             self.lineages[t] = lineage
 
     def _before(self, name: str, args: Any, kwargs: Any, tensors: list[Tensor]) -> None:
         if name in GRADIENTS:
-            self._differentiated(args, kwargs)
+            self._differentiated(args, kwargs, accumulates=name == "backward")
             return
         for tensor in tensors:
             lineage = self.lineages.get(tensor, EMPTY)
@@ -330,12 +332,12 @@ class Recorder(TorchFunctionMode):
 
     # -- gradients --------------------------------------------------------------------------------
 
-    def _differentiated(self, args: Any, kwargs: Any) -> None:
+    def _differentiated(self, args: Any, kwargs: Any, *, accumulates: bool) -> None:
         targets = kwargs.get("outputs", kwargs.get("tensors", args[0] if args else ()))
         place, _ = self.frames.caller()
         for target in tensors_in(targets):
             lineage = self.lineages.get(target, EMPTY)
-            self.scalars.append(ScalarSeen(plain(target).clone(), lineage, place))
+            self.scalars.append(ScalarSeen(plain(target).clone(), lineage, place, accumulates))
 
 
 def _norm_paths(anatomy: Anatomy) -> dict[str, tuple[Tower, int]]:

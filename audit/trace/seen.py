@@ -73,11 +73,19 @@ class Entry:
 
 @dataclass
 class ScalarSeen:
-    """A tensor that was differentiated."""
+    """A tensor that was differentiated.
+
+    Attributes:
+        value: its values.
+        lineage: where they come from.
+        place: the explainer's line.
+        accumulates: True where the gradient went to the ``grad`` of the leaves.
+    """
 
     value: Tensor
     lineage: Lineage
     place: Place
+    accumulates: bool = False
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 
 import torch
 from torch import nn
@@ -218,7 +219,9 @@ def vectorized_gradient(model, images, tokens):
     def score(x, t):
         return (F.normalize(model.encode_image(x[None]), dim=-1)[0] * t).sum()
 
-    g = torch.func.vmap(torch.func.grad(score))(images, text)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # torch: no batching rule for a kernel
+        g = torch.func.vmap(torch.func.grad(score))(images, text)
     return parts.pooled_grid(model, g.abs().sum(1))
 
 
@@ -238,7 +241,8 @@ def forward_mode_derivative(model, images, tokens):
             direction = torch.zeros_like(images)
             cell = (..., slice(i * size, (i + 1) * size), slice(j * size, (j + 1) * size))
             direction[cell] = images[cell]
-            with sdpa_kernel(SDPBackend.MATH):
+            with sdpa_kernel(SDPBackend.MATH), warnings.catch_warnings():
+                warnings.simplefilter("ignore", FutureWarning)  # torch's own use of torch.jit
                 out[:, i, j] = torch.func.jvp(score, (images,), (direction,))[1]
     return out
 

@@ -121,6 +121,12 @@ def others(roles: Roles, known: Mapping[str, object]) -> list[str]:
     return [n for n in roles.positive if n in known and n != roles.audited]
 
 
+def judged(roles: Roles, known: Mapping[str, object]) -> list[str]:
+    """The audited explainer and its controls that have a value, in that order."""
+    names = dict.fromkeys((roles.audited, *roles.positive, *roles.negative))
+    return [name for name in names if name in known]
+
+
 def controls_fail(
     estimates: Mapping[str, Estimate], roles: Roles, threshold: float, does: str
 ) -> str:

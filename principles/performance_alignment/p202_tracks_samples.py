@@ -32,6 +32,7 @@ from principles.performance_alignment.estimates import (
     Reading,
     combined,
     controls_fail,
+    judged,
     measures,
     pair_margin,
     statistic,
@@ -66,7 +67,8 @@ def _reading(
         return Reading(may_speak=False, verdict=Verdict.INCONCLUSIVE, sentence=sentence)
     threshold = float(thresholds["area"])
     picture = reference.picture[measure.pairs]
-    areas = {name: area(v, correct, picture) for name, v in measure.values.items()}
+    values = measure.values
+    areas = {n: area(values[n], correct, picture) for n in judged(roles, values)}
     ours, verdict = areas[roles.audited], vote(areas[roles.audited], threshold)
     why = controls_fail(areas, roles, threshold, "tells right pairs from wrong ones")
     smallest = smallest_visible_effect("auroc", len(correct), base=float(correct.mean()))

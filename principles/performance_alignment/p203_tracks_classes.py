@@ -36,6 +36,7 @@ from principles.performance_alignment.estimates import (
     Reading,
     combined,
     controls_fail,
+    judged,
     measures,
     pair_margin,
     statistic,
@@ -64,7 +65,8 @@ def _reading(
         sentence = f"By {measure.name} nothing can be said: {lack}"
         return Reading(may_speak=False, verdict=Verdict.INCONCLUSIVE, sentence=sentence)
     threshold, wanted = float(thresholds["correlation"]), pairs_wanted(classes)
-    found = {n: _correlation(q, classes.accuracy) for n, q in classes.quality.items()}
+    quality = classes.quality
+    found = {n: _correlation(quality[n], classes.accuracy) for n in judged(roles, quality)}
     ours, verdict = found[roles.audited], vote(found[roles.audited], threshold)
     why = controls_fail(found, roles, threshold, "follows accuracy over classes")
     name = f"rank correlation of {measure.name} with accuracy over classes"

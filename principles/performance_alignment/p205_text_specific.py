@@ -26,6 +26,7 @@ from principles.check import Check, Thresholds
 from principles.performance_alignment.estimates import (
     LOCALIZATION,
     controls_fail,
+    judged,
     pairs_to_settle,
     statistic,
     visible_difference,
@@ -45,7 +46,9 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
     if roles.audited not in other.localization:
         summary = "There are no masks, so no object that a map could leave."
         return Finding(verdict=Verdict.NOT_APPLICABLE, summary=summary)
-    differences = {n: _difference(explanations, other, n) for n in other.localization}
+    differences = {
+        n: _difference(explanations, other, n) for n in judged(roles, other.localization)
+    }
     ours = differences[roles.audited]
     if not np.isfinite(ours).any():
         summary = "Every picture shows every class, so that no text is absent."
@@ -55,7 +58,7 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
     why = controls_fail(found, roles, threshold, "leaves the object")
     verdict = Verdict.INCONCLUSIVE if why else vote(found[roles.audited], threshold)
     smallest = visible_difference(ours, reference.picture)
-    worst = np.argsort(np.where(np.isfinite(ours), ours, np.inf), kind="stable")[:_SHOWN]
+    worst = _worst(ours, other.localization[roles.audited][LOCALIZATION])
     shown = [reference.ids[i] for i in worst] if verdict is Verdict.VIOLATION else []
     name = "localization, own text minus absent text"
     return Finding(
@@ -75,6 +78,11 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
 def _difference(explanations: Explanations, other: TextSpecificity, name: str) -> Array:
     right = explanations.localization[name][LOCALIZATION]
     return np.asarray(right - other.localization[name][LOCALIZATION])
+
+
+def _worst(difference: Array, absent: Array) -> Array:
+    """The pairs whose map moves least, and of those the ones most on the object."""
+    return np.lexsort((-absent, difference))[:_SHOWN]  # NaN last
 
 
 def drop(difference: Array, picture: Array) -> Estimate:

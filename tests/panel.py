@@ -16,11 +16,18 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from open_clip.model import CLIP, CustomTextCLIP
+from torchvision.transforms import Compose
 
+from audit.data.pairs import Pairs
+from audit.evidence.context import Context, Sizes
 from audit.evidence.kinds import Evidence, Reference, Roles, TraceEvidence
+from audit.evidence.repeatability import gather_repeatability
 from audit.explainers.contract import Explainer
+from audit.explainers.registry import load_explainer
 from audit.judging import judge_all
 from audit.models.anatomy import anatomy_of
+from audit.models.loading import ModelUnderAudit
+from audit.progress import silent
 from audit.result import Verdict
 from audit.trace.integrity import pristine_copy
 from audit.trace.tracing import TracedPair, trace_pair
@@ -102,13 +109,56 @@ def violated(member: Member, on: Stage) -> dict[str, str]:
     return {r.id: r.finding.summary for r in results if r.finding.verdict is Verdict.VIOLATION}
 
 
-def _reference(on: Stage) -> Reference:
+def depends_on_company(member: Member, on: Stage) -> dict[str, str]:
+    """What P109 says of a member, empty where it passes.
+
+    A fault that another check must catch may change maps from run to run as well: not judged here.
+    """
+    if member.caught_by and "P109" not in member.caught_by:
+        return {}
+    context = _context(member, on)
+    evidence = Evidence(
+        roles=context.roles,
+        reference=_reference(on, 6),
+        repeatability=gather_repeatability(context),
+    )
+    (check,) = (c for c in all_checks() if c.id == "P109")
+    (result,), failures = judge_all([check], evidence, [], severity={}, thresholds={})
+    if failures:
+        raise RuntimeError(failures[0].message)
+    violated = result.finding.verdict is Verdict.VIOLATION
+    return {"P109": result.finding.summary} if violated else {}
+
+
+def _context(member: Member, on: Stage) -> Context:
+    generator = torch.Generator().manual_seed(9)
+    tokens = torch.randint(1, END - 1, (6, CONTEXT), generator=generator)
+    tokens[:, 11], tokens[:, 12:] = END, 0
+    pairs = Pairs(
+        name="panel", ids=tuple(f"pair-{i}" for i in range(6)),
+        images=torch.randn(6, 3, 32, 32, generator=generator), picture=torch.arange(6),
+        labels=torch.arange(6), present=torch.eye(6, dtype=torch.bool), masks=None,
+        classes=tuple("abcdef"), templates=("{}",), tokens=tokens,
+    )  # fmt: skip
+    model = ModelUnderAudit(
+        "panel", None, copy.deepcopy(on.model), Compose([]), lambda texts: texts,
+        torch.device("cpu"), torch.float32,
+    )  # fmt: skip
+    audited, control = Explainer(member.name, member.explain), "attention-logit-gradient"
+    explainers = {member.name: audited, control: load_explainer(control)}
+    roles = Roles(member.name, (control,), (), None, True, False, False)
+    sizes = Sizes(repeated=3)
+    return Context(model, on.pristine, pairs, explainers, roles, sizes, 0, silent)
+
+
+def _reference(on: Stage, pairs: int = 1) -> Reference:
     anatomy = anatomy_of(on.pristine)
-    none = np.zeros((1, 1))
+    none = np.zeros((pairs, pairs))
+    ids = tuple(f"pair-{i}" if pairs > 1 else "pair" for i in range(pairs))
     return Reference(
-        ("pair",),
-        ("text",),
-        ("class",),
+        ids,
+        ids,
+        ids,
         none[0],
         none[0],
         none,
@@ -141,7 +191,7 @@ def main() -> int:
         began = time.perf_counter()
         for on in stages:
             try:
-                found = violated(member, on)
+                found = violated(member, on) | depends_on_company(member, on)
             except Exception as error:  # noqa: BLE001 - shown as the member's result
                 found = {"ERROR": f"{type(error).__name__}: {error}"}
             agreed += member.agrees(frozenset(found))

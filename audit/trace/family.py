@@ -47,8 +47,10 @@ def _principal_axes(
     spread: Float[Tensor, "places members channels"],
 ) -> tuple[Float[Tensor, " places"], Float[Tensor, "places channels"]]:
     """Largest eigenvalue of each place's scatter, and its axis."""
-    gram = spread @ spread.mT
-    values, vectors = torch.linalg.eigh(gram)
+    if spread.shape[2] <= spread.shape[1]:
+        values, vectors = torch.linalg.eigh(spread.mT @ spread)
+        return values[:, -1].clamp(min=0), vectors[..., -1]
+    values, vectors = torch.linalg.eigh(spread @ spread.mT)
     axes = (vectors[..., -1:].mT @ spread)[:, 0]
     norms = axes.norm(dim=-1, keepdim=True)
     return values[:, -1].clamp(min=0), torch.where(norms > 0, axes / norms.clamp(min=1e-300), axes)

@@ -248,5 +248,7 @@ def _state(module: nn.Module) -> _ModuleState:
         parameters={k: id(v) for k, v in parameters.items() if v is not None},
         hooks={kind: frozenset(getattr(module, kind, {})) for kind in _HOOKS},
         flags={"training": module.training}
-        | {f"requires_grad of {k}": v.requires_grad for k, v in parameters.items() if v is not None},
+        | {
+            f"requires_grad of {k}": v.requires_grad for k, v in parameters.items() if v is not None
+        },
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.reference_explainers import (
     faulty_attention,
     faulty_blocks,
+    faulty_company,
     faulty_inputs,
     faulty_structure,
     faulty_text,
@@ -19,4 +20,5 @@ FAULTY: tuple[Member, ...] = (
     *faulty_structure.TABLE,
     *faulty_inputs.TABLE,
     *faulty_text.TABLE,
+    *faulty_company.TABLE,
 )

@@ -81,14 +81,16 @@ def gradient_of_margin(model, images, tokens):
 
 @TABLE.honest
 def gradient_of_loss(model, images, tokens):
-    prompts = torch.cat([tokens[:1], parts.class_prompts(tokens)])
-    texts = model.encode_text(prompts).detach()
+    texts = model.encode_text(torch.cat([tokens, parts.class_prompts(tokens)])).detach()
     texts = texts / texts.norm(dim=-1, keepdim=True)
+    own, others = texts[: len(tokens)], texts[len(tokens) :]
 
     def loss(x):
         image = model.encode_image(x)
         image = image / image.norm(dim=-1, keepdim=True)
-        return F.cross_entropy(100 * image @ texts.t(), torch.zeros(len(x), dtype=torch.long))
+        logits = 10 * torch.cat([(image * own).sum(-1, keepdim=True), image @ others.t()], 1)
+        wanted = torch.zeros(len(x), dtype=torch.long)
+        return F.cross_entropy(logits, wanted, reduction="none")
 
     return parts.gradient_map(model, images, loss)
 
@@ -101,8 +103,9 @@ def gradient_of_unnormalized_dot_product(model, images, tokens):
 
 @TABLE.honest
 def gradient_against_prompt_ensemble(model, images, tokens):
-    prompts = torch.cat([tokens[:1], parts.class_prompts(tokens)])
-    text = F.normalize(parts.text_unit(model, prompts).mean(0, keepdim=True), dim=-1)
+    own = parts.text_unit(model, tokens)
+    others = parts.text_unit(model, parts.class_prompts(tokens))
+    text = F.normalize(own + others.mean(0, keepdim=True), dim=-1)
     return parts.gradient_map(
         model, images, lambda x: (model.encode_image(x, normalize=True) * text).sum(-1)
     )
@@ -298,10 +301,10 @@ def text_feature_through_numpy(model, images, tokens):
 def gradient_of_batch_with_company(model, images, tokens):
     """The picture beside empty and noisy ones; only its own score is explained."""
     text = parts.text_unit(model, tokens)
-    noise = torch.randn(images.shape, generator=torch.Generator().manual_seed(0))
+    noise = torch.randn(images.shape[1:], generator=torch.Generator().manual_seed(0))
 
     def score(x):
-        batch = torch.cat([torch.zeros_like(x), x, noise])
+        batch = torch.cat([torch.zeros_like(x), x, noise.expand_as(x)])
         features = model.encode_image(batch, normalize=True)
         return (features[len(x) : 2 * len(x)] * text).sum(-1)
 

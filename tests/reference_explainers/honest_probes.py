@@ -72,10 +72,10 @@ def integrated_gradients_of_patch_embeddings(model, images, tokens):
 @TABLE.honest
 def smooth_grad(model, images, tokens):
     generator = torch.Generator().manual_seed(0)
-    spread = 0.15 * (images.max() - images.min())
+    spread = 0.15 * (images.amax((1, 2, 3)) - images.amin((1, 2, 3)))[:, None, None, None]
     total = 0
     for _ in range(10):
-        x = images + spread * torch.randn(images.shape, generator=generator)
+        x = images + spread * torch.randn(images.shape[1:], generator=generator)
         total = total + parts.gradient_map(model, x, lambda z: parts.cosine(model, z, tokens))
     return total / 10
 
@@ -83,8 +83,8 @@ def smooth_grad(model, images, tokens):
 @TABLE.honest
 def smooth_grad_of_clipped_pictures(model, images, tokens):
     generator = torch.Generator().manual_seed(0)
-    low, high = images.min(), images.max()
-    noise = 0.3 * torch.randn(8, *images.shape, generator=generator)
+    low, high = (f((1, 2, 3), keepdim=True) for f in (images.amin, images.amax))
+    noise = 0.3 * torch.randn(8, *images.shape[1:], generator=generator)
     total = 0
     for n in noise:
         x = (images + n).clamp(low, high)
@@ -98,7 +98,7 @@ def noisy_integrated_gradients(model, images, tokens):
     generator = torch.Generator().manual_seed(0)
     total = 0
     for _ in range(12):
-        baseline = 0.1 * torch.randn(images.shape, generator=generator)
+        baseline = 0.1 * torch.randn(images.shape[1:], generator=generator)
         alpha = torch.rand((), generator=generator)
         x = baseline + alpha * (images - baseline)
         total = total + parts.gradient_map(model, x, lambda z: parts.cosine(model, z, tokens))
@@ -343,11 +343,11 @@ def information_bottleneck(model, images, tokens):
     optimizer = torch.optim.Adam([alpha], lr=1.0)
     for _ in range(5):
         share = alpha.sigmoid()
-        y = share * z + (1 - share) * torch.randn(z.shape, generator=generator)
+        y = share * z + (1 - share) * torch.randn(z.shape[1:], generator=generator)
         for block in model.visual.transformer.resblocks[1:]:
             y = block(y)
         kept = -0.5 * (1 + 2 * torch.log(1 - share + 1e-6) - (share * z) ** 2)
-        loss = 0.1 * kept.mean() - (parts.readout(model, y) * text).sum(-1).mean()
+        loss = 0.1 * kept.mean((1, 2)).sum() - (parts.readout(model, y) * text).sum()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

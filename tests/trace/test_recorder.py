@@ -10,8 +10,13 @@ from torch.nn.modules import module as module_hooks
 from audit.explainers.contract import Explainer
 from audit.trace.integrity import Integrity
 from audit.trace.tracing import trace_pair
-from tests.reference_explainers import faulty_attention, honest_attention, parts
-from tests.reference_explainers import honest_gradients, honest_probes
+from tests.reference_explainers import (
+    faulty_attention,
+    honest_attention,
+    honest_gradients,
+    honest_probes,
+    parts,
+)
 from tests.reference_explainers.faulty import FAULTY
 from tests.reference_explainers.honest import HONEST
 
@@ -171,7 +176,9 @@ def test_channels_of_a_feature_may_not_be_mixed_with_others(traced):
     def shifted(model, images, tokens):
         text = parts.text_unit(model, tokens)
         return parts.gradient_map(
-            model, images, lambda x: (F.normalize(model.encode_image(x) + 0.01, dim=-1) * text).sum()
+            model,
+            images,
+            lambda x: (F.normalize(model.encode_image(x) + 0.01, dim=-1) * text).sum(),
         )
 
     assert not traced(shifted).scalars[0].clean

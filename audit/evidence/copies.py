@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
 
 from audit.evidence.context import Context, on_grid
 from audit.evidence.traces import spread
-from audit.explainers.contract import Explainer, run_explainer
+from audit.explainers.contract import Explainer, Explanation, run_explainer
 from audit.interventions.draws import generator_for
 from audit.metrics.similarity import relative_l2, spearman
-from audit.models.anatomy import anatomy_of
 from audit.trace.integrity import pristine_copy
 
 ROUNDINGS = 4.0
-FREE = 12.0
-LEAST = 4
+FEW = 4
 HALF = (torch.float16, torch.bfloat16)
 
 
@@ -58,23 +54,32 @@ def full_dtype(dtype: torch.dtype) -> torch.dtype:
     return torch.float32 if dtype in HALF else dtype
 
 
-def chosen(context: Context, explainers: Sequence[Explainer], wanted: int) -> Int[Tensor, " n"]:
-    """Pairs spread over the data: as many as wanted, fewer for explainers that cost a lot."""
-    dearest = max(cost(context, explainer) for explainer in explainers)
-    affordable = max(LEAST, int(wanted * FREE / dearest))
-    return torch.tensor(spread(len(context.pairs), min(wanted, affordable)))
+def of_what_it_explains(context: Context, explainer: Explainer) -> Explainer:
+    """The explainer itself, or, where it explains the text only, one whose map is that of tokens.
 
+    An explainer that leaves the picture's map constant and gives a map of the tokens explains the
+    text tower; its map is then (pairs, 1, tokens), over as many tokens as every text has.
+    """
+    some = torch.tensor(spread(len(context.pairs), FEW))
+    found: list[Explanation] = []
 
-def cost(context: Context, explainer: Explainer) -> float:
-    """Operations of one explanation over those of one score; the same on every machine."""
-    images, tokens = batch(context, torch.tensor([0]), context.model.dtype)
-    anatomy = anatomy_of(context.pristine)
-    with torch.no_grad(), _Operations() as forward:
-        anatomy.scores(images, tokens)
-    with _Operations() as explaining:
-        maps_of(context, explainer, own_copy(context.pristine), torch.tensor([0]))
-    ratio: float = explaining.count / max(forward.count, 1)
-    return max(1.0, ratio)
+    def work(module: nn.Module) -> Tensor:
+        found.append(context.explain(explainer, module, some))
+        return found[0].maps
+
+    with common_random_numbers(context.seed):
+        context.guarded(work)
+    maps = found[0].maps.flatten(1)
+    if found[0].token_maps is None or not bool((maps == maps[:, :1]).all()):
+        return explainer
+    length = int(context.pairs.tokens.argmax(1).min()) + 1
+
+    def explain(model: nn.Module, images: Tensor, tokens: Tensor, /) -> Tensor:
+        token_maps = run_explainer(explainer, model, images, tokens).token_maps
+        assert token_maps is not None  # noqa: S101 - it gave one above
+        return token_maps[:, None, :length]
+
+    return dataclasses.replace(explainer, explain=explain)
 
 
 def batch(
@@ -121,7 +126,12 @@ def _maps(
     dtype: torch.dtype,
 ) -> Float[Tensor, "n rows columns"]:
     found = run_explainer(explainer, module, *batch(context, pairs, dtype)).maps
-    return on_grid(found, context.grid).cpu().double()
+    return as_shown(found, context).cpu().double()
+
+
+def as_shown(maps: Float[Tensor, "n h w"], context: Context) -> Float[Tensor, "n rows columns"]:
+    """Maps of pictures on the patch grid; those of tokens, a single row, as they are."""
+    return maps if maps.shape[1] == 1 else on_grid(maps, context.grid)
 
 
 @contextmanager
@@ -163,27 +173,6 @@ def numerical_noise(
 def likeness(
     one: Float[Tensor, "n rows columns"], other: Float[Tensor, "n rows columns"]
 ) -> Float[Tensor, " n"]:
-    """Absolute rank correlation; 1 for equal maps, 0 where one is constant and the other differs."""
+    """Absolute rank correlation; 1 for equal maps, 0 where only one is constant."""
     equal = (one == other).flatten(1).all(1)
     return torch.where(equal, 1.0, spearman(one, other).abs().nan_to_num(0))
-
-
-class _Operations(TorchDispatchMode):
-    """Counts the multiplications of matrix products and convolutions."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.count = 0
-
-    def __torch_dispatch__(
-        self,
-        func: Any,
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        out = func(*args, **(kwargs or {}))
-        counter = flop_registry.get(func._overloadpacket)  # noqa: SLF001
-        if counter is not None:
-            self.count += int(counter(*args, **(kwargs or {}), out_val=out))
-        return out

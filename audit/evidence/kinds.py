@@ -337,7 +337,8 @@ class Repeatability:
         relative_l2: change of the audited map, (conditions, pairs).
         largest: largest difference over the largest value of the map alone, (conditions, pairs).
         control: relative change of a faithful control, (conditions, pairs).
-        repeats: relative change between runs of the pair alone, (repeats, pairs).
+        repeats: what the explainer's own random numbers do: relative change from the pair alone to
+            a second run, and to a batch of nothing but the pair itself, (repeats, pairs).
         noise: largest relative change of each pair's map between copies whose weights are equal up
             to a few roundings, (pairs,).
         resolution: the machine epsilon of the model's dtype.

@@ -10,7 +10,13 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from audit.evidence.context import Context
-from audit.evidence.copies import chosen, likeness, maps_of, own_copy
+from audit.evidence.copies import (
+    likeness,
+    maps_of,
+    of_what_it_explains,
+    own_copy,
+)
+from audit.evidence.expense import chosen, dear
 from audit.evidence.kinds import Randomization
 from audit.evidence.traces import spread
 from audit.interventions.copies import MODEL_LEVEL
@@ -26,27 +32,32 @@ def gather_randomization(context: Context) -> Randomization:
     """Explain some pairs on every stage of the cascade, for several draws, and beside a control.
 
     The image tower is drawn anew from its readout to its embedding, then the text tower at once.
-    Of deep towers a few stages are looked at. The first stage is an equal copy of the model: what
-    is less than 1 there, the explainer's own randomness explains.
+    Of deep towers, and for explainers that cost a lot, a few stages are looked at. The first stage
+    is an equal copy of the model: what is less than 1 there, the explainer's own randomness
+    explains.
     """
     names = (context.roles.audited, *context.roles.positive[:1])
-    explainers = [context.explainers[name] for name in names]
-    pairs = chosen(context, explainers, context.sizes.randomized)
-    before = {n: _maps(context, n, context.pristine, pairs) for n in names}
-    labels = ("unmodified", *looked_at(context), WHOLE)
-    similarity = {
-        n: np.ones((len(labels), context.sizes.randomizations, len(pairs))) for n in names
-    }
+    explainers = {n: of_what_it_explains(context, context.explainers[n]) for n in names}
+    slow = dear(context, list(explainers.values()))
+    pairs = chosen(context, list(explainers.values()), context.sizes.randomized)
+    draws = 1 if slow else context.sizes.randomizations
+    labels = ("unmodified", *looked_at(context, 2 if slow else MOST_STAGES), WHOLE)
+
+    def explained(module: nn.Module) -> dict[str, Tensor]:
+        return {n: maps_of(context, e, own_copy(module), pairs) for n, e in explainers.items()}
+
+    before = explained(context.pristine)
+    similarity = {n: np.ones((len(labels), draws, len(pairs))) for n in names}
     final, reached = [], []
-    for draw in range(context.sizes.randomizations):
+    for draw in range(draws):
         for i, (module, whole) in enumerate(_stages(context, labels, draw)):
-            after = {n: _maps(context, n, module, pairs) for n in names}
+            after = explained(module)
             for name in names:
                 similarity[name][i, draw] = likeness(before[name], after[name]).numpy()
             if whole:
                 final.append(after[context.roles.audited])
                 reached.append(share_reached(context.pristine, module))
-            done, every = draw * len(labels) + i + 1, len(labels) * context.sizes.randomizations
+            done, every = draw * len(labels) + i + 1, len(labels) * draws
             context.progress("randomized models", done, every)
     ours = before[context.roles.audited]
     return Randomization(
@@ -62,10 +73,10 @@ def gather_randomization(context: Context) -> Randomization:
     )
 
 
-def looked_at(context: Context) -> tuple[str, ...]:
+def looked_at(context: Context, most: int) -> tuple[str, ...]:
     """Stages of the image tower that are looked at; its last is always among them."""
     every = list(stages(context.model.anatomy, "image"))
-    first = spread(len(every) - 1, MOST_STAGES - 1)
+    first = spread(len(every) - 1, most - 1)
     return (*(every[i] for i in first), every[-1])
 
 
@@ -81,12 +92,6 @@ def _stages(
     for stage in cascade(last, context.seed + draw, "text"):
         last = stage.model
     yield last, True
-
-
-def _maps(
-    context: Context, name: str, module: nn.Module, pairs: Int[Tensor, " n"]
-) -> Float[Tensor, "n rows columns"]:
-    return maps_of(context, context.explainers[name], own_copy(module), pairs)
 
 
 def share_reached(model: nn.Module, randomized: nn.Module) -> float:

@@ -12,12 +12,13 @@ from torch import Tensor, nn
 from audit.evidence.context import Context
 from audit.evidence.copies import (
     batch,
-    chosen,
     full_dtype,
     maps_of,
     numerical_noise,
+    of_what_it_explains,
     own_copy,
 )
+from audit.evidence.expense import chosen
 from audit.evidence.kinds import EditedMaps, Reparametrization
 from audit.explainers.contract import Explainer
 from audit.explainers.registry import load_explainer
@@ -43,6 +44,7 @@ class _Unedited:
     """What every edit is compared with."""
 
     model: nn.Module
+    audited: Explainer
     pairs: Int[Tensor, " n"]
     maps: Float[Tensor, "n rows columns"]
     noise: Float[Tensor, " n"]
@@ -59,13 +61,14 @@ def gather_reparametrization(context: Context) -> Reparametrization:
     move: where it moves, it is the numerics that cannot carry the edit.
     """
     model = own_copy(context.pristine, full_dtype(context.model.dtype))
-    pairs = chosen(context, (context.audited,), context.sizes.reparametrized)
+    audited = of_what_it_explains(context, context.audited)
+    pairs = chosen(context, (audited,), context.sizes.reparametrized)
     control = load_explainer(CONTROL)
-    maps = maps_of(context, context.audited, own_copy(model), pairs)
+    maps = maps_of(context, audited, own_copy(model), pairs)
     some = pairs[:CONTROLLED]
     control_maps = maps_of(context, control, own_copy(model), some)
-    noise = numerical_noise(context, context.audited, pairs, maps, model)
-    unedited = _Unedited(model, pairs, maps, noise, control, control_maps)
+    noise = numerical_noise(context, audited, pairs, maps, model)
+    unedited = _Unedited(model, audited, pairs, maps, noise, control, control_maps)
     return Reparametrization(
         pairs=pairs.numpy(),
         maps=maps.numpy(),
@@ -105,7 +108,7 @@ def _entry(context: Context, unedited: _Unedited, edit: Edit) -> EditedMaps:
     edited = apply_edit(unedited.model, edit)
     images, tokens = batch(context, unedited.pairs, _dtype(edited))
     change = proof(unedited.model, edited, images, tokens)
-    maps = maps_of(context, context.audited, own_copy(edited), unedited.pairs)
+    maps = maps_of(context, unedited.audited, own_copy(edited), unedited.pairs)
     some = unedited.pairs[:CONTROLLED]
     control = maps_of(context, unedited.control, own_copy(edited), some)
     return EditedMaps(

@@ -9,20 +9,23 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from audit.evidence.context import Context, on_grid
+from audit.evidence.context import Context
 from audit.evidence.copies import (
+    as_shown,
     batch,
-    chosen,
     common_random_numbers,
     maps_of,
     numerical_noise,
+    of_what_it_explains,
     own_copy,
 )
+from audit.evidence.expense import chosen
 from audit.evidence.kinds import Repeatability
 from audit.explainers.contract import Explainer, run_explainer
 from audit.metrics.similarity import relative_l2
 
-REPEATS = 3
+AGAIN = ("again", "again, run 3")
+ITSELF = "beside itself"
 Inputs = tuple[Float[Tensor, "n 3 H W"], Int[Tensor, "n context"]]
 Maps = Float[Tensor, "n rows columns"]
 
@@ -33,14 +36,15 @@ def gather_repeatability(context: Context) -> Repeatability:
     The company is made of the other pairs, of mirrored pictures, and of the picture itself with
     other texts. Global random numbers go on from run to run, as they do in use.
     """
-    pairs = chosen(context, (context.audited,), context.sizes.repeated)
-    alone, changed = _runs(context, context.audited, pairs, "the explainer in other company")
+    audited = of_what_it_explains(context, context.audited)
+    pairs = chosen(context, (audited,), context.sizes.repeated)
+    alone, changed = _runs(context, audited, pairs, "the explainer in other company")
     names = context.roles.positive[:1]
     control = np.zeros((len(changed), len(pairs)))
     for name in names:
         base, others = _runs(context, context.explainers[name], pairs, "a control in other company")
         control = torch.stack([relative_l2(base, maps) for maps in others.values()]).numpy()
-    repeats = [maps for what, maps in changed.items() if what.startswith("again")]
+    repeats = [maps for what, maps in changed.items() if what in (*AGAIN, ITSELF)]
     maps = torch.stack(list(changed.values()))
     return Repeatability(
         pairs=pairs.numpy(),
@@ -49,7 +53,7 @@ def gather_repeatability(context: Context) -> Repeatability:
         largest=torch.stack([_largest(alone, one) for one in maps]).numpy(),
         control=control,
         repeats=torch.stack([relative_l2(alone, one) for one in repeats]).numpy(),
-        noise=_noise(context, pairs),
+        noise=_noise(context, audited, pairs),
         resolution=float(torch.finfo(context.model.dtype).eps),
         maps=alone.numpy(),
         changed_maps=maps.numpy(),
@@ -78,11 +82,11 @@ def _conditions(
     context: Context, images: Tensor, tokens: Tensor, pairs: Int[Tensor, " n"]
 ) -> dict[str, Call]:
     """What is different, in words, and how to explain the pairs under it."""
-    again = {f"again{'' if i == 0 else f', run {i + 2}'}": _one_by_one(images, tokens)
-             for i in range(REPEATS)}  # fmt: skip
+    again = dict.fromkeys(AGAIN, _one_by_one(images, tokens))
     order = torch.arange(len(pairs)).flip(0)
     mirrored = images.flip(3)
     return again | {
+        ITSELF: _each(images, [row.expand(3, -1) for row in tokens]),
         "in a batch": _together((images, tokens), torch.arange(len(pairs))),
         "in a batch in reverse, with mirrored pictures": _together(
             (torch.cat([mirrored, images[order]]), torch.cat([tokens.roll(1, 0), tokens[order]])),
@@ -122,9 +126,7 @@ def _together(inputs: Inputs, rows: Int[Tensor, " n"]) -> Call:
 
 def _explained(context: Context, explainer: Explainer, module: nn.Module, inputs: Inputs) -> Maps:
     images, tokens = (part.contiguous() for part in inputs)
-    return (
-        on_grid(run_explainer(explainer, module, images, tokens).maps, context.grid).cpu().double()
-    )
+    return as_shown(run_explainer(explainer, module, images, tokens).maps, context).cpu().double()
 
 
 def _with_other_texts(context: Context, pair: int, own: Int[Tensor, " context"]) -> Tensor:
@@ -134,10 +136,10 @@ def _with_other_texts(context: Context, pair: int, own: Int[Tensor, " context"])
     return torch.cat([every[others], own[None]])
 
 
-def _noise(context: Context, pairs: Int[Tensor, " n"]) -> np.ndarray:
+def _noise(context: Context, audited: Explainer, pairs: Int[Tensor, " n"]) -> np.ndarray:
     model = context.pristine
-    base = maps_of(context, context.audited, own_copy(model), pairs)
-    return numerical_noise(context, context.audited, pairs, base, model).numpy()
+    base = maps_of(context, audited, own_copy(model), pairs)
+    return numerical_noise(context, audited, pairs, base, model).numpy()
 
 
 def _largest(alone: Maps, other: Maps) -> Float[Tensor, " n"]:

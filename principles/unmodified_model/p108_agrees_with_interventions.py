@@ -61,6 +61,10 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
     if not np.isfinite(found.ceiling).any():
         summary = "Removing patches moves no score here: there is no effect to be found."
         return Finding(verdict=Verdict.INCONCLUSIVE, summary=summary)
+    maps = evidence.explanations
+    if maps is not None and not np.ptp(maps.maps[roles.audited], axis=(1, 2)).any():
+        summary = "The map is constant on every picture: it ranks no patch above another."
+        return Finding(verdict=Verdict.NOT_APPLICABLE, summary=summary)
     votes = [_vote(found, reference, roles, sense, thresholds) for sense in _WORDS]
     verdict = _combined(votes)
     speaker = next(vote for vote in votes if vote.verdict is verdict)

@@ -1,11 +1,12 @@
 """P109 repeatable.
 
-What it does: Explains a few pairs alone, several times more alone, in a batch, in a batch in
-another order with other pictures, and beside the same picture with other texts, and compares the
-maps with those of the pair alone. What a change may be comes from null controls of this very run:
-ten times what the same batches do to a faithful control, ten times what a few roundings of the
-weights do to the explainer's own map, and the square root of the dtype's resolution. An explainer
-that declares itself stochastic is compared with its own repeats instead.
+What it does: Explains a few pairs alone, again alone, in a batch of nothing but the pair itself, in
+a batch, in another order with other pictures, and beside the same picture with other texts, and
+compares the maps with those of the pair alone. What a change may be comes from null controls of
+this very run: ten times what the same batches do to a faithful control, ten times what a few
+roundings of the weights do to the explainer's own map, and the square root of the dtype's
+resolution. An explainer that declares itself stochastic is compared with its own repeats instead:
+alone, and beside itself.
 
 Why it matters: A map that depends on what else is in the batch explains the batch. A map that
 differs from run to run without saying so cannot be reproduced.
@@ -32,6 +33,8 @@ from audit.result import (
 from audit.trace.records import Array
 from principles.check import Check, Thresholds
 from principles.words import finite, listed, number, pair_figure, percent, plural, witness
+
+ITSELF = "beside itself"
 
 
 def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
@@ -102,15 +105,9 @@ def _violation(
     worst, row = np.unravel_index(int(changes.argmax()), changes.shape)
     condition = failing[int(worst)]
     pair = reference.ids[int(found.pairs[row])]
-    random = any(_again(name) for name in names)
-    what = (
-        "differs from run to run, which the explainer does not declare"
-        if random
-        else "depends on what else is in the batch"
-    )
     return Finding(
         verdict=Verdict.VIOLATION,
-        summary=f"The map of a pair {what}: it changes by "
+        summary=f"The map of a pair {_what(names)}: it changes by "
         f"{percent(float(found.relative_l2[condition, row]))} {found.conditions[condition]}.",
         detail=[f"It changes {listed(names, most=6)}."],
         statistics=statistics,
@@ -118,6 +115,17 @@ def _violation(
         figures=[*figures, _maps_figure(found, reference, condition, int(row))],
         witness=witness(roles, "P109", pair),
     )
+
+
+def _what(conditions: list[str]) -> str:
+    if any(_again(name) for name in conditions):
+        return "differs from run to run, which the explainer does not declare"
+    if ITSELF in conditions:
+        return (
+            "depends on its place in the batch, as random numbers drawn for a whole batch do that "
+            "are not declared"
+        )
+    return "depends on what else is in the batch"
 
 
 def _statistic(found: Repeatability, limits: Array) -> Statistic:

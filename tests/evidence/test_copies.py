@@ -4,9 +4,7 @@ import numpy as np
 import torch
 
 from audit.evidence.copies import (
-    chosen,
     common_random_numbers,
-    cost,
     full_dtype,
     likeness,
     maps_of,
@@ -14,6 +12,7 @@ from audit.evidence.copies import (
     own_copy,
     rounded_copy,
 )
+from audit.evidence.expense import chosen, cost, dear
 
 PAIRS = torch.arange(4)
 
@@ -58,6 +57,8 @@ def test_an_explainer_that_runs_the_model_often_costs_more(context_for):
     assert cost(context, context.explainers["edges"]) == 1.0
     assert 1 <= cost(context, context.explainers["attention-logit-gradient"]) < 6
     assert len(chosen(context, (context.audited,), 12)) == 4
+    assert dear(context, (context.audited,))
+    assert not dear(context, (context.explainers["attention-logit-gradient"],))
     assert len(chosen(context, (context.explainers["edges"],), 12)) == 12
 
 

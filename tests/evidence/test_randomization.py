@@ -8,6 +8,7 @@ from audit.evidence.kinds import Randomization
 from audit.evidence.randomization import gather_randomization, share_reached
 from audit.evidence.reference import gather_reference
 from audit.evidence.store import load, save
+from audit.explainers.contract import Explanation
 from audit.interventions.randomizing import cascade
 from audit.result import Verdict
 from principles.unmodified_model.p107_depends_on_model import CHECK
@@ -63,6 +64,19 @@ def test_a_map_of_the_last_norm_only_survives_the_image_tower(context_for):
     found = gather_randomization(context_for(of_the_text))
     assert (found.similarity["planted"][:-1] == 1).all()
     assert (found.similarity["planted"][-1] < 1).all()
+
+
+def test_an_explainer_of_the_text_is_judged_by_its_tokens(context_for, no_evidence):
+    def of_tokens(model, images, tokens):
+        return Explanation(
+            torch.zeros(len(images), 4, 4), token_maps=model.token_embedding(tokens)[..., 0]
+        )
+
+    context = context_for(of_tokens)
+    found = gather_randomization(context)
+    assert found.maps.shape == (5, 1, 7)
+    assert (found.change > 0.1).all()
+    assert judged(context, found, no_evidence).verdict is not Verdict.VIOLATION
 
 
 def test_unseeded_noise_is_no_dependence(context_for, no_evidence):

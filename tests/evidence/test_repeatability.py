@@ -5,6 +5,7 @@ import torch
 
 from audit.evidence.reference import gather_reference
 from audit.evidence.repeatability import gather_repeatability
+from audit.explainers.contract import Explanation
 from audit.models.anatomy import anatomy_of
 from audit.result import Verdict
 from principles.unmodified_model.p109_repeatable import CHECK
@@ -38,6 +39,12 @@ def of_an_identical_picture(model, images, tokens):
 
 def noisy(model, images, tokens):
     return gradient(model, images + 0.01 * torch.randn(images.shape), tokens)
+
+
+def noisy_with_a_seed(model, images, tokens):
+    generator = torch.Generator().manual_seed(0)
+    noise = 0.05 * torch.randn(images.shape, generator=generator)
+    return gradient(model, images + noise, tokens)
 
 
 def noisy_and_over_the_batch(model, images, tokens):
@@ -78,7 +85,7 @@ def test_built_in_explainers_are_repeatable(context_for, no_evidence, name):
 )
 def test_maps_that_depend_on_their_company_are_caught(context_for, no_evidence, explain):
     found, finding = judged(context_for(explain), no_evidence)
-    assert (found.repeats == 0).all()
+    assert (found.repeats[:2] == 0).all()
     assert finding.verdict is Verdict.VIOLATION
     assert "batch" in finding.summary
     assert finding.witness.pair in finding.samples
@@ -91,10 +98,34 @@ def test_undeclared_noise_is_caught(context_for, no_evidence):
         assert "run to run" in finding.summary
 
 
-def test_declared_noise_is_fine(context_for, no_evidence):
-    found, finding = judged(context_for(noisy, stochastic=True), no_evidence)
-    assert (found.repeats > 0).all()
+@pytest.mark.parametrize("explain", [noisy, noisy_with_a_seed])
+def test_declared_noise_is_fine(context_for, no_evidence, explain):
+    found, finding = judged(context_for(explain, stochastic=True), no_evidence)
+    assert (found.repeats[-1] > 0).all()
     assert finding.verdict is Verdict.PASS
+
+
+def test_a_seed_for_a_whole_batch_must_be_declared(context_for, no_evidence):
+    found, finding = judged(context_for(noisy_with_a_seed), no_evidence)
+    assert (found.repeats[:-1] == 0).all()
+    assert finding.verdict is Verdict.VIOLATION
+    assert "place in the batch" in finding.summary
+
+
+def test_an_explainer_of_the_text_is_judged_by_its_tokens(context_for, no_evidence):
+    def of_tokens(scale):
+        def explain(model, images, tokens):
+            found = model.token_embedding(tokens).norm(dim=-1)
+            maps = torch.zeros(len(images), 4, 4)
+            return Explanation(maps, token_maps=found * scale(found))
+
+        return explain
+
+    steady, over_batch = of_tokens(lambda found: 1), of_tokens(lambda found: 1 / found.max())
+    found, finding = judged(context_for(steady), no_evidence)
+    assert found.maps.shape == (4, 1, 7)
+    assert finding.verdict is Verdict.PASS
+    assert judged(context_for(over_batch), no_evidence)[1].verdict is Verdict.VIOLATION
 
 
 def test_declared_noise_does_not_excuse_the_batch(context_for, no_evidence):

@@ -110,6 +110,12 @@ def test_a_low_ceiling_allows_no_verdict(verdict, ceiling):
         assert "ceiling" in found.summary
 
 
+def test_a_constant_map_ranks_nothing(judged):
+    flat = Explanations({"ours": np.ones((N, 3, 3))}, {})
+    found = judged(CHECK, effects=evidence(-0.2), explanations=flat)
+    assert found.verdict is Verdict.NOT_APPLICABLE
+
+
 def test_no_effect_allows_no_verdict(verdict):
     none = np.full((2, N), np.nan)
     found = evidence(0.5, ceiling=0.5)

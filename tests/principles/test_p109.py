@@ -6,7 +6,7 @@ from audit.result import Verdict
 from principles.unmodified_model.p109_repeatable import CHECK
 
 N = 6
-CONDITIONS = ("again", "again, run 3", "in a batch", "beside the same picture with other texts")
+CONDITIONS = ("again", "again, run 3", "beside itself", "in a batch")
 MAPS = np.random.default_rng(0).random((N, 3, 3))
 EPS = 2.0**-23
 STOCHASTIC = {"stochastic": True}
@@ -14,14 +14,14 @@ STOCHASTIC = {"stochastic": True}
 
 def evidence(again=0.0, company=1e-6, control=1e-6, noise=1e-6):
     change = np.empty((4, N))
-    change[:2], change[2:] = again, company
+    change[:3], change[3:] = again, company
     return Repeatability(
         pairs=np.arange(N),
         conditions=CONDITIONS,
         relative_l2=change,
         largest=change,
         control=np.full((4, N), control),
-        repeats=change[:2],
+        repeats=change[:3],
         noise=np.full(N, noise),
         resolution=EPS,
         maps=MAPS,
@@ -94,6 +94,14 @@ def test_a_stochastic_map_may_be_far_off_by_chance_on_few_pairs(judged):
 def test_a_declaration_does_not_loosen_a_steady_map(judged):
     found = evidence(again=0.0, company=0.01)
     assert judged(CHECK, declared=STOCHASTIC, repeatability=found).verdict is Verdict.VIOLATION
+
+
+def test_a_place_in_the_batch_is_named(judged):
+    found = evidence()
+    found.relative_l2[2] = 0.1
+    found = judged(CHECK, repeatability=found)
+    assert found.verdict is Verdict.VIOLATION
+    assert "place in the batch" in found.summary
 
 
 def test_a_map_that_becomes_infinitely_different_is_reported(judged):

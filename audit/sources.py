@@ -6,9 +6,11 @@ import hashlib
 import sys
 from pathlib import Path
 
+_PACKAGE = Path(__file__).resolve().parent
+
 
 def sources_sha256(file: str | None) -> str | None:
-    """Hash of an explainer's file and of all loaded modules in its folder or below.
+    """Hash of an explainer's file, its folder's modules, and loaded modules further below.
 
     Evidence is used again only while this stays the same, so that an edited helper of the
     explainer is not overlooked. To be called after the explainer has run once, since a module that
@@ -18,8 +20,8 @@ def sources_sha256(file: str | None) -> str | None:
         return None
     folder = Path(file).resolve().parent
     loaded = {getattr(module, "__file__", None) for module in list(sys.modules.values())}
-    beside = {Path(name).resolve() for name in loaded if isinstance(name, str)}
-    chosen = {path for path in beside if _belongs(path, folder)} | {Path(file).resolve()}
+    below = {Path(name).resolve() for name in loaded if isinstance(name, str)}
+    chosen = {path for path in below if _belongs(path, folder)} | set(folder.glob("*.py"))
     digest = hashlib.sha256()
     for path in sorted(chosen):
         try:
@@ -31,6 +33,7 @@ def sources_sha256(file: str | None) -> str | None:
 
 
 def _belongs(path: Path, folder: Path) -> bool:
-    if not path.is_relative_to(folder):
+    """A module of the explainer's own project, not of this package nor installed."""
+    if not path.is_relative_to(folder) or path.is_relative_to(_PACKAGE):
         return False
     return not {"site-packages", "dist-packages"} & set(path.relative_to(folder).parts)

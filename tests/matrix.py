@@ -18,7 +18,7 @@ from audit.engine import SIZES, _context
 from audit.evidence.context import Context
 from audit.evidence.kinds import Evidence
 from audit.explainers.registry import load_explainer
-from audit.gathering import GATHERERS
+from audit.gathering import GATHERERS, plan
 from audit.judging import judge_all
 from audit.models.loading import load_model
 from audit.progress import silent
@@ -45,28 +45,35 @@ EXPLAINERS = (
     "edges",
     "inverted:grad-attention",
 )
-SHARED = ("reference", "explanations", "ladder")
-COSTLY = {"occlusion": 16}  # a hundred passes a picture: its own, smaller audit
+SHARED = ("reference", "explanations", "effects", "ladder")
+COSTLY = {"occlusion": 12}  # a hundred passes a picture: its own, smaller audit
 
 Matrix = dict[str, dict[str, str]]
 
 
-def build() -> Matrix:
-    """Verdicts by explainer and check. Evidence that explainers share is gathered once."""
+def build(principle: int) -> Matrix:
+    """Verdicts by explainer and check of one principle; shared evidence is gathered once."""
     model = load_model()
+    checks = [check for check in all_checks() if check.principle == principle]
+    kinds = plan(frozenset().union(*(check.needs for check in checks)))
     contexts = {spec: _one(spec, model) for spec in EXPLAINERS}
     cheap = [context for spec, context in contexts.items() if spec not in COSTLY]
     everybody = {name: e for context in cheap for name, e in context.explainers.items()}
-    shared = _gathered(dataclasses.replace(cheap[0], explainers=everybody))
-    return {
-        spec: _verdicts(context, _gathered(context) if spec in COSTLY else shared)
-        for spec, context in contexts.items()
-    }
+    together = dataclasses.replace(cheap[0], explainers=everybody)
+    shared_kinds = [kind for kind in kinds if kind in SHARED]
+    own_kinds = [kind for kind in kinds if kind not in SHARED]
+    shared = _gathered(together, Evidence(roles=together.roles), shared_kinds)
+    matrix = {}
+    for spec, context in contexts.items():
+        start = dataclasses.replace(shared, roles=context.roles)
+        if spec in COSTLY:
+            start = _gathered(context, Evidence(roles=context.roles), shared_kinds)
+        matrix[spec] = _verdicts(checks, _gathered(context, start, own_kinds))
+    return matrix
 
 
-def _gathered(context: Context) -> Evidence:
-    evidence = Evidence(roles=context.roles)
-    for kind in SHARED:
+def _gathered(context: Context, evidence: Evidence, kinds: list[str]) -> Evidence:
+    for kind in kinds:
         found = GATHERERS[kind].gather(context, evidence)
         evidence = dataclasses.replace(evidence, **{kind: found})
     return evidence
@@ -77,18 +84,12 @@ def _one(spec: str, model) -> Context:
     settings = Settings(explainer=spec, samples=samples, profile="quick")
     context = _context(settings, model, load_explainer(spec), silent)
     seeds = 1 if spec in COSTLY else 2
-    return dataclasses.replace(
-        context, sizes=dataclasses.replace(SIZES["quick"], ladder_seeds=seeds)
-    )
+    sizes = dataclasses.replace(SIZES["quick"], ladder_seeds=seeds, traced=2)
+    return dataclasses.replace(context, sizes=sizes)
 
 
-def _verdicts(context: Context, shared: Evidence) -> dict[str, str]:
-    evidence = dataclasses.replace(shared, roles=context.roles)
-    for kind, gatherer in GATHERERS.items():
-        if kind not in (*SHARED, "relatives"):
-            found = gatherer.gather(context, evidence)
-            evidence = dataclasses.replace(evidence, **{kind: found})
-    results, failures = judge_all(all_checks(), evidence, [], severity={}, thresholds={})
+def _verdicts(checks, evidence: Evidence) -> dict[str, str]:
+    results, failures = judge_all(checks, evidence, [], severity={}, thresholds={})
     assert not failures, failures[0].traceback
     return {result.id: result.finding.verdict.value for result in results}
 
@@ -96,7 +97,8 @@ def _verdicts(context: Context, shared: Evidence) -> dict[str, str]:
 def main() -> None:
     """Print the matrix; write it with ``--write``."""
     torch.set_num_threads(1)
-    matrix = build()
+    first, second = build(1), build(2)
+    matrix = {spec: {**first[spec], **second[spec]} for spec in EXPLAINERS}
     for spec, row in matrix.items():
         print(f"{spec:<42}", *(f"{check}:{verdict}" for check, verdict in row.items()))
     if "--write" in sys.argv:

@@ -43,12 +43,17 @@ SIZES = {"small": (32, 8, 3), "medium": (64, 8, 4)}
 
 @dataclass(frozen=True)
 class Stage:
-    """A model, an untouched copy, and a pair to explain."""
+    """A model, its untouched copy, and two pairs to explain: one score may be equal by chance."""
 
     model: torch.nn.Module
     pristine: torch.nn.Module
-    pair: TracedPair
+    pairs: tuple[TracedPair, ...]
     tolerance: float
+
+    @property
+    def pair(self) -> TracedPair:
+        """The first pair."""
+        return self.pairs[0]
 
 
 def stage(seed: int = 0, size: str = "small", kind: type | None = None) -> Stage:
@@ -77,29 +82,34 @@ def stage(seed: int = 0, size: str = "small", kind: type | None = None) -> Stage
             for parameter in model.parameters():
                 if parameter.ndim:
                     parameter.add_(0.2 * torch.randn_like(parameter))
-        images = torch.randn(1, 3, 32, 32)
-        tokens = torch.randint(1, END - 1, (1, CONTEXT))
+        images = torch.randn(2, 3, 32, 32)
+        tokens = torch.randint(1, END - 1, (2, CONTEXT))
         tokens[:, 9 + seed % 3], tokens[:, 10 + seed % 3 :] = END, 0
     pristine = pristine_copy(model)
-    return Stage(model, pristine, _pair(pristine, images, tokens), 64 * torch.finfo().eps)
+    both = zip(images.split(1), tokens.split(1), strict=True)
+    pairs = tuple(_pair(pristine, image, text, f"pair-{i}") for i, (image, text) in enumerate(both))
+    return Stage(model, pristine, pairs, 64 * torch.finfo().eps)
 
 
 @torch.no_grad()
-def _pair(pristine: torch.nn.Module, images: torch.Tensor, tokens: torch.Tensor) -> TracedPair:
+def _pair(
+    pristine: torch.nn.Module, images: torch.Tensor, tokens: torch.Tensor, name: str = "pair-0"
+) -> TracedPair:
     cosine = float(anatomy_of(pristine).scores(images, tokens))
     scale = float(pristine.logit_scale.exp())
-    return TracedPair("pair", images, tokens, {"cosine": cosine, "logit": scale * cosine})
+    return TracedPair(name, images, tokens, {"cosine": cosine, "logit": scale * cosine})
 
 
 def violated(member: Member, on: Stage) -> dict[str, str]:
     """Checks that a member violates on a stage, and what they say."""
-    model = copy.deepcopy(on.model)
     explainer = Explainer(member.name, member.explain)
-    trace, _, _ = trace_pair(explainer, model, on.pristine, on.pair)
+    traces = tuple(
+        trace_pair(explainer, copy.deepcopy(on.model), on.pristine, pair)[0] for pair in on.pairs
+    )
     evidence = Evidence(
         roles=Roles(member.name, (), (), None, True, False, False),
         reference=_reference(on),
-        trace=TraceEvidence((trace,), (), on.tolerance, 0.0, "float32", {}),
+        trace=TraceEvidence(traces, (), on.tolerance, 0.0, "float32", {}),
     )
     checks = [check for check in all_checks() if check.id in CHECKS]
     results, failures = judge_all(checks, evidence, [], severity={}, thresholds={})
@@ -151,10 +161,10 @@ def _context(member: Member, on: Stage) -> Context:
     return Context(model, on.pristine, pairs, explainers, roles, sizes, 0, silent)
 
 
-def _reference(on: Stage, pairs: int = 1) -> Reference:
+def _reference(on: Stage, pairs: int = 2) -> Reference:
     anatomy = anatomy_of(on.pristine)
     none = np.zeros((pairs, pairs))
-    ids = tuple(f"pair-{i}" if pairs > 1 else "pair" for i in range(pairs))
+    ids = tuple(f"pair-{i}" for i in range(pairs))
     return Reference(
         ids,
         ids,

@@ -75,8 +75,8 @@ class AnchorIndex:
         shelf = self._sorted(length)
         assert shelf.keys is not None and shelf.order is not None and shelf.table is not None  # noqa: S101, PT018
         keys = _keys(prints)
-        low = np.searchsorted(shelf.keys, keys - 4 * tol)
-        high = np.searchsorted(shelf.keys, keys + 4 * tol)
+        low = np.searchsorted(shelf.keys, keys - 8 * tol)
+        high = np.searchsorted(shelf.keys, keys + 8 * tol)
         rows: list[dict[_Site, set[Anchor]]] = []
         for row, (start, stop) in enumerate(zip(low, high, strict=True)):
             candidates = shelf.order[start:stop]

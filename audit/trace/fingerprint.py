@@ -22,14 +22,16 @@ RELATIVE_TOLERANCE = {
     torch.bfloat16: 3e-2,
 }
 
-Prints = Float[np.ndarray, "rows 7"]
+Prints = Float[np.ndarray, "rows 9"]
 _COUNT, _ORDER = 5, 6
+_SCATTERED, _SHARED = 2.0, 0.05
 
 
 def fingerprint(rows: Float[Tensor, "rows n"]) -> Prints:
-    """Moments of every row: sums of x, |x|, x², x³ and |x|³, the count, and a weighted sum.
+    """Moments of every row: sums of x, |x|, x², x³ and |x|³, the count, a weighted sum, x⁴, x⁶.
 
-    All but the last are the same for every order of the values.
+    All but the weighted sum are the same for every order of the values. The last two only tell how
+    far rounding may move the others.
     """
     x = plain(rows)
     x = x if x.dtype == torch.float64 else x.float()
@@ -38,6 +40,8 @@ def fingerprint(rows: Float[Tensor, "rows n"]) -> Prints:
     columns = [part.sum(-1, dtype=torch.float64) for part in sums]
     columns.append(torch.full_like(columns[0], x.shape[-1]))
     columns.append((x @ _weights(x.shape[-1], x.dtype, x.device)).double())
+    columns += [(square * square).sum(-1, dtype=torch.float64)]
+    columns += [(square * square * square).sum(-1, dtype=torch.float64)]
     return torch.stack(columns, dim=-1).cpu().numpy()
 
 
@@ -54,24 +58,33 @@ def matches(
     """Which rows of two sets of fingerprints are the same values.
 
     Args:
-        one: (m, 7).
-        many: (n, 7).
-        tolerance: relative to what a change of every value by that share would do.
+        one: (m, 9).
+        many: (n, 9).
+        tolerance: of a value, relative to it. Rounding moves values one way and the other, so that
+            sums move by its root of squares; one twentieth of it may be common to all values.
         ordered: (n,), true where the order of the values must agree as well; default nowhere.
 
     Returns:
         (m, n), true where all moments agree.
     """
     a, b = one[:, None, :], many[None, :, :]
-    count, square, cube = b[..., _COUNT], b[..., 2], b[..., 4]
-    spread = np.sqrt(count * square)
-    scale = np.stack([spread, spread, 2 * square, 3 * cube, 3 * cube], axis=-1)
-    close = np.abs(a[..., :5] - b[..., :5]) <= tolerance * scale + 1e-30
+    close = np.abs(a[..., :5] - b[..., :5]) <= tolerance * _slack(b) + 1e-30
     found = close.all(-1) & (a[..., _COUNT] == b[..., _COUNT])
     if ordered is not None:
-        placed = np.abs(a[..., _ORDER] - b[..., _ORDER]) <= tolerance * spread + 1e-30
+        placed = np.abs(a[..., _ORDER] - b[..., _ORDER]) <= tolerance * _slack(b)[..., 0] + 1e-30
         found &= placed | ~ordered[None, :]
     return np.asarray(found)
+
+
+def _slack(prints: np.ndarray) -> np.ndarray:
+    """How far a relative error of one in each value moves each of the five sums."""
+    square, cube, count = prints[..., 2], prints[..., 4], prints[..., _COUNT]
+    fourth, sixth = prints[..., 7], prints[..., 8]
+    first, third = np.sqrt(square), 3 * np.sqrt(sixth)
+    scattered = np.stack([first, first, 2 * np.sqrt(fourth), third, third], axis=-1)
+    first, third = np.sqrt(count * square), 3 * cube
+    shared = np.stack([first, first, 2 * square, third, third], axis=-1)
+    return np.asarray(_SCATTERED * scattered + _SHARED * shared)
 
 
 def row_views(x: Tensor, heads: frozenset[int]) -> list[Float[Tensor, "rows n"]]:

@@ -106,8 +106,10 @@ class _Summary:
 
     def _passes(self) -> Iterator[PassRecord]:
         groups: dict[tuple[TowerName, tuple[int, ...], bool], list[Entry]] = {}
+        kept = self._used_entries()
+        used, towers = {id(e) for e in kept}, {e.tower for e in kept}
         for entry in self.passes.entries:
-            relevant = not self.known or entry.run in self.roots or entry.difference == np.inf
+            relevant = entry.tower not in towers or id(entry) in used
             groups.setdefault((entry.tower, entry.shape[1:], relevant), []).append(entry)
         for (tower, shape, relevant), entries in groups.items():
             first = min(entries, key=lambda e: e.difference)
@@ -124,6 +126,13 @@ class _Summary:
                 relevant=relevant,
                 place=str(first.place),
             )
+
+    def _used_entries(self) -> list[Entry]:
+        """What the maps come from; inputs of another shape open no run and may always be used."""
+        entries = self.passes.entries
+        if not self.known:
+            return entries
+        return [e for e in entries if e.run in self.roots or e.difference == np.inf]
 
     def _surrounds_given(
         self, tower: TowerName, shape: tuple[int, ...], entries: list[Entry]

@@ -76,7 +76,7 @@ def another_activation(model, images, tokens):
 def another_epsilon_in_the_last_block(model, images, tokens):
     def finish(block, x, o):
         x = x + block.ls_1(block.attn.out_proj(o))
-        y = F.layer_norm(x, x.shape[-1:], block.ln_2.weight, block.ln_2.bias, 0.02)
+        y = F.layer_norm(x, x.shape[-1:], block.ln_2.weight, block.ln_2.bias, 0.3)
         return x + block.ls_2(block.mlp(y))
 
     return _finished(finish)(model, images, tokens)

@@ -156,7 +156,7 @@ def test_models_of_other_precision(traced, small_stage, dtype):
     model = copy.deepcopy(small_stage.model).to(dtype)
     pristine = copy.deepcopy(model).requires_grad_(False)
     pair = panel._pair(pristine, small_stage.pair.image.to(dtype), small_stage.pair.tokens)
-    stage = panel.Stage(model, pristine, pair, 64 * torch.finfo(dtype).eps)
+    stage = panel.Stage(model, pristine, (pair,), 64 * torch.finfo(dtype).eps)
     assert traced(honest_gradients.backward_of_cosine, stage).scalars[0].clean
     assert traced(faulty_attention.one_head_in_the_last_block, stage).attention
 

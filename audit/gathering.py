@@ -21,9 +21,9 @@ from audit.evidence.kinds import Evidence, Executed, Reference, Roles, TraceEvid
 from audit.evidence.ladder import gather_ladder
 from audit.evidence.randomization import gather_randomization
 from audit.evidence.reference import gather_reference
-from audit.evidence.text_specificity import gather_text_specificity
 from audit.evidence.reparametrization import gather_reparametrization
 from audit.evidence.repeatability import gather_repeatability
+from audit.evidence.text_specificity import gather_text_specificity
 from audit.evidence.traces import gather_trace
 from audit.result import Failure
 

@@ -12,7 +12,7 @@ from audit.result import Verdict
 
 QUICK = {"samples": 12, "profile": "quick"}
 
-RAISING = '''
+RAISING = """
 def broken(model, images, tokens):
     if len(images) {condition}:
         raise RuntimeError("no <b>maps</b> today")
@@ -20,7 +20,7 @@ def broken(model, images, tokens):
 
 def nan(model, images, tokens):
     return images.mean(1)[:, ::6, ::6] * float("nan")
-'''
+"""
 
 
 def verdicts(result):

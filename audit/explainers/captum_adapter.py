@@ -38,7 +38,7 @@ def captum_explainer(name: str) -> Callable[..., Explanation]:
         model: nn.Module,
         images: Float[Tensor, "pairs 3 H W"],
         tokens: Int[Tensor, "pairs context"],
-        **options: Any,  # noqa: ANN401 - the method's own options
+        **options: Any,
     ) -> Explanation:
         anatomy = anatomy_of(model)
         text = text_features(anatomy, tokens)
@@ -63,7 +63,7 @@ def captum_explainer(name: str) -> Callable[..., Explanation]:
     return explain
 
 
-def _method(name: str) -> Any:  # noqa: ANN401 - a class of captum
+def _method(name: str) -> Any:
     try:
         from captum import attr
     except ImportError as error:
@@ -98,7 +98,7 @@ def _needs(anatomy: Anatomy, images: Float[Tensor, "pairs 3 H W"]) -> dict[str, 
     }
 
 
-def _signature(attribute: Any) -> inspect.Signature:  # noqa: ANN401 - a mapping proxy
+def _signature(attribute: Any) -> inspect.Signature:
     """The method's parameters that can be given as text, as keyword-only ones."""
     return inspect.Signature(
         [

@@ -40,7 +40,7 @@ class Explain(Protocol):
         images: Float[Tensor, "pairs 3 H W"],
         tokens: Int[Tensor, "pairs context"],
         /,
-    ) -> Any:  # noqa: ANN401 - a Tensor, an Explanation, or any object with .maps
+    ) -> Any:
         """Maps of the pairs."""
 
 

@@ -81,7 +81,7 @@ def _only_output(output: Float[Tensor, " 1"]) -> Float[Tensor, ""]:
     return output[0]
 
 
-def _method(name: str) -> Any:  # noqa: ANN401 - a class of pytorch_grad_cam
+def _method(name: str) -> Any:
     try:
         import pytorch_grad_cam
     except ImportError as error:

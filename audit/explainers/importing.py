@@ -87,7 +87,7 @@ def _member(module: ModuleType, path: str, explainer: str) -> Callable[..., Any]
     return _callable(found, explainer)
 
 
-def _callable(found: Any, explainer: str) -> Callable[..., Any]:  # noqa: ANN401 - it is the question
+def _callable(found: Any, explainer: str) -> Callable[..., Any]:
     if not callable(found):
         raise ExplainerImportError(
             f"explainer '{explainer}': expected a function (model, images, tokens) -> maps, got "

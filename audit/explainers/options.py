@@ -34,7 +34,7 @@ class Option:
             return "|".join(str(value) for value in get_args(self.kind))
         return "true|false" if self.kind is bool else getattr(self.kind, "__name__", str(self.kind))
 
-    def convert(self, text: str, explainer: str) -> Any:  # noqa: ANN401 - the annotation says
+    def convert(self, text: str, explainer: str) -> Any:
         """The value that a text stands for.
 
         Raises:
@@ -95,13 +95,13 @@ def _signature(call: Callable[..., Any]) -> inspect.Signature:
         return inspect.Signature()
 
 
-def _kind(annotation: Any) -> Any:  # noqa: ANN401 - annotations are of no common type
+def _kind(annotation: Any) -> Any:
     if annotation is inspect.Parameter.empty:
         return str
     return _PLAIN.get(annotation, str) if isinstance(annotation, str) else annotation
 
 
-def _convert(kind: Any, text: str) -> Any:  # noqa: ANN401 - the annotation says
+def _convert(kind: Any, text: str) -> Any:
     if get_origin(kind) is Literal:
         return {str(value): value for value in get_args(kind)}[text]
     if kind is bool:

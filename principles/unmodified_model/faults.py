@@ -77,7 +77,7 @@ def scalar_fault(scalar: ScalarRecord, trace: PairTrace, tolerance: float) -> st
         return "it is the model's score of another text than the pair's"
     if probes_only(trace) and scalar.of_pair:
         return ""
-    return "; ".join(scalar.reasons[:3]) or "its value cannot be traced to the model's features"
+    return next(iter(scalar.reasons), "its value cannot be traced to the model's features")
 
 
 def runs_the_model(trace: PairTrace) -> bool:

@@ -51,7 +51,7 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
     return Finding(
         verdict=Verdict.VIOLATION,
         summary=_summary(trace, first),
-        detail=[f"{f.pair}: {f.what}" for f in faults],
+        detail=list(dict.fromkeys(f.what for f in faults)),
         statistics=statistics,
         samples=sorted({f.pair for f in faults}),
         locations=locations((f.place, "the score that is explained") for f in faults),
@@ -79,24 +79,21 @@ _FOREIGN = "values of unknown origin are mixed into a feature"
 
 
 def _explains_a_score(trace: PairTrace) -> bool:
-    return bool(trace.scalars) or trace.clean_features
+    return bool(trace.scalars) or trace.map_of_score
 
 
-def _gap(trace: PairTrace, scalar: ScalarRecord) -> float:
-    if scalar.error is not None:
-        return scalar.error
-    return abs(scalar.values[0] - trace.model_score) if len(scalar.values) == 1 else float("nan")
+def _gap(trace: PairTrace, scalar: ScalarRecord, tolerance: float) -> float | None:
+    """How far a scalar is from the model's score: the nearest kind of it, or the cosine."""
+    if scalar.error is not None and (scalar.error <= tolerance or scalar.clean):
+        return scalar.error if scalar.error <= tolerance else None
+    return abs(scalar.values[0] - trace.model_score) if len(scalar.values) == 1 else None
 
 
 def _statistic(trace: TraceEvidence, tolerance: float) -> Statistic:
-    comparable = [
-        s.error
-        for t in trace.traces
-        for s in t.scalars
-        if s.error is not None and (not s.clean or s.error <= tolerance)
-    ]
+    gaps = [_gap(t, s, tolerance) for t in trace.traces for s in t.scalars]
+    comparable = [gap for gap in gaps if gap is not None]
     return Statistic(
-        name="largest difference to the nearest score of the model",
+        name="largest difference of the explained score to the model's",
         value=max(comparable, default=None),
         threshold=tolerance,
         good_side="below",
@@ -122,7 +119,7 @@ def _summary(trace: TraceEvidence, first: Fault) -> str:
 
 def _worst(trace: TraceEvidence) -> str:
     gaps = {
-        t.pair: max((_gap(t, s) for s in t.scalars if not s.clean), default=0.0)
+        t.pair: max((_gap(t, s, 0.0) or 0.0 for s in t.scalars if not s.clean), default=0.0)
         for t in trace.traces
     }
     return max(gaps, key=lambda pair: gaps[pair])

@@ -211,7 +211,7 @@ def test_bars_start_at_zero_and_end_at_their_value() -> None:
     assert gain.beyond
     assert not loss.beyond
     assert limit == pytest.approx(gain.start + gain.length * 2 / 3, abs=0.02)
-    assert none.text == "–"  # noqa: RUF001
+    assert none.text == "–"
 
 
 def test_bars_on_a_log_scale_grow_by_equal_steps() -> None:

@@ -147,7 +147,7 @@ def _statistic(measured: _Measured, thresholds: Thresholds) -> Statistic:
     judged = [*measured.of(MOVED), *measured.of(STAYED)]
     largest = max((measured.change(e) for e in judged), default=float("nan"))
     return Statistic(
-        name="largest median change of the maps under an edit (relative L2)",
+        name="largest median change of the maps (relative L2)",
         value=largest if np.isfinite(largest) else None,
         threshold=float(thresholds["relative_change"]),
         good_side="below",

@@ -117,7 +117,7 @@ def _words(final: Estimate, limit: float) -> str:
 
 def _statistic(final: Estimate, limit: float) -> Statistic:
     return Statistic(
-        name="likeness of the maps after full randomization (absolute rank correlation)",
+        name="likeness of the maps after full randomization",
         value=finite(final.value),
         interval=Interval(low=finite(final.low), high=finite(final.high), level=final.level),
         threshold=limit,

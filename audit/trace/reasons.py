@@ -43,7 +43,7 @@ def _first_cause(recorder: Recorder, lineage: Lineage) -> str:
     """The attention or the entrance that is earliest in its tower; what follows is its effect."""
     causes = []
     for number in lineage.events:
-        call = recorder.attention[number]
+        call = recorder.attending.seen[number]
         words = f"attention of {call.tower} block {call.block} differs"
         causes.append((call.block + 0.5, number, f"{words} ({call.place})"))
     for number in lineage.alterations | lineage.surrogates:

@@ -16,17 +16,17 @@ from torch.nn.modules import module as module_hooks
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakIdKeyDictionary
 
-from audit.models.anatomy import Anatomy, Tower, TowerName, anatomy_of
-from audit.trace.adoption import adopt, joined
-from audit.trace.attention_calls import ATTENTION_CALLS
+from audit.models.anatomy import Anatomy, TowerName, anatomy_of
+from audit.trace.attending import Attending
+from audit.trace.entrances import entrance_paths, norm_paths
 from audit.trace.features import is_strange
-from audit.trace.fingerprint import fingerprint
 from audit.trace.frames import Frames, Place
-from audit.trace.integrity import Change, Integrity
+from audit.trace.integrity import Integrity
 from audit.trace.lineage import EMPTY, Anchor, Lineage, union
+from audit.trace.modules import Modules
 from audit.trace.passes import Passes
-from audit.trace.plain import outside_transforms, plain, plain_tree
-from audit.trace.seen import AttentionSeen, Run, ScalarSeen
+from audit.trace.plain import outside_transforms, plain
+from audit.trace.seen import ScalarSeen
 from audit.trace.torch_calls import (
     GRADIENTS,
     SILENT,
@@ -36,9 +36,6 @@ from audit.trace.torch_calls import (
     tensors_in,
 )
 from audit.trace.watch import Watch
-
-_FEATURE_ONLY = frozenset({"logit_scale", "logit_bias"})
-_QUERY_SITES = frozenset({"query", "key", "qkv", "normalized input", "input", "attention logits"})
 
 
 class Recorder(TorchFunctionMode):
@@ -70,26 +67,16 @@ class Recorder(TorchFunctionMode):
             self.passes = Passes(self.anatomy, self.given, self.lineages)
         towers = frozenset({"", self.anatomy.image.path, self.anatomy.text.path})
         self.watch = Watch(integrity, pristine, self.frames, towers)
+        self.modules = Modules(model, pristine, self.watch, self.lineages)
+        self.attending = Attending(self.passes, self.frames)
         self.scalars: list[ScalarSeen] = []
-        self.attention: list[AttentionSeen] = []
-        self.attention_calls = 0
         self.foreign: list[Place] = []
         self.uses: dict[tuple[str, Place], int] = {}
-        self.copies: dict[str, str] = {}
         self.clean: set[TowerName] = set()
         self._busy = False
         self._handles: list[Any] = []
-        self._paths = {id(state.module): path for path, state in integrity.modules.items()}
-        self._kept: list[nn.Module] = [pristine]
-        self._foreign_ids = {id(m) for m in pristine.modules()}
-        self._norms = _norm_paths(self.anatomy)
-        self._entrances = _entrance_paths(self.anatomy)
-        self._register_parameters(model, "")
-
-    def _register_parameters(self, module: nn.Module, prefix: str) -> None:
-        for name, parameter in module.named_parameters(remove_duplicate=False):
-            if name not in _FEATURE_ONLY:
-                self.lineages[parameter] = Lineage(params=frozenset({joined(prefix, name)}))
+        self._norms = norm_paths(self.anatomy)
+        self._entrances = entrance_paths(self.anatomy)
 
     # -- context --------------------------------------------------------------------------------
 
@@ -103,46 +90,15 @@ class Recorder(TorchFunctionMode):
         for handle in self._handles:
             handle.remove()
 
-    # -- modules --------------------------------------------------------------------------------
-
     def _before_module(self, module: nn.Module, args: Any) -> None:
         if self._busy:
-            return
-        path = self._paths.get(id(module))
-        if path is None and id(module) in self._foreign_ids:
             return
         self._busy = True
         try:
             with outside_transforms():
-                if path is None:
-                    self._adopt(module)
-                else:
-                    self._register_lent(path, module)
-                    self.watch.module(path, args)
+                self.modules.before(module, args)
         finally:
             self._busy = False
-
-    def _register_lent(self, path: str, module: nn.Module) -> None:
-        """Tensors that stand in for parameters, as functional calls lend them, count as such."""
-        for name, tensor in module._parameters.items():  # noqa: SLF001
-            if tensor is not None and name not in _FEATURE_ONLY and tensor not in self.lineages:
-                self.lineages[tensor] = Lineage(params=frozenset({joined(path, name)}))
-
-    def _adopt(self, module: nn.Module) -> None:
-        self._kept.append(module)
-        self._foreign_ids.add(id(module))
-        found = adopt(module, self.integrity)
-        if found is None:
-            return
-        self._register_parameters(module, found.path)
-        self._kept += list(module.modules())
-        self._foreign_ids |= {id(sub) for sub in module.modules()}
-        how = f"{found.different} of {found.tensors} tensors differ" if found.different else ""
-        self.copies[found.name] = how
-        if found.different:
-            place, _ = self.frames.caller()
-            what = f"a copy of {found.name} was run in which {how}"
-            self.watch.changes.setdefault(Change("weights", found.path, what, "during"), place)
 
     # -- calls ----------------------------------------------------------------------------------
 
@@ -252,9 +208,9 @@ class Recorder(TorchFunctionMode):
         found = self.passes.find(t) if (inherited.anchors or inherited.params) else []
         if found:
             lineage = self._anchored(found[0])
-            self.attention_calls += name in ATTENTION_CALLS
+            self.attending.same(name)
         else:
-            lineage = self._attention_call(name, t, inherited, args, kwargs, tensors)
+            lineage = self.attending.other(name, t, inherited, args, kwargs, tensors)
             if is_strange(name, t, tensors, inherited, self.passes):
                 lineage = self._with_stranger(lineage)
         if lineage is not EMPTY:
@@ -277,59 +233,6 @@ class Recorder(TorchFunctionMode):
         inherits = union([self.passes.runs[r].inherits for r in runs])
         return inherits.inherited(found) if inherits is not EMPTY else Lineage(anchors=found)
 
-    # -- attention --------------------------------------------------------------------------------
-
-    def _attention_call(
-        self,
-        name: str,
-        t: Tensor,
-        inherited: Lineage,
-        args: Any,
-        kwargs: Any,
-        tensors: list[Tensor],
-    ) -> Lineage:
-        """Note a call of attention whose result is not the model's."""
-        where = self._block_of(inherited) if name in ATTENTION_CALLS and t.ndim >= 2 else None
-        if where is None:
-            return inherited
-        self.attention_calls += 1
-        tower, index = where
-        run = self._run_of(inherited, tower, index)
-        expected = run.attention.get(index) if run is not None else None
-        t, args, kwargs, tensors = plain_tree((t, args, kwargs, tensors))
-        seen = ATTENTION_CALLS[name](t, args, kwargs, tensors, expected)
-        if seen is None:
-            return inherited
-        heads, executed = seen
-        place, own = self.frames.caller()
-        model = None if expected is None else expected.rows
-        rows = executed if executed is not None else t.reshape(len(t), -1)
-        self.attention.append(
-            AttentionSeen(
-                tower.name, index, name, heads, executed, model, fingerprint(rows), not own, place
-            )
-        )
-        return union([inherited, Lineage(events=frozenset({len(self.attention) - 1}))])
-
-    def _block_of(self, lineage: Lineage) -> tuple[Tower, int] | None:
-        places = [(a.block, a.tower) for a in lineage.anchors if a.site in _QUERY_SITES]
-        places += [
-            (block.index, tower.name)
-            for tower in (self.anatomy.image, self.anatomy.text)
-            for block in tower.blocks
-            if any(p.startswith(f"{block.path}.attn.in_proj") for p in lineage.params)
-        ]
-        if not places:
-            return None
-        index, name = max(places)
-        tower = self.anatomy.tower(name)
-        return (tower, index) if index < len(tower.blocks) else None
-
-    def _run_of(self, lineage: Lineage, tower: Tower, index: int) -> Run | None:
-        numbers = [a.run for a in lineage.anchors if a.tower == tower.name]
-        known = [self.passes.runs[n] for n in numbers if index in self.passes.runs[n].blocks]
-        return known[-1] if known else None
-
     # -- gradients --------------------------------------------------------------------------------
 
     def _differentiated(self, args: Any, kwargs: Any, *, accumulates: bool) -> None:
@@ -338,23 +241,3 @@ class Recorder(TorchFunctionMode):
         for target in tensors_in(targets):
             lineage = self.lineages.get(target, EMPTY)
             self.scalars.append(ScalarSeen(plain(target).clone(), lineage, place, accumulates))
-
-
-def _norm_paths(anatomy: Anatomy) -> dict[str, tuple[Tower, int]]:
-    """Weights of the norms that blocks start with, and of the final norms."""
-    paths = {}
-    for tower in (anatomy.image, anatomy.text):
-        for block in tower.blocks:
-            paths[f"{block.path}.ln_1.weight"] = (tower, block.index)
-        last = "ln_post" if tower.name == "image" else "ln_final"
-        paths[joined(tower.path, f"{last}.weight")] = (tower, len(tower.blocks))
-    return paths
-
-
-def _entrance_paths(anatomy: Anatomy) -> dict[str, Tower]:
-    """Weights of the first layers."""
-    image, text = anatomy.image, anatomy.text
-    return {
-        f"{image.path}.conv1.weight": image,
-        joined(text.path, "token_embedding.weight"): text,
-    }

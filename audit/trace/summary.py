@@ -79,7 +79,7 @@ class _Summary:
             passes=tuple(self._passes()),
             scalars=tuple(self._scalars()),
             attention=tuple(self._attention()),
-            attention_calls=recorder.attention_calls,
+            attention_calls=recorder.attending.calls,
             alterations=tuple(self._alterations()),
             foreign=tuple(sorted({str(place) for place in recorder.foreign})),
             uses=tuple(
@@ -90,7 +90,7 @@ class _Summary:
                 ChangeRecord(c.kind, c.path, c.what, c.when, c.altering, str(place))
                 for c, place in recorder.watch.changes.items()
             ),
-            copies=tuple(f"{k}: {v}" if v else k for k, v in recorder.copies.items()),
+            copies=tuple(f"{k}: {v}" if v else k for k, v in recorder.modules.copies.items()),
             clean_features=recorder.clean >= {"image", "text"},
             map_known=self.known,
             map_reasons=tuple(reasons_of(recorder, self.of_maps)),
@@ -153,7 +153,7 @@ class _Summary:
     # -- attention and alterations ----------------------------------------------------------------
 
     def _attention(self) -> Iterator[AttentionRecord]:
-        seen = self.recorder.attention
+        seen = self.recorder.attending.seen
         groups: dict[tuple[TowerName, int], list[int]] = {}
         for number, call in enumerate(seen):
             groups.setdefault((call.tower, call.block), []).append(number)

@@ -80,7 +80,7 @@ def _returned(value: object) -> Returned:
 
 def _places(recorder: Recorder) -> set[Place]:
     passes = recorder.passes
-    lists = (passes.entries, recorder.scalars, recorder.attention, passes.alterations)
+    lists = (passes.entries, recorder.scalars, recorder.attending.seen, passes.alterations)
     found = {one.place for seen in lists for one in seen}
     found |= {place for _, place in recorder.uses} | set(recorder.foreign)
     return {place for place in found | set(recorder.watch.changes.values()) if place.file}

@@ -45,7 +45,7 @@ class Watch:
             found += [c for c in self._of(holder) if not c.attribute]
         if path in self._towers:
             found += self.integrity.library("during")
-        self._note(found)
+        self.note(found)
 
     def _of(self, path: str) -> list[Change]:
         if path not in self.integrity.modules:
@@ -57,9 +57,10 @@ class Watch:
         """Check a parameter that the explainer's own code uses."""
         original = self.integrity.originals.get(path)
         if original is not None and not same_values(tensor, original):
-            self._note(list(self.integrity.tensor_changes(path, tensor, "during")))
+            self.note(list(self.integrity.tensor_changes(path, tensor, "during")))
 
-    def _note(self, found: list[Change]) -> None:
+    def note(self, found: list[Change]) -> None:
+        """Keep changes with the line that runs."""
         if found:
             place, _ = self.frames.caller()
             for change in found:

@@ -1,0 +1,107 @@
+"""Attention calls whose result is not the model's on the same input."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from audit.models.anatomy import Tower
+from audit.trace.attention_calls import ATTENTION_CALLS
+from audit.trace.fingerprint import fingerprint
+from audit.trace.frames import Frames
+from audit.trace.lineage import Lineage, union
+from audit.trace.passes import Passes
+from audit.trace.plain import plain_tree
+from audit.trace.seen import AttentionSeen, Expected, Run
+
+_QUERY_SITES = frozenset({"query", "key", "qkv", "normalized input", "input", "attention logits"})
+
+
+class Attending:
+    """Notes attention calls.
+
+    Args:
+        passes: the runs, with the attention that the model has in them.
+        frames: finds the explainer's line.
+    """
+
+    def __init__(self, passes: Passes, frames: Frames) -> None:
+        self.passes = passes
+        self.frames = frames
+        self.seen: list[AttentionSeen] = []
+        self.calls = 0
+
+    def same(self, name: str) -> None:
+        """Count a call whose result is the model's."""
+        self.calls += name in ATTENTION_CALLS
+
+    def other(
+        self,
+        name: str,
+        t: Tensor,
+        inherited: Lineage,
+        args: Any,
+        kwargs: Any,
+        tensors: list[Tensor],
+    ) -> Lineage:
+        """Note a call whose result is not; gives the lineage of the result."""
+        where = self._block_of(inherited) if name in ATTENTION_CALLS and t.ndim >= 2 else None
+        if where is None:
+            return inherited
+        self.calls += 1
+        tower, index = where
+        run = self._run_of(inherited, tower, index)
+        expected = run.attention.get(index) if run is not None else None
+        t, args, kwargs, tensors = plain_tree((t, args, kwargs, tensors))
+        found = ATTENTION_CALLS[name](t, args, kwargs, tensors, expected)
+        if found is None:
+            return inherited
+        self._note(name, t, where, found, expected)
+        return union([inherited, Lineage(events=frozenset({len(self.seen) - 1}))])
+
+    def _note(
+        self,
+        name: str,
+        t: Tensor,
+        where: tuple[Tower, int],
+        found: tuple[int, Tensor | None],
+        expected: Expected | None,
+    ) -> None:
+        heads, executed = found
+        rows = executed if executed is not None else t.reshape(len(t), -1)
+        place, own = self.frames.caller()
+        self.seen.append(
+            AttentionSeen(
+                tower=where[0].name,
+                block=where[1],
+                operation=name,
+                heads=heads,
+                executed=executed,
+                model=None if expected is None else expected.rows,
+                prints=fingerprint(rows),
+                inside_model=not own,
+                place=place,
+            )
+        )
+
+    def _block_of(self, lineage: Lineage) -> tuple[Tower, int] | None:
+        """The block whose queries and keys these are."""
+        anatomy = self.passes.anatomy
+        places = [(a.block, a.tower) for a in lineage.anchors if a.site in _QUERY_SITES]
+        places += [
+            (block.index, tower.name)
+            for tower in (anatomy.image, anatomy.text)
+            for block in tower.blocks
+            if any(p.startswith(f"{block.path}.attn.in_proj") for p in lineage.params)
+        ]
+        if not places:
+            return None
+        index, name = max(places)
+        tower = anatomy.tower(name)
+        return (tower, index) if index < len(tower.blocks) else None
+
+    def _run_of(self, lineage: Lineage, tower: Tower, index: int) -> Run | None:
+        numbers = [a.run for a in lineage.anchors if a.tower == tower.name]
+        known = [self.passes.runs[n] for n in numbers if index in self.passes.runs[n].blocks]
+        return known[-1] if known else None

@@ -1,0 +1,77 @@
+"""Modules that run: the model's own are checked, copies of them are recognized."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+from torch.utils.weak import WeakIdKeyDictionary
+
+from audit.trace.adoption import adopt, joined
+from audit.trace.integrity import Change
+from audit.trace.lineage import Lineage
+from audit.trace.watch import Watch
+
+_FEATURE_ONLY = frozenset({"logit_scale", "logit_bias"})
+
+
+class Modules:
+    """Sees every module just before it runs.
+
+    Args:
+        model: the model that the explainer receives.
+        pristine: a deep copy that nobody else touches.
+        watch: checks the model's modules.
+        lineages: of every tensor seen; parameters are entered here.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        pristine: nn.Module,
+        watch: Watch,
+        lineages: WeakIdKeyDictionary,
+    ) -> None:
+        self.watch = watch
+        self.lineages = lineages
+        self.copies: dict[str, str] = {}
+        states = watch.integrity.modules.items()
+        self._paths = {id(state.module): path for path, state in states}
+        self._kept: list[nn.Module] = [pristine]
+        self._known = {id(m) for m in pristine.modules()}
+        self._register(model, "")
+
+    def before(self, module: nn.Module, args: tuple[Any, ...]) -> None:
+        """A module is about to run with these arguments."""
+        path = self._paths.get(id(module))
+        if path is not None:
+            self._register_lent(path, module)
+            self.watch.module(path, args)
+        elif id(module) not in self._known:
+            self._adopt(module)
+
+    def _register(self, module: nn.Module, prefix: str) -> None:
+        for name, parameter in module.named_parameters(remove_duplicate=False):
+            if name not in _FEATURE_ONLY:
+                self.lineages[parameter] = Lineage(params=frozenset({joined(prefix, name)}))
+
+    def _register_lent(self, path: str, module: nn.Module) -> None:
+        """Tensors that stand in for parameters, as functional calls lend them, count as such."""
+        for name, tensor in module._parameters.items():  # noqa: SLF001
+            if tensor is not None and name not in _FEATURE_ONLY and tensor not in self.lineages:
+                self.lineages[tensor] = Lineage(params=frozenset({joined(path, name)}))
+
+    def _adopt(self, module: nn.Module) -> None:
+        self._kept.append(module)
+        self._known.add(id(module))
+        found = adopt(module, self.watch.integrity)
+        if found is None:
+            return
+        self._register(module, found.path)
+        self._kept += list(module.modules())
+        self._known |= {id(sub) for sub in module.modules()}
+        how = f"{found.different} of {found.tensors} tensors differ" if found.different else ""
+        self.copies[found.name] = how
+        if found.different:
+            what = f"a copy of {found.name} was run in which {how}"
+            self.watch.note([Change("weights", found.path, what, "during")])

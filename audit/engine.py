@@ -35,6 +35,7 @@ from audit.result import CheckResult, Failure, Result
 from audit.selection import by_check, selected_checks
 from audit.sources import sources_sha256
 from audit.summary import summarize
+from audit.threads import suited_threads
 from audit.trace.integrity import pristine_copy
 from audit.trial import try_explainer
 from principles.catalogue import all_checks
@@ -105,7 +106,8 @@ def run_audit(settings: Settings, progress: Progress) -> Audit:
     }
     folder = Path(settings.out) / "evidence"
     key = _key(settings, context)
-    gathered = gather(context, needs, folder, key, resume=settings.resume)
+    with suited_threads(model):
+        gathered = gather(context, needs, folder, key, resume=settings.resume)
     judged, broken = judge_all(
         checks,
         gathered.evidence,

@@ -79,12 +79,11 @@ class Frames:
 
 
 def shown_path(file: str) -> str:
-    """A path as reports show it: relative to the working folder, or to the installed package."""
+    """A path as reports show it: within this package, or relative to the working folder."""
     path = Path(file)
-    for root in (Path.cwd(), _PROJECT):
-        if path.is_relative_to(root):
-            return path.relative_to(root).as_posix()
-    return path.as_posix()
+    if path.is_relative_to(_PROJECT / "audit"):
+        return path.relative_to(_PROJECT).as_posix()
+    return path.relative_to(Path.cwd()).as_posix() if path.is_relative_to(Path.cwd()) else str(path)
 
 
 def _is_library(file: str) -> bool:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from audit.trace.fingerprint import RELATIVE_TOLERANCE
-from audit.trace.lineage import Lineage
+from audit.trace.lineage import EMPTY, Lineage
 from audit.trace.passes import Passes
 from audit.trace.plain import plain
 from audit.trace.torch_calls import CUTTING, MIXING
@@ -29,6 +29,7 @@ _LINEAR = (
         ]
     )
 )
+_CONTRACTING = MIXING | frozenset(["cosine_similarity", "dot", "inner", "vdot", "bilinear"])
 
 
 def is_strange(
@@ -46,21 +47,40 @@ def is_strange(
         inherited: lineage of the operands.
         passes: the runs, with their features.
     """
-    anchors = inherited.anchors
+    anchors, width = inherited.anchors, passes.feature_width
     if not anchors or not all(a.terminal for a in anchors) or out.ndim == 0:
         return False
-    width = passes.feature_width
     if not any(t.ndim and t.shape[-1] == width for t in tensors):
         return False
-    towers = {a.tower for a in anchors}
     if name in MIXING and any(_is_stranger(t, width, passes) for t in tensors):
         return True
+    if len({a.tower for a in anchors}) > 1:
+        scored = tensors if name in _CONTRACTING else []
+        return any(_leaves_span(t, width, passes) for t in scored)
+    return name in _LINEAR and _leaves_as_result(name, out, tensors, inherited, passes)
+
+
+def _leaves_as_result(
+    name: str, out: Tensor, tensors: list[Tensor], inherited: Lineage, passes: Passes
+) -> bool:
+    """Whether a linear call on features of one tower gives something out of their span."""
+    width = passes.feature_width
     own = [t for t in tensors if t.ndim and t.shape[-1] == width and t in passes.lineages]
-    if len(towers) != 1 or name not in _LINEAR or ("mul" in name and len(own) > 1):
+    if "mul" in name and len(own) > 1:  # squares, for a norm
         return False
     if name in CUTTING and 1 < out.shape[-1] < width:
         return _cut(out, tensors, width)
     return out.shape[-1] == width and not _in_span(out, inherited, passes)
+
+
+def _leaves_span(t: Tensor, width: int, passes: Passes) -> bool:
+    """Whether an operand of a score comes from one tower's features and is none of their sums."""
+    lineage = passes.lineages.get(t, EMPTY)
+    if len({a.tower for a in lineage.anchors}) != 1 or t.ndim == 0:
+        return False
+    if t.shape[-1] != width and t.ndim > 1 and t.shape[-2] == width:
+        t = t.mT
+    return t.shape[-1] == width and not _in_span(t, lineage, passes)
 
 
 def _is_stranger(t: Tensor, width: int, passes: Passes) -> bool:

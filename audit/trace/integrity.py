@@ -10,6 +10,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from audit.trace.plain import plain
 
@@ -23,14 +24,12 @@ _HOOKS = (
 )
 _PLAIN = (int, float, bool, str, tuple, type(None))
 _FUNCTIONS = (
-    (torch.nn.functional, "softmax"),
-    (torch.nn.functional, "scaled_dot_product_attention"),
-    (torch.nn.functional, "multi_head_attention_forward"),
-    (torch.nn.functional, "layer_norm"),
-    (torch.nn.functional, "linear"),
-    (torch.nn.functional, "normalize"),
+    *((functional, name) for name, f in vars(functional).items() if inspect.isroutine(f)),
     (torch, "softmax"),
+    (torch, "matmul"),
+    (torch, "bmm"),
     (torch.Tensor, "softmax"),
+    (torch.Tensor, "matmul"),
     (nn.Module, "__call__"),
     (nn.Module, "_call_impl"),
 )
@@ -170,7 +169,7 @@ class Integrity:
         """Library functions that were replaced for everybody."""
         for owner, name, function in self.functions:
             if getattr(owner, name) is not function:
-                yield Change("structure", f"{owner.__name__}.{name}", "function replaced", when)
+                yield Change("structure", f"{_name(owner)}.{name}", "function replaced", when)
 
     def verify(self) -> list[Change]:
         """Everything that differs after an explanation."""
@@ -192,6 +191,10 @@ class Integrity:
             for name, method in methods.items():
                 if vars(kind).get(name) is not method:
                     setattr(kind, name, method)
+
+
+def _name(owner: object) -> str:
+    return str(getattr(owner, "__name__", owner))
 
 
 def _owners(states: Iterable[_ModuleState]) -> set[type]:

@@ -218,6 +218,15 @@ def features_with_channels_rolled(model, images, tokens):
 
 
 @TABLE.faulty("P104", also="P105")
+def features_raised_to_a_power(model, images, tokens):
+    def run(pixels):
+        feature = model.encode_image(pixels, normalize=True)
+        return F.normalize(feature.sign() * feature.abs() ** 0.9, dim=-1)
+
+    return _tower_gradient(model, images, tokens, run)
+
+
+@TABLE.faulty("P104", also="P105")
 def half_of_the_feature(model, images, tokens):
     text = parts.text_unit(model, tokens)
     half = text.shape[1] // 2

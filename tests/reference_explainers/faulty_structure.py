@@ -128,6 +128,20 @@ def patched_layer_norm(model, images, tokens):
 
 
 @TABLE.faulty("P102", also=RUN)
+def patched_activation_function(model, images, tokens):
+    original = F.gelu
+
+    def gelu(x, approximate="none"):
+        return original(x, approximate="tanh")
+
+    F.gelu = gelu
+    try:
+        return _plain(model, images, tokens)
+    finally:
+        F.gelu = original
+
+
+@TABLE.faulty("P102", also=RUN)
 def patched_multi_head_attention(model, images, tokens):
     original = F.multi_head_attention_forward
 

@@ -207,3 +207,46 @@ def norm_of_last_tokens(model, images, tokens):
         model.encode_image(images)
     handle.remove()
     return parts.grid(model, kept[0][:, 1:].norm(dim=-1))
+
+
+@TABLE.honest
+def attention_suppression(model, images, tokens):
+    """AtMan: the scores of one key after another are weakened in every block."""
+    text = parts.text_unit(model, tokens)
+
+    def score(key):
+        x = parts.embed(model, images)
+        for block in model.visual.transformer.resblocks:
+            q, k, v = parts.qkv(block, block.ln_1(x))
+            logits = q @ k.mT / q.shape[-1] ** 0.5
+            if key:
+                factor = torch.ones(logits.shape[-1])
+                factor[key] = 0.1
+                logits = (logits - logits.min(-1, keepdim=True).values) * factor
+            x = parts.after_attention(block, x, parts.merge(logits.softmax(-1) @ v))
+        return (parts.readout(model, x) * text).sum(-1)
+
+    with torch.no_grad():
+        full = score(0)
+        drops = [full - score(i) for i in range(1, model.visual.positional_embedding.shape[0])]
+    return parts.grid(model, torch.stack(drops, 1))
+
+
+@TABLE.honest
+def gradient_with_detached_deviation(model, images, tokens):
+    """LibraGrad style: every norm written out, its deviation without a gradient."""
+    text = parts.text_unit(model, tokens)
+    leaf = parts.embed(model, images).detach().requires_grad_()
+
+    def norm(layer, x):
+        deviation = (x.var(-1, unbiased=False, keepdim=True) + layer.eps).sqrt().detach()
+        return (x - x.mean(-1, keepdim=True)) / deviation * layer.weight + layer.bias
+
+    x = leaf
+    for block in model.visual.transformer.resblocks:
+        q, k, v = parts.qkv(block, norm(block.ln_1, x))
+        x = x + block.ls_1(block.attn.out_proj(parts.merge(parts.attention(q, k).detach() @ v)))
+        x = x + block.ls_2(block.mlp(norm(block.ln_2, x)))
+    feature = F.normalize(norm(model.visual.ln_post, x[:, 0]) @ model.visual.proj, dim=-1)
+    (g,) = torch.autograd.grad((feature * text).sum(), leaf)
+    return parts.grid(model, (g * leaf)[:, 1:].sum(-1).detach())

@@ -45,6 +45,11 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
     """Violated where the correlation lies below the threshold with its whole interval."""
     ladder, reference, roles = evidence.ladder, evidence.reference, evidence.roles
     assert ladder is not None and reference is not None  # noqa: S101, PT018 - declared in needs
+    if ladder.identity_error > float(thresholds["identity_tolerance"]):
+        raise ValueError(
+            "the rung of strength zero is not the model: a score differs by "
+            f"{ladder.identity_error:.2g}; the ladder cannot be trusted"
+        )
     accuracy = ladder.correct.mean(1)
     spread = float(accuracy.max() - accuracy.min())
     if spread < float(thresholds["least_accuracy_spread"]):
@@ -190,7 +195,7 @@ CHECK = Check(
     failure_title="Map quality does not follow the model's performance",
     severity=Severity.ERROR,
     needs=frozenset({"ladder", "reference"}),
-    thresholds={"correlation": 0.5, "least_accuracy_spread": 0.15},
+    thresholds={"correlation": 0.5, "least_accuracy_spread": 0.15, "identity_tolerance": 1e-5},
     reference="Cui and Fan 2026, principle 2 (arXiv 2605.12952); Adebayo et al. 2018 "
     "(arXiv 1810.03292)",
     judge=judge,

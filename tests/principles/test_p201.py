@@ -1,0 +1,84 @@
+"""P201 on constructed ladders: rising, flat, and one whose first rung is not the model."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from audit.evidence.kinds import Evidence, Ladder, Reference, Roles, RungInfo
+from audit.result import Verdict
+from principles.performance_alignment.p201_tracks_ladder import CHECK, judge
+
+PAIRS, RUNGS = 60, 13
+
+
+def ladder(slope):
+    """Quality that rises with accuracy by ``slope``; a faithful control that rises by one."""
+    rng = np.random.default_rng(0)
+    share = np.linspace(1.0, 0.1, RUNGS)
+    correct = rng.random(PAIRS)[None] < share[:, None]
+    noise = 0.05 * rng.standard_normal((RUNGS, PAIRS))
+    infos = [RungInfo("unmodified", "unmodified", 0.0, 0)]
+    infos += [RungInfo(f"noise {i}", "weight-noise", i / 10, 0) for i in range(1, RUNGS)]
+    return Ladder(
+        rungs=tuple(infos),
+        identity_error=0.0,
+        correct=correct,
+        localization={
+            "mine": slope * share[:, None] + noise,
+            "faithful": share[:, None] + noise[::-1],
+            "edges": np.full((RUNGS, PAIRS), 0.4),
+        },
+        faithfulness={},
+        faithfulness_range=np.ones((RUNGS, 0)),
+        probed=np.zeros(0, dtype=int),
+    )
+
+
+def evidence(found):
+    index = np.arange(PAIRS)
+    present = np.eye(PAIRS, dtype=bool)
+    reference = Reference(
+        ids=tuple(map(str, index)),
+        texts=("text",) * PAIRS,
+        classes=tuple(map(str, index)),
+        picture=index,
+        labels=index,
+        present=present,
+        cosine=present.astype(float),
+        logit_scale=1.0,
+        masks=None,
+        image_blocks=4,
+        text_blocks=2,
+        image_heads=4,
+    )
+    roles = Roles("mine", ("faithful",), ("edges",), None, True, False, False)
+    return Evidence(roles=roles, reference=reference, ladder=found)
+
+
+@pytest.mark.parametrize(
+    ("slope", "verdict"),
+    [(1.0, Verdict.PASS), (-1.0, Verdict.VIOLATION)],
+)
+def test_verdict_follows_the_slope(slope, verdict):
+    assert judge(evidence(ladder(slope)), CHECK.thresholds).verdict is verdict
+
+
+def test_the_same_maps_on_every_rung_are_a_violation():
+    found = ladder(1.0)
+    flat = {**found.localization, "mine": found.localization["edges"]}
+    found = dataclasses.replace(found, localization=flat)
+    assert judge(evidence(found), CHECK.thresholds).verdict is Verdict.VIOLATION
+
+
+def test_a_faithful_control_that_does_not_track_silences_the_check():
+    found = ladder(1.0)
+    flat = {**found.localization, "faithful": found.localization["edges"]}
+    found = dataclasses.replace(found, localization=flat)
+    assert judge(evidence(found), CHECK.thresholds).verdict is Verdict.INCONCLUSIVE
+
+
+def test_a_first_rung_that_is_not_the_model_is_an_error():
+    found = dataclasses.replace(ladder(1.0), identity_error=0.1)
+    with pytest.raises(ValueError, match="strength zero is not the model"):
+        judge(evidence(found), CHECK.thresholds)

@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 
 torch.set_num_threads(1)
 
@@ -76,3 +77,7 @@ def check_tiny(command, tiny_model):
         return command("check", "--explainer", explainer, *small, *chosen, *words)
 
     return run
+
+
+settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("steady")

@@ -26,6 +26,7 @@ class Roles:
         model_free: True where the audited method declares that it never looks at the model.
         stochastic: True where it declares that two runs differ.
         command: the command line that runs this audit again.
+        snippet: lines of Python that explain one pair; see `audit.reproduction`.
     """
 
     audited: str
@@ -36,6 +37,7 @@ class Roles:
     model_free: bool
     stochastic: bool
     command: str = "audit check"
+    snippet: str = ""
 
 
 @dataclass(frozen=True)

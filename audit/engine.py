@@ -134,7 +134,7 @@ def load_pairs(settings: Settings, model: ModelUnderAudit) -> Pairs:
     if settings.pair not in pairs.ids:
         raise SettingsError(
             f"no pair '{settings.pair}' among the {len(pairs)} pairs"
-            f"{hint(settings.pair, pairs.ids)}; the report names each pair, such as '{pairs.ids[0]}'"
+            f"{hint(settings.pair, pairs.ids)}; reports name the pairs, such as '{pairs.ids[0]}'"
         )
     return pairs.select([pairs.ids.index(settings.pair)])
 

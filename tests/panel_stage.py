@@ -126,4 +126,5 @@ def reference_of(on: Stage, pairs: int = 6) -> Reference:
         len(anatomy.image.blocks),
         len(anatomy.text.blocks),
         anatomy.image.heads,
+        anatomy.image.grid,
     )

@@ -57,6 +57,7 @@ class Reference:
         image_blocks: number of blocks of the image tower.
         text_blocks: of the text tower.
         image_heads: heads of its last block.
+        image_grid: patch rows and columns.
     """
 
     ids: tuple[str, ...]
@@ -71,6 +72,7 @@ class Reference:
     image_blocks: int
     text_blocks: int
     image_heads: int
+    image_grid: tuple[int, int] = (0, 0)
 
     @property
     def correct(self) -> Array:

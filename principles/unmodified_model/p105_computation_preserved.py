@@ -116,7 +116,7 @@ def _attention_words(a: AttentionRecord, grid: Grid) -> str:
 
 def _tokens(a: AttentionRecord, grid: Grid) -> str:
     """Whose attention was compared, and to which token it is furthest off."""
-    whose = "attention of the class token" if a.tower == "image" else "attention of the last token"
+    whose = "attention of the class token" if a.tower == "image" else "attention of the end-of-text token"
     if a.executed is None or a.model is None or len(a.executed) != len(a.model):
         return whose
     token = int(np.abs(a.executed - a.model).argmax())

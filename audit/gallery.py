@@ -12,6 +12,7 @@ from audit.result import Finding, NamedMap, PairFigure, Picture, Verdict
 
 MOST_PAIRS = 1000
 _DIGITS = 5
+_TWIN = "on the unmodified model"
 _ALIKE = 1e-3
 Values = npt.NDArray[np.floating]
 
@@ -21,19 +22,28 @@ def gallery(evidence: Evidence, chosen: Sequence[int]) -> list[PairFigure]:
     explanations, reference, roles = evidence.explanations, evidence.reference, evidence.roles
     if explanations is None or reference is None:
         return []
-    names = [roles.audited, *([roles.twin] if roles.twin else []), *roles.positive[:1]]
-    shown = [name for name in dict.fromkeys(names) if name in explanations.maps]
+    labels = _labels(roles)
+    shown = [name for name in labels if name in explanations.maps]
     right = _right(reference)
     return [
         PairFigure(
             title=reference.ids[i],
             caption=_caption(reference, explanations, roles, i),
             picture=_picture(reference, i),
-            maps=[_map(name, explanations.maps[name][i]) for name in shown],
+            maps=[_map(labels[name], explanations.maps[name][i]) for name in shown],
             tags=_tags(explanations, roles, i, right=bool(right[i])),
         )
         for i in chosen
     ]
+
+
+def _labels(roles: Roles) -> dict[str, str]:
+    """What the maps of a pair are called: the audited one, its twin, a faithful control."""
+    controls = {name: f"{name} (control)" for name in roles.positive[:1]}
+    twin = {roles.twin: _TWIN} if roles.twin else {}
+    return {roles.audited: roles.audited} | {
+        name: label for name, label in (twin | controls).items() if name != roles.audited
+    }
 
 
 def with_worst_pair(finding: Finding, evidence: Evidence) -> Finding:
@@ -69,7 +79,7 @@ def _worst(
         )
         maps = [
             ("as executed", executed),
-            ("on the unmodified model", twin[index]),
+            (_TWIN, twin[index]),
             ("difference", executed - twin[index]),
         ]
     return PairFigure(
@@ -97,8 +107,8 @@ def _alike(values: Values, others: list[list[float | None]]) -> bool:
 def _caption(reference: Reference, explanations: Explanations, roles: Roles, index: int) -> str:
     score = reference.cosine[reference.picture[index], reference.labels[index]]
     quality = _localization(explanations, roles, index)
-    also = "" if quality is None else f"; localization of the map {quality:.2f}, where 0 is chance"
-    return f"The model's score is {score:.3f}{also}."
+    also = "" if quality is None else f"; localization {quality:.2f} (0 is chance)"
+    return f"Score {score:.3f}{also}."
 
 
 def _tags(explanations: Explanations, roles: Roles, index: int, *, right: bool) -> list[str]:

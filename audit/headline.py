@@ -103,5 +103,10 @@ def _principle_sentence(principle: int, checks: Sequence[CheckResult]) -> str:
         )
     passed = sum(c.finding.verdict is Verdict.PASS for c in checks)
     if passed:
-        return f"Principle {principle}: no violation found; {passed} of {len(checks)} checks pass."
+        unclear = sum(c.finding.verdict is Verdict.INCONCLUSIVE for c in checks)
+        also = f", {unclear} inconclusive" if unclear else ""
+        return (
+            f"Principle {principle}: no violation found; {passed} of {len(checks)} checks pass"
+            f"{also}."
+        )
     return f"Principle {principle}: nothing can be said here."

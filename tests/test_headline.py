@@ -129,7 +129,7 @@ def test_one_sentence_per_principle_that_was_asked():
         ),
         (
             [check("P104", "pass"), check("P105", "inconclusive")],
-            "Principle 1: no violation found; 1 of 2 checks pass.",
+            "Principle 1: no violation found; 1 of 2 checks pass, 1 inconclusive.",
         ),
         ([check("P104", "not-applicable")], "Principle 1: nothing can be said here."),
     ],

@@ -100,6 +100,14 @@ class Browser:
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
 
+    def press(self, key: str) -> None:
+        """Press and release a key; Tab and Enter are known."""
+        code, text = {"Tab": (9, ""), "Enter": (13, "\r")}[key]
+        common = {"key": key, "code": key, "windowsVirtualKeyCode": code}
+        down = "keyDown" if text else "rawKeyDown"
+        self.send("Input.dispatchKeyEvent", type=down, text=text, **common)
+        self.send("Input.dispatchKeyEvent", type="keyUp", **common)
+
     def cpu(self) -> float:
         """Milliseconds of processor time that the main thread has used since the page opened."""
         metrics = self.send("Performance.getMetrics")["metrics"]

@@ -217,10 +217,10 @@ def _attention_figure(
             reference,
             reference.ids.index(trace.pair),
             f"Attention of the class token, image block {record.block}",
-            "Mean over heads. Left as the unmodified model computes it, then as the explainer "
-            "executes it, then the difference.",
-            [("model", model), ("executed", executed), ("executed - model", executed - model)],
-            shared_scale=False,
+            "Where the class token looks, mean over heads: as the explainer executes it, as the "
+            "unmodified model computes it, and the first minus the second.",
+            [("as executed", executed), ("model", model), ("difference", executed - model)],
+            shared_scale=True,
         )
     ]
 

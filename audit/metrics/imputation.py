@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -154,14 +155,25 @@ def _coarse(
     if block == 1 or height % block or width % block:
         return None, None
     whole = (functional.avg_pool2d(missing, block) > 1 - 1e-6).to(missing.dtype)
-    h, w = whole.shape[-2:]
-    unit = _spread(torch.eye(h * w).to(missing).view(h * w, 1, h, w), block)
-    rows = unit * _neighbors(torch.ones_like(unit[:1])) - _neighbors(unit)
-    full = functional.avg_pool2d(rows, block, divisor_override=1).flatten(1)
-    full = full + _RIDGE * full.diagonal().mean() * torch.eye(h * w).to(full)
+    full = _between_blocks(whole.shape[-2], whole.shape[-1], block).to(missing)
     chosen = whole.flatten(1)
     systems = chosen[:, :, None] * chosen[:, None] * full + torch.diag_embed(1 - chosen)
     return whole, torch.cholesky_inverse(torch.linalg.cholesky(systems))
+
+
+@lru_cache(maxsize=8)
+def _between_blocks(rows: int, columns: int, block: int) -> Float[Tensor, "p p"]:
+    """The coarse system of a picture with every block removed, which no mask or picture changes."""
+    count = rows * columns
+    full = torch.empty(count, count, dtype=torch.float64)
+    weight = _neighbors(torch.ones(1, 1, rows * block, columns * block, dtype=full.dtype))
+    for i in range(count):
+        unit = torch.zeros(1, 1, rows, columns, dtype=full.dtype)
+        unit.view(-1)[i] = 1
+        fine = _spread(unit, block)
+        applied = fine * weight - _neighbors(fine)
+        full[i] = functional.avg_pool2d(applied, block, divisor_override=1).flatten()
+    return full + _RIDGE * full.diagonal().mean() * torch.eye(count, dtype=full.dtype)
 
 
 def _spread(blocks: Float[Tensor, "m c h w"], block: int) -> Float[Tensor, "m c H W"]:

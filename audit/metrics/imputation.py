@@ -180,8 +180,8 @@ def _between_blocks(rows: int, columns: int, block: int) -> Float[Tensor, "p p"]
 
 
 def _sums(x: Float[Tensor, "m c H W"], block: int) -> Float[Tensor, "m c h w"]:
-    rows: Tensor = x.unflatten(2, (-1, block)).sum(3)
-    return rows.unflatten(3, (-1, block)).sum(4)
+    tiles: Tensor = x.unflatten(2, (-1, block)).sum(3).unflatten(3, (-1, block))
+    return tiles.sum(4)
 
 
 def _spread(blocks: Float[Tensor, "m c h w"], block: int) -> Float[Tensor, "m c H W"]:

@@ -16,6 +16,7 @@ from audit.evidence.kinds import Roles
 from audit.explainers.contract import Explainer, Explanation, run_explainer
 from audit.models.anatomy import Tower
 from audit.models.loading import ModelUnderAudit
+from audit.models.relatives import Checkpoint
 from audit.trace.integrity import Integrity, pristine_copy
 
 Progress = Callable[[str, int, int], None]
@@ -62,6 +63,7 @@ class Context:
         sizes: how much to gather.
         seed: of every random choice.
         progress: told how far the work is.
+        checkpoints: other weights of the model's architecture, rungs of the ladder.
     """
 
     model: ModelUnderAudit
@@ -72,6 +74,7 @@ class Context:
     sizes: Sizes
     seed: int
     progress: Progress
+    checkpoints: tuple[Checkpoint, ...] = ()
 
     @property
     def audited(self) -> Explainer:

@@ -6,7 +6,8 @@ these rungs, and over other checkpoints of the model that you give (`--ladder FI
 rungs of their own): rank correlation within each family of rungs, pooled, with an interval by
 bootstrap over pictures and rungs. Quality is localization (average precision of the mask,
 chance-corrected) where there are masks, and faithfulness (insertion minus deletion, over each
-rung's own full minus empty score). A measure speaks only if a faithful control tracks the ladder by it and no model-free control does.
+rung's own full minus empty score). A measure speaks only if a faithful control tracks the ladder
+by it and no model-free control does.
 
 Why it matters: A map that looks as good on a broken model as on a working one does not show what
 the model knows; it shows where objects usually are.

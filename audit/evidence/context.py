@@ -15,6 +15,7 @@ from audit.data.pairs import Pairs
 from audit.evidence.kinds import Roles
 from audit.explainers.contract import Explainer, Explanation, run_explainer
 from audit.models.loading import ModelUnderAudit
+from audit.models.relatives import Checkpoint
 from audit.trace.integrity import Integrity, pristine_copy
 
 _ACTIVATIONS = {"cpu": 3e6}  # numbers of a block's widest activations in a batch
@@ -63,6 +64,7 @@ class Context:
         sizes: how much to gather.
         seed: of every random choice.
         progress: told how far the work is.
+        checkpoints: other weights of the model's architecture, rungs of the ladder.
     """
 
     model: ModelUnderAudit
@@ -73,6 +75,7 @@ class Context:
     sizes: Sizes
     seed: int
     progress: Progress
+    checkpoints: tuple[Checkpoint, ...] = ()
 
     @property
     def audited(self) -> Explainer:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -22,27 +26,27 @@ RUNGS_PER_SEED = 7
 FRACTIONS = (0.0, 0.1, 0.3, 0.6, 1.0)
 
 
-def gather_ladder(context: Context, reference: Reference, explanations: Explanations) -> Ladder:
-    """Measure every rung: accuracy, and the maps of every explainer that reads the model.
+@dataclass(frozen=True)
+class Step:
+    """A rung of the ladder, and how its model is made."""
 
-    A model that is no better than a guess has nothing to lose: its ladder is its first rung alone.
-    """
-    anatomy = context.model.anatomy
-    rungs: tuple[Rung, ...] = (UNMODIFIED,)
-    if knows_something(reference):
-        seeds = tuple(range(context.sizes.ladder_seeds))
-        strengths = spread_strengths(context, reference)
-        rungs = default_ladder(len(anatomy.image.blocks), seeds, strengths)
+    info: RungInfo
+    make: Callable[[], nn.Module]
+
+
+def gather_ladder(context: Context, reference: Reference, explanations: Explanations) -> Ladder:
+    """Measure every rung: accuracy, and the maps of every explainer that reads the model."""
     probed = torch.tensor(spread(len(context.pairs), context.sizes.probed))
+    steps = ladder_steps(context, reference)
     rows: list[_Row] = []
-    for done, rung in enumerate(rungs, 1):
-        module = apply_rung(context.pristine, rung).eval()
+    for done, step in enumerate(steps, 1):
+        module = step.make().eval()
         rows.append(_measure(context, module, probed, explanations, first=done == 1))
-        context.progress("ladder", done, len(rungs))
+        context.progress("ladder", done, len(steps))
     names = list(rows[0].localization or rows[0].faithfulness)
     first = torch.from_numpy(reference.cosine)
     return Ladder(
-        rungs=tuple(RungInfo(r.name, r.family, float(r.strength), r.seed) for r in rungs),
+        rungs=tuple(step.info for step in steps),
         identity_error=float((rows[0].scores.double() - first).abs().max()),
         correct=np.stack([_correct(row.scores, reference) for row in rows]),
         localization={n: np.stack([r.localization[n] for r in rows]) for n in names}
@@ -52,6 +56,34 @@ def gather_ladder(context: Context, reference: Reference, explanations: Explanat
         faithfulness_range=np.stack([row.range for row in rows]),
         probed=probed.numpy(),
     )
+
+
+def ladder_steps(context: Context, reference: Reference) -> list[Step]:
+    """The unmodified model, its degraded copies, and the checkpoints that the user gave.
+
+    A model that is no better than a guess has nothing to lose: it is not degraded.
+    """
+    rungs: tuple[Rung, ...] = (UNMODIFIED,)
+    if knows_something(reference):
+        seeds = tuple(range(context.sizes.ladder_seeds))
+        strengths = spread_strengths(context, reference)
+        blocks = len(context.model.anatomy.image.blocks)
+        rungs = default_ladder(blocks, seeds, strengths)
+    degraded = [
+        Step(
+            RungInfo(r.name, r.family, float(r.strength), r.seed),
+            partial(apply_rung, context.pristine, r),
+        )
+        for r in rungs
+    ]
+    given = [
+        Step(
+            RungInfo(f"checkpoint {c.source}", "checkpoint", float(place), 0, c.sha256),
+            partial(c.load, context.pristine),
+        )
+        for place, c in enumerate(context.checkpoints, 1)
+    ]
+    return degraded + given
 
 
 def spread_strengths(context: Context, reference: Reference) -> tuple[float, ...]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,11 +25,13 @@ from audit.evidence.traces import spread
 from audit.explainers.contract import Explainer
 from audit.explainers.registry import load_explainer
 from audit.gate.gating import Gate, load_gate
+from audit.gate.words import hint
 from audit.gathering import Gathered, gather
 from audit.judging import judge_all
 from audit.models.loading import BUNDLED, ModelUnderAudit, load_model
 from audit.pictures import pairs_shown, with_pictures
 from audit.provenance import conditions, explainer_info
+from audit.reproduction import command_line, snippet
 from audit.result import CheckResult, Failure, Result
 from audit.selection import by_check, selected_checks
 from audit.sources import sources_sha256
@@ -131,7 +132,10 @@ def load_pairs(settings: Settings, model: ModelUnderAudit) -> Pairs:
     if settings.pair is None:
         return pairs
     if settings.pair not in pairs.ids:
-        raise SettingsError(f"no pair '{settings.pair}' among the {len(pairs)} pairs")
+        raise SettingsError(
+            f"no pair '{settings.pair}' among the {len(pairs)} pairs"
+            f"{hint(settings.pair, pairs.ids)}; reports name the pairs, such as '{pairs.ids[0]}'"
+        )
     return pairs.select([pairs.ids.index(settings.pair)])
 
 
@@ -153,6 +157,7 @@ def _context(
         model_free=audited.model_free,
         stochastic=audited.stochastic,
         command=command_line(settings),
+        snippet=snippet(settings),
     )
     return Context(
         model=model,
@@ -164,19 +169,6 @@ def _context(
         seed=settings.seed,
         progress=progress,
     )
-
-
-def command_line(settings: Settings) -> str:
-    """The command that runs the same audit again."""
-    words = ["audit", "check", "--explainer", settings.explainer]
-    for key, value in settings.options.items():
-        words += ["--option", f"{key}={value}"]
-    shown = ("model", "pretrained", "data", "template", "samples", "seed", "device", "dtype")
-    for name in (*shown, "profile"):
-        value, default = getattr(settings, name), Settings.model_fields[name].default
-        if value != default:
-            words += [f"--{name}", str(value)]
-    return shlex.join(words)
 
 
 def _key(settings: Settings, context: Context) -> str:

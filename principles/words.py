@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from audit.evidence.kinds import Reference, Roles, SourceLines
+from audit.reproduction import PAIR
 from audit.result import Location, NamedMap, PairFigure, Picture, SourceFigure, Witness
 from audit.statistics.estimate import Estimate
 from audit.trace.records import Array
@@ -80,7 +82,11 @@ def source_figure(sources: dict[str, SourceLines], place: str, caption: str) -> 
 
 def witness(roles: Roles, check: str, pair: str) -> Witness:
     """How to see a violation again."""
-    return Witness(pair=pair, command=f"{roles.command} --only {check} --pair {pair}")
+    return Witness(
+        pair=pair,
+        command=f"{roles.command} --only {check} --pair {shlex.quote(pair)}",
+        snippet=roles.snippet.replace(repr(PAIR), repr(pair)),
+    )
 
 
 def grid_of(values: Array) -> list[list[float | None]]:

@@ -26,6 +26,7 @@ from principles.catalogue import all_checks
 
 GOLDEN = Path(__file__).parent / "golden" / "matrix.json"
 SAMPLES = 48
+PLAUSIBLE = "tests/reference_explainers/plausible.py"
 EXPLAINERS = (
     "grad-eclip",
     "grad-eclip?weight=raw",
@@ -44,6 +45,9 @@ EXPLAINERS = (
     "centre-prior",
     "edges",
     "inverted:grad-attention",
+    f"{PLAUSIBLE}:named_color",
+    f"{PLAUSIBLE}:away_from_what_matters",
+    f"{PLAUSIBLE}:gradient_times_attention_of_the_first_heads",
 )
 SHARED = ("reference", "explanations", "effects", "ladder")
 COSTLY = {"occlusion": 12}  # a hundred passes a picture: its own, smaller audit

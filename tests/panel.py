@@ -11,93 +11,24 @@ import copy
 import sys
 import time
 from collections import Counter
-from dataclasses import dataclass
 
-import numpy as np
 import torch
-from open_clip.model import CLIP, CustomTextCLIP
-from torchvision.transforms import Compose
 
-from audit.data.pairs import Pairs
-from audit.evidence.context import Context, Sizes
-from audit.evidence.kinds import Evidence, Reference, Roles, TraceEvidence
+from audit.evidence.context import Sizes
+from audit.evidence.kinds import Evidence, Roles, TraceEvidence
 from audit.evidence.repeatability import gather_repeatability
 from audit.explainers.contract import Explainer
-from audit.explainers.registry import load_explainer
 from audit.judging import judge_all
-from audit.models.anatomy import anatomy_of
-from audit.models.loading import ModelUnderAudit
-from audit.progress import silent
 from audit.result import Verdict
-from audit.trace.integrity import pristine_copy
-from audit.trace.tracing import TracedPair, trace_pair
+from audit.trace.tracing import trace_pair
 from principles.catalogue import all_checks
+from tests import map_panel
+from tests.panel_stage import SIZES, Stage, context_of, reference_of, stage
 from tests.reference_explainers.faulty import FAULTY
 from tests.reference_explainers.honest import HONEST
 from tests.reference_explainers.member import Member
 
-CONTEXT, END = 16, 99
 CHECKS = ("P101", "P102", "P103", "P104", "P105")
-SIZES = {"small": (32, 8, 3), "medium": (64, 8, 4)}
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A model, its untouched copy, and two pairs to explain: one score may be equal by chance."""
-
-    model: torch.nn.Module
-    pristine: torch.nn.Module
-    pairs: tuple[TracedPair, ...]
-    tolerance: float
-
-    @property
-    def pair(self) -> TracedPair:
-        """The first pair."""
-        return self.pairs[0]
-
-
-def stage(seed: int = 0, size: str = "small", kind: type | None = None) -> Stage:
-    """A random CLIP and a pair; every other seed has a text tower of its own."""
-    width, head_width, layers = SIZES[size]
-    kind = kind or (CLIP, CustomTextCLIP)[seed % 2]
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        vision = {
-            "image_size": 32,
-            "patch_size": 8,
-            "width": width,
-            "head_width": head_width,
-            "layers": layers,
-            "pool_type": "tok",
-        }
-        text = {
-            "context_length": CONTEXT,
-            "vocab_size": END + 1,
-            "width": width,
-            "heads": width // head_width,
-            "layers": layers - 1,
-        }
-        model = kind(16, vision, text).eval()
-        with torch.no_grad():
-            for parameter in model.parameters():
-                if parameter.ndim:
-                    parameter.add_(0.2 * torch.randn_like(parameter))
-        images = torch.randn(2, 3, 32, 32)
-        tokens = torch.randint(1, END - 1, (2, CONTEXT))
-        tokens[:, 9 + seed % 3], tokens[:, 10 + seed % 3 :] = END, 0
-    pristine = pristine_copy(model)
-    both = zip(images.split(1), tokens.split(1), strict=True)
-    pairs = tuple(_pair(pristine, image, text, f"pair-{i}") for i, (image, text) in enumerate(both))
-    return Stage(model, pristine, pairs, 64 * torch.finfo().eps)
-
-
-@torch.no_grad()
-def _pair(
-    pristine: torch.nn.Module, images: torch.Tensor, tokens: torch.Tensor, name: str = "pair-0"
-) -> TracedPair:
-    cosine = float(anatomy_of(pristine).scores(images, tokens))
-    scale = float(pristine.logit_scale.exp())
-    return TracedPair(name, images, tokens, {"cosine": cosine, "logit": scale * cosine})
 
 
 def violated(member: Member, on: Stage) -> dict[str, str]:
@@ -108,7 +39,7 @@ def violated(member: Member, on: Stage) -> dict[str, str]:
     )
     evidence = Evidence(
         roles=Roles(member.name, (), (), None, True, False, False),
-        reference=_reference(on),
+        reference=reference_of(on, 2),
         trace=TraceEvidence(traces, (), on.tolerance, 0.0, "float32", {}),
     )
     checks = [check for check in all_checks() if check.id in CHECKS]
@@ -126,10 +57,10 @@ def depends_on_company(member: Member, on: Stage) -> dict[str, str]:
     """
     if member.caught_by and "P109" not in member.caught_by:
         return {}
-    context = _context(member, on)
+    context = context_of(Explainer(member.name, member.explain), on, Sizes(repeated=3))
     evidence = Evidence(
         roles=context.roles,
-        reference=_reference(on, 6),
+        reference=reference_of(on),
         repeatability=gather_repeatability(context),
     )
     (check,) = (c for c in all_checks() if c.id == "P109")
@@ -138,47 +69,6 @@ def depends_on_company(member: Member, on: Stage) -> dict[str, str]:
         raise RuntimeError(failures[0].message)
     violated = result.finding.verdict is Verdict.VIOLATION
     return {"P109": result.finding.summary} if violated else {}
-
-
-def _context(member: Member, on: Stage) -> Context:
-    generator = torch.Generator().manual_seed(9)
-    tokens = torch.randint(1, END - 1, (6, CONTEXT), generator=generator)
-    tokens[:, 11], tokens[:, 12:] = END, 0
-    pairs = Pairs(
-        name="panel", ids=tuple(f"pair-{i}" for i in range(6)),
-        images=torch.randn(6, 3, 32, 32, generator=generator), picture=torch.arange(6),
-        labels=torch.arange(6), present=torch.eye(6, dtype=torch.bool), masks=None,
-        classes=tuple("abcdef"), templates=("{}",), tokens=tokens,
-    )  # fmt: skip
-    model = ModelUnderAudit(
-        "panel", None, copy.deepcopy(on.model), Compose([]), lambda texts: texts,
-        torch.device("cpu"), torch.float32,
-    )  # fmt: skip
-    audited, control = Explainer(member.name, member.explain), "attention-logit-gradient"
-    explainers = {member.name: audited, control: load_explainer(control)}
-    roles = Roles(member.name, (control,), (), None, True, False, False)
-    sizes = Sizes(repeated=3)
-    return Context(model, on.pristine, pairs, explainers, roles, sizes, 0, silent)
-
-
-def _reference(on: Stage, pairs: int = 2) -> Reference:
-    anatomy = anatomy_of(on.pristine)
-    none = np.zeros((pairs, pairs))
-    ids = tuple(f"pair-{i}" for i in range(pairs))
-    return Reference(
-        ids,
-        ids,
-        ids,
-        none[0],
-        none[0],
-        none,
-        none,
-        1.0,
-        None,
-        len(anatomy.image.blocks),
-        len(anatomy.text.blocks),
-        anatomy.image.heads,
-    )
 
 
 def main() -> int:
@@ -219,6 +109,7 @@ def main() -> int:
             for check, summary in sorted(last.items()):
                 print(f"      {check} {summary[:240]}")
     _totals(members, len(stages), right, time.perf_counter() - started)
+    wrong += map_panel.run(stages, print)
     return int(wrong > 0)
 
 

@@ -60,3 +60,16 @@ def test_another_resolution_is_another_input(golden):
 
 def test_model_free_maps_never_track_the_model(golden):
     assert all(golden[spec]["P201"] != "pass" for spec in MODEL_FREE)
+
+
+@pytest.mark.parametrize(
+    ("check", "spec"),
+    [
+        ("P106", f"{matrix.PLAUSIBLE}:gradient_times_attention_of_the_first_heads"),
+        ("P107", f"{matrix.PLAUSIBLE}:named_color"),
+        ("P108", f"{matrix.PLAUSIBLE}:away_from_what_matters"),
+    ],
+)
+def test_each_check_of_maps_has_a_fault_that_it_alone_of_its_principle_catches(golden, check, spec):
+    caught = {c for c, verdict in golden[spec].items() if verdict == "violation" and c[1] == "1"}
+    assert caught == {check}

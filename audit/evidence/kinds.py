@@ -26,6 +26,7 @@ class Roles:
         model_free: True where the audited method declares that it never looks at the model.
         stochastic: True where it declares that two runs differ.
         command: the command line that runs this audit again.
+        snippet: lines of Python that explain one pair; see `audit.reproduction`.
     """
 
     audited: str
@@ -36,6 +37,7 @@ class Roles:
     model_free: bool
     stochastic: bool
     command: str = "audit check"
+    snippet: str = ""
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ class Reference:
         image_blocks: number of blocks of the image tower.
         text_blocks: of the text tower.
         image_heads: heads of its last block.
+        image_grid: patch rows and columns.
     """
 
     ids: tuple[str, ...]
@@ -69,6 +72,7 @@ class Reference:
     image_blocks: int
     text_blocks: int
     image_heads: int
+    image_grid: tuple[int, int] = (0, 0)
 
     @property
     def correct(self) -> Array:

@@ -43,4 +43,5 @@ def gather_reference(context: Context) -> Reference:
         image_blocks=len(anatomy.image.blocks),
         text_blocks=len(anatomy.text.blocks),
         image_heads=anatomy.image.heads,
+        image_grid=anatomy.image.grid,
     )

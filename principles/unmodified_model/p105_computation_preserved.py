@@ -39,6 +39,8 @@ from principles.words import (
     witness,
 )
 
+Grid = tuple[int, int]
+
 
 def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
     """Violated where an attention or a block that the explanation depends on is not the model's."""
@@ -48,11 +50,11 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
     if not any(runs_the_model(t) for t in trace.traces):
         summary = "The explainer runs no block of the model."
         return Finding(verdict=Verdict.NOT_APPLICABLE, summary=summary)
-    control = [f for t in trace.control for f in _faults(t)]
+    control = [f for t in trace.control for f in _faults(t, reference.image_grid)]
     if control:
         summary = f"The faithful control looks faulty as well: {control[0].what}."
         return Finding(verdict=Verdict.INCONCLUSIVE, summary=summary)
-    faults = [f for t in trace.traces for f in _faults(t)]
+    faults = [f for t in trace.traces for f in _faults(t, reference.image_grid)]
     calls = sum(t.attention_calls for t in trace.traces)
     statistic = _statistic(trace)
     if not faults:
@@ -73,8 +75,8 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
     )
 
 
-def _faults(trace: PairTrace) -> list[Fault]:
-    found = [Fault(trace.pair, _attention_words(a), a.place) for a in attention_faults(trace)]
+def _faults(trace: PairTrace, grid: Grid) -> list[Fault]:
+    found = [Fault(trace.pair, _attention_words(a, grid), a.place) for a in attention_faults(trace)]
     seen = {(a.tower, a.block) for a in attention_faults(trace)}
     for alteration in alteration_faults(trace):
         explained = {(alteration.tower, alteration.block - 1), (alteration.tower, alteration.block)}
@@ -101,15 +103,28 @@ def _own_blocks(trace: PairTrace) -> list[Fault]:
     return faults
 
 
-def _attention_words(a: AttentionRecord) -> str:
+def _attention_words(a: AttentionRecord, grid: Grid) -> str:
     heads = (
         f"heads {a.model_heads} → {a.executed_heads}"
         if a.executed_heads and a.executed_heads != a.model_heads
         else f"{a.model_heads} heads"
     )
-    off = "" if a.divergence is None else f", attention off by {number(a.divergence)}"
+    off = "" if a.divergence is None else f", {_tokens(a, grid)} off by {number(a.divergence)}"
     where = "in the model's own modules" if a.inside_model else "in the explainer's own code"
     return f"{a.tower} tower, block {a.block}: {a.operation} {where}, {heads}{off}"
+
+
+def _tokens(a: AttentionRecord, grid: Grid) -> str:
+    """Whose attention was compared, and to which token it is furthest off."""
+    whose = "attention of the class token" if a.tower == "image" else "attention of the end-of-text token"
+    if a.executed is None or a.model is None or len(a.executed) != len(a.model):
+        return whose
+    token = int(np.abs(a.executed - a.model).argmax())
+    if a.tower == "text" or len(a.model) != grid[0] * grid[1] + 1:
+        return f"{whose} (most to token {token})"
+    row, column = divmod(token - 1, grid[1])
+    to = "itself" if token == 0 else f"the patch in row {row + 1}, column {column + 1}"
+    return f"{whose} (most to {to})"
 
 
 def _divergences(trace: TraceEvidence) -> list[float]:
@@ -184,7 +199,8 @@ def _attention_figure(
 ) -> list[Figure]:
     if record.tower != "image" or record.executed is None or record.model is None:
         return []
-    executed, model = _patches(record.executed), _patches(record.model)
+    grid = reference.image_grid
+    executed, model = _patches(record.executed, grid), _patches(record.model, grid)
     if executed is None or model is None or executed.shape != model.shape:
         return []
     return [
@@ -200,12 +216,10 @@ def _attention_figure(
     ]
 
 
-def _patches(row: np.ndarray) -> np.ndarray | None:
-    for skip in (1, 0):
-        side = round(np.sqrt(len(row) - skip))
-        if side * side == len(row) - skip:
-            return np.asarray(row[skip:]).reshape(side, side)
-    return None
+def _patches(row: np.ndarray, grid: Grid) -> np.ndarray | None:
+    """The attention to the patches, with or without the class token before them, on the grid."""
+    skip = len(row) - grid[0] * grid[1]
+    return np.asarray(row[skip:]).reshape(grid) if skip in (0, 1) else None
 
 
 CHECK = Check(

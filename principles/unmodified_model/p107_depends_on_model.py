@@ -108,10 +108,12 @@ def _verdict(
 
 
 def _words(final: Estimate, limit: float) -> str:
+    interval = f"95 % interval {number(final.low)} to {number(final.high)}"
+    if not np.isfinite(final.low):
+        interval = "too few pictures for an interval"
     return (
-        f"likeness to the map on the unmodified model {number(final.value)} (95 % interval "
-        f"{number(final.low)} to {number(final.high)}, limit {number(limit)}, "
-        f"{plural(final.n, 'picture')})"
+        f"likeness to the map on the unmodified model {number(final.value)} ({interval}, limit "
+        f"{number(limit)}, {plural(final.n, 'picture')})"
     )
 
 

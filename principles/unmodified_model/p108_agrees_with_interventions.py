@@ -61,6 +61,10 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
     if not np.isfinite(found.ceiling).any():
         summary = "Removing patches moves no score here: there is no effect to be found."
         return Finding(verdict=Verdict.INCONCLUSIVE, summary=summary)
+    if len(np.unique(reference.picture[found.pairs])) < 2:
+        summary = "One picture shows its effects below, but allows no verdict: audit more pairs."
+        figure = _maps_figure(found, reference, evidence, 0)
+        return Finding(verdict=Verdict.INCONCLUSIVE, summary=summary, figures=[figure])
     maps = evidence.explanations
     if maps is not None and not np.ptp(maps.maps[roles.audited], axis=(1, 2)).any():
         summary = "The map is constant on every picture: it ranks no patch above another."

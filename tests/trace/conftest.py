@@ -7,7 +7,7 @@ import pytest
 
 from audit.explainers.contract import Explainer
 from audit.trace.tracing import trace_pair
-from tests import panel
+from tests import panel_stage
 
 
 @pytest.fixture(scope="session", params=[0, 1], ids=["CLIP", "CustomTextCLIP"])
@@ -23,7 +23,7 @@ def small_stage():
 
 def _of_one_pair(seed):
     """One pair is enough here, and quick."""
-    stage = panel.stage(seed)
+    stage = panel_stage.stage(seed)
     return dataclasses.replace(stage, pairs=stage.pairs[:1])
 
 

@@ -10,6 +10,7 @@ from torch.nn.modules import module as module_hooks
 from audit.explainers.contract import Explainer
 from audit.trace.integrity import Integrity
 from audit.trace.tracing import trace_pair
+from tests import panel_stage
 from tests.reference_explainers import (
     faulty_attention,
     honest_attention,
@@ -151,12 +152,10 @@ def test_exact_copy_is_recognized_and_an_edited_one_accused(traced):
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
 def test_models_of_other_precision(traced, small_stage, dtype):
-    from tests import panel
-
     model = copy.deepcopy(small_stage.model).to(dtype)
     pristine = copy.deepcopy(model).requires_grad_(False)
-    pair = panel._pair(pristine, small_stage.pair.image.to(dtype), small_stage.pair.tokens)
-    stage = panel.Stage(model, pristine, (pair,), 64 * torch.finfo(dtype).eps)
+    pair = panel_stage.traced(pristine, small_stage.pair.image.to(dtype), small_stage.pair.tokens)
+    stage = panel_stage.Stage(model, pristine, (pair,), 64 * torch.finfo(dtype).eps)
     assert traced(honest_gradients.backward_of_cosine, stage).scalars[0].clean
     assert traced(faulty_attention.one_head_in_the_last_block, stage).attention
 

@@ -26,17 +26,19 @@ def invertible(size: int, generator: torch.Generator) -> Float[Tensor, "n n"]:
 
 
 def permutation(size: int, generator: torch.Generator) -> Int[Tensor, " n"]:
-    """A permutation other than the identity.
+    """A permutation of a single cycle, uniform over them (Sattolo 1986).
+
+    No set of some of the elements is mapped onto itself, so that whoever looks at some of the heads
+    or neurons, whichever they are, looks at others after the edit.
 
     Raises:
         EditNotApplicableError: where there is only one element.
     """
     if size < 2:
         raise EditNotApplicableError("expected two or more things to permute, got one")
-    identity = torch.arange(size)
-    order = identity
-    while torch.equal(order, identity):
-        order = torch.randperm(size, generator=generator)
+    cycle = torch.randperm(size, generator=generator)
+    order = torch.empty_like(cycle)
+    order[cycle] = cycle.roll(-1)
     return order
 
 

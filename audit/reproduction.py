@@ -1,0 +1,74 @@
+"""How an audit, or one pair of it, is run again: as a command line, and as lines of Python."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any
+
+from audit.config import Settings
+
+PAIR = "THE-PAIR"
+_EVIDENCE = (
+    "model",
+    "pretrained",
+    "data",
+    "template",
+    "samples",
+    "seed",
+    "device",
+    "dtype",
+    "profile",
+)
+_SNIPPET = """\
+import torch
+
+from audit.config import Settings
+from audit.engine import load_pairs
+from audit.explainers.contract import run_explainer
+from audit.explainers.registry import load_explainer
+from audit.models.loading import load_model
+
+settings = Settings({arguments})
+model = load_model(
+    settings.model,
+    settings.pretrained,
+    device=settings.device,
+    dtype=settings.dtype,
+    seed=settings.seed,
+)
+images, tokens = load_pairs(settings, model).batch(torch.tensor([0]), model.device, model.dtype)
+explainer = load_explainer(settings.explainer, settings.options)
+explanation = run_explainer(explainer, model.module, images, tokens)
+print("score of the model:", model.anatomy.scores(images, tokens).item())
+print("score returned by the explainer:", explanation.scores)
+print("its map:", explanation.maps[0])
+"""
+
+
+def command_line(settings: Settings) -> str:
+    """The command that runs the same audit again."""
+    words = ["audit", "check", "--explainer", settings.explainer]
+    for key, value in settings.options.items():
+        words += ["--option", f"{key}={value}"]
+    for name, value in _given(settings).items():
+        words += [f"--{name}", str(value)]
+    return shlex.join(words)
+
+
+def snippet(settings: Settings) -> str:
+    """Lines of Python that explain one pair, `PAIR` standing for its id, beside the model's score.
+
+    They need nothing of the audit's verdict, so that a reader can look for himself.
+    """
+    given = {"explainer": settings.explainer, **_given(settings)}
+    if settings.options:
+        given["options"] = dict(settings.options)
+    given["pair"] = PAIR
+    return _SNIPPET.format(arguments=", ".join(f"{k}={v!r}" for k, v in given.items()))
+
+
+def _given(settings: Settings) -> dict[str, Any]:
+    """What differs from the defaults and decides the evidence."""
+    fields = Settings.model_fields
+    values = {name: getattr(settings, name) for name in _EVIDENCE}
+    return {name: value for name, value in values.items() if value != fields[name].default}

@@ -92,7 +92,11 @@ def explain(check_id: str) -> None:
 @click.argument("result", type=words.result_file, required=False)
 @click.option("--latest", is_flag=True, help="The newest result of the history.")
 @click.option("--explainer", "-e", help="With --latest: of this explainer.")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder; default beside the result.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Folder; default beside the result, or .audit/report.",
+)
 @words.formats_option
 def report(
     *,
@@ -112,7 +116,7 @@ def report(
         known_formats(formats)
         path = _latest(explainer) if result is None else Path(result)
         document = _load(path)
-        folder = writable(out or (Path("audit-report") if latest else path.parent))
+        folder = writable(out or (Path(".audit", "report") if latest else path.parent))
         write_reports(document, folder, formats)
     _show(document, folder, formats)
 
@@ -125,16 +129,32 @@ def _latest(explainer: str | None) -> Path:
 
 @main.command()
 @click.option("--explainer", "-e", help="Only of this explainer.")
-def history(explainer: str | None) -> None:
-    """List the audits of this folder, newest last."""
+@click.option("--add", multiple=True, type=words.result_file, help="Keep this result; repeatable.")
+@click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Write the trend.")
+@click.option(
+    "--last", type=click.IntRange(min=1), default=50, show_default=True, help="Audits in the trend."
+)
+@click.option("--commit-url", default="", help="Address of a commit, {} for its hash.")
+def history(
+    *, explainer: str | None, add: tuple[str, ...], html: Path | None, last: int, commit_url: str
+) -> None:
+    """List the audits of this folder, newest last, or write an explainer's trend as a page."""
     with _exit_codes():
-        from audit.gate.history import FOLDER, entries, shown
+        from audit.gate import history as past
 
-        found = entries(Path.cwd(), explainer)
-        if not found:
-            click.echo(f"no audits in '{FOLDER}' yet; 'audit check' keeps them there")
-        for entry in found:
-            click.echo(shown(entry))
+        for path in add:
+            past.keep(_load(Path(path)), Path.cwd())
+        if html is None:
+            lines = [past.shown(entry) for entry in past.entries(Path.cwd(), explainer)]
+            nothing = f"no audits in '{past.FOLDER}' yet; 'audit check' keeps them there"
+            click.echo("\n".join(lines or [nothing]))
+            return
+        from audit.gate.trend import write_trend
+        from audit.output import writable
+
+        writable(html.parent, "--html")
+        shown = write_trend(html, Path.cwd(), explainer, last=last, commit_url=commit_url)
+    click.echo(f"{html}: the trend over {shown} audit{'' if shown == 1 else 's'}")
 
 
 @main.command()

@@ -7,6 +7,7 @@ from tests.reference_explainers import (
     faulty_blocks,
     faulty_company,
     faulty_inputs,
+    faulty_scores,
     faulty_structure,
     faulty_text,
     faulty_weights,
@@ -19,6 +20,7 @@ FAULTY: tuple[Member, ...] = (
     *faulty_weights.TABLE,
     *faulty_structure.TABLE,
     *faulty_inputs.TABLE,
+    *faulty_scores.TABLE,
     *faulty_text.TABLE,
     *faulty_company.TABLE,
 )

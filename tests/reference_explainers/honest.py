@@ -6,6 +6,7 @@ from tests.reference_explainers import (
     honest_attention,
     honest_gradients,
     honest_probes,
+    honest_scores,
     honest_text,
 )
 from tests.reference_explainers.member import Member
@@ -14,5 +15,6 @@ HONEST: tuple[Member, ...] = (
     *honest_gradients.TABLE,
     *honest_attention.TABLE,
     *honest_probes.TABLE,
+    *honest_scores.TABLE,
     *honest_text.TABLE,
 )

@@ -107,11 +107,15 @@ def run_explainer(
 def call_explainer(explainer: Explainer, model: nn.Module, images: Tensor, tokens: Tensor) -> Any:
     """What an explainer returns, unchecked.
 
+    It receives inputs of its own: what it writes into them reaches nobody else. Whether gradients
+    are recorded is as before when it has returned.
+
     Raises:
         ExplainerFaultError: where it exits, since an exit code would pass for the audit's.
     """
     try:
-        return explainer.explain(model, images, tokens)
+        with torch.set_grad_enabled(mode=torch.is_grad_enabled()):
+            return explainer.explain(model, images.detach().clone(), tokens.clone())
     except SystemExit as error:
         raise ExplainerFaultError(
             f"explainer '{explainer.name}': expected maps, but it exits ({error!r}); return the "

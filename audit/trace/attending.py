@@ -15,7 +15,8 @@ from audit.trace.passes import Passes
 from audit.trace.plain import plain_tree
 from audit.trace.seen import AttentionSeen, Expected, Run
 
-_QUERY_SITES = frozenset({"query", "key", "qkv", "normalized input", "input", "attention logits"})
+_QUERY_SITES = frozenset({"query", "key", "qkv", "attention logits"})
+_TOKEN_SITES = frozenset({"normalized input", "input"})
 
 
 class Attending:
@@ -46,7 +47,8 @@ class Attending:
         tensors: list[Tensor],
     ) -> Lineage:
         """Note a call whose result is not; gives the lineage of the result."""
-        where = self._block_of(inherited) if name in ATTENTION_CALLS and t.ndim >= 2 else None
+        attends = name in ATTENTION_CALLS and t.ndim >= 2 and not inherited.scalars
+        where = self._block_of(name, inherited) if attends else None
         if where is None:
             return inherited
         self.calls += 1
@@ -85,10 +87,14 @@ class Attending:
             )
         )
 
-    def _block_of(self, lineage: Lineage) -> tuple[Tower, int] | None:
-        """The block whose queries and keys these are."""
+    def _block_of(self, name: str, lineage: Lineage) -> tuple[Tower, int] | None:
+        """The block whose queries and keys these are.
+
+        A softmax of what is read off tokens, such as their norms, is a scaling and no attention.
+        """
         anatomy = self.passes.anatomy
-        places = [(a.block, a.tower) for a in lineage.anchors if a.site in _QUERY_SITES]
+        sites = _QUERY_SITES if name == "softmax" else _QUERY_SITES | _TOKEN_SITES
+        places = [(a.block, a.tower) for a in lineage.anchors if a.site in sites]
         places += [
             (block.index, tower.name)
             for tower in (anatomy.image, anatomy.text)

@@ -52,9 +52,11 @@ def is_strange(
         return False
     if not any(t.ndim and t.shape[-1] == width for t in tensors):
         return False
-    if name in MIXING and any(_is_stranger(t, width, passes) for t in tensors):
+    both = len({a.tower for a in anchors}) > 1
+    strangers = [t for t in tensors if _is_stranger(t, width, passes)] if name in MIXING else []
+    if any(not (both and _chooses(t)) for t in strangers):
         return True
-    if len({a.tower for a in anchors}) > 1:
+    if both:
         scored = tensors if name in _CONTRACTING else []
         return any(_leaves_span(t, width, passes) for t in scored)
     return name in _LINEAR and _leaves_as_result(name, out, tensors, inherited, passes)
@@ -86,6 +88,12 @@ def _leaves_span(t: Tensor, width: int, passes: Passes) -> bool:
 def _is_stranger(t: Tensor, width: int, passes: Passes) -> bool:
     fits = t.is_floating_point() and t.numel() > 1 and t.ndim > 0 and t.shape[-1] == width
     return fits and t not in passes.lineages
+
+
+def _chooses(t: Tensor) -> bool:
+    """Whether every row is one-hot: it chooses among as many scores as features have channels."""
+    values = plain(t)
+    return bool(((values != 0).sum(-1) == 1).all())
 
 
 def _cut(out: Tensor, tensors: list[Tensor], width: int) -> bool:

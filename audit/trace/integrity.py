@@ -11,6 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.modules import module as module_globals
 
 from audit.trace.plain import plain
 
@@ -21,6 +22,11 @@ _HOOKS = (
     "_backward_hooks",
     "_backward_pre_hooks",
     "_state_dict_hooks",
+)
+_GLOBAL_HOOKS = tuple(
+    name
+    for name, value in vars(module_globals).items()
+    if name.startswith("_global_") and name.endswith("_hooks") and isinstance(value, dict)
 )
 _PLAIN = (int, float, bool, str, tuple, type(None))
 _FUNCTIONS = (
@@ -84,6 +90,7 @@ class Integrity:
         self.versions = {path: tensor._version for path, tensor in self.tensors.items()}  # noqa: SLF001
         self.functions = [(owner, name, getattr(owner, name)) for owner, name in _FUNCTIONS]
         self.tensor_hooks = {path: _tensor_hooks(t) for path, t in self.tensors.items()}
+        self.global_hooks = _global_hooks()
         self.methods = {owner: _methods(owner) for owner in _owners(self.modules.values())}
 
     def weights_of(self, path: str, when: When) -> Iterator[Change]:
@@ -161,6 +168,8 @@ class Integrity:
                 if before.hooks[kind] - now.hooks[kind]:
                     what = f"{kind.strip('_').replace('_', ' ')} removed"
                     yield Change("structure", path, what, "after")
+        if _global_hooks() != self.global_hooks:
+            yield Change("structure", "", "global hooks of modules added or removed", "after")
         for path, tensor in self.tensors.items():
             if _tensor_hooks(tensor) != self.tensor_hooks[path]:
                 yield Change("structure", path, "hooks of the tensor added or removed", "after")
@@ -183,7 +192,11 @@ class Integrity:
         return changes
 
     def restore_library(self) -> None:
-        """Put replaced library functions and class methods back."""
+        """Put replaced library functions and class methods back, take global hooks away."""
+        for name, before in self.global_hooks.items():
+            hooks = vars(module_globals)[name]
+            for number in [n for n in hooks if n not in before]:
+                del hooks[number]
         for owner, name, function in self.functions:
             if getattr(owner, name) is not function:
                 setattr(owner, name, function)
@@ -210,6 +223,11 @@ def _methods(owner: type) -> dict[str, object]:
 def _tensor_hooks(tensor: Tensor) -> tuple[int, ...]:
     kinds = ("_backward_hooks", "_post_accumulate_grad_hooks")
     return tuple(len(getattr(tensor, kind, None) or {}) for kind in kinds)
+
+
+def _global_hooks() -> dict[str, frozenset[int]]:
+    """Hooks that torch calls for every module."""
+    return {name: frozenset(vars(module_globals)[name]) for name in _GLOBAL_HOOKS}
 
 
 def same_values(one: Tensor, other: Tensor) -> bool:

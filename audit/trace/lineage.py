@@ -9,7 +9,7 @@ frontier: the last values that were still the model's, and what happened after t
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from audit.models.anatomy import TowerName
 
@@ -75,6 +75,10 @@ class Lineage:
         return bool(
             self.params or self.events or self.alterations or self.surrogates or self.foreign
         )
+
+    def replaced(self, anchor: Anchor, by: Anchor) -> Lineage:
+        """The same with another anchor in the place of one."""
+        return replace(self, anchors=self.anchors - {anchor} | {by})
 
     def inherited(self, anchors: frozenset[Anchor]) -> Lineage:
         """The lineage of a state that the unmodified model computes from these values."""

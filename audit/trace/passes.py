@@ -42,6 +42,7 @@ class Passes:
         self.dtype = next(anatomy.model.parameters()).dtype
         self.index = AnchorIndex(heads, self.dtype)
         self.runs: list[Run] = []
+        self._chosen: dict[tuple[int, tuple[int, ...]], Run] = {}
         self.entries: list[Entry] = []
         self.alterations: list[AlterationSeen] = []
         for tower in (anatomy.image, anatomy.text):
@@ -182,6 +183,17 @@ class Passes:
         run = Run(tower.name, len(self.runs), inherits, tokens, roots)
         self.runs.append(run)
         return run
+
+    def some_rows_of(self, run: Run, rows: tuple[int, ...]) -> Run:
+        """A run of some of the texts of another."""
+        key = (run.number, rows)
+        if key not in self._chosen:
+            index = list(rows)
+            assert run.tokens is not None and run.features is not None  # noqa: S101, PT018
+            chosen = self._new(self.anatomy.text, run.inherits, run.tokens[index], run.roots)
+            chosen.features, chosen.blocks = run.features[index], set(run.blocks)
+            self._chosen[key] = chosen
+        return self._chosen[key]
 
     def roots_of(self, numbers: list[int]) -> frozenset[int]:
         """Runs from a first layer behind some runs."""

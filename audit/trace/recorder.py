@@ -20,6 +20,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 
 from audit.models.anatomy import Anatomy, TowerName, anatomy_of
 from audit.trace.attending import Attending
+from audit.trace.chosen import narrowed
 from audit.trace.entrances import entrance_paths, norm_paths
 from audit.trace.features import is_strange
 from audit.trace.frames import Frames, Place
@@ -28,14 +29,16 @@ from audit.trace.lineage import EMPTY, Anchor, Lineage, union
 from audit.trace.modules import Modules
 from audit.trace.passes import Passes
 from audit.trace.plain import outside_transforms, plain
+from audit.trace.probed import ProbedScores
 from audit.trace.seen import ScalarSeen
 from audit.trace.threads import in_every_thread
 from audit.trace.torch_calls import (
-    EXPORTS,
     GRADIENTS,
+    LEAVING,
     SILENT,
     SILENT_GETTERS,
     call_name,
+    directions_of,
     is_getter,
     tensors_in,
 )
@@ -79,7 +82,9 @@ class Recorder(TorchFunctionMode):
         self.watch = Watch(integrity, pristine, self.frames, towers)
         self.modules = Modules(model, pristine, self.watch, self.lineages)
         self.attending = Attending(self.passes, self.frames)
+        self.probed = ProbedScores(self.passes, self.frames)
         self.scalars: list[ScalarSeen] = []
+        self.left: dict[Lineage, None] = {}
         self.foreign: list[Place] = []
         self.uses: dict[tuple[str, Place], int] = {}
         self.exports: dict[str, Place] = {}
@@ -87,6 +92,8 @@ class Recorder(TorchFunctionMode):
         self._lock = threading.Lock()
         self._thread = _Thread()
         self._around = ExitStack()
+        scale = getattr(pristine, "logit_scale", None)
+        self._scale = 1.0 if scale is None else float(scale.exp())
         self._norms = norm_paths(self.anatomy)
         self._entrances = entrance_paths(self.anatomy)
 
@@ -137,9 +144,9 @@ class Recorder(TorchFunctionMode):
         del types
         kwargs = kwargs or {}
         name = call_name(func)
-        if name in EXPORTS and not self._thread.noting:
+        if name in LEAVING and not self._thread.noting:
             with self._noting():
-                self._exported(args)
+                self._leaves(args)
         if self._thread.noting or name in SILENT or (is_getter(func) and name in SILENT_GETTERS):
             return func(*args, **kwargs)
         if is_getter(func) and name == "grad":
@@ -159,14 +166,6 @@ class Recorder(TorchFunctionMode):
                 self._after(name, args, kwargs, tensors, inherited, out)
         return out
 
-    def _exported(self, args: tuple[Any, ...]) -> None:
-        """Parameters leave torch, and what is made of them there cannot be followed."""
-        for t in tensors_in(args[:1]):
-            lineage = self.lineages.get(t, EMPTY)
-            place, own = self.frames.caller()
-            if own and not lineage.anchors:
-                self.exports.update((path, place) for path in lineage.params)
-
     def _recognize(self, tensors: list[Tensor]) -> None:
         """Features that come back from numpy, a file or a transform, without a history."""
         for t in tensors:
@@ -174,6 +173,16 @@ class Recorder(TorchFunctionMode):
                 found = self.passes.find(t)
                 if found and all(a.terminal for a in found[0]):
                     self.lineages[t] = self._anchored(found[0])
+
+    def _leaves(self, args: tuple[Any, ...]) -> None:
+        """Values go to numpy or plain Python, where nobody follows them."""
+        for t in tensors_in(args[:1]):
+            lineage = self.lineages.get(t, EMPTY)
+            if lineage.anchors or lineage.scalars:
+                self.left[lineage] = None
+            elif lineage.params:
+                place, own = self.frames.caller()
+                self.exports.update((path, place) for path in lineage.params if own)
 
     def _gradient_read(self, func: Any, args: Any, kwargs: Any) -> Any:
         out = func(*args, **kwargs)
@@ -242,8 +251,9 @@ class Recorder(TorchFunctionMode):
             lineage = self.attending.other(name, t, inherited, args, kwargs, tensors)
             if is_strange(name, t, tensors, inherited, self.passes):
                 lineage = self._with_stranger(lineage)
+            self.probed.note(tensors, lineage)
         if lineage is not EMPTY:
-            self.lineages[t] = lineage
+            self.lineages[t] = narrowed(t, lineage, self.passes, self._scale)
         base = t._base  # noqa: SLF001
         if base is not None and (name.endswith("_") or name == "__setitem__"):
             self.lineages[base] = union([self.lineages.get(base, EMPTY), inherited])
@@ -267,6 +277,13 @@ class Recorder(TorchFunctionMode):
     def _differentiated(self, args: Any, kwargs: Any, *, accumulates: bool) -> None:
         targets = kwargs.get("outputs", kwargs.get("tensors", args[0] if args else ()))
         place, _ = self.frames.caller()
-        for target in tensors_in(targets):
+        directions = directions_of(args, kwargs, accumulates=accumulates)
+        for number, target in enumerate(tensors_in(targets)):
             lineage = self.lineages.get(target, EMPTY)
-            self.scalars.append(ScalarSeen(plain(target).clone(), lineage, place, accumulates))
+            value = plain(target).clone()
+            direction = directions[number] if number < len(directions) else None
+            if direction is not None and plain(direction).shape == value.shape:
+                value = (value * plain(direction)).sum()
+                lineage = union([lineage, self.lineages.get(direction, EMPTY)])
+            lineage = narrowed(value, lineage, self.passes, self._scale)
+            self.scalars.append(ScalarSeen(value, lineage, place, accumulates))

@@ -52,6 +52,7 @@ class ScalarRecord:
         reasons: what else is upstream, in words.
         params: parameters that the explainer's own code applied on the way.
         of_model: True where anything of the model is upstream.
+        relevant: True where the explanation depends on it, or may.
         nearest: name of the model's score that is nearest in value.
         error: absolute difference to it; None where no comparison by value is possible.
         place: the explainer's line.
@@ -64,6 +65,7 @@ class ScalarRecord:
     reasons: tuple[str, ...]
     params: tuple[str, ...]
     of_model: bool
+    relevant: bool
     nearest: str
     error: float | None
     place: str
@@ -131,6 +133,23 @@ class AlterationRecord:
 
 
 @dataclass(frozen=True)
+class ProbedScoreRecord:
+    """Scores that are compared without a gradient, and whose features are not the model's.
+
+    Attributes:
+        reason: what they are, in words.
+        probes: how many different pictures, texts or altered passes are behind them.
+        relevant: True where the explanation depends on them, or may.
+        place: the explainer's line.
+    """
+
+    reason: str
+    probes: int
+    relevant: bool
+    place: str
+
+
+@dataclass(frozen=True)
 class ParameterUse:
     """A parameter of the model used by the explainer's own code."""
 
@@ -171,6 +190,8 @@ class PairTrace:
         map_known: True where the lineage of the map could be followed.
         map_reasons: what besides the unmodified model the map descends from, in words.
         map_of_score: True where both the picture and the text are behind the map, or may be.
+        map_of_pair: False where it is made of scores, and none is of the pair's own text.
+        probed_scores: scores without a gradient that are not of the model's features.
         unseen: why the map may come from what the trace could not see; empty where nothing says so.
     """
 
@@ -189,4 +210,6 @@ class PairTrace:
     map_known: bool
     map_reasons: tuple[str, ...]
     map_of_score: bool
+    map_of_pair: bool = True
+    probed_scores: tuple[ProbedScoreRecord, ...] = ()
     unseen: str = ""

@@ -24,6 +24,7 @@ from audit.trace.records import (
     PairTrace,
     ParameterUse,
     PassRecord,
+    ProbedScoreRecord,
     ScalarRecord,
 )
 from audit.trace.seen import AlterationSeen, Entry, ScalarSeen
@@ -66,7 +67,9 @@ class _Summary:
         telling = [m for m in returned.maps if m.numel() and not bool((m == m.flatten()[0]).all())]
         lineages = [recorder.lineages.get(m, EMPTY) for m in telling]
         self.lost = any(lineage.empty for lineage in lineages)
-        self.known = bool(lineages) and not self.lost
+        if lineages and all(lineage.empty for lineage in lineages):
+            lineages = list(recorder.left) or lineages
+        self.known = bool(lineages) and not any(lineage.empty for lineage in lineages)
         self.of_maps = union(lineages)
         explained = [recorder.scalars[i].lineage for i in sorted(self.of_maps.scalars)]
         self.upstream = union([self.of_maps, *explained])
@@ -96,6 +99,8 @@ class _Summary:
             map_known=self.known,
             map_reasons=tuple(reasons_of(recorder, self.of_maps)),
             map_of_score=self._map_of_score(),
+            map_of_pair=not self.known or self._of_pair(self.upstream) or not self._ends(),
+            probed_scores=tuple(self._probed_scores()),
             unseen=self._unseen(),
         )
 
@@ -115,6 +120,21 @@ class _Summary:
         if not self.known:
             return {e.tower for e in self.passes.entries} >= {"image", "text"}
         return {a.tower for a in self.upstream.anchors} >= {"image", "text"}
+
+    def _ends(self) -> bool:
+        """Whether the map is made of features of both towers alone."""
+        anchors = self.upstream.anchors
+        return all(a.terminal for a in anchors) and len({a.tower for a in anchors}) == 2
+
+    def _probed_scores(self) -> Iterator[ProbedScoreRecord]:
+        for score in self.recorder.probed.seen.values():
+            inputs = distinct_rows(self.recorder.probed.inputs_behind(score))
+            yield ProbedScoreRecord(
+                reason=next(iter(reasons_of(self.recorder, score.lineage, scalar=True)), ""),
+                probes=max(inputs, len(score.alterations)),
+                relevant=not self.known or score.lineage.anchors <= self.upstream.anchors,
+                place=str(score.place),
+            )
 
     # -- passes -----------------------------------------------------------------------------------
 
@@ -227,9 +247,10 @@ class _Summary:
     def _scalars(self) -> Iterator[ScalarRecord]:
         """Every kind of scalar; of many alike only the first ones."""
         counts: dict[tuple[object, ...], int] = {}
-        for seen in self.recorder.scalars:
-            record = self._scalar(seen, "gradient")
-            kind = (record.clean, record.of_pair, record.reasons, record.place)
+        for number, seen in enumerate(self.recorder.scalars):
+            used = not self.of_maps.scalars or number in self.of_maps.scalars
+            record = self._scalar(seen, "gradient", relevant=used)
+            kind = (record.clean, record.of_pair, record.relevant, record.reasons, record.place)
             counts[kind] = counts.get(kind, 0) + 1
             if counts[kind] <= _MAX_SCALARS:
                 yield record
@@ -237,8 +258,16 @@ class _Summary:
             lineage = self.recorder.lineages.get(self.scores, EMPTY)
             yield self._scalar(ScalarSeen(plain(self.scores), lineage, Place("", 0)), "returned")
 
-    def _scalar(self, seen: ScalarSeen, source: str) -> ScalarRecord:
-        lineage = seen.lineage
+    def _completed(self, lineage: Lineage) -> Lineage:
+        """Channels of one tower's feature, whose gradients the map joins with the other's."""
+        own = {a.tower for a in lineage.anchors}
+        if len(own) != 1 or not all(a.terminal for a in lineage.anchors):
+            return lineage
+        others = frozenset(a for a in self.of_maps.anchors if a.terminal and a.tower not in own)
+        return union([lineage, Lineage(anchors=others)]) if others else lineage
+
+    def _scalar(self, seen: ScalarSeen, source: str, *, relevant: bool = True) -> ScalarRecord:
+        lineage = self._completed(seen.lineage)
         towers = {a.tower for a in lineage.anchors if a.terminal}
         terminal = bool(lineage.anchors) and all(a.terminal for a in lineage.anchors)
         values = seen.value.double().flatten()[:_MAX_VALUES].tolist()
@@ -251,6 +280,7 @@ class _Summary:
             reasons=tuple(reasons_of(self.recorder, lineage, scalar=True)),
             params=tuple(sorted(lineage.params)),
             of_model=bool(lineage.anchors),
+            relevant=relevant,
             nearest=nearest,
             error=error,
             place=str(seen.place),

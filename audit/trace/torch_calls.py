@@ -76,6 +76,7 @@ SILENT = frozenset(
         "__array__",
     ]
 )
+LEAVING = frozenset({"item", "tolist", "numpy", "__float__", "__array__", "__dlpack__"})
 SILENT_GETTERS = frozenset(
     [
         "shape",
@@ -139,7 +140,6 @@ MIXING = frozenset(
 )
 CUTTING = frozenset({"__getitem__", "narrow", "split", "chunk", "index_select", "select", "unbind"})
 GRADIENTS = frozenset({"grad", "backward"})
-EXPORTS = frozenset({"numpy", "__array__", "tolist", "__dlpack__"})
 
 
 def call_name(func: Any) -> str:
@@ -165,3 +165,15 @@ def tensors_in(value: Any) -> Iterator[Tensor]:
     elif isinstance(value, dict):
         for item in value.values():
             yield from tensors_in(item)
+
+
+def directions_of(args: Any, kwargs: Any, *, accumulates: bool) -> list[Tensor | None]:
+    """What each target of ``grad`` or ``backward`` is contracted with; None for a plain scalar."""
+    names = ("grad_outputs", "grad_tensors", "gradient")
+    found = next((kwargs[name] for name in names if kwargs.get(name) is not None), None)
+    place = 1 if accumulates else 2
+    if found is None and len(args) > place:
+        found = args[place]
+    if isinstance(found, Tensor):
+        return [found]
+    return [one if isinstance(one, Tensor) else None for one in found or ()]

@@ -75,6 +75,8 @@ def scalar_fault(scalar: ScalarRecord, trace: PairTrace, tolerance: float) -> st
         return ""
     if scalar.clean and scalar.of_pair:
         return ""
+    if scalar.clean and any(s.clean and s.of_pair and s.relevant for s in trace.scalars):
+        return ""
     if scalar.clean:
         return "it is the model's score of another text than the pair's"
     if probes_only(trace) and scalar.of_pair:

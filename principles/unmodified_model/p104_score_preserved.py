@@ -20,6 +20,7 @@ from audit.result import Finding, Severity, Statistic, TableFigure, Verdict
 from audit.trace.records import PairTrace, ScalarRecord
 from principles.check import Check, Thresholds
 from principles.unmodified_model.faults import (
+    FEWEST_PROBES,
     Fault,
     alteration_faults,
     attention_faults,
@@ -75,7 +76,19 @@ def _faults(trace: PairTrace, tolerance: float) -> list[Fault]:
     places = [a.place for a in attention_faults(trace)]
     places += [a.place for a in alteration_faults(trace)]
     what = "the scores behind the map come from a modified pass of the model"
-    return [Fault(trace.pair, what, place) for place in places[:1] if trace.map_of_score]
+    faults = [Fault(trace.pair, what, place) for place in places[:1] if trace.map_of_score]
+    return faults or _probed_faults(trace)
+
+
+def _probed_faults(trace: PairTrace) -> list[Fault]:
+    """Scores of many passes that are compared without a gradient."""
+    what = "the compared scores are not of the model's features"
+    probed = [s for s in trace.probed_scores if s.relevant and s.probes >= FEWEST_PROBES]
+    faults = [Fault(trace.pair, f"{what}: {s.reason}", s.place) for s in probed]
+    if not faults and not trace.map_of_pair:
+        what = "the compared scores are the model's, of another text than the pair's"
+        faults.append(Fault(trace.pair, what, ""))
+    return faults
 
 
 _FOREIGN = "values of unknown origin are mixed into a feature"

@@ -6,6 +6,7 @@ from tests.reference_explainers import (
     honest_attention,
     honest_gradients,
     honest_probes,
+    honest_scores,
     honest_text,
     in_threads,
 )
@@ -15,6 +16,7 @@ HONEST: tuple[Member, ...] = (
     *honest_gradients.TABLE,
     *honest_attention.TABLE,
     *honest_probes.TABLE,
+    *honest_scores.TABLE,
     *honest_text.TABLE,
     *in_threads.HONEST,
 )

@@ -1,0 +1,68 @@
+"""Honest explainers that contract, choose or compare the model's scores in their own ways."""
+
+from __future__ import annotations
+
+import torch
+from torch.nn import functional as F
+
+from tests.reference_explainers import parts
+from tests.reference_explainers.member import Table
+
+TABLE = Table()
+
+
+@TABLE.honest
+def feature_gradient_along_the_text(model, images, tokens):
+    x = images.clone().requires_grad_()
+    feature = model.encode_image(x, normalize=True)
+    (g,) = torch.autograd.grad(feature, x, grad_outputs=parts.text_unit(model, tokens))
+    return parts.pooled_grid(model, g.abs().sum(1))
+
+
+@TABLE.honest
+def jacobian_of_the_feature_times_the_text(model, images, tokens):
+    maps = []
+    for image, text in zip(images.split(1), parts.text_unit(model, tokens), strict=True):
+        jacobian = torch.autograd.functional.jacobian(
+            lambda x: model.encode_image(x, normalize=True)[0], image
+        )
+        maps.append(parts.pooled_grid(model, torch.einsum("e,ebchw->bhw", text, jacobian).abs()))
+    return torch.cat(maps)
+
+
+@TABLE.honest
+def one_hot_among_as_many_texts_as_channels(model, images, tokens):
+    count = model.visual.proj.shape[1] - 1
+    generator = torch.Generator().manual_seed(5)
+    others = tokens[:1].repeat(count, 1)
+    others[:, 2:5] = torch.randint(1, 90, (count, 3), generator=generator)
+
+    def one(image, text):
+        texts = parts.text_unit(model, torch.cat([text, others]))
+        x = image.clone().requires_grad_()
+        logits = model.logit_scale.exp() * model.encode_image(x, normalize=True) @ texts.T
+        one_hot = torch.zeros_like(logits)
+        one_hot[:, 0] = 1
+        (g,) = torch.autograd.grad((logits * one_hot).sum(), x)
+        return parts.pooled_grid(model, g.abs().sum(1))
+
+    return torch.cat([one(*pair) for pair in zip(images.split(1), tokens.split(1), strict=True)])
+
+
+@TABLE.honest
+def softmax_of_token_norms(model, images, tokens):
+    """A class-agnostic map, scaled by a softmax over patches."""
+    with torch.no_grad():
+        norms = parts.before(model, images, 2)[:, 1:].norm(dim=-1)
+    return parts.grid(model, F.softmax(norms / norms.std(), dim=-1))
+
+
+@TABLE.honest
+def contrast_with_a_rival(model, images, tokens):
+    """The map of the own text minus that of another, each by its own gradient."""
+    rival = parts.class_prompts(tokens)[:1].expand(len(tokens), -1)
+    own, other = (
+        parts.gradient_map(model, images, lambda x, t=text: parts.cosine(model, x, t))
+        for text in (tokens, rival)
+    )
+    return (own - other).relu()

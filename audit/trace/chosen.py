@@ -72,5 +72,5 @@ def _of_scores(
         near = tolerance * scores.abs().max().clamp(min=1e-3)
         close = ((values[:, None, None] - scores).abs() <= near).any(1)
         if close.any(1).all():
-            return close.any(0).nonzero().flatten().tolist()  # type: ignore[no-any-return]
+            return close.any(0).nonzero().flatten().tolist()
     return []

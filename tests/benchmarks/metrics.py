@@ -127,11 +127,9 @@ def quantus_ways(model, images, maps, batch):
         patch_size=6, regions_evaluation=144, perturb_baseline=0.0, **common
     )
     flipping = quantus.PixelFlipping(features_in_step=108, perturb_baseline=0.0, **common)
-    imputed = quantus.ROAD(percentages=list(range(10, 100, 10)), disable_warnings=True)
     call = {"model": model, "y_batch": y, "softmax": False, "batch_size": min(batch, len(x))}
     yield "quantus region perturbation", lambda: region(x_batch=x, a_batch=pixels, **call)
     yield "quantus pixel flipping", lambda: flipping(x_batch=x, a_batch=pixels, **call)
-    yield "quantus ROAD, MoRF only", lambda: imputed(x_batch=x, a_batch=pixels, **call)
 
 
 def captum_ways(model, images, maps, batch):

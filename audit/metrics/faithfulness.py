@@ -149,7 +149,8 @@ def area_between_curves(
     """Area between the LeRF and the MoRF curve (ABPC, SRG): higher is better.
 
     Range: within ± the range of the score; the negated map has exactly the opposite value. Chance:
-    0, exactly for a constant map. Cancels most of the fill's bias. Source: Samek et al. (2017);
+    0, exactly for a constant map. Pitfalls: cancels most of the fill's bias, not all; the scale is
+    the model's own, so normalize across models. Source: Samek et al. (2017);
     Blücher, Vielhaben and Strodthoff, Decoupling Pixel Flipping (TMLR 2024).
     """
     return area_under_curve(lerf - morf, removed)
@@ -158,9 +159,11 @@ def area_between_curves(
 def insertion_minus_deletion(
     insertion: Float[Tensor, " n"], deletion: Float[Tensor, " n"]
 ) -> Float[Tensor, " n"]:
-    """Insertion less deletion: higher is better, chance 0.
+    """Insertion less deletion: higher is better.
 
-    On one fill it is `area_between_curves`; RISE's own (blur for one, zero for the other) is not.
+    Range: within ± the range of the score. Chance: 0 on one fill, where it is
+    `area_between_curves`. Pitfalls: RISE's own (blur for one, zero for the other) has another
+    chance, that of a random map. Source: Petsiuk et al., RISE (2018), for the two terms.
     """
     return insertion - deletion
 
@@ -192,7 +195,10 @@ def normalized_faithfulness(
     """Insertion minus deletion over the model's own range, full score minus empty score.
 
     A ratio near 1: the best order keeps nearly all of the score to the end and loses it at once.
-    Higher is better, chance 0; not bounded by 1 where parts of a picture outscore the whole.
-    Without this a better model has a larger insertion and a larger deletion whatever its maps.
+    Higher is better. Range: mostly [-1, 1], not bounded by 1 where parts of a picture outscore the
+    whole. Chance: 0. Without this a better model has a larger insertion and a larger deletion
+    whatever its maps. Pitfalls: the ratio of one pair has no bound; NaN where the fill scores no
+    less than the picture. Source: the normalization of Schulz et al. (ICLR 2020) to the model's
+    full and empty scores.
     """
     return NormalizedFaithfulness(insertion - deletion, full - empty)

@@ -59,7 +59,8 @@ def chance_corrected_average_precision(
     """Average precision with chance at 0 and the ceiling at 1: (AP - prevalence)/(1 - prevalence).
 
     Range: (-1, 1] for objects below half the picture, higher is better. Chance: 0. Pitfalls: those
-    of `average_precision`, less its dependence on area.
+    of `average_precision`, less its dependence on area. Source: the correction for chance of Cohen
+    (1960), applied to `average_precision`.
     """
     chance = prevalence(masks.to(maps.dtype))
     return (average_precision(maps, masks) - chance) / (1 - chance)
@@ -101,6 +102,7 @@ def energy_gain(
     """`energy_in_mask` less the object's share of the area.
 
     Range: [-area, 1 - area], higher is better. Chance: 0. Pitfalls: those of `energy_in_mask`.
+    Source: that of `energy_in_mask`; the subtraction is ours.
     """
     return energy_in_mask(maps, masks) - prevalence(masks.to(maps.dtype))
 

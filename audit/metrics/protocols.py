@@ -118,9 +118,10 @@ def road(
 ) -> Curves:
     """ROAD: both orders of removal under noisy linear imputation, without retraining.
 
-    Rong et al. score accuracy, so pass a score of 0 or 1. The lower MoRF and the higher LeRF, the
-    better; chance is that both agree. Pitfalls: where whole patches go, the imputation is a smooth
-    blur of their surroundings. Source: see `audit.metrics.imputation.NoisyLinear`.
+    Rong et al. score accuracy, so pass a score of 0 or 1. Range: that of the score; for MoRF lower
+    is better, for LeRF higher is better. Chance: both curves agree. Pitfalls: where whole patches
+    go, the imputation is a smooth blur of their surroundings. Source: see
+    `audit.metrics.imputation.NoisyLinear`.
     """
     return removal_curves(
         score,

@@ -34,7 +34,8 @@ def rationale(curves: Curves, patches: int, bins: Sequence[float] = BINS) -> Rat
 
     Read off curves that were scored for deletion and insertion too, at no pass more. Sufficiency is
     the mean over bins of f(x) - f(only the top), comprehensiveness that of f(x) - f(all but the
-    top). Range: that of score differences. Chance: that of a random map; both orders of a constant
+    top). Range: that of score differences; for sufficiency lower is better, for comprehensiveness
+    higher is better. Chance: that of a random map; both orders of a constant
     map give the same curve. A bin below one patch stands for one patch. Pitfalls: what stays of a
     small bin is far from any picture. Source: DeYoung et al., ERASER (ACL 2020); not the
     "Sufficiency" of Dasgupta et al. (2022) that Quantus has under this name.

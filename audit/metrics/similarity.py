@@ -10,9 +10,10 @@ from audit.metrics.ranking import average_ranks, top_weights
 
 
 def pearson(a: Float[Tensor, "n ..."], b: Float[Tensor, "n ..."]) -> Float[Tensor, " n"]:
-    """Linear correlation of each pair of maps, in [-1, 1]; NaN where one is constant or has NaN.
+    """Linear correlation of each pair of maps; NaN where one is constant or has NaN.
 
-    Chance: 0. Pitfalls: one bright patch can decide it.
+    Range: [-1, 1], higher is more alike. Chance: 0. Pitfalls: one bright patch can decide it.
+    Source: as `scipy.stats.pearsonr`.
     """
     x, y = _flat(a, b)
     constant = (x == x[:, :1]).all(-1) | (y == y[:, :1]).all(-1)
@@ -23,9 +24,9 @@ def pearson(a: Float[Tensor, "n ..."], b: Float[Tensor, "n ..."]) -> Float[Tenso
 def spearman(a: Float[Tensor, "n ..."], b: Float[Tensor, "n ..."]) -> Float[Tensor, " n"]:
     """Rank correlation of each pair of maps, tied values sharing their mean rank.
 
-    Range: [-1, 1]. Chance: 0. NaN where a map is constant or holds a NaN. Pitfalls: patches that
-    hardly matter outnumber those that do and dominate it; ties lower the reachable extremes only
-    where the two maps' ties differ. Source: as `scipy.stats.spearmanr`.
+    Range: [-1, 1], higher is more alike. Chance: 0. NaN where a map is constant or holds a NaN.
+    Pitfalls: patches that hardly matter outnumber those that do and dominate it; ties lower the
+    reachable extremes only where the two maps' ties differ. Source: as `scipy.stats.spearmanr`.
     """
     x, y = _flat(a, b)
     undefined = x.isnan().any(-1) | y.isnan().any(-1)
@@ -35,8 +36,10 @@ def spearman(a: Float[Tensor, "n ..."], b: Float[Tensor, "n ..."]) -> Float[Tens
 def relative_l2(
     reference: Float[Tensor, "n ..."], other: Float[Tensor, "n ..."]
 ) -> Float[Tensor, " n"]:
-    """Length of the difference over the length of the reference, in [0, ∞); 0 where equal.
+    """Length of the difference over the length of the reference; 0 where equal.
 
+    Range: [0, ∞), lower is more alike. Chance: none; unrelated maps of one length and mean 0 give
+    √2. Source: the relative error of numerical analysis.
     A reference that is zero everywhere gives 0 against itself and infinity against anything else.
     Pitfalls: not symmetric; sees scale and offset, which rank correlation does not.
     """
@@ -50,9 +53,9 @@ def top_overlap(
 ) -> Float[Tensor, " n"]:
     """Intersection over union of the most relevant ``share`` of both maps' patches.
 
-    Tied values at the border share the places that are left, so no order is preferred.
-    Range: [0, 1]. Chance: about share/(2 - share), 0.053 for a tenth. NaN where a map has NaN.
-    Pitfalls: blind outside the top; two constant maps agree fully.
+    Tied values at the border share the places that are left, so no order is preferred. Range: [0,
+    1], higher is more alike. Chance: about share/(2 - share), 0.053 for a tenth. NaN where a map
+    has NaN. Pitfalls: blind outside the top; two constant maps agree fully. Source: Jaccard (1912).
     """
     x, y = _flat(a, b)
     count = x.new_full((len(x),), share * x.shape[-1])

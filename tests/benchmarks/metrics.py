@@ -1,6 +1,6 @@
 """Rates of the metrics against the model's bare forward rate, side by side in one run.
 
-    python tests/benchmarks/metrics.py [--pairs 8] [--batch 64] [--rounds 5] [--device cpu]
+    python tests/benchmarks/metrics.py [--pairs 8] [--batch 32] [--rounds 5] [--device cpu]
         [--clock wall|cpu]
 
 Every way takes its turn in each round; the median over rounds of its rate over the bare forward
@@ -15,19 +15,20 @@ import argparse
 import statistics
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import torch
 
-import audit.models
+from audit.data.bundled import bundled_pairs
+from audit.explainers.contract import run_explainer
+from audit.explainers.registry import load_explainer
 from audit.metrics import infidelity, localization, overlap, similarity
 from audit.metrics.adaptive import adaptive_curves
 from audit.metrics.faithfulness import removal_curves
-from audit.metrics.perturbation import perturbation_curves
+from audit.metrics.perturbation import enlarge, perturbation_curves
 from audit.metrics.protocols import road
+from audit.models.loading import load_model
 
-BUNDLED = Path(audit.models.__file__).parent / "bundled"
 FRACTIONS = [k / 144 for k in range(145)]
 TENTHS = [k / 10 for k in range(11)]
 
@@ -53,20 +54,15 @@ class Scores(torch.nn.Module):
             return torch.nn.functional.normalize(self.visual(images), dim=-1) @ self.texts.T
 
 
-def load(device, pairs):
-    import open_clip
-    from open_clip.model import CLIP
-
-    if (BUNDLED / "open_clip_model.safetensors").exists():
-        model, _, _ = open_clip.create_model_and_transforms(f"local-dir:{BUNDLED}")
-        name = "bundled model"
-    else:
-        torch.manual_seed(0)
-        vision = {"image_size": 72, "patch_size": 6, "width": 128, "head_width": 32, "layers": 4}
-        text = {"context_length": 24, "vocab_size": 49408, "width": 64, "heads": 2, "layers": 2}
-        model, name = CLIP(64, vision, text), "random model of the bundled shape"
-    texts = torch.nn.functional.normalize(torch.randn(pairs, 64), dim=-1)
-    return Scores(model.visual, texts).eval().to(device), name
+def load(device, count):
+    """The bundled model, pictures of its scenes, and their maps by gradient times attention."""
+    model = load_model(device=device)
+    pairs = bundled_pairs(model, count, seed=0)
+    images, tokens = pairs.batch(torch.arange(count), model.device, model.dtype)
+    maps = run_explainer(load_explainer("grad-attention"), model.module, images, tokens).maps
+    with torch.no_grad():
+        texts = model.anatomy.text_features(tokens)
+    return Scores(model.module.visual, texts).eval(), images, maps.detach()
 
 
 def seeded():
@@ -131,19 +127,56 @@ def quantus_ways(model, images, maps, batch):
         patch_size=6, regions_evaluation=144, perturb_baseline=0.0, **common
     )
     flipping = quantus.PixelFlipping(features_in_step=108, perturb_baseline=0.0, **common)
-    call = {"model": model, "y_batch": y, "softmax": False, "batch_size": len(x)}
+    call = {"model": model, "y_batch": y, "softmax": False, "batch_size": min(batch, len(x))}
     yield "quantus region perturbation", lambda: region(x_batch=x, a_batch=pixels, **call)
     yield "quantus pixel flipping", lambda: flipping(x_batch=x, a_batch=pixels, **call)
 
 
+def captum_ways(model, images, maps, batch):
+    try:
+        from captum.metrics import infidelity as captum_infidelity
+    except ImportError:
+        print("captum is not installed: left out")
+        return
+    pixels = maps.repeat_interleave(6, 1).repeat_interleave(6, 2)[:, None].expand_as(images) / 108
+
+    def perturb(inputs):
+        g = torch.Generator().manual_seed(0)
+        gone = enlarge(torch.rand(len(inputs), 12, 12, generator=g) < 0.3, (72, 72))[:, None]
+        return gone.expand_as(inputs).to(inputs.dtype), inputs * ~gone
+
+    def forward(inputs, pair):
+        with torch.no_grad():
+            return model.score(inputs, pair)
+
+    yield (
+        "captum infidelity",
+        lambda: captum_infidelity(
+            forward,
+            perturb,
+            images,
+            pixels,
+            additional_forward_args=torch.arange(len(images)),
+            n_perturb_samples=50,
+            max_examples_per_batch=batch,
+            normalize=True,
+        ),
+    )
+
+
 def quantus_road(images, maps, clock):
-    """Seconds per imputed picture of Quantus's imputation and ours, half of the patches gone."""
+    """Seconds per imputed picture of Quantus's imputation and ours, 10 to 90 % of patches gone."""
     from quantus.functions.perturb_func import noisy_linear_imputation
 
     from audit.metrics.imputation import impute
-    from audit.metrics.perturbation import enlarge
 
-    gone = enlarge(maps > maps.flatten(1).median(-1).values[:, None, None], (72, 72))
+    gone = torch.cat(
+        [
+            enlarge(maps >= maps.flatten(1).quantile(1 - k / 10, -1)[:, None, None], (72, 72))
+            for k in range(1, 10)
+        ]
+    )
+    images = images.repeat(9, 1, 1, 1)
     indices = [np.flatnonzero(g.numpy()) for g in gone]
     start = clock()
     theirs = [
@@ -151,10 +184,26 @@ def quantus_road(images, maps, clock):
         for x, i in zip(images, indices, strict=True)
     ]
     middle = clock()
-    ours = impute(images, gone)
+    ours = impute(images, gone, block=6)
     end = clock()
     error = np.abs(ours.numpy() - np.stack(theirs)).max()
     return (middle - start) / len(images), (end - middle) / len(images), error
+
+
+def adaptive_error(model, images, maps, batch):
+    """What adaptive sampling loses against every count, and what it saves."""
+    common = {"generator": seeded(), "batch_size": batch}
+    full = removal_curves(model.score, images, maps, fractions=FRACTIONS, **common)
+    few = adaptive_curves(model.score, images, maps, generator=seeded(), batch_size=batch)
+    error = max(
+        float((getattr(few.curves, name) - getattr(full, name)).abs().max())
+        for name in ("deletion", "insertion")
+    )
+    passes = few.passes.double()
+    return (
+        f"adaptive curves: largest error of an area {error:.4f} (bound 0.005), {passes.mean():.0f} "
+        f"passes a pair (at most {passes.max():.0f}) for 288, {288 / passes.mean():.1f} times fewer"
+    )
 
 
 def localization_ways():
@@ -195,7 +244,7 @@ def localization_ways():
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--pairs", type=int, default=8)
-    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--clock", choices=["wall", "cpu"], default="wall")
@@ -203,14 +252,12 @@ def main():
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     clock = time.perf_counter if options.clock == "wall" else time.process_time
-    model, name = load(options.device, options.pairs)
-    g = torch.Generator().manual_seed(0)
-    images = torch.randn(options.pairs, 3, 72, 72, generator=g).to(options.device)
-    maps = torch.randn(options.pairs, 12, 12, generator=g).to(options.device)
-    print(f"{name}, {options.pairs} pairs, batch {options.batch}, {options.threads} threads")
+    model, images, maps = load(options.device, options.pairs)
+    print(f"bundled model, {options.pairs} pairs, batch {options.batch}, {options.threads} threads")
     ways = list(faithfulness_ways(model, images, maps, options.batch))
     if options.device == "cpu":
         ways += list(quantus_ways(model, images, maps, options.batch))
+        ways += list(captum_ways(model, images, maps, options.batch))
     rates = {way: [] for way, _ in ways}
     passes = {}
     for _ in range(options.rounds + 1):
@@ -233,6 +280,7 @@ def main():
             f"ROAD imputation: quantus {theirs * 1e3:.1f} ms, here {ours * 1e3:.1f} ms a picture,"
         )
         print(f"    {theirs / ours:.0f} times as fast, largest difference {error:.1e}")
+    print(adaptive_error(model, images, maps, options.batch))
     for way, run, n in localization_ways():
         seconds = []
         for _ in range(options.rounds + 1):

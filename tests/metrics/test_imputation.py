@@ -118,3 +118,19 @@ def test_quantus_solves_the_same_system(images, removed):
         indices = np.flatnonzero(gone.numpy())
         theirs = perturb.noisy_linear_imputation(image.numpy(), indices, noise=0.0)
         np.testing.assert_allclose(value, theirs, atol=2e-4)
+
+
+def test_quantus_road_cannot_take_color_pictures(images, maps):
+    """It ranks a map once per channel and removes pixels by those ranks, past the last pixel."""
+    quantus = pytest.importorskip("quantus")
+    metric = quantus.ROAD(percentages=[50], normalise=False, disable_warnings=True)
+    pixels = maps.repeat_interleave(4, 1).repeat_interleave(4, 2)[:, None]
+    with pytest.raises(IndexError, match="out of bounds"):
+        metric(
+            model=torch.nn.Flatten().eval(),
+            x_batch=images.float().numpy(),
+            y_batch=np.zeros(len(images), dtype=int),
+            a_batch=pixels.float().numpy(),
+            softmax=False,
+            channel_first=True,
+        )

@@ -89,7 +89,10 @@ class PairFigure(_Frozen):
 
 
 class BarsFigure(_Frozen):
-    """Named bars, such as the divergence of each block; ``limit`` is the tolerated value."""
+    """Named bars, such as the divergence of each block.
+
+    ``limit`` is the tolerated value, or the value to beat where ``good_side`` is ``above``.
+    """
 
     kind: Literal["bars"] = "bars"
     title: str
@@ -97,6 +100,7 @@ class BarsFigure(_Frozen):
     labels: list[str]
     values: list[float | None]
     limit: float | None = None
+    good_side: Literal["above", "below"] = "below"
     unit: str = ""
     log_scale: bool = False
 

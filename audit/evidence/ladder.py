@@ -8,7 +8,6 @@ from functools import partial
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from audit.evidence.context import Context
@@ -17,7 +16,7 @@ from audit.evidence.kinds import Explanations, Ladder, Reference, RungInfo
 from audit.evidence.reference import class_scores
 from audit.evidence.traces import spread
 from audit.interventions.degrading import UNMODIFIED, Rung, apply_rung, default_ladder
-from audit.metrics.faithfulness import removal_curves
+from audit.metrics.faithfulness import shared_removal_curves
 from audit.metrics.localization import chance_corrected_average_precision
 from audit.models.anatomy import anatomy_of
 from audit.statistics.proportions import proportion_interval
@@ -135,6 +134,7 @@ def _measure(
 ) -> _Row:
     row = _Row(class_scores(context, module))
     masks = grid_masks(context)
+    probed_maps = {}
     for name, explainer in context.explainers.items():
         if explainer.model_free or first:
             maps = torch.from_numpy(explanations.maps[name]).to(torch.float32)
@@ -144,15 +144,15 @@ def _measure(
             quality = chance_corrected_average_precision(maps, masks)
             row.localization[name] = quality.double().numpy()
         if name != context.roles.twin:  # the twin serves P204, which compares localization
-            gap, full = _faithfulness(context, module, maps[probed], probed)
-            row.faithfulness[name], row.range = gap, full
+            probed_maps[name] = maps[probed]
+    row.faithfulness, row.range = _faithfulness(context, module, probed_maps, probed)
     return row
 
 
 @torch.no_grad()
 def _faithfulness(
-    context: Context, module: nn.Module, maps: Float[Tensor, "n h w"], probed: Tensor
-) -> tuple[np.ndarray, np.ndarray]:
+    context: Context, module: nn.Module, maps: dict[str, Tensor], probed: Tensor
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
     anatomy = anatomy_of(module)
     images, tokens = context.pairs.batch(probed, context.model.device, context.model.dtype)
     texts = anatomy.text_features(tokens)
@@ -161,17 +161,18 @@ def _faithfulness(
         return (anatomy.image_features(pictures) * texts[pair]).sum(-1)
 
     generator = torch.Generator(device="cpu").manual_seed(context.seed)
-    curves = removal_curves(
+    curves = shared_removal_curves(
         score,
         images,
-        maps.to(images),
+        [one.to(images) for one in maps.values()],
         fill="mean",
         fractions=FRACTIONS,
         generator=generator,
         batch_size=context.batch_size(),
     )
-    gap = curves.insertion - curves.deletion
-    return gap.double().cpu().numpy(), (curves.full - curves.empty).double().cpu().numpy()
+    gaps = [(c.insertion - c.deletion).double().cpu().numpy() for c in curves]
+    span = (curves[0].full - curves[0].empty).double().cpu().numpy()
+    return dict(zip(maps, gaps, strict=True)), span
 
 
 def _correct(scores: Tensor, reference: Reference) -> np.ndarray:

@@ -36,6 +36,24 @@ TINY = {
 }
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--device", default="cpu", help="where the audits of the suite run: cpu, cuda, cuda:1, …"
+    )
+
+
+def pytest_configure(config):
+    device = config.getoption("--device")
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise pytest.UsageError(f"--device {device}: torch finds no GPU; leave the option out")
+
+
+@pytest.fixture(scope="session")
+def device(pytestconfig):
+    """Where models are audited; ``pytest --device cuda`` asks the same verdicts of a GPU."""
+    return pytestconfig.getoption("--device")
+
+
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory):
     """A random CLIP of two blocks as ``local-dir:FOLDER``, for whole audits within a second."""
@@ -68,11 +86,12 @@ def command(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def check_tiny(command, tiny_model):
+def check_tiny(command, tiny_model, device):
     """Runs ``audit check`` on the tiny model and few pairs; the quick checks unless told."""
 
     def run(explainer, *words, select="P101,P102,P103,P104,P105"):
         small = ["--model", tiny_model, "--profile", "quick", "--samples", "4"]
+        small += ["--device", device]
         chosen = ["--select", select] if select else []
         return command("check", "--explainer", explainer, *small, *chosen, *words)
 

@@ -55,9 +55,9 @@ COSTLY = {"occlusion": 12}  # a hundred passes a picture: its own, smaller audit
 Matrix = dict[str, dict[str, str]]
 
 
-def build(principle: int) -> Matrix:
+def build(principle: int, device: str = "cpu") -> Matrix:
     """Verdicts by explainer and check of one principle; shared evidence is gathered once."""
-    model = load_model()
+    model = load_model(device=device)
     checks = [check for check in all_checks() if check.principle == principle]
     kinds = plan(frozenset().union(*(check.needs for check in checks)))
     contexts = {spec: _one(spec, model) for spec in EXPLAINERS}

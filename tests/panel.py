@@ -79,9 +79,14 @@ def main() -> int:
     parser.add_argument("--only", default="", help="part of a member's name")
     parser.add_argument("--quiet", action="store_true", help="show only what is wrong")
     parser.add_argument("--verbose", action="store_true")
+    parser.add_argument("--device", default="cpu", help="where the models lie: cpu, cuda, …")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    stages = [stage(s, size) for size in options.sizes.split(",") for s in range(options.seeds)]
+    stages = [
+        stage(s, size, device=options.device)
+        for size in options.sizes.split(",")
+        for s in range(options.seeds)
+    ]
     members = [m for m in (*HONEST, *FAULTY) if options.only in m.name]
     wrong = 0
     right = {True: 0, False: 0}

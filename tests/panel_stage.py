@@ -40,7 +40,9 @@ class Stage:
         return self.pairs[0]
 
 
-def stage(seed: int = 0, size: str = "small", kind: type | None = None) -> Stage:
+def stage(
+    seed: int = 0, size: str = "small", kind: type | None = None, device: str = "cpu"
+) -> Stage:
     """A random CLIP and a pair; every other seed has a text tower of its own."""
     width, head_width, layers = SIZES[size]
     kind = kind or (CLIP, CustomTextCLIP)[seed % 2]
@@ -69,6 +71,7 @@ def stage(seed: int = 0, size: str = "small", kind: type | None = None) -> Stage
         images = torch.randn(2, 3, 32, 32)
         tokens = torch.randint(1, END - 1, (2, CONTEXT))
         tokens[:, 9 + seed % 3], tokens[:, 10 + seed % 3 :] = END, 0
+    model, images, tokens = model.to(device), images.to(device), tokens.to(device)
     pristine = pristine_copy(model)
     both = zip(images.split(1), tokens.split(1), strict=True)
     pairs = tuple(
@@ -100,7 +103,7 @@ def context_of(explainer: Explainer, on: Stage, sizes: Sizes) -> Context:
     )  # fmt: skip
     model = ModelUnderAudit(
         "panel", None, copy.deepcopy(on.model), Compose([]), lambda texts: texts,
-        torch.device("cpu"), torch.float32,
+        on.pair.image.device, torch.float32,
     )  # fmt: skip
     control = "attention-logit-gradient"
     explainers = {control: load_explainer(control), explainer.name: explainer}

@@ -20,12 +20,12 @@ def golden():
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("principle", [1, 2])
-def test_matrix_is_as_recorded(golden, principle):
+def test_matrix_is_as_recorded(golden, principle, device):
     recorded = {
         spec: {check: verdict for check, verdict in row.items() if check[1] == str(principle)}
         for spec, row in golden.items()
     }
-    assert matrix.build(principle) == recorded
+    assert matrix.build(principle, device) == recorded
 
 
 def test_every_check_meets_every_explainer(golden):

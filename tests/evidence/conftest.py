@@ -21,7 +21,7 @@ NEGATIVE = ("random", "centre-prior", "edges")
 
 
 @pytest.fixture(scope="session")
-def tiny_model():
+def tiny_model(device):
     """A tiny CLIP whose biases and norms are as far from trivial as trained ones."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(5)
@@ -31,8 +31,9 @@ def tiny_model():
                 parameter.data.add_(0.3 * torch.randn_like(parameter))
             elif "token_embedding" in name or "positional" in name:
                 parameter.data.mul_(20)
+    place = torch.device(device)
     return ModelUnderAudit(
-        "tiny", None, module, Compose([]), lambda texts: None, torch.device("cpu"), torch.float32
+        "tiny", None, module.to(place), Compose([]), lambda texts: None, place, torch.float32
     )
 
 

@@ -13,8 +13,8 @@ BY_ATTENTION = [m for m in HONEST_MOVED if m.edits == {"value-bias"}]
 
 
 @pytest.fixture(scope="module")
-def stage():
-    return panel_stage.stage(0)
+def stage(device):
+    return panel_stage.stage(0, device=device)
 
 
 def _name(member):

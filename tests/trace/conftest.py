@@ -11,19 +11,19 @@ from tests import panel_stage
 
 
 @pytest.fixture(scope="session", params=[0, 1], ids=["CLIP", "CustomTextCLIP"])
-def each_stage(request):
+def each_stage(request, device):
     """Both kinds of model: text tower within the model, and as a module of its own."""
-    return _of_one_pair(request.param)
+    return _of_one_pair(request.param, device)
 
 
 @pytest.fixture(scope="session")
-def small_stage():
-    return _of_one_pair(0)
+def small_stage(device):
+    return _of_one_pair(0, device)
 
 
-def _of_one_pair(seed):
+def _of_one_pair(seed, device):
     """One pair is enough here, and quick."""
-    stage = panel_stage.stage(seed)
+    stage = panel_stage.stage(seed, device=device)
     return dataclasses.replace(stage, pairs=stage.pairs[:1])
 
 

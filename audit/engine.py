@@ -30,6 +30,7 @@ from audit.gate.words import hint
 from audit.gathering import Gathered, gather
 from audit.judging import judge_all
 from audit.models.loading import BUNDLED, ModelUnderAudit, load_model
+from audit.models.relatives import find_checkpoints
 from audit.pictures import pairs_shown, with_pictures
 from audit.provenance import conditions, explainer_info
 from audit.reproduction import command_line, snippet
@@ -170,6 +171,7 @@ def _context(
         sizes=SIZES[settings.profile],
         seed=settings.seed,
         progress=progress,
+        checkpoints=find_checkpoints(model, settings.ladder),
     )
 
 
@@ -183,6 +185,7 @@ def _key(settings: Settings, context: Context) -> str:
         settings.profile,
         context.model.state_sha256(),
         context.pairs.sha256,
+        context.checkpoints,
         context.roles,
         sources_sha256(context.audited.source_file),
     )
@@ -212,6 +215,7 @@ def _assembled(
         command=command_line(settings),
         seconds=gathered.seconds,
         source=context.audited.source_file,
+        checkpoints={c.source: c.sha256 for c in context.checkpoints},
     )
     result = summarize(
         evidence=gathered.evidence,

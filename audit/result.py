@@ -281,7 +281,10 @@ class DataInfo(_Frozen):
 
 
 class Conditions(_Frozen):
-    """Under which conditions the audit ran."""
+    """Under which conditions the audit ran.
+
+    ``checkpoints`` are the user's rungs of the ladder, and the hash of each one's weights.
+    """
 
     audit_version: str
     versions: dict[str, str]
@@ -294,6 +297,7 @@ class Conditions(_Frozen):
     command: str
     started: str
     seconds: dict[str, float]
+    checkpoints: dict[str, str] = {}
 
 
 class Failure(_Frozen):

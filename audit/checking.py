@@ -30,7 +30,7 @@ def check_explainer(settings: Settings) -> tuple[Result, str]:
     if settings.attest:
         writable(Path(settings.attest).parent, "--attest")
     result = _result(settings)
-    write_reports(result, out, settings.formats)
+    write_reports(result, out, ("json", *settings.formats))
     if settings.attest:
         from audit.gate.attestation import render_attestation
 

@@ -39,7 +39,7 @@ def main() -> None:
 @click.option("--show-settings", is_flag=True, help="Print the settings and stop.")
 @click.option("--settings-schema", is_flag=True, help="Print their JSON schema and stop.")
 def check(*, show_settings: bool, settings_schema: bool, **given: Any) -> None:
-    """Check an explainer against the principles; the exit code gates a release.
+    """Audit an explainer; the exit code is the gate.
 
     0 no violation, 1 violations, 2 wrong usage or settings, 3 the audit could not be completed.
     """
@@ -66,7 +66,10 @@ def check(*, show_settings: bool, settings_schema: bool, **given: Any) -> None:
 @click.argument("what", type=click.Choice(list(words.LISTED)))
 @click.option("--write", metavar="FILE", help="Write the catalogue between a file's markers.")
 def list_(what: str, write: str | None) -> None:
-    """List explainers, checks, models or datasets; or all of it for a README."""
+    """List explainers, checks, models or datasets.
+
+    The catalogue is checks and explainers as Markdown; --write brings a file up to date.
+    """
     with _exit_codes():
         from audit import listing
 
@@ -82,7 +85,10 @@ def list_(what: str, write: str | None) -> None:
 @main.command()
 @click.argument("check_id", metavar="CHECK")
 def explain(check_id: str) -> None:
-    """Explain a check: what it does, why it matters, what a pass does not show."""
+    """Explain a check.
+
+    What it does, why it matters, what a pass does not show.
+    """
     with _exit_codes():
         from audit import listing
 
@@ -93,7 +99,11 @@ def explain(check_id: str) -> None:
 @click.argument("result", type=words.result_file, required=False)
 @click.option("--latest", is_flag=True, help="The newest result of the history.")
 @click.option("--explainer", "-e", help="With --latest: of this explainer.")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder; default beside the result.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Folder; default beside the result, or .audit/report.",
+)
 @words.formats_option
 def report(
     *,
@@ -113,7 +123,7 @@ def report(
         known_formats(formats)
         path = _latest(explainer) if result is None else Path(result)
         document = _load(path)
-        folder = writable(out or (Path("audit-report") if latest else path.parent))
+        folder = writable(out or (Path(".audit", "report") if latest else path.parent))
         write_reports(document, folder, formats)
     _show(document, folder, formats)
 
@@ -126,23 +136,43 @@ def _latest(explainer: str | None) -> Path:
 
 @main.command()
 @click.option("--explainer", "-e", help="Only of this explainer.")
-def history(explainer: str | None) -> None:
-    """List the audits of this folder, newest last."""
-    with _exit_codes():
-        from audit.gate.history import FOLDER, entries, shown
+@click.option("--add", multiple=True, type=words.result_file, help="Keep this result; repeatable.")
+@click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Write the trend.")
+@click.option(
+    "--last", type=click.IntRange(min=1), default=50, show_default=True, help="Audits in the trend."
+)
+@click.option("--commit-url", default="", help="Address of a commit, {} for its hash.")
+def history(
+    *, explainer: str | None, add: tuple[str, ...], html: Path | None, last: int, commit_url: str
+) -> None:
+    """List earlier audits, or write their trend.
 
-        found = entries(Path.cwd(), explainer)
-        if not found:
-            click.echo(f"no audits in '{FOLDER}' yet; 'audit check' keeps them there")
-        for entry in found:
-            click.echo(shown(entry))
+    Newest last. With --html, the verdicts, quality and accuracy of one explainer over its audits
+    as one offline page.
+    """
+    with _exit_codes():
+        from audit.gate import history as past
+
+        for path in add:
+            past.keep(_load(Path(path)), Path.cwd())
+        if html is None:
+            lines = [past.shown(entry) for entry in past.entries(Path.cwd(), explainer)]
+            nothing = f"no audits in '{past.FOLDER}' yet; 'audit check' keeps them there"
+            click.echo("\n".join(lines or [nothing]))
+            return
+        from audit.gate.trend import write_trend
+        from audit.output import writable
+
+        writable(html.parent, "--html")
+        shown = write_trend(html, Path.cwd(), explainer, last=last, commit_url=commit_url)
+    click.echo(f"{html}: the trend over {shown} audit{'' if shown == 1 else 's'}")
 
 
 @main.command()
 @click.option("--explainer", "-e", default="grad-attention", show_default=True)
 @click.option("--force", is_flag=True, help="Overwrite what is there.")
 def init(*, explainer: str, force: bool) -> None:
-    """Write a commented audit.toml and a CI workflow into this folder."""
+    """Write an audit.toml and a CI workflow."""
     with _exit_codes():
         from audit.gate.starting import start
 
@@ -162,7 +192,7 @@ def init(*, explainer: str, force: bool) -> None:
 def map_(
     explainer: str, options: dict[str, str], image: str, text: str, out: Path, **given: Any
 ) -> None:
-    """Write an overlay of the map of your own picture and text."""
+    """Draw the map of your own picture and text."""
     with _exit_codes():
         from audit.output import writable
         from audit.overlay import write_overlay
@@ -179,7 +209,10 @@ def map_(
 @click.option("--samples", type=int, default=64, show_default=True)
 @words.model_options
 def equivalence(one: str, other: str, samples: int, **given: Any) -> None:
-    """Compare the maps of two explainers on every pair; exit 1 where they differ."""
+    """Compare the maps of two explainers.
+
+    On every pair; exit 1 where they differ.
+    """
     with _exit_codes():
         from audit.config import load_settings
         from audit.equivalence import compare_explainers
@@ -194,12 +227,19 @@ def equivalence(one: str, other: str, samples: int, **given: Any) -> None:
 @click.argument("old", type=words.result_file)
 @click.argument("new", type=words.result_file)
 @click.option("--strict", is_flag=True, help="Lower quality of the maps fails as well.")
-def compare(*, old: str, new: str, strict: bool) -> None:
-    """Compare the results of two releases; exit 1 where a verdict got worse."""
+@click.option("--fail-on", type=click.Choice(["error", "warning"]), default="error")
+def compare(*, old: str, new: str, strict: bool, fail_on: str) -> None:
+    """Compare the results of two releases.
+
+    Exit 1 where a verdict got worse.
+
+    Lines with ! fail; lines with ~ got worse and do not fail, being warnings or waived.
+    """
     with _exit_codes():
         from audit.comparison import compare_results
+        from audit.result import Severity
 
-        found = compare_results(_load(Path(old)), _load(Path(new)))
+        found = compare_results(_load(Path(old)), _load(Path(new)), fail_on=Severity(fail_on))
     click.echo("\n".join(found.lines))
     sys.exit(VIOLATED if found.worse or (strict and found.lower) else 0)
 

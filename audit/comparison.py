@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from audit.gate.baseline import BADNESS, worse
-from audit.result import CheckResult, Result, Verdict
+from audit.gate.rule import fails
+from audit.result import CheckResult, Result, Severity, Verdict
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,8 @@ class Comparison:
     """What changed.
 
     Attributes:
-        worse: a verdict that fails a gate got worse: VIOLATION or ERROR that was not one.
+        worse: a check came out worse and fails: an ERROR, or a violation at or above ``fail_on``
+            that no waiver excuses.
         lower: quality fell by some measure.
         lines: for the reader.
     """
@@ -50,19 +52,22 @@ class Comparison:
     lines: tuple[str, ...]
 
 
-def compare_results(old: Result, new: Result, *, seed: int = 0) -> Comparison:
+def compare_results(
+    old: Result, new: Result, *, fail_on: Severity = Severity.ERROR, seed: int = 0
+) -> Comparison:
     """Compare two results check by check, and pair by pair where the data are the same.
 
     Args:
         old: the accepted release.
         new: the candidate.
+        fail_on: severity from which a violation that was none before counts as worse.
         seed: of the bootstrap.
     """
     before = {check.id: check for check in old.checks}
     changes = quality_changes(old, new, seed=seed)
     lines = [f"{old.explainer.name} {_when(old)} → {new.explainer.name} {_when(new)}"]
     lines += _subject_notes(old, new)
-    lines += [_line(before.get(check.id), check) for check in new.checks]
+    lines += [_line(before.get(check.id), check, fail_on) for check in new.checks]
     lines += [
         f"  {check.id} {check.name}: {check.finding.verdict.value} → not checked"
         for check in old.checks
@@ -70,7 +75,7 @@ def compare_results(old: Result, new: Result, *, seed: int = 0) -> Comparison:
     ]
     lines += [_quality_line(change) for change in changes]
     return Comparison(
-        worse=any(_got_worse(before.get(check.id), check) for check in new.checks),
+        worse=any(_fails(before.get(check.id), check, fail_on) for check in new.checks),
         lower=any(change.lower for change in changes),
         lines=tuple(lines),
     )
@@ -120,14 +125,24 @@ def _subject_notes(old: Result, new: Result) -> Iterator[str]:
 
 
 def _got_worse(old: CheckResult | None, new: CheckResult) -> bool:
-    was = BADNESS[old.finding.verdict] if old else 0
-    return BADNESS[new.finding.verdict] > max(was, 1)
+    """A VIOLATION or ERROR that was none, or a violation that has become heavier."""
+    was, now = old.finding.verdict if old else Verdict.PASS, new.finding.verdict
+    if old and was is now is Verdict.VIOLATION:
+        return (old.severity, new.severity) == (Severity.WARNING, Severity.ERROR)
+    return BADNESS[now] > max(BADNESS[was], 1)
 
 
-def _line(old: CheckResult | None, new: CheckResult) -> str:
+def _fails(old: CheckResult | None, new: CheckResult, fail_on: Severity) -> bool:
+    if new.finding.verdict is Verdict.ERROR:
+        return _got_worse(old, new)
+    own = new.model_copy(update={"is_new": None})
+    return _got_worse(old, new) and fails(own, fail_on=fail_on, strict=False)
+
+
+def _line(old: CheckResult | None, new: CheckResult, fail_on: Severity) -> str:
     was = old.finding.verdict.value if old else "not checked"
     now = new.finding.verdict.value
-    mark = "!" if _got_worse(old, new) else " "
+    mark = "!" if _fails(old, new, fail_on) else "~" if _got_worse(old, new) else " "
     change = now if was == now else f"{was} → {now}"
     numbers = [
         f"{s.name} {_value(_same(old, s.name))} → {_value(s.value)}" for s in new.finding.statistics

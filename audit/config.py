@@ -53,9 +53,15 @@ def _as_list(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
-Sources = Annotated[tuple[str, ...], BeforeValidator(_as_list)]
-Words = Annotated[tuple[str, ...], BeforeValidator(_as_words)]
 Weight = Literal["error", "warning"]
+Words = Annotated[
+    tuple[str, ...], BeforeValidator(_as_words, json_schema_input_type=tuple[str, ...] | str)
+]
+Sources = Annotated[
+    tuple[str, ...], BeforeValidator(_as_list, json_schema_input_type=tuple[str, ...] | str)
+]
+WrittenWeight = Literal["error", "warning", "warn", "violation"]
+Plain = str | bool | int | float
 
 
 class Settings(BaseModel):
@@ -64,9 +70,9 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     explainer: str = Field("", description="the explainer under audit")
-    options: Annotated[dict[str, str], BeforeValidator(_as_text)] = Field(
-        default_factory=dict, description="options of the explainer"
-    )
+    options: Annotated[
+        dict[str, str], BeforeValidator(_as_text, json_schema_input_type=dict[str, Plain])
+    ] = Field(default_factory=dict, description="options of the explainer")
     model: str = Field("bundled", description="bundled, an open_clip name, or local-dir:FOLDER")
     pretrained: str | None = Field(None, description="an open_clip tag or a checkpoint file")
     ladder: Sources = Field(
@@ -84,14 +90,15 @@ class Settings(BaseModel):
     formats: Words = Field(("html", "json"), description="which reports to write")
     select: Words = Field((), description="only these checks (P1 means all of P1xx)")
     ignore: Words = Field((), description="not these checks")
-    severity: Annotated[dict[str, Weight], BeforeValidator(_as_severities)] = Field(
-        default_factory=dict, description="severity by check: error or warning"
-    )
+    severity: Annotated[
+        dict[str, Weight],
+        BeforeValidator(_as_severities, json_schema_input_type=dict[str, WrittenWeight]),
+    ] = Field(default_factory=dict, description="severity by check: error or warning")
     thresholds: dict[str, dict[str, float]] = Field(
         default_factory=dict, description="thresholds by check and name"
     )
-    fail_on: Annotated[Weight, BeforeValidator(_severity)] = Field(
-        "error", description="severity from which a violation fails: error or warning"
+    fail_on: Annotated[Weight, BeforeValidator(_severity, json_schema_input_type=WrittenWeight)] = (
+        Field("error", description="severity from which a violation fails: error or warning")
     )
     strict: bool = Field(False, description="INCONCLUSIVE fails as well")  # noqa: FBT003
     resume: bool = Field(True, description="use finished evidence of the same audit")  # noqa: FBT003
@@ -151,11 +158,20 @@ def load_settings(given: Mapping[str, Any], folder: Path | None = None) -> Setti
 
 
 def settings_schema() -> dict[str, Any]:
-    """JSON schema (draft 2020-12) of ``audit.toml`` and of ``[tool.audit]``."""
+    """JSON schema (draft 2020-12) of ``audit.toml`` and of ``[tool.audit]``.
+
+    It accepts every way of writing a setting that `load_settings` reads.
+    """
+    schema = Settings.model_json_schema()
+    properties = {}
+    for name, one in schema["properties"].items():
+        properties[name] = one
+        properties[name.replace("_", "-")] = one
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": "urn:explainer-audit:settings",
-        **Settings.model_json_schema(),
+        **schema,
+        "properties": properties,
     }
 
 
@@ -169,6 +185,8 @@ def _file_settings(folder: Path) -> tuple[str, dict[str, Any]]:
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise SettingsError(f"{path}: not valid TOML: {error}") from error
         table = document if name == "audit.toml" else document.get("tool", {}).get("audit", {})
+        if not isinstance(table, dict):
+            raise SettingsError(f"{path}: expected a table [tool.audit], found {table!r}")
         if table:
             given = {key.replace("-", "_"): value for key, value in table.items()}
             return str(path), {key: value for key, value in given.items() if value != ""}

@@ -1,4 +1,4 @@
-"""Writing reports: every file whole or not at all, the result first."""
+"""Writing reports: every file whole or not at all."""
 
 from __future__ import annotations
 
@@ -51,12 +51,12 @@ def writable(folder: Path, option: str = "--out") -> Path:
 
 
 def write_reports(result: Result, folder: Path, formats: Iterable[str]) -> None:
-    """Write the result as JSON, then in the formats asked for.
+    """Write the result in the formats asked for, each once.
 
     Raises:
         OutputWriteError: the disk is full, or the folder has become unwritable.
     """
-    for name in dict.fromkeys(("json", *formats)):
+    for name in dict.fromkeys(formats):
         write_whole(folder / FORMATS[name].file_name, FORMATS[name].render(result))
 
 

@@ -5,7 +5,8 @@ import json
 import jsonschema
 import pytest
 
-from audit.config import Settings, SettingsError, load_settings, settings_schema
+from audit.config import Settings, SettingsError, load_settings, settings_schema, tomllib
+from audit.gate.starting import settings_text
 from audit.gate.waivers import WaiverError
 
 
@@ -64,6 +65,7 @@ def test_values_that_people_write(tmp_path):
         ('dtype = "float8"', ["'dtype'", "'float32'", "got 'float8'"]),
         ("samples = ", ["audit.toml", "not valid TOML"]),
         ('severity = "error"', ["'severity'", "dictionary"]),
+        ("[severity]\nP104 = 3", ["'severity.P104'", "got 3"]),
     ],
 )
 def test_slips_in_the_file(tmp_path, text, words):
@@ -122,7 +124,26 @@ def test_schema_accepts_what_loads_and_refuses_slips():
     assert not validator.is_valid({"waivers": [{**waiver, "until": "2030-01-31"}]})
 
 
+def test_schema_accepts_every_way_of_writing(tmp_path):
+    text = (
+        'formats = "html, sarif"\nfail-on = "violation"\npretrained = ""\nselect = ["P1"]\n'
+        '[severity]\nP201 = "warn"\n[options]\nblock = 3\nexact = true\nweight = "raw"\n'
+    )
+    load_settings({}, write(tmp_path, text))
+    validator = jsonschema.Draft202012Validator(settings_schema())
+    validator.validate(tomllib.loads(text))
+    validator.validate(tomllib.loads(settings_text("grad-eclip")))
+    for slip in ({"fail-on": "never"}, {"severity": {"P1": "high"}}, {"formats": [3]}):
+        assert not validator.is_valid(slip)
+
+
+def test_a_table_that_is_none(tmp_path):
+    write(tmp_path, "[tool]\naudit = 3\n", "pyproject.toml")
+    with pytest.raises(SettingsError, match=r"expected a table \[tool.audit\], found 3"):
+        load_settings({}, tmp_path)
+
+
 def test_every_setting_is_described():
     properties = settings_schema()["properties"]
-    assert set(properties) == set(Settings.model_fields)
+    assert {name.replace("-", "_") for name in properties} == set(Settings.model_fields)
     assert all(one.get("description") for one in properties.values())

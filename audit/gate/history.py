@@ -64,12 +64,36 @@ def keep(result: Result, root: Path) -> Path:
 
 def entries(root: Path, explainer: str | None = None) -> list[Entry]:
     """Past audits whose result is still there, newest last."""
-    found = [
-        entry
+    found = {
+        entry.file: entry
         for entry in _index(root / FOLDER / "index.jsonl")
         if (root / FOLDER / entry.file).is_file() and _is_of(entry, explainer)
-    ]
-    return sorted(found, key=lambda entry: (entry.started, entry.file))
+    }
+    return sorted(found.values(), key=lambda entry: (entry.started, entry.file))
+
+
+def of_one_explainer(root: Path, explainer: str | None = None) -> list[Entry]:
+    """Past audits of one explainer under one set of options, newest last.
+
+    Args:
+        root: folder of the history.
+        explainer: its name, with its options in parentheses where there are several.
+
+    Raises:
+        HistoryError: there is none, or there are several to choose from.
+    """
+    found = entries(root, explainer)
+    if not found:
+        raise HistoryError(_nothing(root, explainer))
+    names = sorted({entry.explainer for entry in found})
+    name = explainer if explainer in names else names[0]
+    if len(names) > 1 and name != explainer:
+        listed = ", ".join(f"'{one}'" for one in names)
+        raise HistoryError(
+            f"a trend is of one explainer, but there are audits of {listed}; choose one with "
+            "--explainer"
+        )
+    return [entry for entry in found if entry.explainer == name]
 
 
 def shown(entry: Entry) -> str:
@@ -91,11 +115,13 @@ def latest(root: Path, explainer: str | None = None) -> Path:
     """
     found = entries(root, explainer)
     if not found:
-        whose = f" of '{explainer}'" if explainer else ""
-        raise HistoryError(
-            f"no audit{whose} in '{root / FOLDER}'; run 'audit check' in this folder first"
-        )
+        raise HistoryError(_nothing(root, explainer))
     return root / FOLDER / found[-1].file
+
+
+def _nothing(root: Path, explainer: str | None) -> str:
+    whose = f" of '{explainer}'" if explainer else ""
+    return f"no audit{whose} in '{root / FOLDER}'; run 'audit check' in this folder first"
 
 
 def _index(path: Path) -> Iterator[Entry]:

@@ -115,8 +115,12 @@ def apply_waivers(
 
 def _note(waiver: WaiverEntry, verdict: Verdict, excusable: set[Verdict], today: date) -> str:
     name = f"The waiver of {waiver.check.upper()} by {waiver.owner}"
+    if verdict is Verdict.PASS:
+        return f"{name} is not needed: the check passes; remove the waiver."
+    if verdict is Verdict.ERROR:
+        return f"{name} excuses no error: the check could not be judged."
     if verdict not in excusable:
-        return f"{name} is not needed: the check says {verdict.value}; remove the waiver."
+        return f"{name} is not used: the check says {verdict.value}."
     if waiver.expires < today:
         return (
             f"{name} expired on {waiver.expires.isoformat()} and waives nothing any more; mend "

@@ -18,7 +18,7 @@ from audit.reports import charts, figures, statuses, words
 from audit.reports.pixels import ramp_uri
 from audit.result import CheckResult, Finding, PairFigure, Result
 
-__all__ = ["CheckView", "Page", "PairCard", "PrincipleView", "render_html"]
+__all__ = ["CheckView", "Page", "PairCard", "PrincipleView", "render_html", "render_page"]
 
 _PRINCIPLES: Final = {
     1: "The explanation is computed on the unmodified model",
@@ -84,13 +84,23 @@ def render_html(result: Result) -> str:
     style sheet and script, by their hashes. Every string of the result is escaped, and characters
     that act on the display are spelled out.
     """
-    style, script = _asset("report.css"), _asset("report.js")
+    return render_page("report.html.j2", styles=("report.css",), result=result, page=_page(result))
+
+
+def render_page(template: str, *, styles: Iterable[str], **content: object) -> str:
+    """Render a template as one self-contained page with its style sheets and the script inlined.
+
+    Args:
+        template: of `report_templates`.
+        styles: style sheets of `report_templates`, joined.
+        content: what the template shows.
+    """
+    style, script = "\n".join(map(_asset, styles)), _asset("report.js")
     return (
         _environment()
-        .get_template("report.html.j2")
+        .get_template(template)
         .render(
-            result=result,
-            page=_page(result),
+            **content,
             style=Markup(style),  # noqa: S704 - our own file
             script=Markup(script),  # noqa: S704 - our own file
             style_hash=_hash(style),

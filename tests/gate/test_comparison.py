@@ -5,7 +5,7 @@ import pytest
 
 from audit.comparison import compare_results, quality_changes
 from audit.reports.json import render_json
-from audit.result import PairQuality
+from audit.result import PairQuality, Severity, Verdict, Waiver
 
 
 def with_quality(result, values, pictures=None):
@@ -28,6 +28,27 @@ def test_green_to_red_and_back(red, green):
     assert found.worse
     assert any(line.startswith("! P104 score-preserved: pass → violation") for line in found.lines)
     assert not compare_results(red, green).worse
+
+
+def test_warnings_and_waived_violations_are_worse_and_do_not_fail(red, green):
+    warnings = [c.model_copy(update={"severity": Severity.WARNING}) for c in red.checks]
+    warned = red.model_copy(update={"checks": warnings})
+    found = compare_results(green, warned)
+    assert not found.worse
+    assert any(line.startswith("~ P104 score-preserved: pass → violation") for line in found.lines)
+    assert compare_results(green, warned, fail_on=Severity.WARNING).worse
+    assert compare_results(warned, red).worse  # heavier than before
+    waiver = Waiver(check="P104", reason="r", owner="o", expires="2030-01-31")
+    waived = [c.model_copy(update={"waiver": waiver}) for c in red.checks]
+    assert not compare_results(green, red.model_copy(update={"checks": waived})).worse
+
+
+def test_an_error_is_worse_than_anything_and_fails(red, check_of):
+    broken = red.model_copy(update={"checks": [check_of("P101", verdict=Verdict.ERROR)]})
+    assert compare_results(red, broken).worse
+    assert not compare_results(broken, broken).worse
+    unclear = red.model_copy(update={"checks": [check_of("P101", verdict=Verdict.INCONCLUSIVE)]})
+    assert not compare_results(red, unclear).worse
 
 
 def test_every_pair_has_its_quality(red):

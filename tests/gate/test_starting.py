@@ -9,7 +9,6 @@ from audit.gate.starting import WORKFLOW, settings_text, start
 from audit.selection import selected_checks
 
 yaml = pytest.importorskip("yaml")
-ROOT = Path(__file__).parents[2]
 
 
 def test_written_settings_load_and_are_the_defaults(tmp_path):
@@ -73,22 +72,3 @@ def test_workflow_runs_commands_that_exist(tmp_path, command):
     shown = command(*words, "--show-settings")
     assert shown.exit_code == 0, shown.output
     assert workflow["permissions"] == {"contents": "read"}
-
-
-def test_action_template_and_hook(command):
-    action = yaml.safe_load((ROOT / ".github" / "actions" / "audit" / "action.yml").read_text())
-    assert action["runs"]["using"] == "composite"
-    scripts = [step["run"] for step in action["runs"]["steps"] if "run" in step]
-    assert not any("${{" in script for script in scripts)  # inputs only through the environment
-    template = yaml.safe_load((ROOT / ".gitlab" / "audit.yml").read_text())
-    assert template["audit"]["artifacts"]["reports"]["junit"] == "audit-report/junit.xml"
-    (hook,) = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())
-    assert hook["pass_filenames"] is False
-    texts = [*scripts, *template["audit"]["script"], hook["entry"]]
-    found = audit_words("\n".join(texts))
-    assert len(found) == 3
-    for _, *words in found:
-        given = [word.replace('"$AUDIT_OUT"', "reports") for word in words]
-        plain = [word for word in given if "$" not in word]
-        shown = command(*plain, "--show-settings")
-        assert shown.exit_code == 0, shown.output

@@ -53,8 +53,16 @@ def test_a_renewed_waiver_beside_the_expired_one(red):
 
 def test_a_waiver_that_nobody_needs_is_told(red):
     _, notes = applied(red, entry("P101"))
-    assert notes == [
-        "The waiver of P101 by we is not needed: the check says pass; remove the waiver."
+    assert notes == ["The waiver of P101 by we is not needed: the check passes; remove the waiver."]
+
+
+def test_a_waiver_that_cannot_be_used_is_told_and_not_to_be_removed(red, check_of):
+    assert applied(red, entry("P201"))[1] == [
+        "The waiver of P201 by we is not used: the check says inconclusive."
+    ]
+    broken = red.model_copy(update={"checks": [check_of("P104", verdict=Verdict.ERROR)]})
+    assert applied(broken, entry())[1] == [
+        "The waiver of P104 by we excuses no error: the check could not be judged."
     ]
 
 

@@ -91,7 +91,7 @@
     for (const card of cards) {
       const fits = words.every((word) => card.text.includes(word))
         && (!tag || card.tags.includes(` ${tag} `));
-      card.node.hidden = !fits;
+      if (card.node.hidden === fits) card.node.hidden = !fits;
       shown += fits;
     }
     find("gallery-count").textContent =

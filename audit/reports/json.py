@@ -64,7 +64,7 @@ def json_schema() -> dict[str, Plain]:
 
 
 def render_schema() -> str:
-    """The published schema as text; ``result_schema.json`` beside this file is this."""
+    """The published schema as text, as ``--format schema`` writes it."""
     return json.dumps(json_schema(), indent=1) + "\n"
 
 

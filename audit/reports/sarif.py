@@ -2,8 +2,8 @@
 
 Only violations are results, since several readers show every result as an alert; what could not
 be judged is a notification of the tool. Fingerprints depend on the check, the explainer, the model
-and the text of the line, not on line numbers or measured values, so that an alert keeps its
-identity while the file around it changes.
+and the line as it is written, not on its number or on measured values, so that an alert keeps its
+identity while the file around it, the data or the seed change.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 from audit.reports import statuses, words
 from audit.reports.markdown import escape_markdown
-from audit.result import CheckResult, Location, Result, Severity
+from audit.result import CheckResult, Location, Result, Severity, SourceFigure
 
 __all__ = ["FINGERPRINT", "SARIF_SCHEMA", "render_sarif"]
 
@@ -104,9 +104,9 @@ def _result(check: CheckResult, index: int, result: Result) -> Object:
         "kind": "fail",
         "level": _LEVELS[statuses.severity_of(check)],
         "message": {"text": _message(check)},
-        "locations": [_location(place) for place in places[:1]],
+        "locations": [_location(place, check) for place in places[:1]],
         "relatedLocations": [
-            {"id": number, **_location(place)} for number, place in enumerate(places[1:], 1)
+            {"id": number, **_location(place, check)} for number, place in enumerate(places[1:], 1)
         ],
         "partialFingerprints": {FINGERPRINT: _fingerprint(check, places, result)},
     }
@@ -131,11 +131,25 @@ def _explainer_place(result: Result) -> list[Location]:
     return [Location(file=explainer.source_file or explainer.name, line=explainer.source_line or 1)]
 
 
-def _location(place: Location) -> Object:
+def _location(place: Location, check: CheckResult) -> Object:
     region: Object = {"startLine": max(place.line, 1)}
-    if place.text:
-        region["snippet"] = {"text": _plain(place.text)}
-    return {"physicalLocation": {"artifactLocation": {"uri": _uri(place.file)}, "region": region}}
+    if line := _source_line(place, check):
+        region["snippet"] = {"text": _plain(line)}
+    where = {"artifactLocation": {"uri": _uri(place.file)}, "region": region}
+    said = {"message": {"text": _plain(place.text)}} if place.text else {}
+    return {"physicalLocation": where, **said}
+
+
+def _source_line(place: Location, check: CheckResult) -> str:
+    """The text of the line, where the finding quotes it; else empty."""
+    for figure in check.finding.figures:
+        if isinstance(figure, SourceFigure) and (figure.file, figure.line) == (
+            place.file,
+            place.line,
+        ):
+            at = place.line - figure.first_line
+            return figure.lines[at] if 0 <= at < len(figure.lines) else ""
+    return ""
 
 
 def _uri(file: str) -> str:
@@ -150,7 +164,7 @@ def _uri(file: str) -> str:
 
 
 def _fingerprint(check: CheckResult, places: list[Location], result: Result) -> str:
-    first = [places[0].file, " ".join(places[0].text.split())] if places else []
+    first = [places[0].file, " ".join(_source_line(places[0], check).split())] if places else []
     identity = [check.id, words.explainer_phrase(result), words.model_phrase(result), *first]
     return hashlib.sha256(json.dumps(identity).encode()).hexdigest()
 

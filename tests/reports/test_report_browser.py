@@ -240,6 +240,7 @@ def test_axe_finds_nothing(
     browser.ask("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
     browser.ask(f"{script}; 1")
     found = browser.ask(
-        "axe.run({ resultTypes: ['violations'] }).then((one) => one.violations.map((bad) => `${bad.id}: ${bad.nodes[0].html}`))"
+        "axe.run({ resultTypes: ['violations'] }).then((one) =>"
+        " one.violations.map((bad) => `${bad.id}: ${bad.nodes[0].html}`))"
     )
     assert found == []

@@ -16,7 +16,7 @@ from audit.reports.github import escape_data, escape_property, render_github
 from audit.reports.junit import render_junit
 from audit.reports.markdown import escape_markdown, render_markdown
 from audit.reports.sarif import FINGERPRINT, render_sarif
-from audit.result import Location, Result, Verdict
+from audit.result import Location, Result, SourceFigure, Verdict
 
 GOLDEN = Path(__file__).parent / "golden"
 SARIF = json.loads((GOLDEN / "sarif_2_1_0.json").read_text(encoding="utf-8"))
@@ -33,10 +33,24 @@ def moved(result: Result, *, lines: int, file: str | None = None) -> Result:
     checks = []
     for check in result.checks:
         places = [
-            Location(file=file or place.file, line=place.line + lines, text=place.text)
+            Location(file=file or place.file, line=place.line + lines, text="off by 0.123")
             for place in check.finding.locations
         ]
-        finding = check.finding.model_copy(update={"locations": places, "summary": "other"})
+        figures = [
+            one.model_copy(
+                update={
+                    "file": file or one.file,
+                    "line": one.line + lines,
+                    "first_line": one.first_line + lines,
+                }
+            )
+            if isinstance(one, SourceFigure)
+            else one
+            for one in check.finding.figures
+        ]
+        finding = check.finding.model_copy(
+            update={"locations": places, "summary": "other", "figures": figures}
+        )
         checks.append(check.model_copy(update={"finding": finding}))
     return result.model_copy(update={"checks": checks})
 
@@ -99,7 +113,9 @@ def test_sarif_points_at_the_line(result: Result) -> None:
     found = {one["ruleId"]: one for one in run_of(result)["results"]}
     place = found["P105"]["locations"][0]["physicalLocation"]
     assert place["artifactLocation"]["uri"] == "explainers/grad_eclip.py"
-    assert place["region"] == {"startLine": 88, "snippet": {"text": "softmax(q @ k)"}}
+    line = "    attention = torch.softmax(q @ k.transpose(-2, -1) / width**0.5, dim=-1)"
+    assert place["region"] == {"startLine": 88, "snippet": {"text": line}}
+    assert found["P105"]["locations"][0]["message"] == {"text": "softmax(q @ k)"}
     fallback = found["P104"]["locations"][0]["physicalLocation"]
     assert fallback["region"]["startLine"] == 41
     assert found["P105"]["relatedLocations"][0]["id"] == 1
@@ -125,6 +141,10 @@ def test_sarif_fingerprints_outlive_edits_around_the_line(result: Result) -> Non
 
     assert prints(moved(result, lines=40)) == prints(result)
     assert len(set(prints(result))) == 4
+    rewritten = Result.model_validate_json(
+        result.model_dump_json().replace("attention = torch.softmax", "attention = torch.softmin")
+    )
+    assert prints(rewritten)[2] != prints(result)[2]
     elsewhere = prints(moved(result, lines=0, file="other.py"))
     assert elsewhere[2] != prints(result)[2]
 

@@ -31,6 +31,7 @@ def main() -> None:
 @click.option("--explainer", "-e", help="A registered name, FILE.py:FUNCTION or MODULE:FUNCTION.")
 @words.options_option
 @words.model_options
+@words.ladder_option
 @words.data_options
 @words.judging_options
 @words.gate_options

@@ -92,6 +92,12 @@ model_options = _all(
         click.option("--dtype", type=click.Choice(["float32", "float64", "float16", "bfloat16"])),
     )
 )
+ladder_option = click.option(
+    "--ladder",
+    multiple=True,
+    metavar="FILE",
+    help="Other weights of the model (a checkpoint file, or a tag of open_clip); repeatable.",
+)
 data_options = _all(
     (
         click.option(

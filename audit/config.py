@@ -48,9 +48,17 @@ def _severity(word: object) -> object:
     )
 
 
+def _as_list(value: object) -> object:
+    """A list that may also be one word; file names may hold commas."""
+    return [value] if isinstance(value, str) else value
+
+
 Weight = Literal["error", "warning"]
 Words = Annotated[
     tuple[str, ...], BeforeValidator(_as_words, json_schema_input_type=tuple[str, ...] | str)
+]
+Sources = Annotated[
+    tuple[str, ...], BeforeValidator(_as_list, json_schema_input_type=tuple[str, ...] | str)
 ]
 WrittenWeight = Literal["error", "warning", "warn", "violation"]
 Plain = str | bool | int | float
@@ -67,6 +75,9 @@ class Settings(BaseModel):
     ] = Field(default_factory=dict, description="options of the explainer")
     model: str = Field("bundled", description="bundled, an open_clip name, or local-dir:FOLDER")
     pretrained: str | None = Field(None, description="an open_clip tag or a checkpoint file")
+    ladder: Sources = Field(
+        (), description="other weights of the model: checkpoint files or open_clip tags"
+    )
     data: str = Field("bundled", description="bundled, or a manifest (file or folder)")
     template: str = Field("a photo of a {}.", description="prompt of a label of a manifest")
     samples: int = Field(192, ge=1, description="number of pairs")

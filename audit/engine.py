@@ -24,11 +24,13 @@ from audit.evidence.kinds import Evidence, Roles
 from audit.evidence.traces import spread
 from audit.explainers.contract import Explainer
 from audit.explainers.registry import load_explainer
+from audit.gallery import MOST_PAIRS
 from audit.gate.gating import Gate, load_gate
 from audit.gate.words import hint
 from audit.gathering import Gathered, gather
 from audit.judging import judge_all
 from audit.models.loading import BUNDLED, ModelUnderAudit, load_model
+from audit.models.relatives import find_checkpoints
 from audit.pictures import pairs_shown, with_pictures
 from audit.provenance import conditions, explainer_info
 from audit.reproduction import command_line, snippet
@@ -41,6 +43,7 @@ from audit.trace.integrity import pristine_copy
 from audit.trial import try_explainer
 from principles.catalogue import all_checks
 
+PICTURE_SIDE = 160
 POSITIVE = ("grad-attention", "attention-eclip?heads=model&weight=none")
 NEGATIVE = ("random", "centre-prior", "edges")
 SIZES = {
@@ -168,6 +171,7 @@ def _context(
         sizes=SIZES[settings.profile],
         seed=settings.seed,
         progress=progress,
+        checkpoints=find_checkpoints(model, settings.ladder),
     )
 
 
@@ -181,6 +185,7 @@ def _key(settings: Settings, context: Context) -> str:
         settings.profile,
         context.model.state_sha256(),
         context.pairs.sha256,
+        context.checkpoints,
         context.roles,
         sources_sha256(context.audited.source_file),
     )
@@ -210,6 +215,7 @@ def _assembled(
         command=command_line(settings),
         seconds=gathered.seconds,
         source=context.audited.source_file,
+        checkpoints={c.source: c.sha256 for c in context.checkpoints},
     )
     result = summarize(
         evidence=gathered.evidence,
@@ -221,7 +227,7 @@ def _assembled(
         pairs=context.pairs,
         run=run,
         settings=settings,
-        gallery=spread(len(context.pairs), 24),
+        chosen=spread(len(context.pairs), MOST_PAIRS),
     )
     shown_pairs = pairs_shown(result)
     index = {pair: i for i, pair in enumerate(context.pairs.ids)}
@@ -229,7 +235,7 @@ def _assembled(
 
 
 def picture_png(context: Context, pair: int) -> str:
-    """The picture as the model receives it, as PNG in base64."""
+    """The picture as the model receives it, at most 160 pixels wide and high, PNG in base64."""
     image = context.pairs.images[int(context.pairs.picture[pair])]
     normalize = next(
         (t for t in context.model.transform.transforms if type(t).__name__ == "Normalize"), None
@@ -238,6 +244,8 @@ def picture_png(context: Context, pair: int) -> str:
         mean, std = (torch.tensor(v)[:, None, None] for v in (normalize.mean, normalize.std))
         image = image * std + mean
     pixels = (image.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
+    picture = Image.fromarray(np.ascontiguousarray(pixels))
+    picture.thumbnail((PICTURE_SIDE, PICTURE_SIDE))
     buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, "PNG", optimize=True)
+    picture.save(buffer, "PNG", optimize=True)
     return base64.b64encode(buffer.getvalue()).decode()

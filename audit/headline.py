@@ -8,10 +8,11 @@ from typing import Literal
 from audit.gate.rule import fails
 from audit.result import CheckResult, Severity, Verdict
 
-PRINCIPLES = {
-    1: "the explanation is computed on the unmodified model",
-    2: "the quality of the maps tracks the performance of the model",
+BROKEN = {
+    1: "the explanation is not computed on the unmodified model",
+    2: "the quality of the maps does not track the performance of the model",
 }
+_SUBJECT = "The explainer "
 
 
 def headline_and_sentences(
@@ -30,27 +31,52 @@ def headline_and_sentences(
 def _headline(
     name: str, checks: Sequence[CheckResult], failing: Sequence[CheckResult], code: int
 ) -> str:
+    violated = _violated(failing)
     if code == 3:
         errors = [c.id for c in checks if c.finding.verdict is Verdict.ERROR]
         why = f"{', '.join(errors)} could not be judged" if errors else "no check could be judged"
-        return f"The audit of {name} is incomplete: {why}."
+        also = f"; {_ids(violated)} violated" if violated else ""
+        return f"The audit of {name} is incomplete: {why}{also}."
     if failing:
-        violated = _ids(c for c in failing if c.finding.verdict is Verdict.VIOLATION)
         unclear = _ids(c for c in failing if c.finding.verdict is Verdict.INCONCLUSIVE)
-        strictly = f"{unclear} inconclusive, which --strict does not accept" if unclear else ""
-        return f"{name} fails {'; '.join(part for part in (violated, strictly) if part)}."
+        strictly = f"--strict does not accept that {unclear} is inconclusive" if unclear else ""
+        claim = _claim(name, violated)
+        return f"{'; '.join(part for part in (claim, strictly) if part)}."
     excused = [c for c in checks if c.finding.verdict is Verdict.VIOLATION]
-    parts = {
+    if not excused:
+        return f"{name}: no violation found in {len(checks)} checks."
+    listed = "; ".join(f"{k}: {v}" for k, v in _excuses(excused).items() if v)
+    return f"{name} passes ({listed})."
+
+
+def _claim(name: str, violated: Sequence[CheckResult]) -> str:
+    """What is wrong, in the words of the gravest check; the others by their ids."""
+    if not violated:
+        return ""
+    first, *rest = sorted(violated, key=lambda c: c.severity is not Severity.ERROR)
+    title = first.title.rstrip(".")
+    what = (
+        f"{name} {title.removeprefix(_SUBJECT)}"
+        if title.startswith(_SUBJECT)
+        else f"{name}: {title[:1].lower()}{title[1:]}"
+    )
+    also = f", and fails {_ids(rest)}" if rest else ""
+    return f"{what} ({first.id}){also}"
+
+
+def _excuses(excused: Sequence[CheckResult]) -> dict[str, str]:
+    """Why violations do not fail the gate."""
+    return {
         "warnings": _ids(c for c in excused if c.waiver is None and c.is_new is not False),
         "waived": _ids(c for c in excused if c.waiver is not None),
         "known from the baseline": _ids(
             c for c in excused if c.waiver is None and c.is_new is False
         ),
     }
-    if not excused:
-        return f"{name}: no violation found in {len(checks)} checks."
-    listed = "; ".join(f"{k}: {v}" for k, v in parts.items() if v)
-    return f"{name} passes ({listed})."
+
+
+def _violated(checks: Iterable[CheckResult]) -> list[CheckResult]:
+    return [c for c in checks if c.finding.verdict is Verdict.VIOLATION]
 
 
 def _ids(checks: Iterable[CheckResult]) -> str:
@@ -58,13 +84,29 @@ def _ids(checks: Iterable[CheckResult]) -> str:
 
 
 def _principle_sentence(principle: int, checks: Sequence[CheckResult]) -> str:
-    violated = [c for c in checks if c.finding.verdict is Verdict.VIOLATION]
-    name = f"Principle {principle} ({PRINCIPLES[principle]})"
+    violated = _violated(checks)
+    grave = [c for c in violated if c.severity is Severity.ERROR and c.waiver is None]
+    if grave:
+        rest = _ids(grave[1:])
+        return (
+            f"Principle {principle} is violated: {BROKEN[principle]}. {grave[0].finding.summary}"
+            + (f" Violated as well: {rest}." if rest else "")
+        )
+    errors = _ids(c for c in checks if c.finding.verdict is Verdict.ERROR)
+    if errors:
+        return f"Principle {principle} could not be judged in full: {errors}."
     if violated:
-        return f"{name} is violated: {violated[0].finding.summary}"
-    if any(c.finding.verdict is Verdict.ERROR for c in checks):
-        return f"{name} could not be judged in full."
+        listed = "; ".join(f"{k}: {v}" for k, v in _excuses(violated).items() if v)
+        return (
+            f"Principle {principle}: no violation that counts ({listed}). "
+            f"{violated[0].finding.summary}"
+        )
     passed = sum(c.finding.verdict is Verdict.PASS for c in checks)
     if passed:
-        return f"{name}: no violation found, {passed} of {len(checks)} checks pass."
-    return f"{name}: nothing can be said here."
+        unclear = sum(c.finding.verdict is Verdict.INCONCLUSIVE for c in checks)
+        also = f", {unclear} inconclusive" if unclear else ""
+        return (
+            f"Principle {principle}: no violation found; {passed} of {len(checks)} checks pass"
+            f"{also}."
+        )
+    return f"Principle {principle}: nothing can be said here."

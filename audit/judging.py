@@ -9,6 +9,7 @@ from time import perf_counter
 from typing import Any, Protocol
 
 from audit.evidence.kinds import Evidence
+from audit.gallery import with_worst_pair
 from audit.result import CheckResult, Failure, Finding, Severity, Verdict
 
 
@@ -44,6 +45,7 @@ def judge_all(
         started = perf_counter()
         values = {**check.thresholds, **thresholds.get(check.id, {})}
         finding, failure = _judge(check, evidence, failures, values)
+        finding = with_worst_pair(finding, evidence)
         broken += [failure] if failure else []
         if check.id in severity:
             finding = finding.model_copy(update={"severity": None})

@@ -26,6 +26,7 @@ def conditions(
     command: str,
     seconds: dict[str, float],
     source: str | None,
+    checkpoints: dict[str, str],
 ) -> Conditions:
     """The run conditions, with the commit of the explainer's repository if it has one."""
     folder = Path(source).parent if source else Path.cwd()
@@ -43,6 +44,7 @@ def conditions(
         command=command,
         started=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         seconds={name: round(value, 2) for name, value in seconds.items()},
+        checkpoints=checkpoints,
     )
 
 

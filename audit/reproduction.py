@@ -11,6 +11,7 @@ PAIR = "THE-PAIR"
 _EVIDENCE = (
     "model",
     "pretrained",
+    "ladder",
     "data",
     "template",
     "samples",
@@ -51,7 +52,8 @@ def command_line(settings: Settings) -> str:
     for key, value in settings.options.items():
         words += ["--option", f"{key}={value}"]
     for name, value in _given(settings).items():
-        words += [f"--{name}", str(value)]
+        for each in value if isinstance(value, tuple) else (value,):
+            words += [f"--{name}", str(each)]
     return shlex.join(words)
 
 

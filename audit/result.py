@@ -89,7 +89,10 @@ class PairFigure(_Frozen):
 
 
 class BarsFigure(_Frozen):
-    """Named bars, such as the divergence of each block; ``limit`` is the tolerated value."""
+    """Named bars, such as the divergence of each block.
+
+    ``limit`` is the tolerated value, or the value to beat where ``good_side`` is ``above``.
+    """
 
     kind: Literal["bars"] = "bars"
     title: str
@@ -97,6 +100,7 @@ class BarsFigure(_Frozen):
     labels: list[str]
     values: list[float | None]
     limit: float | None = None
+    good_side: Literal["above", "below"] = "below"
     unit: str = ""
     log_scale: bool = False
 
@@ -277,7 +281,10 @@ class DataInfo(_Frozen):
 
 
 class Conditions(_Frozen):
-    """Under which conditions the audit ran."""
+    """Under which conditions the audit ran.
+
+    ``checkpoints`` are the user's rungs of the ladder, and the hash of each one's weights.
+    """
 
     audit_version: str
     versions: dict[str, str]
@@ -290,6 +297,7 @@ class Conditions(_Frozen):
     command: str
     started: str
     seconds: dict[str, float]
+    checkpoints: dict[str, str] = {}
 
 
 class Failure(_Frozen):

@@ -10,6 +10,7 @@ import numpy as np
 from audit.config import Settings
 from audit.data.pairs import Pairs
 from audit.evidence.kinds import Evidence
+from audit.gallery import gallery
 from audit.gate.rule import exit_code
 from audit.headline import headline_and_sentences
 from audit.models.loading import ModelUnderAudit
@@ -22,10 +23,7 @@ from audit.result import (
     Failure,
     Interval,
     ModelInfo,
-    NamedMap,
-    PairFigure,
     PairQuality,
-    Picture,
     Relative,
     Result,
     Severity,
@@ -45,7 +43,7 @@ def summarize(
     pairs: Pairs,
     run: Conditions,
     settings: Settings,
-    gallery: Sequence[int],
+    chosen: Sequence[int],
     gate_notes: Sequence[str] = (),
 ) -> Result:
     """One result from findings and evidence."""
@@ -66,7 +64,7 @@ def summarize(
         checks=checks,
         controls=_controls(evidence),
         relatives=relatives,
-        gallery=_gallery(evidence, gallery),
+        gallery=gallery(evidence, chosen),
         pair_quality=_pair_quality(evidence),
         failures=failures,
         notes=[*gate_notes, *equivalence_notes(explainer.name, relatives)],
@@ -186,24 +184,3 @@ def equivalence_notes(name: str, relatives: Sequence[Relative]) -> list[str]:
         for r in relatives
         if r.equivalent
     ]
-
-
-def _gallery(evidence: Evidence, chosen: Sequence[int]) -> list[PairFigure]:
-    explanations, reference, roles = evidence.explanations, evidence.reference, evidence.roles
-    if explanations is None or reference is None:
-        return []
-    names = [roles.audited, *([roles.twin] if roles.twin else []), *roles.positive[:1]]
-    figures = []
-    for i in chosen:
-        mask = None if reference.masks is None else reference.masks[i].tolist()
-        picture = Picture(pair=reference.ids[i], text=reference.texts[i], png="", mask=mask)
-        maps = [
-            NamedMap(title=name, values=explanations.maps[name][i].tolist())
-            for name in dict.fromkeys(names)
-        ]
-        score = reference.cosine[reference.picture[i], reference.labels[i]]
-        caption = f"The model's cosine is {score:.3f}."
-        figures.append(
-            PairFigure(title=reference.ids[i], caption=caption, picture=picture, maps=maps)
-        )
-    return figures

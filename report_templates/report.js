@@ -28,10 +28,10 @@
     const target = find(location.hash.slice(1));
     if (!target) return;
     if (target.classList.contains("card") && target.hidden) clearGallery();
-    if (target.tagName === "DETAILS") target.open = true;
+    const summary = target.tagName === "DETAILS" ? target.querySelector("summary") : null;
+    if (summary) target.open = true;
     target.scrollIntoView();
-    const focus = target.querySelector("summary") ?? target;
-    focus.focus({ preventScroll: true });
+    (summary ?? target).focus({ preventScroll: true });
   };
   window.addEventListener("hashchange", follow);
   document.addEventListener("click", (event) => {

@@ -14,10 +14,12 @@ from torch.nn import functional
 from audit.data.pairs import Pairs
 from audit.evidence.kinds import Roles
 from audit.explainers.contract import Explainer, Explanation, run_explainer
-from audit.models.anatomy import Tower
 from audit.models.loading import ModelUnderAudit
+from audit.models.relatives import Checkpoint
 from audit.trace.integrity import Integrity, pristine_copy
 
+_ACTIVATIONS = {"cpu": 3e6}  # numbers of a block's widest activations in a batch
+_DEVICE = 3e7
 Progress = Callable[[str, int, int], None]
 """Told the phase, the steps done, and the steps in all."""
 
@@ -62,6 +64,7 @@ class Context:
         sizes: how much to gather.
         seed: of every random choice.
         progress: told how far the work is.
+        checkpoints: other weights of the model's architecture, rungs of the ladder.
     """
 
     model: ModelUnderAudit
@@ -72,6 +75,7 @@ class Context:
     sizes: Sizes
     seed: int
     progress: Progress
+    checkpoints: tuple[Checkpoint, ...] = ()
 
     @property
     def audited(self) -> Explainer:
@@ -85,7 +89,7 @@ class Context:
 
     def batch_size(self) -> int:
         """Pairs per batch."""
-        return batch_size_for(self.model.anatomy.image)
+        return batch_size_for(self.model)
 
     def batches(self, count: int, size: int | None = None) -> Iterator[Tensor]:
         """Index tensors that cover ``count`` pairs."""
@@ -125,23 +129,27 @@ class Context:
         object.__setattr__(self.model, "module", fresh)
 
 
-def batch_size_for(tower: Tower) -> int:
-    """Pairs per batch that keep the activations of one block within some 100 MB."""
+def batch_size_for(model: ModelUnderAudit) -> int:
+    """Pairs per batch that keep the activations of one block in the caches, or fill a device.
+
+    On a processor with 32 MB of last-level cache the bundled model's forward pass runs at 172
+    pictures a second in batches of 16 or 32 and at 105 in batches of 200.
+    """
+    tower = model.anatomy.image
     tokens = tower.grid[0] * tower.grid[1] + 1
     per_pair = tokens * max(tower.width * 8, tokens * tower.heads)
-    return int(np.clip(3e7 // per_pair, 1, 256))
+    return int(np.clip(_ACTIVATIONS.get(model.device.type, _DEVICE) // per_pair, 1, 256))
 
 
 def all_maps(
     explainer: Explainer, model: ModelUnderAudit, pairs: Pairs
 ) -> Float[Tensor, "pairs rows columns"]:
     """Maps of all pairs on the unmodified model, on the patch grid, on the CPU."""
-    tower = model.anatomy.image
     parts = []
-    for batch in torch.arange(len(pairs)).split(batch_size_for(tower)):
+    for batch in torch.arange(len(pairs)).split(batch_size_for(model)):
         images, tokens = pairs.batch(batch, model.device, model.dtype)
         maps = run_explainer(explainer, model.module, images, tokens).maps
-        parts.append(on_grid(maps, tower.grid).cpu())
+        parts.append(on_grid(maps, model.anatomy.image.grid).cpu())
     return torch.cat(parts)
 
 

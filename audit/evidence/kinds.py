@@ -132,12 +132,22 @@ class Explanations:
 
 @dataclass(frozen=True)
 class RungInfo:
-    """A rung of the ladder."""
+    """A rung of the ladder.
+
+    Attributes:
+        name: unique in the ladder.
+        family: how the model was degraded, ``unmodified``, or ``checkpoint`` for other weights that
+            the user gave.
+        strength: how far it was degraded; of checkpoints the place among those given, from 1.
+        seed: which draw.
+        sha256: hash of a checkpoint's parameters and buffers.
+    """
 
     name: str
     family: str
     strength: float
     seed: int
+    sha256: str | None = None
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
 import numpy as np
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from audit.evidence.context import Context
@@ -13,7 +16,7 @@ from audit.evidence.kinds import Explanations, Ladder, Reference, RungInfo
 from audit.evidence.reference import class_scores
 from audit.evidence.traces import spread
 from audit.interventions.degrading import UNMODIFIED, Rung, apply_rung, default_ladder
-from audit.metrics.faithfulness import removal_curves
+from audit.metrics.faithfulness import shared_removal_curves
 from audit.metrics.localization import chance_corrected_average_precision
 from audit.models.anatomy import anatomy_of
 from audit.statistics.proportions import proportion_interval
@@ -23,27 +26,27 @@ RUNGS_PER_SEED = 7
 FRACTIONS = (0.0, 0.1, 0.3, 0.6, 1.0)
 
 
-def gather_ladder(context: Context, reference: Reference, explanations: Explanations) -> Ladder:
-    """Measure every rung: accuracy, and the maps of every explainer that reads the model.
+@dataclass(frozen=True)
+class Step:
+    """A rung of the ladder, and how its model is made."""
 
-    A model that is no better than a guess has nothing to lose: its ladder is its first rung alone.
-    """
-    anatomy = context.model.anatomy
-    rungs: tuple[Rung, ...] = (UNMODIFIED,)
-    if knows_something(reference):
-        seeds = tuple(range(context.sizes.ladder_seeds))
-        strengths = spread_strengths(context, reference)
-        rungs = default_ladder(len(anatomy.image.blocks), seeds, strengths)
+    info: RungInfo
+    make: Callable[[], nn.Module]
+
+
+def gather_ladder(context: Context, reference: Reference, explanations: Explanations) -> Ladder:
+    """Measure every rung: accuracy, and the maps of every explainer that reads the model."""
     probed = torch.tensor(spread(len(context.pairs), context.sizes.probed))
+    steps = ladder_steps(context, reference)
     rows: list[_Row] = []
-    for done, rung in enumerate(rungs, 1):
-        module = apply_rung(context.pristine, rung).eval()
+    for done, step in enumerate(steps, 1):
+        module = step.make().eval()
         rows.append(_measure(context, module, probed, explanations, first=done == 1))
-        context.progress("ladder", done, len(rungs))
+        context.progress("ladder", done, len(steps))
     names = list(rows[0].localization or rows[0].faithfulness)
     first = torch.from_numpy(reference.cosine)
     return Ladder(
-        rungs=tuple(RungInfo(r.name, r.family, float(r.strength), r.seed) for r in rungs),
+        rungs=tuple(step.info for step in steps),
         identity_error=float((rows[0].scores.double() - first).abs().max()),
         correct=np.stack([_correct(row.scores, reference) for row in rows]),
         localization={n: np.stack([r.localization[n] for r in rows]) for n in names}
@@ -53,6 +56,34 @@ def gather_ladder(context: Context, reference: Reference, explanations: Explanat
         faithfulness_range=np.stack([row.range for row in rows]),
         probed=probed.numpy(),
     )
+
+
+def ladder_steps(context: Context, reference: Reference) -> list[Step]:
+    """The unmodified model, its degraded copies, and the checkpoints that the user gave.
+
+    A model that is no better than a guess has nothing to lose: it is not degraded.
+    """
+    rungs: tuple[Rung, ...] = (UNMODIFIED,)
+    if knows_something(reference):
+        seeds = tuple(range(context.sizes.ladder_seeds))
+        strengths = spread_strengths(context, reference)
+        blocks = len(context.model.anatomy.image.blocks)
+        rungs = default_ladder(blocks, seeds, strengths)
+    degraded = [
+        Step(
+            RungInfo(r.name, r.family, float(r.strength), r.seed),
+            partial(apply_rung, context.pristine, r),
+        )
+        for r in rungs
+    ]
+    given = [
+        Step(
+            RungInfo(f"checkpoint {c.source}", "checkpoint", float(place), 0, c.sha256),
+            partial(c.load, context.pristine),
+        )
+        for place, c in enumerate(context.checkpoints, 1)
+    ]
+    return degraded + given
 
 
 def spread_strengths(context: Context, reference: Reference) -> tuple[float, ...]:
@@ -103,6 +134,7 @@ def _measure(
 ) -> _Row:
     row = _Row(class_scores(context, module))
     masks = grid_masks(context)
+    probed_maps = {}
     for name, explainer in context.explainers.items():
         if explainer.model_free or first:
             maps = torch.from_numpy(explanations.maps[name]).to(torch.float32)
@@ -112,15 +144,15 @@ def _measure(
             quality = chance_corrected_average_precision(maps, masks)
             row.localization[name] = quality.double().numpy()
         if name != context.roles.twin:  # the twin serves P204, which compares localization
-            gap, full = _faithfulness(context, module, maps[probed], probed)
-            row.faithfulness[name], row.range = gap, full
+            probed_maps[name] = maps[probed]
+    row.faithfulness, row.range = _faithfulness(context, module, probed_maps, probed)
     return row
 
 
 @torch.no_grad()
 def _faithfulness(
-    context: Context, module: nn.Module, maps: Float[Tensor, "n h w"], probed: Tensor
-) -> tuple[np.ndarray, np.ndarray]:
+    context: Context, module: nn.Module, maps: dict[str, Tensor], probed: Tensor
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
     anatomy = anatomy_of(module)
     images, tokens = context.pairs.batch(probed, context.model.device, context.model.dtype)
     texts = anatomy.text_features(tokens)
@@ -129,17 +161,18 @@ def _faithfulness(
         return (anatomy.image_features(pictures) * texts[pair]).sum(-1)
 
     generator = torch.Generator(device="cpu").manual_seed(context.seed)
-    curves = removal_curves(
+    curves = shared_removal_curves(
         score,
         images,
-        maps.to(images),
+        [one.to(images) for one in maps.values()],
         fill="mean",
         fractions=FRACTIONS,
         generator=generator,
         batch_size=context.batch_size(),
     )
-    gap = curves.insertion - curves.deletion
-    return gap.double().cpu().numpy(), (curves.full - curves.empty).double().cpu().numpy()
+    gaps = [(c.insertion - c.deletion).double().cpu().numpy() for c in curves]
+    span = (curves[0].full - curves[0].empty).double().cpu().numpy()
+    return dict(zip(maps, gaps, strict=True)), span
 
 
 def _correct(scores: Tensor, reference: Reference) -> np.ndarray:

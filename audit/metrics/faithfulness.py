@@ -74,18 +74,44 @@ def removal_curves(
     2·(k - 2) + 2 passes for k fractions, where each curve alone would cost k and insertion as
     many again.
     """
-    patches = maps[0].numel()
-    inner = sorted({k for k in patch_counts(fractions, patches) if 0 < k < patches})
-    ties = uniform(maps.flatten(1).shape, maps, generator)
-    grid = (maps.shape[1], maps.shape[2])
-    engine = perturbation(
-        score, images, grid, fill=fill, generator=generator, batch_size=batch_size
+    (curves,) = shared_removal_curves(
+        score,
+        images,
+        [maps],
+        fill=fill,
+        fractions=fractions,
+        generator=generator,
+        batch_size=batch_size,
     )
-    morf = engine.curve(removal_ranks(maps, "morf", ties), [0, *inner, patches])
-    lerf = engine.curve(removal_ranks(maps, "lerf", ties), inner)
-    lerf = torch.cat([morf[:, :1], lerf, morf[:, -1:]], dim=-1)
-    removed = torch.tensor([0, *inner, patches], device=maps.device, dtype=maps.dtype) / patches
-    return Curves(removed, morf, lerf)
+    return curves
+
+
+def shared_removal_curves(
+    score: Score,
+    images: Float[Tensor, "n 3 H W"],
+    maps: Sequence[Float[Tensor, "n h w"]],
+    *,
+    fill: AnyFill = "mean",
+    fractions: Sequence[float],
+    generator: torch.Generator,
+    batch_size: int = 128,
+) -> list[Curves]:
+    """`removal_curves` of several maps of the same pictures, by one fill, order of ties and ends.
+
+    Differences between the maps are thereby paired, and m maps cost 2·m·(k - 2) + 2 passes. Each
+    map's curves are those that it would have alone under the same seed.
+    """
+    h, w = maps[0].shape[1:]
+    patches = h * w
+    inner = sorted({k for k in patch_counts(fractions, patches) if 0 < k < patches})
+    ties = uniform(maps[0].flatten(1).shape, maps[0], generator)
+    engine = perturbation(
+        score, images, (h, w), fill=fill, generator=generator, batch_size=batch_size
+    )
+    ranks = [removal_ranks(one, order, ties) for one in maps for order in ("morf", "lerf")]
+    found = engine.curves(torch.stack(ranks, 1), inner, patches)
+    removed = torch.tensor([0, *inner, patches], device=images.device, dtype=images.dtype) / patches
+    return [Curves(removed, found[:, i], found[:, i + 1]) for i in range(0, len(ranks), 2)]
 
 
 def area_under_curve(

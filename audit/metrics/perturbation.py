@@ -111,6 +111,24 @@ class Perturbation:
         wanted = torch.tensor(list(counts), device=self.images.device)
         return scores[:, torch.searchsorted(steps, wanted)]
 
+    def curves(
+        self, ranks: Int[Tensor, "n c h w"], inner: Sequence[int], patches: int
+    ) -> Float[Tensor, "n c {len(inner)+2}"]:
+        """Scores along several orders that share their first and last picture.
+
+        Args:
+            ranks: when each patch is removed in each of c orders.
+            inner: counts of removed patches between none and all, rising.
+            patches: their number; the last picture has lost them all.
+        """
+        n, orders, width = *ranks.shape[:2], len(inner)
+        steps = torch.tensor(list(inner), device=self.images.device)
+        between = self.scores(
+            lambda pair, k: ranks[pair, k // width] < steps[k % width, None, None], orders * width
+        )
+        ends = self.curve(ranks[:, 0], [0, patches])[:, None].expand(-1, orders, -1)
+        return torch.cat([ends[..., :1], between.view(n, orders, width), ends[..., 1:]], dim=-1)
+
 
 def enlarge(patches: Bool[Tensor, "m h w"], size: tuple[int, int]) -> Bool[Tensor, "m H W"]:
     """Patches as pixels, by nearest neighbor."""

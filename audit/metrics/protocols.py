@@ -12,7 +12,7 @@ from torch import Tensor
 from audit.metrics.faithfulness import Curves, area_under_curve, removal_curves
 from audit.metrics.fills import CLIP_MEAN, CLIP_STD, Fill
 from audit.metrics.imputation import NoisyLinear
-from audit.metrics.perturbation import AnyFill, Score, perturbation_curves
+from audit.metrics.perturbation import Score, perturbation_curves
 
 
 @dataclass(frozen=True)
@@ -131,47 +131,3 @@ def road(
         generator=generator,
         batch_size=batch_size,
     )
-
-
-@dataclass(frozen=True)
-class Rationale:
-    """Sufficiency (lower is better) and comprehensiveness (higher is better), per pair."""
-
-    sufficiency: Float[Tensor, " n"]
-    comprehensiveness: Float[Tensor, " n"]
-
-
-def sufficiency_comprehensiveness(
-    score: Score,
-    images: Float[Tensor, "n 3 H W"],
-    maps: Float[Tensor, "n h w"],
-    *,
-    fill: AnyFill = "mean",
-    bins: Sequence[float] = (0.01, 0.05, 0.1, 0.2, 0.5),
-    generator: torch.Generator,
-    batch_size: int = 128,
-) -> Rationale:
-    """What the score loses when only the top patches stay, and when the top patches go.
-
-    Sufficiency is the mean over bins of f(x) - f(only the top), comprehensiveness that of
-    f(x) - f(all but the top). Range: that of score differences. Chance: that of a random map; both
-    orders of a constant map give the same curve. A bin below one patch stands for one patch.
-    Pitfalls: what stays of a small bin is far from any picture. Source: DeYoung et al., ERASER (ACL
-    2020); not the "Sufficiency" of Dasgupta et al. (2022) that Quantus has under this name.
-    """
-    one = 1 / maps[0].numel()
-    tops = [min(max(b, one), 1 - one) for b in bins]
-    curves = removal_curves(
-        score,
-        images,
-        maps,
-        fill=fill,
-        fractions=[*tops, *(1 - b for b in tops)],
-        generator=generator,
-        batch_size=batch_size,
-    )
-    share = maps.new_tensor(tops)
-    gone = (curves.removed - share[:, None]).abs().argmin(-1)
-    alone = (curves.removed - (1 - share[:, None])).abs().argmin(-1)
-    sufficiency = curves.full - curves.lerf[:, alone].mean(-1)
-    return Rationale(sufficiency, curves.full - curves.morf[:, gone].mean(-1))

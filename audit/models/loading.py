@@ -4,41 +4,34 @@ from __future__ import annotations
 
 import copy
 import difflib
-import hashlib
 import logging
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import open_clip
 import torch
 from jaxtyping import Float, Int
 from PIL import Image
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from torchvision.transforms import Compose
 from torchvision.transforms.functional import InterpolationMode, to_tensor
 
 from audit.models import bundled
 from audit.models.anatomy import Anatomy, UnknownAnatomyError, anatomy_of
+from audit.models.checkpoints import (
+    UNREADABLE,
+    lay_into,
+    looks_like_file,
+    read_state,
+    state_sha256,
+)
+from audit.models.errors import ModelError
 
 BUNDLED = "bundled"
-_UNREADABLE = (
-    RuntimeError,
-    OSError,
-    ValueError,
-    KeyError,
-    EOFError,
-    UnpicklingError,
-    SafetensorError,
-)
-
-
-class ModelError(ValueError):
-    """The model cannot be had; the message says what was expected, found, and what to do."""
+_FOLDER = "local-dir:"
 
 
 @dataclass(frozen=True)
@@ -91,15 +84,7 @@ class ModelUnderAudit:
 
     def state_sha256(self) -> str:
         """Hash of all parameters and buffers, by name."""
-        digest = hashlib.sha256()
-        for name, tensor in sorted(self.module.state_dict().items()):
-            digest.update(name.encode())
-            digest.update(
-                tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes()
-                if tensor.ndim
-                else str(tensor.item()).encode()
-            )
-        return digest.hexdigest()
+        return state_sha256(self.module)
 
 
 def load_model(
@@ -114,7 +99,8 @@ def load_model(
 
     Args:
         name: ``bundled``, an open_clip architecture, or ``local-dir:FOLDER``.
-        pretrained: an open_clip tag or a checkpoint file; None for random weights.
+        pretrained: an open_clip tag or a checkpoint file; None for random weights, or for those
+            that lie in the folder.
         device: torch device.
         dtype: ``float32``, ``float64``, ``float16`` or ``bfloat16``.
         seed: of random weights.
@@ -124,9 +110,13 @@ def load_model(
         UnknownAnatomyError: the model is of a kind that is not known.
     """
     torch_device, torch_dtype = _device(device), _dtype(dtype)
-    source = f"local-dir:{bundled.DIRECTORY}" if name == BUNDLED else name
+    source = f"{_FOLDER}{bundled.DIRECTORY}" if name == BUNDLED else name
     _check_source(source, pretrained)
-    module, transform = _create(source, pretrained, seed)
+    if pretrained is not None and source.startswith(_FOLDER):  # open_clip would ignore the file
+        module, transform = _create(source, None, seed)
+        lay_into(module, read_state(pretrained), pretrained)
+    else:
+        module, transform = _create(source, pretrained, seed)
     module = module.eval().to(device=torch_device, dtype=torch_dtype)
     anatomy_of(module)
     tokenizer = open_clip.get_tokenizer(source)
@@ -142,7 +132,7 @@ def _create(source: str, pretrained: str | None, seed: int) -> tuple[nn.Module, 
         torch.manual_seed(seed)
         try:
             module, _, transform = open_clip.create_model_and_transforms(source, pretrained)
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             cause = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise ModelError(
                 f"cannot load model '{source}' with weights '{pretrained}': {cause}; give a file "
@@ -158,12 +148,17 @@ def _quiet(record: logging.LogRecord) -> bool:
 
 
 def _check_source(source: str, pretrained: str | None) -> None:
-    if source.startswith("local-dir:"):
-        folder = Path(source.removeprefix("local-dir:"))
+    if source.startswith(_FOLDER):
+        folder = Path(source.removeprefix(_FOLDER))
         if not (folder / "open_clip_config.json").is_file():
             raise ModelError(
                 f"expected open_clip_config.json in the folder '{folder}', found none; give a "
                 "folder that open_clip's push_to_hf_hub or save writes"
+            )
+        if pretrained is not None and not looks_like_file(pretrained):
+            raise ModelError(
+                f"expected a checkpoint file as the weights of a model in a folder, got the tag "
+                f"'{pretrained}'; give a file, or leave --pretrained out to use the folder's own"
             )
         return
     names = open_clip.list_models()
@@ -176,11 +171,9 @@ def _check_source(source: str, pretrained: str | None) -> None:
     if pretrained is None:
         return
     tags = open_clip.list_pretrained_tags_by_model(source)
-    suffixes = {".pt", ".safetensors", ".bin"}
-    looks_like_file = "/" in pretrained or Path(pretrained).suffix in suffixes
-    if looks_like_file and not Path(pretrained).is_file():
+    if looks_like_file(pretrained) and not Path(pretrained).is_file():
         raise ModelError(f"no checkpoint file '{pretrained}'; give the path of an existing file")
-    if not looks_like_file and pretrained not in tags:
+    if not looks_like_file(pretrained) and pretrained not in tags:
         close = difflib.get_close_matches(pretrained, tags, n=1, cutoff=0.3)
         hint = f"; did you mean '{close[0]}'?" if close else ""
         raise ModelError(

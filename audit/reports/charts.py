@@ -125,7 +125,7 @@ def bars_view(figure: BarsFigure) -> tuple[tuple[Bar, ...], float | None]:
             bars.append(Bar(label, number(None), zero, 0.0, beyond=False))
             continue
         start, end = sorted((zero, place(value)))
-        beyond = limit is not None and value > limit
+        beyond = limit is not None and figure.good_side == "below" and value > limit
         bars.append(Bar(label, number(value) + unit, start, end - start, beyond))
     return tuple(bars), None if limit is None else place(limit)
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from audit.reports.pixels import Scale, Thumbnail, map_uri, mask_uri, reduced, scale_of, thumbnail
-from audit.result import PairFigure
+from audit.result import Figure, PairFigure
 
-__all__ = ["MapView", "PairView", "pair_view"]
+__all__ = ["MapView", "PairView", "in_order", "pair_view"]
+
+_ORDER: Final = ("pair", "bars", "scatter", "source", "table")
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,11 @@ class PairView:
     mask: str | None
     maps: tuple[MapView, ...]
     scale: Scale | None
+
+
+def in_order(figures: Iterable[Figure]) -> list[Figure]:
+    """What is seen at a glance first: pictures, charts, the source line, then tables."""
+    return sorted(figures, key=lambda figure: _ORDER.index(figure.kind))
 
 
 def pair_view(figure: PairFigure, *, exact: bool = True) -> PairView:

@@ -65,6 +65,13 @@ def _github(result: Result) -> str:
     return render_github(result)
 
 
+def _schema(result: Result) -> str:
+    from audit.reports.json import render_schema
+
+    del result  # the same for all
+    return render_schema()
+
+
 _ALL: Final = (
     Format("html", "report.html", _html, "one offline page for readers"),
     Format("json", "result.json", _json, "everything, to be read again"),
@@ -72,5 +79,6 @@ _ALL: Final = (
     Format("junit", "junit.xml", _junit, "JUnit XML for CI servers"),
     Format("markdown", "summary.md", _markdown, "a table for step summaries"),
     Format("github", "annotations.txt", _github, "workflow commands of GitHub Actions"),
+    Format("schema", "result_schema.json", _schema, "the JSON schema of result.json"),
 )
 FORMATS: Final = MappingProxyType({one.name: one for one in _ALL})

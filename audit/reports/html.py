@@ -58,10 +58,20 @@ class PairCard:
 
 
 @dataclass(frozen=True)
+class KeyEvidence:
+    """The pair that shows best what is wrong: of the first violation that has one."""
+
+    anchor: str
+    check: CheckResult
+    figure: PairFigure
+
+
+@dataclass(frozen=True)
 class Page:
     """Everything on the page that is not read off the result directly."""
 
     principles: tuple[PrincipleView, ...]
+    key_evidence: KeyEvidence | None
     cards: tuple[PairCard, ...]
     tags: tuple[str, ...]
     anchors: dict[str, str]  # pair → its card
@@ -110,8 +120,10 @@ def _page(result: Result) -> Page:
         )
         for index, figure in enumerate(result.gallery, 1)
     )
+    principles = _principles(result)
     return Page(
-        principles=_principles(result),
+        principles=principles,
+        key_evidence=_key_evidence(principles),
         cards=cards,
         tags=tuple(sorted({tag for card in cards for tag in card.tags})),
         anchors=anchors,
@@ -138,6 +150,16 @@ def _principles(result: Result) -> tuple[PrincipleView, ...]:
         worst = groups[0][0] if groups else None
         views.append(PrincipleView(principle, title, sentence, worst, groups))
     return tuple(views)
+
+
+def _key_evidence(principles: Iterable[PrincipleView]) -> KeyEvidence | None:
+    for principle in principles:
+        for status, views in principle.groups:
+            for view in views if status.key == "violation" else ():
+                for figure in view.check.finding.figures:
+                    if isinstance(figure, PairFigure):
+                        return KeyEvidence(view.anchor, view.check, figure)
+    return None
 
 
 def _anchors(names: Iterable[str]) -> list[str]:
@@ -186,6 +208,7 @@ def _environment() -> jinja2.Environment:
         status_of=statuses.status_of,
         severity_of=statuses.severity_of,
         target=words.target,
+        extras=words.extras,
         statistic_phrase=words.statistic_phrase,
         explainer_phrase=words.explainer_phrase,
         model_phrase=words.model_phrase,
@@ -195,6 +218,7 @@ def _environment() -> jinja2.Environment:
         gauge_width=charts.GAUGE_WIDTH,
         bars_view=charts.bars_view,
         pair_view=figures.pair_view,
+        in_order=figures.in_order,
         scatter_view=charts.scatter_view,
         plot=charts.PLOT,
         ramp_uri=ramp_uri,

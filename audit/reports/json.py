@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from audit.result import SCHEMA_VERSION, Result
 
-__all__ = ["ResultFormatError", "json_schema", "load_result", "render_json"]
+__all__ = ["ResultFormatError", "json_schema", "load_result", "render_json", "render_schema"]
 
 Plain: TypeAlias = Any  # what `json` reads and writes
 Migration: TypeAlias = Callable[[dict[str, Plain]], dict[str, Plain]]
@@ -61,6 +61,11 @@ def json_schema() -> dict[str, Plain]:
         "$id": f"urn:explainer-audit:result:{SCHEMA_VERSION}",
         **schema,
     }
+
+
+def render_schema() -> str:
+    """The published schema as text; ``result_schema.json`` beside this file is this."""
+    return json.dumps(json_schema(), indent=1) + "\n"
 
 
 def _migrated(document: Plain) -> dict[str, Plain]:

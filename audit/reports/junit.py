@@ -3,10 +3,15 @@
 A violation is a failure, a check that could not be judged an error. What does not fail the gate
 by itself is skipped, with its reason, so that it shows without breaking a build: warnings, waived
 and known violations, inconclusive checks, and those that do not apply.
+
+The document keeps to what the schemas of Jenkins' xUnit plug-in and of Ant have in common, so that
+strict readers take it as well as lenient ones: no place of the source in attributes (it stands in
+the text), and the details of checks that passed in the output of their suite.
 """
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from audit.reports import statuses, words
@@ -14,31 +19,51 @@ from audit.result import CheckResult, Result
 
 __all__ = ["render_junit"]
 
+_ISO = "%Y-%m-%dT%H:%M:%S"
+
 
 def render_junit(result: Result) -> str:
     """The document as text with its XML declaration."""
-    root = Element("testsuites", name="explainer-audit")
+    root = Element("testsuites")
     for principle in (1, 2):
         checks = [check for check in result.checks if check.principle == principle]
-        _suite(root, f"principle {principle}", checks, result)
+        if checks:
+            _principle(root, f"principle-{principle}", checks, result)
     if result.failures:
         _failures(root, result)
-    _count(root)
     indent(root)
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{tostring(root, encoding="unicode")}\n'
 
 
-def _suite(root: Element, name: str, checks: list[CheckResult], result: Result) -> None:
-    if not checks:
-        return
-    suite = SubElement(root, "testsuite", name=f"explainer-audit {name}")
-    suite.set("timestamp", _text(result.conditions.started, 40))
+def _principle(root: Element, name: str, checks: list[CheckResult], result: Result) -> None:
+    suite = _suite(root, name, result)
+    for check in checks:
+        _case(suite, name, check)
+    quiet = [check for check in checks if statuses.status_of(check).key == "pass"]
+    _close(suite, "\n\n".join(f"{_name(check)}: {_body(check)}" for check in quiet))
+
+
+def _suite(root: Element, name: str, result: Result) -> Element:
+    suite = SubElement(root, "testsuite", name=name, package="explainer-audit")
+    suite.set("id", str(len(root) - 1))
+    suite.set("hostname", "localhost")
+    if started := _utc(result.conditions.started):
+        suite.set("timestamp", started)
     properties = SubElement(suite, "properties")
     for key, value in _facts(result).items():
         SubElement(properties, "property", name=key, value=_text(value, 200))
-    for check in checks:
-        _case(suite, name, check)
-    _count(suite)
+    return suite
+
+
+def _close(suite: Element, output: str) -> None:
+    """Output and counts, once all cases are there."""
+    SubElement(suite, "system-out").text = output
+    SubElement(suite, "system-err")
+    cases = suite.findall("testcase")
+    suite.set("tests", str(len(cases)))
+    for plural, singular in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
+        suite.set(plural, str(sum(case.find(singular) is not None for case in cases)))
+    suite.set("time", f"{sum(float(case.get('time', 0)) for case in cases):.3f}")
 
 
 def _facts(result: Result) -> dict[str, str]:
@@ -52,31 +77,29 @@ def _facts(result: Result) -> dict[str, str]:
 
 def _case(suite: Element, name: str, check: CheckResult) -> None:
     status = statuses.status_of(check)
-    case = SubElement(suite, "testcase", classname=f"explainer-audit.{name.replace(' ', '-')}")
-    case.set("name", _text(f"{check.id} {check.name}", 120))
+    case = SubElement(suite, "testcase", classname=f"explainer-audit.{name}", name=_name(check))
     case.set("time", f"{check.seconds or 0.0:.3f}")
-    if check.finding.locations:
-        case.set("file", _text(check.finding.locations[0].file, 400))
-        case.set("line", str(check.finding.locations[0].line))
     known = status.key == "violation" and check.is_new is False
     summary = _text(check.finding.summary, 1000)
     if status.key == "violation" and not known:
         outcome = SubElement(case, "failure", message=summary, type=status.key)
-        outcome.text = _body(check)
     elif status.key == "error":
         outcome = SubElement(case, "error", message=summary, type=status.key)
-        outcome.text = _body(check)
     elif status.key != "pass":
         word = "in the baseline" if known else status.word.lower()
-        SubElement(case, "skipped", message=f"{word}: {summary}")
-        SubElement(case, "system-out").text = _body(check)
+        outcome = SubElement(case, "skipped", message=f"{word}: {summary}")
     else:
-        SubElement(case, "system-out").text = _body(check)
+        return
+    outcome.text = _body(check)
+
+
+def _name(check: CheckResult) -> str:
+    return _text(f"{check.id} {check.name}", 120)
 
 
 def _body(check: CheckResult) -> str:
     finding = check.finding
-    lines = [finding.summary, *finding.detail]
+    lines = list(dict.fromkeys([finding.summary, *finding.detail]))
     lines += [f"{one.name}: {words.statistic_phrase(one)}" for one in finding.statistics]
     lines += [f"at {place.file}:{place.line} {place.text}" for place in finding.locations]
     lines += [f"see it again: {finding.witness.command}"] if finding.witness else []
@@ -84,21 +107,21 @@ def _body(check: CheckResult) -> str:
 
 
 def _failures(root: Element, result: Result) -> None:
-    suite = SubElement(root, "testsuite", name="explainer-audit evidence")
+    suite = _suite(root, "evidence", result)
     for failure in result.failures:
         case = SubElement(suite, "testcase", classname="explainer-audit.evidence", time="0.000")
         case.set("name", _text(failure.where, 120))
         error = SubElement(case, "error", message=_text(failure.message, 1000), type="error")
         error.text = _text(failure.traceback, 20_000)
-    _count(suite)
+    _close(suite, "")
 
 
-def _count(element: Element) -> None:
-    cases = list(element.iter("testcase"))
-    element.set("tests", str(len(cases)))
-    for plural, singular in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
-        element.set(plural, str(sum(case.find(singular) is not None for case in cases)))
-    element.set("time", f"{sum(float(case.get('time', 0)) for case in cases):.3f}")
+def _utc(started: str) -> str:
+    """A time as the schemas want it: in UTC, to the second, without a zone; empty for no time."""
+    try:
+        return datetime.fromisoformat(started).astimezone(timezone.utc).strftime(_ISO)
+    except ValueError:
+        return ""
 
 
 def _text(text: str, limit: int) -> str:

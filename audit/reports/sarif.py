@@ -16,6 +16,7 @@ from typing import Any, Final, TypeAlias
 from urllib.parse import quote
 
 from audit.reports import statuses, words
+from audit.reports.markdown import escape_markdown
 from audit.result import CheckResult, Location, Result, Severity
 
 __all__ = ["FINGERPRINT", "SARIF_SCHEMA", "render_sarif"]
@@ -63,28 +64,35 @@ def _driver(result: Result) -> Object:
     return {
         "name": "explainer-audit",
         "version": _plain(result.conditions.audit_version, 80),
-        "informationUri": "https://github.com/explainer-audit/explainer-audit",
         "rules": [_rule(check) for check in result.checks],
     }
 
 
 def _rule(check: CheckResult) -> Object:
-    help_text = "\n\n".join(
-        [
-            f"What it does: {_plain(check.what_it_does)}",
-            f"Why it matters: {_plain(check.why_it_matters)}",
-            f"What a pass does not show: {_plain(check.what_a_pass_does_not_show)}",
-            f"Reference: {_plain(check.reference)}",
-        ]
-    )
+    sections = {
+        "What it does": check.what_it_does,
+        "Why it matters": check.why_it_matters,
+        "What a pass does not show": check.what_a_pass_does_not_show,
+        "Reference": check.reference,
+    }
+    level = _LEVELS[check.severity]
     return {
         "id": _plain(check.id, 80),
         "name": _pascal(check.name),
         "shortDescription": {"text": _plain(check.title)},
         "fullDescription": {"text": _plain(check.what_it_does)},
-        "help": {"text": help_text},
-        "defaultConfiguration": {"level": _LEVELS[check.severity]},
-        "properties": {"tags": ["explainability", f"principle-{check.principle}"]},
+        "help": {
+            "text": "\n\n".join(f"{name}: {_plain(text)}" for name, text in sections.items()),
+            "markdown": "\n\n".join(
+                f"**{name}.** {escape_markdown(text, _TEXT_LIMIT)}"
+                for name, text in sections.items()
+            ),
+        },
+        "defaultConfiguration": {"level": level},
+        "properties": {
+            "tags": ["explainability", f"principle-{check.principle}"],
+            "problem.severity": level,
+        },
     }
 
 
@@ -118,9 +126,9 @@ def _message(check: CheckResult) -> str:
 
 
 def _explainer_place(result: Result) -> list[Location]:
-    if not result.explainer.source_file:
-        return []
-    return [Location(file=result.explainer.source_file, line=result.explainer.source_line or 1)]
+    """The explainer itself; code scanning refuses a log in which a result has no place."""
+    explainer = result.explainer
+    return [Location(file=explainer.source_file or explainer.name, line=explainer.source_line or 1)]
 
 
 def _location(place: Location) -> Object:

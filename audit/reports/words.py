@@ -13,6 +13,7 @@ __all__ = [
     "ascii_only",
     "bounds",
     "explainer_phrase",
+    "extras",
     "model_phrase",
     "number",
     "percent",
@@ -22,6 +23,9 @@ __all__ = [
     "visible",
 ]
 
+_OWN_COLUMN: Final = frozenset(
+    ["name", "value", "interval", "threshold", "good_side", "n", "smallest_visible_effect", "unit"]
+)
 _BIDI: Final = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _KEPT: Final = frozenset("\n\t")
 MINUS, DASH, TIMES = "\N{MINUS SIGN}", "\N{EN DASH}", "\N{MULTIPLICATION SIGN}"
@@ -86,6 +90,16 @@ def statistic_phrase(statistic: Statistic) -> str:
         word = "should be" if statistic.good_side else "threshold"
         parts.append(f"({word} {target(statistic)})")
     return " ".join(parts)
+
+
+def extras(statistic: Statistic) -> list[tuple[str, str]]:
+    """Names and values of whatever else a statistic states, such as a p-value."""
+    stated = {name: getattr(statistic, name) for name in type(statistic).model_fields}
+    return [
+        (name.replace("_", " "), number(value) if isinstance(value, int | float) else str(value))
+        for name, value in stated.items()
+        if name not in _OWN_COLUMN and value is not None
+    ]
 
 
 def explainer_phrase(result: Result) -> str:

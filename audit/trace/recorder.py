@@ -7,7 +7,9 @@ pristine copy on the same input (see `audit.trace.lineage`), so that nothing lar
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -27,7 +29,9 @@ from audit.trace.modules import Modules
 from audit.trace.passes import Passes
 from audit.trace.plain import outside_transforms, plain
 from audit.trace.seen import ScalarSeen
+from audit.trace.threads import in_every_thread
 from audit.trace.torch_calls import (
+    EXPORTS,
     GRADIENTS,
     SILENT,
     SILENT_GETTERS,
@@ -36,6 +40,12 @@ from audit.trace.torch_calls import (
     tensors_in,
 )
 from audit.trace.watch import Watch
+
+
+class _Thread(threading.local):
+    """Whether the recorder itself is at work in a thread."""
+
+    noting = False
 
 
 class Recorder(TorchFunctionMode):
@@ -72,33 +82,42 @@ class Recorder(TorchFunctionMode):
         self.scalars: list[ScalarSeen] = []
         self.foreign: list[Place] = []
         self.uses: dict[tuple[str, Place], int] = {}
+        self.exports: dict[str, Place] = {}
         self.clean: set[TowerName] = set()
-        self._busy = False
-        self._handles: list[Any] = []
+        self._lock = threading.Lock()
+        self._thread = _Thread()
+        self._around = ExitStack()
         self._norms = norm_paths(self.anatomy)
         self._entrances = entrance_paths(self.anatomy)
 
     # -- context --------------------------------------------------------------------------------
 
     def __enter__(self) -> Recorder:  # noqa: PYI034 - Self is newer than Python 3.10
-        self._handles = [module_hooks.register_module_forward_pre_hook(self._before_module)]
+        hook = module_hooks.register_module_forward_pre_hook(self._before_module)
+        self._around.callback(hook.remove)
+        self._around.enter_context(in_every_thread(self._called))
         super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
     def __exit__(self, *args: object) -> None:
         super().__exit__(*args)  # type: ignore[no-untyped-call]
-        for handle in self._handles:
-            handle.remove()
+        self._around.close()
+
+    @contextmanager
+    def _noting(self) -> Iterator[None]:
+        """One thread at a time notes what it saw; what it does itself meanwhile is not seen."""
+        with self._lock:
+            self._thread.noting = True
+            try:
+                with outside_transforms():
+                    yield
+            finally:
+                self._thread.noting = False
 
     def _before_module(self, module: nn.Module, args: Any) -> None:
-        if self._busy:
-            return
-        self._busy = True
-        try:
-            with outside_transforms():
+        if not self._thread.noting:
+            with self._noting():
                 self.modules.before(module, args)
-        finally:
-            self._busy = False
 
     # -- calls ----------------------------------------------------------------------------------
 
@@ -110,33 +129,43 @@ class Recorder(TorchFunctionMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         """See one torch call."""
+        return self._called(func, types, args, kwargs)
+
+    def _called(
+        self, func: Any, types: Any, args: tuple[Any, ...], kwargs: dict[str, Any] | None
+    ) -> Any:
+        del types
         kwargs = kwargs or {}
         name = call_name(func)
-        if self._busy or name in SILENT or (is_getter(func) and name in SILENT_GETTERS):
+        if name in EXPORTS and not self._thread.noting:
+            with self._noting():
+                self._exported(args)
+        if self._thread.noting or name in SILENT or (is_getter(func) and name in SILENT_GETTERS):
             return func(*args, **kwargs)
         if is_getter(func) and name == "grad":
             return self._gradient_read(func, args, kwargs)
         tensors = list(tensors_in((args, kwargs)))
-        before = len(self.scalars)
-        self._busy = True
-        try:
-            with torch.no_grad(), outside_transforms():
-                self._recognize(tensors)
-                inherited = union(self.lineages.get(t, EMPTY) for t in tensors)
-                self._before(name, args, kwargs, tensors)
-        finally:
-            self._busy = False
+        with self._noting(), torch.no_grad():
+            self._recognize(tensors)
+            inherited = union(self.lineages.get(t, EMPTY) for t in tensors)
+            before = len(self.scalars)
+            self._before(name, args, kwargs, tensors)
+            scalars = range(before, len(self.scalars))
         out = func(*args, **kwargs)
-        self._busy = True
-        try:
-            with torch.no_grad(), outside_transforms():
-                if name in GRADIENTS:
-                    self._mark_gradients(out, range(before, len(self.scalars)))
-                else:
-                    self._after(name, args, kwargs, tensors, inherited, out)
-        finally:
-            self._busy = False
+        with self._noting(), torch.no_grad():
+            if name in GRADIENTS:
+                self._mark_gradients(out, scalars)
+            else:
+                self._after(name, args, kwargs, tensors, inherited, out)
         return out
+
+    def _exported(self, args: tuple[Any, ...]) -> None:
+        """Parameters leave torch, and what is made of them there cannot be followed."""
+        for t in tensors_in(args[:1]):
+            lineage = self.lineages.get(t, EMPTY)
+            place, own = self.frames.caller()
+            if own and not lineage.anchors:
+                self.exports.update((path, place) for path in lineage.params)
 
     def _recognize(self, tensors: list[Tensor]) -> None:
         """Features that come back from numpy, a file or a transform, without a history."""

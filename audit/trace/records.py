@@ -171,6 +171,7 @@ class PairTrace:
         map_known: True where the lineage of the map could be followed.
         map_reasons: what besides the unmodified model the map descends from, in words.
         map_of_score: True where both the picture and the text are behind the map, or may be.
+        unseen: why the map may come from what the trace could not see; empty where nothing says so.
     """
 
     pair: str
@@ -188,3 +189,4 @@ class PairTrace:
     map_known: bool
     map_reasons: tuple[str, ...]
     map_of_score: bool
+    unseen: str = ""

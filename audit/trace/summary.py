@@ -65,7 +65,8 @@ class _Summary:
         self.scores = returned.scores
         telling = [m for m in returned.maps if m.numel() and not bool((m == m.flatten()[0]).all())]
         lineages = [recorder.lineages.get(m, EMPTY) for m in telling]
-        self.known = bool(lineages) and not any(lineage.empty for lineage in lineages)
+        self.lost = any(lineage.empty for lineage in lineages)
+        self.known = bool(lineages) and not self.lost
         self.of_maps = union(lineages)
         explained = [recorder.scalars[i].lineage for i in sorted(self.of_maps.scalars)]
         self.upstream = union([self.of_maps, *explained])
@@ -95,7 +96,20 @@ class _Summary:
             map_known=self.known,
             map_reasons=tuple(reasons_of(recorder, self.of_maps)),
             map_of_score=self._map_of_score(),
+            unseen=self._unseen(),
         )
+
+    def _unseen(self) -> str:
+        """Parameters that were computed with where the map cannot be followed."""
+        exports = self.recorder.exports
+        if exports:
+            path, place = min(exports.items(), key=lambda item: str(item[1]))
+            return f"{path} leaves torch ({place})"
+        blocks = {use for use in self.recorder.uses if ".resblocks." in use[0]}
+        if self.lost and blocks:
+            path, place = min(blocks, key=str)
+            return f"own code computes with {path} ({place}), and the map has no known origin"
+        return ""
 
     def _map_of_score(self) -> bool:
         if not self.known:

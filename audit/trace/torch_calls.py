@@ -139,6 +139,7 @@ MIXING = frozenset(
 )
 CUTTING = frozenset({"__getitem__", "narrow", "split", "chunk", "index_select", "select", "unbind"})
 GRADIENTS = frozenset({"grad", "backward"})
+EXPORTS = frozenset({"numpy", "__array__", "tolist", "__dlpack__"})
 
 
 def call_name(func: Any) -> str:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor, nn
 
 from audit.explainers.contract import Explainer, call_explainer, checked_explanation
+from audit.interventions.draws import generator_for, redrawn
 from audit.trace.frames import Place
-from audit.trace.integrity import Integrity
+from audit.trace.integrity import Integrity, pristine_copy
 from audit.trace.recorder import Recorder
 from audit.trace.records import PairTrace
 from audit.trace.summary import Returned, summarize
@@ -58,13 +60,40 @@ def trace_pair(
     finally:
         after = integrity.verify()
         integrity.restore_library()
-    checked_explanation(explainer.name, value, pair.image)
+    maps = checked_explanation(explainer.name, value, pair.image).maps
     changes = recorder.watch.changes
     for change in after:
         if not any(c.path == change.path and c.what == change.what for c in changes):
             changes.setdefault(change, Place(explainer.source_file or "", 0))
     trace = summarize(recorder, pair.id, pair.scores, _returned(value))
+    if not recorder.passes.entries and not recorder.attending.calls:
+        trace = replace(trace, unseen=_hidden(explainer, pristine, pair, maps))
     return trace, _places(recorder), not after
+
+
+def _hidden(explainer: Explainer, pristine: nn.Module, pair: TracedPair, maps: Tensor) -> str:
+    """Whether a map that comes from no pass of the model depends on the model all the same."""
+
+    def again(model: nn.Module) -> Tensor:
+        integrity = Integrity(model, pristine)
+        try:
+            value = call_explainer(explainer, model, pair.image, pair.tokens)
+        finally:
+            integrity.restore_library()
+        return checked_explanation(explainer.name, value, pair.image).maps
+
+    def equal(one: Tensor) -> bool:
+        return one.shape == maps.shape and torch.allclose(one, maps, atol=0, rtol=1e-5)
+
+    if not equal(again(pristine_copy(pristine).requires_grad_())):
+        return ""  # its own randomness: nothing can be told from a difference
+    other = pristine_copy(pristine).requires_grad_()
+    with torch.no_grad():
+        for name, parameter in other.named_parameters():
+            parameter.copy_(redrawn(parameter, generator_for("hidden", name)))
+    if equal(again(other)):
+        return ""
+    return "the map depends on the model, but no pass of the model was seen"
 
 
 def _returned(value: object) -> Returned:

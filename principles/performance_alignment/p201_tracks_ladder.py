@@ -2,11 +2,12 @@
 
 What it does: Degrades copies of the model by weight noise and by random blocks, in several
 strengths and draws, and asks whether the quality of the maps rises with zero-shot accuracy over
-these rungs: rank correlation within each family of rungs, pooled, with an interval by bootstrap
-over pictures and rungs. Quality is
-localization (average precision of the mask, chance-corrected) where there are masks, and
-faithfulness (insertion minus deletion, over each rung's own full minus empty score). A measure
-speaks only if a faithful control tracks the ladder by it and no model-free control does.
+these rungs, and over other checkpoints of the model that you give (`--ladder FILE`, a family of
+rungs of their own): rank correlation within each family of rungs, pooled, with an interval by
+bootstrap over pictures and rungs. Quality is localization (average precision of the mask,
+chance-corrected) where there are masks, and faithfulness (insertion minus deletion, over each
+rung's own full minus empty score). A measure speaks only if a faithful control tracks the ladder
+by it and no model-free control does.
 
 Why it matters: A map that looks as good on a broken model as on a working one does not show what
 the model knows; it shows where objects usually are.
@@ -39,6 +40,7 @@ from principles.words import finite, interval_words, percent
 
 _MEASURES = ("localization", "faithfulness")
 _CONSTANT = 1e-9
+_FEWEST = 3
 
 
 def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
@@ -64,6 +66,11 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
     for measure in _MEASURES:
         table = getattr(ladder, measure)
         if roles.audited not in table:
+            continue
+        if (known := _rungs_with(ladder, measure, roles.audited)) < _FEWEST:
+            votes.append(Verdict.INCONCLUSIVE)
+            why = f"{known} rungs have it and {_FEWEST} can be ranked; give more with --ladder"
+            detail.append(f"By {measure} nothing can be said: {why}.")
             continue
         estimates = {name: _correlation(ladder, reference, measure, name) for name in table}
         ours = estimates[roles.audited]
@@ -102,6 +109,12 @@ def _correlation(ladder: Ladder, reference: Reference, measure: str, name: str) 
         rng=np.random.default_rng(0),
     )
     return replace(estimate, n=len(ladder.rungs))
+
+
+def _rungs_with(ladder: Ladder, measure: str, name: str) -> int:
+    """How many rungs have a quality by this measure."""
+    below = ladder.faithfulness_range if measure == "faithfulness" else None
+    return int(np.isfinite(rung_quality(getattr(ladder, measure)[name], below)[0]).sum())
 
 
 def _by_family(ladder: Ladder) -> tuple[np.ndarray, list[str]]:
@@ -152,8 +165,8 @@ def _figure(ladder: Ladder, reference: Reference, measure: str, roles: Roles) ->
     ]
     return ScatterFigure(
         title=f"Map quality by {measure} against zero-shot accuracy",
-        caption="Each point is a rung of the ladder: the unmodified model, weight noise, or random "
-        "topmost blocks. Bars are 95 % intervals over pictures.",
+        caption="Each point is a rung of the ladder: the unmodified model, weight noise, random "
+        "topmost blocks, or a checkpoint that was given. Bars are 95 % intervals over pictures.",
         x_label="zero-shot accuracy",
         y_label=measure,
         series=series,
@@ -168,16 +181,16 @@ def _points(ladder: Ladder, reference: Reference, measure: str, quality: np.ndar
     draws = _pair_weights(picture, rng)
     center = rung_quality(quality, denominator)[0]
     resampled = rung_quality(quality, denominator, draws)
-    low, high = np.nanquantile(resampled, (0.025, 0.975), axis=0)
+    known = np.flatnonzero(np.isfinite(center))
+    low, high = np.nanquantile(resampled[:, known], (0.025, 0.975), axis=0)
     return [
         Point(
             x=float(accuracy[i]),
             y=float(center[i]),
-            y_interval=Interval(low=finite(low[i]), high=finite(high[i])),
-            label=rung.name,
+            y_interval=Interval(low=finite(low[at]), high=finite(high[at])),
+            label=ladder.rungs[i].name,
         )
-        for i, rung in enumerate(ladder.rungs)
-        if np.isfinite(center[i])
+        for at, i in enumerate(known)
     ]
 
 

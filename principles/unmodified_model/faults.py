@@ -8,8 +8,10 @@ the thing explained is one.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from audit.result import Finding, Verdict
 from audit.trace.records import AlterationRecord, AttentionRecord, PairTrace, ScalarRecord
 
 FEWEST_PROBES = 3
@@ -78,6 +80,18 @@ def scalar_fault(scalar: ScalarRecord, trace: PairTrace, tolerance: float) -> st
     if probes_only(trace) and scalar.of_pair:
         return ""
     return next(iter(scalar.reasons), "its value cannot be traced to the model's features")
+
+
+def unseen(traces: Iterable[PairTrace]) -> Finding | None:
+    """INCONCLUSIVE where a map may come from what no trace can see; None where nothing says so."""
+    why = next((t.unseen for t in traces if t.unseen), "")
+    if not why:
+        return None
+    return Finding(
+        verdict=Verdict.INCONCLUSIVE,
+        summary=f"Part of the computation cannot be followed: {why}. A trace sees torch calls of "
+        "this process, whatever their thread; keep what the map is made of in torch.",
+    )
 
 
 def runs_the_model(trace: PairTrace) -> bool:

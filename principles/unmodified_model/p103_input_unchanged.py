@@ -18,7 +18,7 @@ from audit.evidence.kinds import Evidence
 from audit.result import Finding, Severity, Statistic, Verdict
 from audit.trace.records import PairTrace, PassRecord
 from principles.check import Check, Thresholds
-from principles.unmodified_model.faults import FEWEST_PROBES, Fault
+from principles.unmodified_model.faults import FEWEST_PROBES, Fault, unseen
 from principles.words import locations, plural, source_figure, witness
 
 
@@ -28,6 +28,8 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
     assert evidence.trace is not None  # noqa: S101 - declared in needs
     traces = evidence.trace.traces
     if not any(t.passes for t in traces):
+        if hidden := unseen(traces):
+            return hidden
         summary = "No picture or text reached a first layer: the explainer does not run the model."
         return Finding(verdict=Verdict.NOT_APPLICABLE, summary=summary)
     control = [fault for t in evidence.trace.control for fault in _faults(t)]

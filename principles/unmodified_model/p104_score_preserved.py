@@ -24,6 +24,7 @@ from principles.unmodified_model.faults import (
     alteration_faults,
     attention_faults,
     scalar_fault,
+    unseen,
 )
 from principles.words import listed, locations, number, plural, source_figure, witness
 
@@ -38,6 +39,8 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
         summary = f"The faithful control looks faulty as well: {control[0].what}."
         return Finding(verdict=Verdict.INCONCLUSIVE, summary=summary)
     faults = [f for t in trace.traces for f in _faults(t, tolerance)]
+    if not faults and (hidden := unseen(trace.traces)):
+        return hidden
     if not faults and not any(_explains_a_score(t) for t in trace.traces):
         summary = "The map explains no score: the explainer never computes one (class-agnostic)."
         return Finding(verdict=Verdict.NOT_APPLICABLE, summary=summary)

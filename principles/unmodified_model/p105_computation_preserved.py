@@ -28,6 +28,7 @@ from principles.unmodified_model.faults import (
     alteration_faults,
     attention_faults,
     runs_the_model,
+    unseen,
 )
 from principles.words import (
     listed,
@@ -48,6 +49,8 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
     trace, reference = evidence.trace, evidence.reference
     assert trace is not None and reference is not None  # noqa: S101, PT018 - declared in needs
     if not any(runs_the_model(t) for t in trace.traces):
+        if hidden := unseen(trace.traces):
+            return hidden
         summary = "The explainer runs no block of the model."
         return Finding(verdict=Verdict.NOT_APPLICABLE, summary=summary)
     control = [f for t in trace.control for f in _faults(t, reference.image_grid)]
@@ -57,6 +60,8 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
     faults = [f for t in trace.traces for f in _faults(t, reference.image_grid)]
     calls = sum(t.attention_calls for t in trace.traces)
     statistic = _statistic(trace)
+    if not faults and (hidden := unseen(trace.traces)):
+        return hidden
     if not faults:
         probes = sum(a.variants for t in trace.traces for a in t.attention if a.relevant)
         also = f"; {probes} altered ones are probes beside a clean pass" if probes else ""
@@ -116,7 +121,11 @@ def _attention_words(a: AttentionRecord, grid: Grid) -> str:
 
 def _tokens(a: AttentionRecord, grid: Grid) -> str:
     """Whose attention was compared, and to which token it is furthest off."""
-    whose = "attention of the class token" if a.tower == "image" else "attention of the end-of-text token"
+    whose = (
+        "attention of the class token"
+        if a.tower == "image"
+        else "attention of the end-of-text token"
+    )
     if a.executed is None or a.model is None or len(a.executed) != len(a.model):
         return whose
     token = int(np.abs(a.executed - a.model).argmax())
@@ -208,10 +217,10 @@ def _attention_figure(
             reference,
             reference.ids.index(trace.pair),
             f"Attention of the class token, image block {record.block}",
-            "Mean over heads. Left as the unmodified model computes it, then as the explainer "
-            "executes it, then the difference.",
-            [("model", model), ("executed", executed), ("executed - model", executed - model)],
-            shared_scale=False,
+            "Where the class token looks, mean over heads: as the explainer executes it, as the "
+            "unmodified model computes it, and the first minus the second.",
+            [("as executed", executed), ("model", model), ("difference", executed - model)],
+            shared_scale=True,
         )
     ]
 

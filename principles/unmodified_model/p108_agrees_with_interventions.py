@@ -187,6 +187,7 @@ def _bars(vote: _Vote, sense: Sense) -> BarsFigure:
         labels=order,
         values=[finite(vote.means[name]) for name in order],
         limit=finite(vote.means[vote.rival]),
+        good_side="above",
     )
 
 

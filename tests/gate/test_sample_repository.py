@@ -126,4 +126,4 @@ def test_the_baseline_excuses_what_was_there_before(gate, command):
     Path("explainers", "ours.py").write_text(worse)
     new = command("check", "--baseline", "baseline.json")
     assert new.exit_code == 1, new.output
-    assert "fails P102" in new.output
+    assert "(P102)" in new.output

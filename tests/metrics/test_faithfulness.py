@@ -41,6 +41,21 @@ def test_ends_are_scored_once(score, images, maps, seeded):
     torch.testing.assert_close(found.empty, score(mean, torch.zeros(4)))
 
 
+@pytest.mark.parametrize("fractions", [[0.2, 0.5], [], [0.0, 1.0]], ids=str)
+def test_several_maps_share_ends_and_have_the_curves_that_each_has_alone(
+    fractions, score, images, maps, seeded
+):
+    several = [maps.round(), -maps, torch.zeros_like(maps)]
+    common = {"fill": "noise", "fractions": fractions}
+    shared = faith.shared_removal_curves(score, images, several, generator=seeded(), **common)
+    inner = len([f for f in fractions if 0 < f < 1])
+    assert score.pictures == len(images) * (2 * 3 * inner + 2)
+    for one, found in zip(several, shared, strict=True):
+        alone = curves(score, images, one, seeded(), **common)
+        for name in ("removed", "morf", "lerf"):
+            torch.testing.assert_close(getattr(found, name), getattr(alone, name))
+
+
 def test_area_is_the_trapezoid_of_scikit_learn():
     x = torch.tensor([0.0, 0.1, 0.4, 0.8])
     y = torch.rand(3, 4, generator=torch.Generator().manual_seed(0))

@@ -6,6 +6,7 @@ import torch
 from scipy.sparse import lil_matrix
 from scipy.sparse.linalg import spsolve
 
+from audit.metrics import imputation
 from audit.metrics.imputation import NoisyLinear, impute
 from audit.metrics.perturbation import enlarge
 
@@ -81,6 +82,23 @@ def test_coarse_system_solves_large_holes_in_few_steps(images):
     exact = impute(images.double(), gone, 1e-9)
     plain, coarse = (impute(images, gone, 1e-9, 12, block) - exact for block in (1, 4))
     assert coarse.abs().max() < 0.05 * plain.abs().max()
+
+
+def test_coarse_system_is_the_fine_one_summed_over_blocks():
+    size = 12
+    system = np.zeros((size * size, size * size))
+    for i in range(size * size):
+        unit = np.zeros((1, size, size))
+        unit.flat[i] = 1
+        applied = torch.from_numpy(unit)[None]
+        ones = torch.ones_like(applied)
+        system[:, i] = (
+            applied * imputation._neighbors(ones) - imputation._neighbors(applied)
+        ).flatten()
+    belongs = np.kron(np.eye(3), np.ones((1, 4)))
+    summed = np.kron(belongs, belongs) @ system @ np.kron(belongs, belongs).T
+    found = imputation._between_blocks(3, 3, 4).numpy()
+    np.testing.assert_allclose(found, summed, atol=1e-4)
 
 
 def test_noise_has_its_size_and_seed(images, removed, seeded):

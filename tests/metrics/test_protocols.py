@@ -3,6 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from audit.metrics.adaptive import adaptive_curves
+from audit.metrics.faithfulness import removal_curves
 from audit.metrics.fills import Fill
 from audit.metrics.imputation import NoisyLinear
 from audit.metrics.perturbation import perturbation_curves
@@ -11,6 +13,10 @@ from audit.metrics.protocols import (
     rise,
     road,
     run_protocol,
+)
+from audit.metrics.rationale import (
+    rationale,
+    rationale_fractions,
     sufficiency_comprehensiveness,
 )
 
@@ -84,3 +90,27 @@ def test_sufficiency_and_comprehensiveness_are_those_of_a_slow_loop(score, image
         missing = full - torch.cat(alone).mean()
         torch.testing.assert_close(found.comprehensiveness[i], lost[0], rtol=1e-3, atol=1e-6)
         torch.testing.assert_close(found.sufficiency[i], missing[0], rtol=1e-3, atol=1e-6)
+
+
+def test_one_set_of_passes_serves_every_measure_of_its_fill(score, images, maps, seeded):
+    bins, fractions = (0.01, 0.1, 0.5), [0.1, 0.3, 0.6]
+    common = {"fill": "blur", "generator": seeded()}
+    union = [*fractions, *rationale_fractions(bins, 36)]
+    curves = removal_curves(score, images, maps, fractions=union, **common)
+    passes = score.pictures
+    shared = rationale(curves, 36, bins)
+    assert score.pictures == passes == 4 * (2 * 7 + 2)  # 1, 4, 11, 18, 22, 32 and 35 of 36 patches
+    alone = sufficiency_comprehensiveness(
+        score, images, maps, bins=bins, fill="blur", generator=seeded()
+    )
+    torch.testing.assert_close(shared.sufficiency, alone.sufficiency)
+    torch.testing.assert_close(shared.comprehensiveness, alone.comprehensiveness)
+    every = adaptive_curves(score, images, maps, fill="blur", generator=seeded(), tolerance=-1.0)
+    read = rationale(every.curves, 36, bins)
+    torch.testing.assert_close(read.sufficiency, alone.sufficiency)
+
+
+def test_curves_that_lack_a_bin_are_refused_with_the_way_out(score, images, maps, seeded):
+    curves = removal_curves(score, images, maps, fractions=[0.5], generator=seeded())
+    with pytest.raises(ValueError, match=r"\[4, 32\] of 36.*rationale_fractions"):
+        rationale(curves, 36, (0.1, 0.5))

@@ -82,3 +82,53 @@ def test_a_first_rung_that_is_not_the_model_is_an_error():
     found = dataclasses.replace(ladder(1.0), identity_error=0.1)
     with pytest.raises(ValueError, match="strength zero is not the model"):
         judge(evidence(found), CHECK.thresholds)
+
+
+def with_checkpoints(found, quality, correct):
+    """The ladder with two checkpoints behind it, of a certain quality and correctness."""
+    infos = [RungInfo(f"checkpoint {i}", "checkpoint", i, 0, f"hash {i}") for i in (1, 2)]
+    return dataclasses.replace(
+        found,
+        rungs=(*found.rungs, *infos),
+        correct=np.concatenate([found.correct, correct]),
+        localization={
+            name: np.concatenate([rows, quality]) for name, rows in found.localization.items()
+        },
+        faithfulness_range=np.ones((len(found.rungs) + 2, 0)),
+    )
+
+
+def correlation(found):
+    return judge(evidence(found), CHECK.thresholds).statistics[0].value
+
+
+def test_checkpoints_are_ranked_among_themselves_and_the_model_only():
+    """Maps on another scale than those of degraded rungs neither make nor mask a relation."""
+    found = ladder(1.0)
+    correct = np.stack([np.arange(PAIRS) < 40, np.arange(PAIRS) < 20])
+    alike = with_checkpoints(found, np.full((2, PAIRS), [[0.7], [0.5]]), correct)
+    higher = dataclasses.replace(
+        alike,
+        localization={
+            n: np.concatenate([rows[:-2], rows[-2:] + (0.2 if n == "mine" else 0.0)])
+            for n, rows in alike.localization.items()
+        },
+    )
+    assert correlation(alike) == pytest.approx(correlation(higher))
+    swapped = with_checkpoints(found, np.full((2, PAIRS), [[0.5], [0.7]]), correct)
+    assert correlation(swapped) < correlation(alike)
+
+
+def test_one_checkpoint_and_a_model_that_knows_nothing_allow_no_verdict():
+    found = ladder(1.0)
+    first, last = 0, RUNGS - 1
+    two = dataclasses.replace(
+        found,
+        rungs=(found.rungs[0], RungInfo("checkpoint a", "checkpoint", 1.0, 0, "hash")),
+        correct=found.correct[[last, first]],
+        localization={n: rows[[last, first]] for n, rows in found.localization.items()},
+        faithfulness_range=np.ones((2, 0)),
+    )
+    finding = judge(evidence(two), CHECK.thresholds)
+    assert finding.verdict is Verdict.INCONCLUSIVE
+    assert "2 rungs have it and 3 can be ranked" in finding.summary

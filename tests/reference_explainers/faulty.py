@@ -10,6 +10,7 @@ from tests.reference_explainers import (
     faulty_structure,
     faulty_text,
     faulty_weights,
+    in_threads,
 )
 from tests.reference_explainers.member import Member
 
@@ -21,4 +22,5 @@ FAULTY: tuple[Member, ...] = (
     *faulty_inputs.TABLE,
     *faulty_text.TABLE,
     *faulty_company.TABLE,
+    *in_threads.FAULTY,
 )

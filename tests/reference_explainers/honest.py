@@ -7,6 +7,7 @@ from tests.reference_explainers import (
     honest_gradients,
     honest_probes,
     honest_text,
+    in_threads,
 )
 from tests.reference_explainers.member import Member
 
@@ -15,4 +16,5 @@ HONEST: tuple[Member, ...] = (
     *honest_attention.TABLE,
     *honest_probes.TABLE,
     *honest_text.TABLE,
+    *in_threads.HONEST,
 )

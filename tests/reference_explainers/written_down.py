@@ -182,6 +182,7 @@ _HONEST = {
         "class query only",
         "attention of each head",
         "text attention by own code",
+        "gradient times attention in a pool",
     ),
     "attention-norm-folding": ("grad cam by hooks",),
 }

@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
-import shutil
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,130 +10,10 @@ import pytest
 
 from audit.reports.html import render_html
 from audit.result import Result
-
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
-FLAGS = [
-    *("--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--hide-scrollbars"),
-    *("--disable-extensions", "--disable-background-networking", "--disable-component-update"),
-    *("--disable-sync", "--disable-dev-shm-usage", "--remote-debugging-pipe"),
-]
-# Chromium reads from descriptor 3 and writes to 4.
-LAUNCH = """
-import fcntl, os, sys
-pipes = [fcntl.fcntl(int(one), fcntl.F_DUPFD, 10) for one in sys.argv[1:3]]
-os.dup2(pipes[0], 3)
-os.dup2(pipes[1], 4)
-os.execv(sys.argv[3], sys.argv[3:])
-"""
-DESKTOP, PHONE = (1440, 1000), (390, 844)
+from tests.reports.browser import CHROMIUM, DESKTOP, PHONE, Browser
+from tests.reports.conftest import HOSTILE
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
-
-
-class Browser:
-    """Chromium over its debugging pipe: one message is JSON that ends in a zero byte."""
-
-    def __init__(self, profile: Path) -> None:
-        self.events: list[dict] = []
-        self._last, self._rest = 0, b""
-        read_theirs, self._write = os.pipe()
-        self._read, write_theirs = os.pipe()
-        pipes = [str(read_theirs), str(write_theirs)]
-        browser = [CHROMIUM, *FLAGS, f"--user-data-dir={profile}"]
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", LAUNCH, *pipes, *browser],
-            pass_fds=(read_theirs, write_theirs),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        os.close(read_theirs)
-        os.close(write_theirs)
-        self._session: str | None = None
-        target = self.send("Target.createTarget", url="about:blank")["targetId"]
-        attached = self.send("Target.attachToTarget", targetId=target, flatten=True)
-        self._session = attached["sessionId"]
-        for domain in ("Page", "Runtime", "Log", "Network"):
-            self.send(f"{domain}.enable")
-
-    def close(self) -> None:
-        """End the browser."""
-        self._process.terminate()
-        self._process.wait(10)
-        os.close(self._write)
-        os.close(self._read)
-
-    def send(self, method: str, **params: object) -> dict:
-        """Call a method and wait for its answer."""
-        self._last += 1
-        message = {"id": self._last, "method": method, "params": params}
-        if self._session:
-            message["sessionId"] = self._session
-        os.write(self._write, json.dumps(message).encode() + b"\0")
-        answer = self._until(lambda one: one.get("id") == self._last)
-        assert "error" not in answer, answer
-        return answer["result"]
-
-    def open(self, page: Path, size: tuple[int, int] = DESKTOP, fragment: str = "") -> None:
-        """Open a file and wait until it has loaded."""
-        self.events.clear()
-        width, height = size
-        self.send(
-            "Emulation.setDeviceMetricsOverride",
-            width=width,
-            height=height,
-            deviceScaleFactor=1,
-            mobile=size == PHONE,
-        )
-        self.send("Page.navigate", url="about:blank")
-        self.send("Page.navigate", url=page.as_uri() + fragment)
-        deadline = time.monotonic() + 30
-        while self.ask("location.protocol + document.readyState") != "file:complete":
-            assert time.monotonic() < deadline, "the page did not load within 30 s"
-            time.sleep(0.02)
-
-    def ask(self, script: str) -> object:
-        """The value of an expression on the page."""
-        answer = self.send(
-            "Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True
-        )
-        assert "exceptionDetails" not in answer, answer
-        return answer["result"].get("value")
-
-    def complaints(self) -> list[str]:
-        """Console errors, exceptions and blocked resources since the page was opened."""
-        self.ask("1")
-        bad = {"Runtime.exceptionThrown", "Log.entryAdded", "Runtime.consoleAPICalled"}
-        return [json.dumps(one) for one in self.events if one.get("method") in bad]
-
-    def requests(self) -> list[str]:
-        """What the page asked for, besides itself."""
-        self.ask("1")
-        urls = [
-            one["params"]["request"]["url"]
-            for one in self.events
-            if one.get("method") == "Network.requestWillBeSent"
-        ]
-        return [url for url in urls if not url.startswith(("data:", "file:", "about:"))]
-
-    def _until(self, wanted: Callable[[dict], bool]) -> dict:
-        deadline = time.monotonic() + 30
-        for one in self.events:
-            if wanted(one):
-                return one
-        while time.monotonic() < deadline:
-            while b"\0" not in self._rest:
-                chunk = os.read(self._read, 1 << 20)
-                assert chunk, "Chromium ended"
-                self._rest += chunk
-            raw, self._rest = self._rest.split(b"\0", 1)
-            message = json.loads(raw)
-            if "id" not in message:
-                self.events.append(message)
-            if wanted(message):
-                return message
-        raise TimeoutError("Chromium did not answer within 30 s")
 
 
 @pytest.fixture(scope="module")
@@ -164,6 +38,11 @@ def write(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Result], Path]:
 @pytest.fixture(scope="module")
 def page(write: Callable[[Result], Path], result: Result) -> Path:
     return write(result)
+
+
+@pytest.fixture(scope="module")
+def many_pairs(write: Callable[[Result], Path], make_result: Callable[..., Result]) -> Path:
+    return write(make_result(pairs=200))
 
 
 def test_page_opens_without_complaint_or_request(browser: Browser, page: Path) -> None:
@@ -299,25 +178,68 @@ def test_page_works_without_script(browser: Browser, page: Path) -> None:
         browser.send("Emulation.setScriptExecutionDisabled", value=False)
 
 
-def test_two_hundred_pairs_open_quickly(
-    browser: Browser, write: Callable[[Result], Path], make_result: Callable[..., Result]
-) -> None:
-    path = write(make_result(pairs=200))
-    assert path.stat().st_size < 5_000_000
-    browser.open(path)
+def test_two_hundred_pairs_open_quickly(browser: Browser, many_pairs: Path) -> None:
+    assert many_pairs.stat().st_size < 5_000_000
+    browser.open(many_pairs)
     loaded = browser.ask("performance.getEntriesByType('navigation')[0].loadEventEnd")
     assert 0 < loaded < 5000  # under a second on an idle machine; this one may be busy
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_axe_finds_nothing(theme: str, browser: Browser, page: Path) -> None:
+def test_filtering_many_pairs_feels_immediate(browser: Browser, many_pairs: Path) -> None:
+    browser.open(many_pairs)
+    search = "const one = document.getElementById('gallery-search'); one.value = '{}';"
+    spent = [
+        browser.cpu_of(search.format(text) + "one.dispatchEvent(new Event('input'))")
+        for text in ("scene-0003", "no such", "")
+    ]
+    assert browser.ask("document.getElementById('gallery-count').textContent") == "200 pairs"
+    assert max(spent) < 100  # about 20 ms on this page
+
+
+def test_keyboard_reaches_and_opens_what_the_mouse_does(browser: Browser, page: Path) -> None:
+    browser.open(page)
+    browser.press("Tab")
+    assert browser.ask("document.activeElement.className") == "skip"
+    browser.press("Enter")
+    browser.ask("new Promise((done) => setTimeout(done, 100))")
+    assert browser.ask("document.activeElement.id") == "main"
+    browser.ask("document.querySelector('#P106 > summary').focus()")
+    browser.press("Enter")
+    assert browser.ask("document.getElementById('P106').open")
+    outline = "getComputedStyle(document.activeElement).outlineStyle"
+    assert browser.ask(outline) == "solid"
+    browser.press("Enter")
+    assert not browser.ask("document.getElementById('P106').open")
+    reached = []
+    for _ in range(8):  # the next checks follow, and nothing keeps the focus
+        browser.press("Tab")
+        reached.append(browser.ask("document.activeElement.closest('details')?.id"))
+    assert reached[:3] == ["P102", "P101", "P103"]
+    assert len(set(reached)) > 5
+
+
+@pytest.mark.parametrize(
+    ("theme", "size", "text"),
+    [
+        ("light", DESKTOP, "a red plain shape"),
+        ("dark", PHONE, HOSTILE),
+    ],
+)
+def test_axe_finds_nothing(
+    theme: str,
+    size: tuple[int, int],
+    text: str,
+    browser: Browser,
+    write: Callable[[Result], Path],
+    make_result: Callable[..., Result],
+) -> None:
     axe = pytest.importorskip("axe_core_python", reason="axe-core is optional")
     script = (Path(axe.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
-    browser.open(page)
+    browser.open(write(make_result(text=text, pairs=2)), size)
     browser.ask(f"document.documentElement.dataset.theme = '{theme}'")
     browser.ask("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
     browser.ask(f"{script}; 1")
     found = browser.ask(
-        "axe.run().then((one) => one.violations.map((bad) => `${bad.id}: ${bad.nodes[0].html}`))"
+        "axe.run({ resultTypes: ['violations'] }).then((one) => one.violations.map((bad) => `${bad.id}: ${bad.nodes[0].html}`))"
     )
     assert found == []

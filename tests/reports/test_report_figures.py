@@ -11,7 +11,7 @@ from matplotlib import colormaps
 from PIL import Image
 
 from audit.reports.charts import GAUGE_WIDTH, PLOT, bars_view, gauge, scatter_view
-from audit.reports.figures import pair_view
+from audit.reports.figures import in_order, pair_view
 from audit.reports.pixels import Scale, map_uri, mask_uri, ramp_uri, reduced, scale_of, thumbnail
 from audit.result import (
     BarsFigure,
@@ -20,6 +20,7 @@ from audit.result import (
     PairFigure,
     Picture,
     Point,
+    Result,
     ScatterFigure,
     Series,
     Statistic,
@@ -259,3 +260,56 @@ def test_ticks_are_few_distinct_and_in_the_frame(low: float, high: float) -> Non
     assert 2 <= len(drawn.x_ticks) <= 8
     assert all(left <= tick.at <= right for tick in drawn.x_ticks)
     assert len({tick.text for tick in drawn.x_ticks}) == len(drawn.x_ticks)
+
+
+def lab(colors: np.ndarray) -> np.ndarray:
+    """CIE L*a*b* of linear sRGB colors, (n, 3); white is that of D65."""
+    to_xyz = [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
+    xyz = colors @ np.array(to_xyz).T / [0.9505, 1, 1.089]
+    x, y, z = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116).T
+    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=1)
+
+
+# What people without one kind of cone see (Machado, Oliveira and Fernandes 2009, severity 1).
+SIGHT = {
+    "all cones": np.eye(3),
+    "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216],
+                   [-0.003882, -0.048116, 1.051998]],
+    "deuteranopia": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413],
+                     [-0.011820, 0.042940, 0.968881]],
+    "tritanopia": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602],
+                   [0.004733, 0.691367, 0.303900]],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("sight", SIGHT)
+@pytest.mark.parametrize("signed", [False, True])
+def test_colors_tell_values_apart_whoever_looks(sight: str, signed: bool) -> None:
+    srgb = pixels(ramp_uri(signed=signed))[0, :, :3] / 255
+    linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+    seen = lab(np.clip(linear @ np.array(SIGHT[sight]).T, 0, 1))
+    steps = np.linalg.norm(np.diff(seen[::8], axis=0), axis=1)  # a sixteenth of the range
+    assert steps.min() > 2.3  # the difference that is just noticed (Mahy et al. 1994)
+    if sight == "all cones":
+        assert steps.max() / steps.min() < 2.5  # even steps: perceptually uniform
+    middle = len(seen) // 2
+    if signed:
+        opposite = np.linalg.norm(seen[: middle - 8] - seen[::-1][: middle - 8], axis=1)
+        assert opposite.min() > 2.3  # below zero is never taken for above
+    else:
+        assert np.all(np.diff(seen[::8, 0]) > 0)  # higher is lighter, in gray print too
+
+
+def test_what_is_seen_at_a_glance_comes_first(result: Result) -> None:
+    check = next(one for one in result.checks if one.id == "P105")
+    kinds = [figure.kind for figure in in_order(reversed(check.finding.figures))]
+    assert list(dict.fromkeys(kinds)) == ["pair", "bars", "scatter", "source", "table"]
+
+
+def test_a_bar_beyond_the_value_to_beat_is_no_fault() -> None:
+    fields = {"title": "t", "caption": "", "labels": ["a", "b"], "values": [0.2, 0.9]}
+    tolerated, _ = bars_view(BarsFigure(**fields, limit=0.5))
+    beaten, line = bars_view(BarsFigure(**fields, limit=0.5, good_side="above"))
+    assert [bar.beyond for bar in tolerated] == [False, True]
+    assert [bar.beyond for bar in beaten] == [False, False]
+    assert line is not None

@@ -18,7 +18,8 @@ from audit.reports.markdown import escape_markdown, render_markdown
 from audit.reports.sarif import FINGERPRINT, render_sarif
 from audit.result import Location, Result, Verdict
 
-SARIF = json.loads((Path(__file__).parent / "golden" / "sarif_2_1_0_rtm_4.json").read_text())
+GOLDEN = Path(__file__).parent / "golden"
+SARIF = json.loads((GOLDEN / "sarif_2_1_0.json").read_text(encoding="utf-8"))
 
 
 def run_of(result: Result) -> dict:
@@ -55,7 +56,28 @@ def test_every_format_can_be_written(name: str, result: Result, hostile: Result)
 def test_sarif_is_valid(name: str, request: pytest.FixtureRequest) -> None:
     log = json.loads(render_sarif(request.getfixturevalue(name)))
     jsonschema.Draft4Validator(SARIF).validate(log)
-    assert log["$schema"].endswith("/sarif-schema-2.1.0.json")
+    assert log["$schema"] == SARIF["id"]
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("version",), "2.0.0"),
+        (("runs", 0, "results", 0, "level"), "fatal"),
+        (("runs", 0, "results", 0, "message"), {"txt": "no text"}),
+        (("runs", 0, "tool", "driver", "rules", 0, "id"), 104),
+        (("runs", 0, "results", 0, "locations", 0, "physicalLocation", "region", "startLine"), 0),
+    ],
+)
+def test_sarif_schema_refuses_what_is_not_sarif(
+    path: tuple[str | int, ...], value: object, result: Result
+) -> None:
+    log = json.loads(render_sarif(result))
+    node = log
+    for step in path[:-1]:
+        node = node[step]
+    node[path[-1]] = value
+    assert not jsonschema.Draft4Validator(SARIF).is_valid(log)
 
 
 def test_sarif_results_are_the_violations(result: Result) -> None:
@@ -107,13 +129,39 @@ def test_sarif_fingerprints_outlive_edits_around_the_line(result: Result) -> Non
     assert elsewhere[2] != prints(result)[2]
 
 
+def test_sarif_rules_say_what_the_check_says(result: Result) -> None:
+    rules = {one["id"]: one for one in run_of(result)["tool"]["driver"]["rules"]}
+    check = next(one for one in result.checks if one.id == "P105")
+    rule = rules["P105"]
+    assert rule["name"] == "ComputationPreserved"
+    assert rule["fullDescription"]["text"] == check.what_it_does
+    assert check.why_it_matters in rule["help"]["text"]
+    assert rule["help"]["markdown"].startswith("**What it does.** Compares what the explainer")
+    assert rule["properties"]["problem.severity"] == "error"
+
+
+def test_sarif_results_all_have_a_place(result: Result) -> None:
+    """Code scanning refuses the whole log where one has none."""
+    nowhere = result.explainer.model_copy(
+        update={"name": "captum:Saliency", "source_file": None, "source_line": None}
+    )
+    run = run_of(result.model_copy(update={"explainer": nowhere}))
+    places = [one["locations"][0]["physicalLocation"] for one in run["results"]]
+    uris = {place["artifactLocation"]["uri"] for place in places}
+    assert uris == {"captum%3ASaliency", "explainers/grad_eclip.py"}
+
+
 def test_junit_counts_what_ci_servers_count(result: Result) -> None:
     root = ET.fromstring(render_junit(result))  # noqa: S314 - our own document
     assert root.tag == "testsuites"
-    totals = {key: int(root.get(key, "")) for key in ("tests", "failures", "errors", "skipped")}
-    assert totals == {"tests": 10, "failures": 1, "errors": 2, "skipped": 5}
+    keys = ("tests", "failures", "errors", "skipped")
+    assert [[int(suite.get(key, "")) for key in keys] for suite in root] == [
+        [6, 1, 0, 4],
+        [3, 0, 1, 1],
+        [1, 0, 1, 0],
+    ]
     outcomes = {
-        case.get("name", "").split()[0]: [child.tag for child in case if child.tag != "system-out"]
+        case.get("name", "").split()[0]: [child.tag for child in case]
         for case in root.iter("testcase")
     }
     assert outcomes == {
@@ -122,14 +170,47 @@ def test_junit_counts_what_ci_servers_count(result: Result) -> None:
         "P104": ["failure"],
         **{name: ["error"] for name in ("P204", "ladder")},
     }
+    text = render_junit(result)
+    assert "at explainers/grad_eclip.py:88 softmax(q @ k)" in text
+    assert "P101 weights-unchanged: All 214 parameters stayed as they were." in text
 
 
-def test_junit_is_xml_whatever_the_text(hostile: Result, hostile_text: str) -> None:
+@pytest.mark.parametrize("name", ["result", "hostile"])
+def test_junit_is_valid_for_jenkins(name: str, request: pytest.FixtureRequest) -> None:
+    xmlschema = pytest.importorskip("xmlschema")
+    schema = xmlschema.XMLSchema(GOLDEN / "junit_10.xsd")
+    text = render_junit(request.getfixturevalue(name))
+    schema.validate(text)
+    assert not schema.is_valid(text.replace("<failure ", '<failure unheard="of" ', 1))
+
+
+@pytest.mark.parametrize("name", ["result", "hostile"])
+def test_junit_keeps_the_order_and_attributes_of_ant(
+    name: str, request: pytest.FixtureRequest
+) -> None:
+    """The rules of Ant's JUnit schema, the strictest that is in use."""
+    root = ET.fromstring(render_junit(request.getfixturevalue(name)))  # noqa: S314 - our own
+    assert not root.attrib
+    for index, suite in enumerate(root):
+        required = {"package", "id", "name", "timestamp", "hostname", "time"}
+        assert set(suite.attrib) == required | {"tests", "failures", "errors", "skipped"}
+        assert suite.get("id") == str(index)
+        assert suite.get("timestamp") == "2026-05-04T10:11:12"
+        tags = [child.tag for child in suite]
+        inner = tags[1:-2]
+        assert [tags[0], *tags[-2:]] == ["properties", "system-out", "system-err"]
+        assert inner == ["testcase"] * len(inner)
+        for case in suite.findall("testcase"):
+            assert set(case.attrib) == {"name", "classname", "time"}
+            assert len(case) <= 1
+
+
+def test_junit_is_xml_whatever_the_text(hostile: Result) -> None:
     text = render_junit(hostile)
     root = ET.fromstring(text.encode())  # noqa: S314 - our own document
     assert {one.tag for one in root.iter()} == {
         *("testsuites", "testsuite", "testcase", "properties", "property"),
-        *("failure", "error", "skipped", "system-out"),
+        *("failure", "error", "skipped", "system-out", "system-err"),
     }
     assert not re.search("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]", text)
     messages = [one.get("message", "") for one in root.iter("error")]
@@ -205,3 +286,4 @@ def test_a_clean_audit_has_no_annotation(make_result: Callable[..., Result]) -> 
     assert render_github(clean) == ""
     assert run_of(clean)["results"] == []
     assert 'failures="0" errors="0" skipped="0"' in render_junit(clean)
+    assert "<failure" not in render_junit(clean)

@@ -170,6 +170,38 @@ def test_failures_come_first_and_are_open(page: Page) -> None:
     assert {one["id"] for one in details if "open" in one} == {"P104", "P105", "P204"}
 
 
+def test_evidence_stands_before_the_method(page: Page) -> None:
+    start = page.text.index("Block 4 runs with 1 head", page.text.index("Violations"))
+    order = [
+        *("Why it matters", "What was found", "What was measured", "Evidence"),
+        *("Where in the source", "See it again", "How it is judged"),
+    ]
+    places = [page.text.index(word, start) for word in order]
+    assert places == sorted(places)
+
+
+def test_the_top_shows_the_pair_of_the_first_violation(result: Result) -> None:
+    source = render_html(result)
+    top = source[: source.index('id="principle-1"')]
+    assert top.count('class="key-evidence"') == 1
+    assert '<a href="#P104">P104</a> on one pair' in top
+    assert top.count("Map: as executed") == 1
+    clean = result.model_copy(update={"checks": result.checks[:1]})
+    assert "key-evidence" not in render_html(clean).split("</style>")[1]
+
+
+def test_what_was_said_is_not_said_again(make_result: object) -> None:
+    one = make_result()
+    check = next(check for check in one.checks if check.id == "P202")
+    lines = [check.finding.summary, *(f"Line {number}." for number in range(7))]
+    finding = check.finding.model_copy(update={"detail": lines})
+    repeated = one.model_copy(update={"checks": [check.model_copy(update={"finding": finding})]})
+    text = Page(render_html(repeated)).text
+    assert text.count(check.finding.summary) == 1
+    assert "3 more" in text
+    assert "Line 6." in text
+
+
 def test_every_verdict_has_its_word(page: Page) -> None:
     words = "Violation Error Warning Waived Inconclusive Pass"
     for word in [*words.split(), "Not applicable"]:

@@ -62,6 +62,12 @@ def test_published_schema_describes_the_document(name: str, request: pytest.Fixt
     validator(schema).validate(json.loads(render_json(request.getfixturevalue(name))))
 
 
+def test_the_schema_in_the_package_is_current() -> None:
+    published = Path(report_json.__file__).with_name("result_schema.json")
+    current = "write it again: audit report RESULT.json --format schema --out audit/reports"
+    assert json.loads(published.read_text(encoding="utf-8")) == json_schema(), current
+
+
 def test_published_schema_refuses_another_document(result: Result) -> None:
     document = json.loads(render_json(result))
     document["verdict"] = "fine"

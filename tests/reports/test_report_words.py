@@ -67,6 +67,17 @@ def test_statistics_in_words() -> None:
     )
 
 
+def test_whatever_else_a_statistic_states_is_told() -> None:
+    class Tested(Statistic):
+        adjusted_p_value: float | None = None
+        pairs_needed: int | None = None
+
+    assert words.extras(Statistic(name="s", value=1, n=3, unit="%")) == []
+    assert words.extras(Tested(name="s", value=1, adjusted_p_value=0.0123)) == [
+        ("adjusted p value", "0.0123")
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "shown"),
     [

@@ -1,0 +1,123 @@
+"""Checkpoints: reading weights from a file without running code, and laying them into a model."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from pickle import UnpicklingError
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from audit.models.errors import ModelError
+
+UNREADABLE = (
+    RuntimeError,
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    EOFError,
+    UnpicklingError,
+    SafetensorError,
+)
+_SUFFIXES = {".pt", ".pth", ".ckpt", ".bin", ".safetensors"}
+_SHOWN = 3
+
+
+def looks_like_file(word: str) -> bool:
+    """Whether a word names a checkpoint file, there or not, rather than a tag of open_clip."""
+    return "/" in word or Path(word).suffix in _SUFFIXES or Path(word).is_file()
+
+
+def read_state(file: str) -> dict[str, Tensor]:
+    """Tensors of a checkpoint by dotted name, on the CPU.
+
+    No code of the file is run: safetensors holds none, and every other file is read by torch's
+    reader of plain tensors (``weights_only``).
+
+    Args:
+        file: safetensors, or what ``torch.save`` wrote of a state dict, or of a dictionary with a
+            ``state_dict`` in it; the prefix ``module.`` of data-parallel training is left out.
+
+    Raises:
+        ModelError: the file is missing, unreadable, or holds something else.
+    """
+    if not Path(file).is_file():
+        raise ModelError(f"no checkpoint file '{file}'; give the path of an existing file")
+    try:
+        if Path(file).suffix == ".safetensors":
+            found: object = load_file(file)
+        else:
+            found = torch.load(file, map_location="cpu", weights_only=True)
+    except UNREADABLE as error:
+        cause = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ModelError(
+            f"cannot read checkpoint '{file}': {cause}; give a safetensors file, or a state dict "
+            "of plain tensors written by torch.save"
+        ) from error
+    state = found.get("state_dict", found) if isinstance(found, dict) else None
+    tensors = isinstance(state, dict) and all(isinstance(v, Tensor) for v in state.values())
+    if not state or not tensors:
+        raise ModelError(
+            f"checkpoint '{file}': expected tensors by name, or a 'state_dict' of them, found "
+            f"{type(found).__name__} of other things; save model.state_dict()"
+        )
+    return {name.removeprefix("module."): tensor for name, tensor in state.items()}
+
+
+def lay_into(module: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
+    """Overwrite all parameters and buffers of a model; names and shapes must agree exactly.
+
+    Args:
+        module: the model; it keeps its device and dtype.
+        state: tensors by dotted name.
+        source: of the tensors, for messages.
+
+    Raises:
+        ModelError: another architecture, or values that are no finite numbers.
+    """
+    own = module.state_dict()
+    wrong = [
+        *(
+            f"{n} has shape {tuple(state[n].shape)}, expected {tuple(t.shape)}"
+            for n, t in own.items()
+            if n in state and state[n].shape != t.shape
+        ),
+        *(f"{n} is missing" for n in own if n not in state),
+        *(f"{n} is unknown" for n in state if n not in own),
+    ]
+    if wrong:
+        raise ModelError(
+            f"checkpoint '{source}' is of another architecture than the model: {_some(wrong)}; "
+            "give weights of the model's own architecture"
+        )
+    broken = [n for n, t in state.items() if t.is_floating_point() and not t.isfinite().all()]
+    if broken:
+        raise ModelError(
+            f"checkpoint '{source}' holds values that are no finite numbers: {_some(broken)}; "
+            "give another checkpoint"
+        )
+    module.load_state_dict(dict(state))
+
+
+def state_sha256(module: nn.Module) -> str:
+    """Hash of all parameters and buffers of a model, by name."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(
+            tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes()
+            if tensor.ndim
+            else str(tensor.item()).encode()
+        )
+    return digest.hexdigest()
+
+
+def _some(words: Iterable[str]) -> str:
+    listed = list(words)
+    rest = len(listed) - _SHOWN
+    return ", ".join(listed[:_SHOWN]) + (f" and {rest} more" if rest > 0 else "")

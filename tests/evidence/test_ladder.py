@@ -1,0 +1,69 @@
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from audit.evidence import ladder as gathering
+from audit.evidence.explanations import gather_explanations
+from audit.evidence.reference import class_scores, gather_reference
+from audit.models.relatives import find_checkpoints
+
+
+@pytest.fixture
+def measured(context_for, tmp_path):
+    """A ladder of the model, which knows nothing, and of checkpoints with some noise."""
+
+    def measure(*noises):
+        context, generator = context_for("gradient"), torch.Generator().manual_seed(1)
+        files = []
+        for place, noise in enumerate(noises):
+            state = {
+                n: t + noise * torch.randn(t.shape, generator=generator)
+                for n, t in context.pristine.state_dict().items()
+            }
+            files.append(str(tmp_path / f"{place}.safetensors"))
+            save_file(state, files[-1])
+        checkpoints = find_checkpoints(context.model, files)
+        context = dataclasses.replace(context, checkpoints=checkpoints)
+        reference = gather_reference(context)
+        found = gathering.gather_ladder(context, reference, gather_explanations(context))
+        return context, reference, found
+
+    return measure
+
+
+def test_checkpoints_are_rungs_of_a_family_of_their_own(measured):
+    context, _, ladder = measured(0.2, 0.5)
+    assert [r.family for r in ladder.rungs] == ["unmodified", "checkpoint", "checkpoint"]
+    assert [r.sha256 for r in ladder.rungs] == [None, *(c.sha256 for c in context.checkpoints)]
+    assert all(r.name.endswith(f"{i}.safetensors") for i, r in enumerate(ladder.rungs[1:]))
+    assert ladder.identity_error == 0
+
+
+def test_accuracy_and_maps_are_those_of_the_checkpoint(measured):
+    context, reference, ladder = measured(0.5)
+    module = context.checkpoints[0].load(context.pristine)
+    best = class_scores(context, module).argmax(1).numpy()
+    expected = reference.present[np.arange(len(best)), best]
+    assert np.array_equal(ladder.correct[1], expected)
+    for name in ("gradient", "attention-logit-gradient"):
+        first, second = ladder.faithfulness[name]
+        assert not np.allclose(first, second)
+
+
+def test_a_checkpoint_that_hardly_differs_changes_hardly_anything(measured):
+    _, _, ladder = measured(1e-7)
+    assert np.array_equal(ladder.correct[0], ladder.correct[1])
+    assert np.allclose(ladder.faithfulness_range[0], ladder.faithfulness_range[1], atol=1e-4)
+
+
+def test_degraded_rungs_come_before_the_checkpoints(context_for, monkeypatch):
+    monkeypatch.setattr(gathering, "knows_something", lambda _: True)
+    context = context_for("gradient")
+    steps = gathering.ladder_steps(context, gather_reference(context))
+    names = [step.info.name for step in steps]
+    assert len(set(names)) == len(names) == 1 + 2 * (7 + 2)
+    assert {s.info.family for s in steps} == {"unmodified", "weight-noise", "random-blocks"}
+    assert all(step.info.sha256 is None for step in steps)

@@ -1,6 +1,6 @@
-"""What ``audit list`` and ``audit explain`` show, and the catalogue in the README.
+"""What ``audit list`` and ``audit explain`` show, and the tables in the documentation.
 
-``python -m audit.listing --write README.md`` brings the README's catalogue up to date.
+``audit list catalogue --write README.md`` brings the tables of a file up to date.
 """
 
 from __future__ import annotations
@@ -10,8 +10,6 @@ from pathlib import Path
 
 from audit.config import SettingsError
 from audit.gate.words import nearest_of
-
-START, END = "<!-- catalogue:start -->", "<!-- catalogue:end -->"
 
 
 def explainers() -> Iterator[str]:
@@ -50,17 +48,20 @@ def datasets() -> Iterator[str]:
     yield "FOLDER                       a folder with manifest.csv or manifest.parquet"
 
 
-def catalogue() -> Iterator[str]:
-    """Checks and explainers as Markdown tables, for the README."""
-    from audit.explainers.registry import list_explainers
+def check_table() -> Iterator[str]:
+    """Checks as a Markdown table."""
     from principles.catalogue import all_checks
 
-    yield "| check | asks | weight | needs |"
-    yield "| --- | --- | --- | --- |"
+    yield "| check | asks | weight |"
+    yield "| --- | --- | --- |"
     for check in all_checks():
-        needs = ", ".join(sorted(check.needs))
-        yield _row(f"`{check.id}` {check.name}", check.title, check.severity.value, needs)
-    yield ""
+        yield _row(f"`{check.id}` {check.name}", check.title, check.severity.value)
+
+
+def explainer_table() -> Iterator[str]:
+    """Explainers as a Markdown table."""
+    from audit.explainers.registry import list_explainers
+
     yield "| explainer | what it does | options |"
     yield "| --- | --- | --- |"
     for one in list_explainers():
@@ -68,6 +69,17 @@ def catalogue() -> Iterator[str]:
         yield _row(f"`{one.name}`", one.summary, options)
 
 
+def catalogue() -> Iterator[str]:
+    """Checks and explainers as Markdown tables."""
+    yield from check_table()
+    yield ""
+    yield from explainer_table()
+
+
+TABLES: dict[str, Callable[[], Iterator[str]]] = {
+    "checks": check_table,
+    "explainers": explainer_table,
+}
 LISTS: dict[str, Callable[[], Iterator[str]]] = {
     "explainers": explainers,
     "checks": checks,
@@ -98,19 +110,27 @@ def explained(check_id: str) -> str:
 
 
 def with_catalogue(text: str, place: str) -> str:
-    """A Markdown text with the catalogue between its markers brought up to date.
+    """A Markdown text with every table between its markers brought up to date.
 
     Raises:
-        SettingsError: the markers are missing.
+        SettingsError: there are no markers, or one of a pair is missing.
     """
-    head, start, rest = text.partition(START)
-    _, end, tail = rest.partition(END)
-    if not start or not end:
+    found = text
+    for name, table in TABLES.items():
+        start, end = (f"<!-- {name}:{edge} -->" for edge in ("start", "end"))
+        head, begun, rest = found.partition(start)
+        _, ended, tail = rest.partition(end)
+        if bool(begun) != bool(ended):
+            raise SettingsError(f"{place}: expected both {start} and {end}, each on its own line")
+        if begun:
+            rows = "\n".join(table())
+            found = f"{head}{start}\n\n{rows}\n\n{end}{tail}"
+    if "<!-- checks:start -->" not in text and "<!-- explainers:start -->" not in text:
         raise SettingsError(
-            f"{place}: expected the markers {START} and {END}, each on its own line"
+            f"{place}: expected the markers <!-- checks:start --> and <!-- checks:end -->, or "
+            "those of explainers, each on its own line"
         )
-    table = "\n".join(catalogue())
-    return f"{head}{START}\n\n{table}\n\n{END}{tail}"
+    return found
 
 
 def write_catalogue(path: Path) -> bool:
@@ -129,11 +149,3 @@ def write_catalogue(path: Path) -> bool:
 
 def _row(*cells: str) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
-
-
-if __name__ == "__main__":
-    import sys
-
-    from audit.cli import main
-
-    main(["list", "catalogue", *sys.argv[1:]])

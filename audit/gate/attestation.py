@@ -18,8 +18,16 @@ STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://in-toto.io/attestation/test-result/v0.1"
 
 
+class AttestationError(ValueError):
+    """The verdict cannot be bound to what it is about; the message says to what and why."""
+
+
 def render_attestation(result: Result) -> str:
-    """The statement as indented JSON."""
+    """The statement as indented JSON.
+
+    Raises:
+        AttestationError: the explainer's source, the model or the data has no hash.
+    """
     failed, warned, passed = _sorted(result)
     statement = {
         "_type": STATEMENT_TYPE,
@@ -38,12 +46,18 @@ def render_attestation(result: Result) -> str:
 
 def _subjects(result: Result) -> list[dict[str, Any]]:
     explainer, model, data = result.explainer, result.model, result.data
-    named = [
-        (f"explainer:{words.explainer_phrase(result)}", explainer.source_sha256),
-        (f"model:{model.name}", model.state_sha256),
-        (f"data:{data.name}", data.sha256),
-    ]
-    return [{"name": name, "digest": {"sha256": sha}} for name, sha in named if sha]
+    named = {
+        f"explainer:{words.explainer_phrase(result)}": explainer.source_sha256,
+        f"model:{model.name}": model.state_sha256,
+        f"data:{data.name}": data.sha256,
+    }
+    for name, sha in named.items():
+        if not sha:
+            raise AttestationError(
+                f"--attest: expected a hash of {name}, found none; a verdict that is not bound to "
+                "what it is about proves nothing; give the explainer as FILE.py:FUNCTION"
+            )
+    return [{"name": name, "digest": {"sha256": sha}} for name, sha in named.items()]
 
 
 def _configuration(result: Result) -> list[dict[str, Any]]:
@@ -55,7 +69,11 @@ def _configuration(result: Result) -> list[dict[str, Any]]:
     }
     if result.conditions.git_commit is None:
         return [document]
-    commit = {"name": "explainer-repository", "digest": {"gitCommit": result.conditions.git_commit}}
+    commit = {
+        "name": "explainer-repository",
+        "digest": {"gitCommit": result.conditions.git_commit},
+        "annotations": {"uncommittedChanges": bool(result.conditions.git_dirty)},
+    }
     return [document, commit]
 
 

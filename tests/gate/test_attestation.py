@@ -4,7 +4,15 @@ import hashlib
 import json
 from pathlib import Path
 
-from audit.gate.attestation import PREDICATE_TYPE, STATEMENT_TYPE, render_attestation
+import jsonschema
+import pytest
+
+from audit.gate.attestation import (
+    PREDICATE_TYPE,
+    STATEMENT_TYPE,
+    AttestationError,
+    render_attestation,
+)
 from audit.result import Severity, Verdict, Waiver
 
 
@@ -24,6 +32,77 @@ def test_statement_binds_explainer_model_and_data(red):
         "model": red.model.state_sha256,
         "data": red.data.sha256,
     }
+
+
+# What the specification requires: in-toto/attestation, spec/v1/statement.md, resource_descriptor.md
+# and spec/predicates/test-result.md.
+DESCRIPTOR = {
+    "type": "object",
+    "properties": {
+        "name": {"type": "string"},
+        "digest": {
+            "type": "object",
+            "minProperties": 1,
+            "properties": {
+                "sha256": {"pattern": "^[0-9a-f]{64}$"},
+                "gitCommit": {"pattern": "^[0-9a-f]{40}([0-9a-f]{24})?$"},
+            },
+            "additionalProperties": False,
+        },
+        "annotations": {"type": "object"},
+    },
+    "additionalProperties": False,
+    "required": ["digest"],
+}
+TESTS = {"type": "array", "items": {"type": "string"}}
+STATEMENT = {
+    "type": "object",
+    "properties": {
+        "_type": {"const": "https://in-toto.io/Statement/v1"},
+        "subject": {"type": "array", "minItems": 1, "items": DESCRIPTOR},
+        "predicateType": {"const": "https://in-toto.io/attestation/test-result/v0.1"},
+        "predicate": {
+            "type": "object",
+            "properties": {
+                "result": {"enum": ["PASSED", "WARNED", "FAILED"]},
+                "configuration": {"type": "array", "minItems": 1, "items": DESCRIPTOR},
+                "url": {"type": "string"},
+                "passedTests": TESTS,
+                "warnedTests": TESTS,
+                "failedTests": TESTS,
+            },
+            "additionalProperties": False,
+            "required": ["result", "configuration"],
+        },
+    },
+    "additionalProperties": False,
+    "required": ["_type", "subject", "predicateType", "predicate"],
+}
+
+
+def test_statement_has_what_the_specification_requires(red, green):
+    validator = jsonschema.Draft202012Validator(STATEMENT)
+    conditions = red.conditions.model_copy(update={"git_commit": None})
+    for result in (red, green, red.model_copy(update={"conditions": conditions})):
+        statement = json.loads(render_attestation(result))
+        validator.validate(statement)
+        names = [subject["name"] for subject in statement["subject"]]
+        assert len(set(names)) == len(names) == 3
+    assert not validator.is_valid({**statement, "subject": []})
+
+
+def test_a_commit_with_changes_says_so(red):
+    for dirty in (True, False):
+        update = {"git_commit": "a" * 40, "git_dirty": dirty}
+        conditions = red.conditions.model_copy(update=update)
+        _, commit = predicate(red.model_copy(update={"conditions": conditions}))["configuration"]
+        assert commit["annotations"] == {"uncommittedChanges": dirty}
+
+
+def test_a_verdict_about_nothing_is_not_attested(red):
+    unknown = red.explainer.model_copy(update={"source_sha256": None})
+    with pytest.raises(AttestationError, match="expected a hash of explainer:grad-eclip, found"):
+        render_attestation(red.model_copy(update={"explainer": unknown}))
 
 
 def test_the_same_result_gives_the_same_bytes(red):

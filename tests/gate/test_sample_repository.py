@@ -1,7 +1,9 @@
 """A project with an explainer that regresses between two commits, as its CI sees it."""
 
+import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -71,6 +73,19 @@ def gate(command, tiny_model):
     return commit_and_check
 
 
+def as_ci_runs_it():
+    """Exit code and output of the command line in a process of its own."""
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-m", "audit", "check"],
+        env={**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stdout
+
+
 def annotations(output):
     return [line for line in output.splitlines() if re.match(r"::(error|warning|notice) ", line)]
 
@@ -86,6 +101,9 @@ def test_green_red_waived_expired(gate, command):
     (error,) = [line for line in annotations(red.output) if "P104" in line]
     line = next(n for n, text in enumerate(REGRESSED.splitlines(), 1) if "clamp" in text)
     assert error.startswith(f"::error file=explainers/ours.py,line={line},title=P104 ")
+    code, output = as_ci_runs_it()
+    assert code == 1
+    assert error in annotations(output)
     result = load_result(Path("audit-report", "result.json").read_text(encoding="utf-8"))
     assert result.conditions.git_commit == git("rev-parse", "HEAD")
     assert result.conditions.git_dirty is False
@@ -113,7 +131,8 @@ def test_green_red_waived_expired(gate, command):
     assert "The waiver of P104 by vision team is not needed" in " ".join(mended.output.split())
 
     past = command("history").output.splitlines()
-    assert [line.split()[2] for line in past] == ["pass", "violation", "pass", "violation", "pass"]
+    verdicts = ["pass", "violation", "violation", "pass", "violation", "pass"]
+    assert [line.split()[2] for line in past] == verdicts
 
 
 def test_the_baseline_excuses_what_was_there_before(gate, command):

@@ -47,6 +47,15 @@ def thresholds_of(
     return found
 
 
+def samples_of(_: click.Context, parameter: click.Parameter, word: str | None) -> int | str | None:
+    """A number of pairs, or ``auto``."""
+    if word is None or word == "auto":
+        return word
+    if not word.isdigit():
+        raise click.BadParameter(f"expected a number or auto, got '{word}'", param=parameter)
+    return int(word)
+
+
 def severities_of(
     context: click.Context, parameter: click.Parameter, words: Iterable[str]
 ) -> dict[str, str]:
@@ -104,7 +113,13 @@ data_options = _all(
             "--data", help="bundled, or a manifest: a CSV or Parquet file, or its folder."
         ),
         click.option("--template", help="Prompt of a label of a manifest, with one {}."),
-        click.option("--samples", type=int, help="Number of pairs."),
+        click.option(
+            "--samples",
+            callback=samples_of,
+            metavar="N|auto",
+            help="Number of pairs, or auto: more until the checks are settled.",
+        ),
+        click.option("--budget", type=int, help="With --samples auto: at most so many pairs."),
         click.option("--pair", help="Only this pair."),
         click.option("--profile", type=click.Choice(["quick", "default", "full"])),
     )

@@ -53,6 +53,8 @@ def _as_list(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
+Samples = Annotated[int, Field(ge=1)] | Literal["auto"]
+_ALTERNATIVES = ("constrained-int", "literal['auto']")  # pydantic's words, no keys
 Weight = Literal["error", "warning"]
 Words = Annotated[
     tuple[str, ...], BeforeValidator(_as_words, json_schema_input_type=tuple[str, ...] | str)
@@ -80,7 +82,10 @@ class Settings(BaseModel):
     )
     data: str = Field("bundled", description="bundled, or a manifest (file or folder)")
     template: str = Field("a photo of a {}.", description="prompt of a label of a manifest")
-    samples: int = Field(192, ge=1, description="number of pairs")
+    samples: Samples = Field(
+        192, description="number of pairs, or auto: more until the checks are settled"
+    )
+    budget: int = Field(384, ge=1, description="with samples auto, at most so many pairs")
     seed: int = Field(0, ge=0, description="of every random choice")
     device: str = Field("cpu", description="cpu, cuda, cuda:1, …")
     dtype: Literal["float32", "float64", "float16", "bfloat16"] = Field(
@@ -113,6 +118,11 @@ class Settings(BaseModel):
     profile: Literal["default", "quick", "full"] = Field(
         "default", description="how much evidence is gathered"
     )
+
+    @property
+    def most_pairs(self) -> int:
+        """The number of pairs, or the budget where it is not fixed."""
+        return self.budget if self.samples == "auto" else self.samples
 
     def shown(self) -> dict[str, str]:
         """Those that can alter a result, as reports show them."""
@@ -151,7 +161,7 @@ def load_settings(given: Mapping[str, Any], folder: Path | None = None) -> Setti
         first = error.errors()[0]
         name = str(first["loc"][0])
         origin = "" if name in explicit else f"{path}: "
-        where = ".".join(str(part) for part in first["loc"])
+        where = ".".join(str(part) for part in first["loc"] if part not in _ALTERNATIVES)
         raise SettingsError(
             f"{origin}setting '{where}': {first['msg'].lower()}, got {first['input']!r}"
         ) from error

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -27,21 +27,31 @@ from audit.explainers.registry import load_explainer
 from audit.gallery import MOST_PAIRS
 from audit.gate.gating import Gate, load_gate
 from audit.gate.words import hint
-from audit.gathering import Gathered, gather
+from audit.gathering import gather
 from audit.judging import judge_all
+from audit.looks import (
+    Judged,
+    forget_looks,
+    judge_by_looks,
+    looked_at,
+    planned,
+    stopping_words,
+)
 from audit.models.loading import BUNDLED, ModelUnderAudit, load_model
 from audit.models.relatives import find_checkpoints
 from audit.pictures import pairs_shown, with_pictures
 from audit.provenance import conditions, explainer_info
 from audit.reproduction import command_line, snippet
-from audit.result import CheckResult, Failure, Result
+from audit.result import Result
 from audit.selection import by_check, selected_checks
 from audit.sources import sources_sha256
+from audit.statistics.spending import look_sizes
 from audit.summary import summarize
 from audit.threads import suited_threads
 from audit.trace.integrity import pristine_copy
 from audit.trial import try_explainer
 from principles.catalogue import all_checks
+from principles.check import Check
 
 PICTURE_SIDE = 160
 POSITIVE = ("grad-attention", "attention-eclip?heads=model&weight=none")
@@ -110,22 +120,48 @@ def run_audit(settings: Settings, progress: Progress) -> Audit:
     }
     folder = Path(settings.out) / "evidence"
     key = _key(settings, context)
+    looks = look_sizes(len(context.pairs)) if settings.samples == "auto" else []
     with suited_threads(model):
-        gathered = gather(context, needs, folder, key, resume=settings.resume)
-    judged, broken = judge_all(
-        checks,
-        gathered.evidence,
-        gathered.failures,
-        severity=by_check(settings.severity, checks),
-        thresholds=by_check(settings.thresholds, checks),
+        found = _found(settings, context, checks, needs, folder, key)
+    used = found.gathered.evidence.reference
+    if looks and used is not None:
+        index = {pair: i for i, pair in enumerate(context.pairs.ids)}
+        context = replace(context, pairs=context.pairs.select([index[i] for i in used.ids]))
+    result = _assembled(settings, context, found, gate)
+    if looks:
+        notes = [*result.notes, stopping_words(found.looks, planned(folder))]
+        result = result.model_copy(update={"notes": notes})
+    return Audit(result, context, found.gathered.evidence)
+
+
+def _found(
+    settings: Settings,
+    context: Context,
+    checks: Sequence[Check],
+    needs: frozenset[str],
+    folder: Path,
+    key: str,
+) -> Judged:
+    """Gather and judge: once, or look by look until the checks are settled."""
+    severity, thresholds = (
+        by_check(settings.severity, checks),
+        by_check(settings.thresholds, checks),
     )
-    result = _assembled(settings, context, gathered, gate, judged, broken)
-    return Audit(result, context, gathered.evidence)
+    if settings.samples == "auto":
+        looks = looked_at(context, needs, folder, key, resume=settings.resume)
+        sizes = look_sizes(len(context.pairs))
+        return judge_by_looks(checks, looks, sizes, severity=severity, thresholds=thresholds)
+    forget_looks(folder)
+    gathered = gather(context, needs, folder, key, resume=settings.resume)
+    judged, broken = judge_all(
+        checks, gathered.evidence, gathered.failures, severity=severity, thresholds=thresholds
+    )
+    return Judged(judged, broken, gathered, 1)
 
 
 def load_pairs(settings: Settings, model: ModelUnderAudit) -> Pairs:
     """The data that the settings name."""
-    count = settings.samples
+    count = settings.most_pairs
     if settings.data == BUNDLED:
         pairs = bundled_pairs(model, count, seed=settings.seed)
     else:
@@ -195,14 +231,13 @@ def _key(settings: Settings, context: Context) -> str:
 def _assembled(
     settings: Settings,
     context: Context,
-    gathered: Gathered,
+    found: Judged,
     gate: Gate,
-    judged: list[CheckResult],
-    broken: Sequence[Failure],
 ) -> Result:
+    gathered = found.gathered
     explainer = explainer_info(context.audited)
     gated, notes = gate.applied(
-        judged,
+        found.results,
         explainer=explainer.name,
         model=context.model.state_sha256(),
         data=context.pairs.sha256,
@@ -221,7 +256,7 @@ def _assembled(
         evidence=gathered.evidence,
         checks=gated,
         gate_notes=notes,
-        failures=[*gathered.failures, *broken],
+        failures=[*gathered.failures, *found.broken],
         explainer=explainer,
         model=context.model,
         pairs=context.pairs,

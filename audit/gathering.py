@@ -6,7 +6,7 @@ import dataclasses
 import json
 import traceback
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -117,7 +117,13 @@ def plan(needs: frozenset[str]) -> list[str]:
 
 
 def gather(
-    context: Context, needs: frozenset[str], folder: Path, key: str, *, resume: bool
+    context: Context,
+    needs: frozenset[str],
+    folder: Path,
+    key: str,
+    *,
+    resume: bool,
+    given: Mapping[str, Any] | None = None,
 ) -> Gathered:
     """Gather all that is needed; a kind that fails does not stop the others.
 
@@ -127,14 +133,16 @@ def gather(
         folder: where finished evidence is kept.
         key: identifies model, data, explainer and settings; evidence of another key is not used.
         resume: use finished evidence of the same key.
+        given: evidence by kind that is there already; it is not gathered.
     """
-    evidence = Evidence(roles=context.roles)
+    given = given or {}
+    evidence = dataclasses.replace(Evidence(roles=context.roles), **given)
     failures: list[Failure] = []
     seconds: dict[str, float] = {}
     same = resume and read_key(folder) == key
     if not same:
         _start(folder, key, context.roles)
-    for kind in plan(needs):
+    for kind in (k for k in plan(needs) if k not in given):
         started = perf_counter()
         found = store.load(folder, kind, _kind_class(kind)) if same else None
         if found is None and _missing(evidence, kind):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import traceback
 from collections.abc import Mapping, Sequence
 from time import perf_counter
@@ -10,7 +11,11 @@ from typing import Any, Protocol
 
 from audit.evidence.kinds import Evidence
 from audit.gallery import with_worst_pair
-from audit.result import CheckResult, Failure, Finding, Severity, Verdict
+from audit.multiplicity import holm_over_checks
+from audit.result import CheckResult, Failure, Finding, Severity, Statistic, Verdict
+from audit.statistics.power import pairs_to_clear
+
+ERROR_RATE = "error_rate"
 
 
 class Judged(Protocol):
@@ -27,8 +32,12 @@ def judge_all(
     *,
     severity: Mapping[str, str],
     thresholds: Mapping[str, Mapping[str, float]],
+    share: float = 1.0,
 ) -> tuple[list[CheckResult], list[Failure]]:
     """Judge every check on the evidence that it declares, and on nothing else.
+
+    The checks with a threshold ``error_rate`` share it by Holm's procedure: see
+    `audit.multiplicity.holm_over_checks`.
 
     Args:
         checks: see `principles.check.Check`.
@@ -36,22 +45,84 @@ def judge_all(
         failures: what went wrong while gathering, to be named where evidence is missing.
         severity: overrides by check.
         thresholds: overrides by check and name.
+        share: part of the error rate that may be spent, below one where evidence is looked at
+            several times.
 
     Returns:
         One result per check, and failures of judging itself.
     """
     results, broken = [], []
+    values_of = {c.id: {**c.thresholds, **thresholds.get(c.id, {})} for c in checks}
+    tested = _tested(checks, evidence, failures, values_of, share)
     for check in checks:
         started = perf_counter()
-        values = {**check.thresholds, **thresholds.get(check.id, {})}
-        finding, failure = _judge(check, evidence, failures, values)
-        finding = with_worst_pair(finding, evidence)
+        values = values_of[check.id]
+        finding, failure = tested.get(check.id) or _judge(check, evidence, failures, values)
+        finding = with_worst_pair(_with_pairs(finding, evidence), evidence)
         broken += [failure] if failure else []
         if check.id in severity:
             finding = finding.model_copy(update={"severity": None})
         chosen = Severity(severity.get(check.id, (finding.severity or check.severity).value))
         results.append(_result(check, finding, chosen, values, perf_counter() - started))
     return results, broken
+
+
+def _tested(
+    checks: Sequence[Any],
+    evidence: Evidence,
+    failures: Sequence[Failure],
+    values: Mapping[str, Mapping[str, Any]],
+    share: float,
+) -> dict[str, tuple[Finding, Failure | None]]:
+    """The checks that share an error rate."""
+    by_id = {c.id: c for c in checks if ERROR_RATE in values[c.id]}
+    rates = {name: share * float(values[name][ERROR_RATE]) for name in by_id}
+
+    def judge(name: str, rate: float) -> tuple[Finding, Failure | None]:
+        return _judge(by_id[name], evidence, failures, {**values[name], ERROR_RATE: rate})
+
+    found = holm_over_checks(rates, judge, lambda one: one[0])
+    together = sum(bool(one[0].statistics) for one, _ in found.values())
+    return {
+        name: (_with_rate(finding, rate, together, float(values[name][ERROR_RATE])), failure)
+        for name, ((finding, failure), rate) in found.items()
+    }
+
+
+def _with_rate(finding: Finding, rate: float, together: int, whole: float) -> Finding:
+    """Say at which error rate a check was judged, where it shares it with others or with looks."""
+    if not finding.statistics or (together < 2 and math.isclose(rate, whole)):
+        return finding
+    words = (
+        f"Judged at an error rate of {rate:.2g} (intervals of {100 * (1 - rate):.4g} %). The "
+        f"checks that were tested together ({together}) share one error rate, {whole:g} in all, by "
+        "Holm's procedure: the chance of a wrong verdict among them stays below that."
+    )
+    return finding.model_copy(update={"detail": [*finding.detail, words]})
+
+
+def _with_pairs(finding: Finding, evidence: Evidence) -> Finding:
+    """Say how many pairs would settle an INCONCLUSIVE at the size seen."""
+    unsettled = finding.verdict is Verdict.INCONCLUSIVE and finding.pairs_to_settle is None
+    straddling = [s for s in finding.statistics if _straddles(s)]
+    if not unsettled or not straddling or evidence.reference is None:
+        return finding
+    first, pairs = straddling[0], len(evidence.reference.ids)
+    ends = first.interval
+    needed = pairs_to_clear(first.value, ends.low, ends.high, ends.level, first.threshold, pairs)  # type: ignore[union-attr, arg-type]
+    if needed is None:
+        return finding
+    words = f"By its {first.name}, about {needed:,} pairs would settle an effect of the size seen."
+    update = {"pairs_to_settle": needed, "detail": [*finding.detail, words]}
+    return finding.model_copy(update=update)
+
+
+def _straddles(statistic: Statistic) -> bool:
+    """Whether a number's interval has its threshold inside."""
+    ends = statistic.interval
+    if ends is None or None in {ends.low, ends.high, statistic.value, statistic.threshold}:
+        return False
+    return bool(ends.low <= statistic.threshold <= ends.high)  # type: ignore[operator]
 
 
 def _judge(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from audit.config import Settings, SettingsError
@@ -10,12 +11,14 @@ from audit.gate.rule import exit_code
 from audit.gathering import load_evidence
 from audit.headline import headline_and_sentences
 from audit.judging import judge_all
+from audit.looks import PLAN, judge_by_looks, planned, saved_looks
 from audit.pictures import pictures_of, with_pictures
 from audit.reports.json import load_result
-from audit.result import Result, Severity
+from audit.result import CheckResult, Failure, Result, Severity
 from audit.selection import by_check, selected_checks
 from audit.summary import equivalence_notes
 from principles.catalogue import all_checks
+from principles.check import Check
 
 _JUDGING = (
     "select",
@@ -42,17 +45,11 @@ def rejudge(folder: Path, settings: Settings) -> Result:
     """
     chosen = selected_checks(settings)
     gate = load_gate(settings, [check.id for check in all_checks()])
-    evidence_folder = folder if (folder / "roles.json").is_file() else folder / "evidence"
-    evidence = load_evidence(evidence_folder)
+    own = any((folder / name).is_file() for name in ("roles.json", PLAN))
+    evidence_folder = folder if own else folder / "evidence"
     old = _result_beside(evidence_folder)
     gathering = [f for f in old.failures if not f.where.startswith("judging ")]
-    judged, broken = judge_all(
-        chosen,
-        evidence,
-        gathering,
-        severity=by_check(settings.severity, chosen),
-        thresholds=by_check(settings.thresholds, chosen),
-    )
+    judged, broken = _judged(evidence_folder, chosen, gathering, settings)
     checks, notes = gate.applied(
         judged,
         explainer=old.explainer.name,
@@ -77,6 +74,21 @@ def rejudge(folder: Path, settings: Settings) -> Result:
         }
     )
     return with_pictures(result, pictures_of(old))
+
+
+def _judged(
+    folder: Path, chosen: Sequence[Check], gathering: Sequence[Failure], settings: Settings
+) -> tuple[list[CheckResult], list[Failure]]:
+    """Judge at once, or at the same looks as the audit did."""
+    severity = by_check(settings.severity, chosen)
+    thresholds = by_check(settings.thresholds, chosen)
+    looks = saved_looks(folder)
+    if looks is None:
+        return judge_all(
+            chosen, load_evidence(folder), gathering, severity=severity, thresholds=thresholds
+        )
+    found = judge_by_looks(chosen, looks, planned(folder), severity=severity, thresholds=thresholds)
+    return found.results, found.broken
 
 
 def _result_beside(evidence_folder: Path) -> Result:

@@ -15,6 +15,7 @@ _EVIDENCE = (
     "data",
     "template",
     "samples",
+    "budget",
     "seed",
     "device",
     "dtype",

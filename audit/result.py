@@ -191,6 +191,7 @@ class Finding(_Frozen):
     figures: list[Figure] = []
     witness: Witness | None = None
     severity: Severity | None = None  # where it differs from the check's own
+    pairs_to_settle: int | None = None  # of an INCONCLUSIVE, at the size seen; None if unknown
 
 
 class Waiver(_Frozen):

@@ -45,7 +45,7 @@ def result_of(folder="audit-report"):
         (["-e", "gradient", "--option", "speed=1"], ["unknown option 'speed'"]),
         (["-e", "grad-eclip", "--option", "heads=two"], ["'heads' expected released|model"]),
         (["-e", "gradient", "--samples", "0"], ["'samples'", "greater than or equal to 1, got 0"]),
-        (["-e", "gradient", "--samples", "few"], ["'--samples'", "not a valid integer"]),
+        (["-e", "gradient", "--samples", "few"], ["'--samples'", "expected a number or auto"]),
         (["-e", "gradient", "--seed", "-1"], ["'seed'", "greater than or equal to 0, got -1"]),
         (["-e", "gradient", "--out", "full/here"], ["cannot write to the folder 'full/here'"]),
         (["-e", "gradient", "--attest", "full/a.json"], ["'full'", "choose another --attest"]),

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from audit.data.pairs import Pairs
-from audit.evidence.kinds import Roles
+from audit.evidence.kinds import Roles, RungInfo
 from audit.explainers.contract import Explainer, Explanation, run_explainer
 from audit.models.loading import ModelUnderAudit
 from audit.models.relatives import Checkpoint
@@ -65,6 +65,7 @@ class Context:
         seed: of every random choice.
         progress: told how far the work is.
         checkpoints: other weights of the model's architecture, rungs of the ladder.
+        rungs: of the ladder, where they are chosen already; else their strengths are looked for.
     """
 
     model: ModelUnderAudit
@@ -76,6 +77,7 @@ class Context:
     seed: int
     progress: Progress
     checkpoints: tuple[Checkpoint, ...] = ()
+    rungs: tuple[RungInfo, ...] = ()
 
     @property
     def audited(self) -> Explainer:

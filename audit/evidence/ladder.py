@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import cast
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from audit.evidence.explanations import grid_masks
 from audit.evidence.kinds import Explanations, Ladder, Reference, RungInfo
 from audit.evidence.reference import class_scores
 from audit.evidence.traces import spread
-from audit.interventions.degrading import UNMODIFIED, Rung, apply_rung, default_ladder
+from audit.interventions.degrading import UNMODIFIED, Family, Rung, apply_rung, default_ladder
 from audit.metrics.faithfulness import shared_removal_curves
 from audit.metrics.localization import chance_corrected_average_precision
 from audit.models.anatomy import anatomy_of
@@ -64,7 +65,10 @@ def ladder_steps(context: Context, reference: Reference) -> list[Step]:
     A model that is no better than a guess has nothing to lose: it is not degraded.
     """
     rungs: tuple[Rung, ...] = (UNMODIFIED,)
-    if knows_something(reference):
+    if context.rungs:
+        chosen = [r for r in context.rungs if r.family != "checkpoint"]
+        rungs = tuple(Rung(cast("Family", r.family), r.strength, r.seed) for r in chosen)
+    elif knows_something(reference):
         seeds = tuple(range(context.sizes.ladder_seeds))
         strengths = spread_strengths(context, reference)
         blocks = len(context.model.anatomy.image.blocks)

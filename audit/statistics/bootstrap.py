@@ -23,6 +23,7 @@ TableStatistic = Callable[
     [Float[np.ndarray, "r c"], Float[np.ndarray, "b r"], Float[np.ndarray, "b c"]],
     Float[np.ndarray, " b"],
 ]
+_LEAST_IN_TAIL = 5
 _CHUNK = 4_000_000  # weights held at a time
 
 
@@ -70,7 +71,8 @@ def bootstrap_interval(
     Teachers Should Know about the Bootstrap, 2015); BCa is that of Efron (1987), its acceleration
     by the jackknife over clusters. Of 2,000 intervals for a normal mean from 8 (40) units 93 (95) %
     of the percentile and 87 (94) % of the BCa ones covered it: prefer the former for few clusters.
-    With a single cluster there is no interval (NaN).
+    Where fewer than five draws lie beyond an end, the interval is at least that of t with the
+    bootstrap's standard error. With a single cluster there is no interval (NaN).
 
     Args:
         values: one row per observation; rows with NaN are dropped and counted.
@@ -97,6 +99,9 @@ def bootstrap_interval(
     else:
         shares = expanded_shares(n, level)
     low, high = np.nanquantile(draws, shares)
+    if shares[0] * resamples < _LEAST_IN_TAIL:
+        reach = float(stats.t.ppf((1 + level) / 2, n - 1) * draws.std() * np.sqrt(n / (n - 1)))
+        low, high = min(low, value - reach), max(high, value + reach)
     return Estimate(value, float(low), float(high), level, n, dropped)
 
 

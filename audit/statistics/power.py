@@ -87,6 +87,31 @@ def pairs_needed(
     return high
 
 
+def visible_distance(low: float, high: float, level: float, power: float = 0.8) -> float:
+    """Distance from a threshold that an interval of this width would have cleared.
+
+    An estimate whose true value lies so far from the threshold clears it with its whole interval
+    with the given power, by the normal approximation. Infinite where there is no interval.
+    """
+    if not math.isfinite(high - low):
+        return math.inf
+    half, edge = (high - low) / 2, float(stats.norm.ppf((1 + level) / 2))
+    return half * (1 + float(stats.norm.ppf(power)) / edge)
+
+
+def pairs_to_clear(
+    value: float, low: float, high: float, level: float, threshold: float, pairs: int
+) -> int | None:
+    """Pairs that would settle an estimate of this size, its width shrinking with their root.
+
+    None where there is no interval, or the estimate lies on the threshold.
+    """
+    distance, visible = abs(value - threshold), visible_distance(low, high, level)
+    if distance == 0 or not math.isfinite(visible / distance):
+        return None
+    return max(math.ceil(pairs * (visible / distance) ** 2), pairs + 1)
+
+
 def _mean_effect(n: int, spread: float, power: float, alpha: float) -> float:
     if n < 2:
         return math.inf

@@ -12,11 +12,14 @@ from audit.evidence.kinds import Evidence, Reference, Roles
 from audit.result import Figure, Finding, Interval, Statistic, Verdict, Witness
 from audit.statistics.correlation import spread_between
 from audit.statistics.estimate import Estimate
-from audit.statistics.power import pairs_needed, smallest_visible_effect
+from audit.statistics.power import pairs_needed, smallest_visible_effect, visible_distance
 from audit.trace.records import Array
+from principles.check import Thresholds
 from principles.words import finite, interval_words, listed
 
 LOCALIZATION = "average precision"
+ERROR_RATE = 0.05
+CONTROL_LEVEL = 0.95  # controls are a gate, no claim: they take no share of the error rate
 _LEAST_RANGE = 0.1  # of the median range of scores, below which faithfulness has no scale
 
 
@@ -51,6 +54,7 @@ class Reading:
     statistics: Sequence[Statistic] = ()
     figures: Sequence[Figure] = ()
     witness: Witness | None = None
+    pairs_to_settle: int | None = None
 
 
 def measures(evidence: Evidence) -> list[Measure]:
@@ -104,9 +108,20 @@ def combined(readings: Sequence[Reading]) -> Finding:
         detail=[r.sentence for r in readings],
         statistics=[s for r in readings for s in r.statistics],
         figures=[f for r in readings for f in r.figures],
+        pairs_to_settle=None if speaker else first.pairs_to_settle,
         witness=first.witness if verdict is Verdict.VIOLATION else None,
         samples=[first.witness.pair] if verdict is Verdict.VIOLATION and first.witness else [],
     )
+
+
+def level_for(name: str, roles: Roles, thresholds: Thresholds) -> float:
+    """Level of an explainer's interval: of the audited one by the error rate of the check."""
+    return 1 - float(thresholds["error_rate"]) if name == roles.audited else CONTROL_LEVEL
+
+
+def resamples_for(base: int, level: float) -> int:
+    """Bootstrap draws that leave some in each tail at this level."""
+    return min(max(base, math.ceil(10 / (1 - level) - 1e-6)), 20_000)
 
 
 def vote(estimate: Estimate, threshold: float) -> Verdict:
@@ -153,7 +168,13 @@ def controls_fail(
 def statistic(
     name: str, estimate: Estimate, threshold: float, smallest: float = math.nan
 ) -> Statistic:
-    """An estimate beside its threshold; larger is better."""
+    """An estimate beside its threshold; larger is better.
+
+    Where no smallest effect is given, it is the distance from the threshold that an interval of
+    this width would have cleared.
+    """
+    if not math.isfinite(smallest):
+        smallest = visible_distance(estimate.low, estimate.high, estimate.level)
     return Statistic(
         name=name,
         value=finite(estimate.value),

@@ -35,12 +35,20 @@ from audit.result import (
 from audit.statistics.estimate import Estimate
 from audit.statistics.ladder import ladder_correlation, rung_quality
 from principles.check import Check, Thresholds
-from principles.performance_alignment.estimates import controls_fail, statistic, vote
+from principles.performance_alignment.estimates import (
+    ERROR_RATE,
+    controls_fail,
+    level_for,
+    resamples_for,
+    statistic,
+    vote,
+)
 from principles.words import finite, interval_words, percent
 
 _MEASURES = ("localization", "faithfulness")
 _CONSTANT = 1e-9
 _FEWEST = 3
+RESAMPLES = 2000
 
 
 def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
@@ -72,7 +80,10 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
             why = f"{known} rungs have it and {_FEWEST} can be ranked; give more with --ladder"
             detail.append(f"By {measure} nothing can be said: {why}.")
             continue
-        estimates = {name: _correlation(ladder, reference, measure, name) for name in table}
+        estimates = {
+            name: _correlation(ladder, reference, measure, name, level_for(name, roles, thresholds))
+            for name in table
+        }
         ours = estimates[roles.audited]
         why = controls_fail(estimates, roles, threshold, "tracks the ladder")
         votes.append(Verdict.INCONCLUSIVE if why else vote(ours, threshold))
@@ -89,13 +100,15 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
     )
 
 
-def _correlation(ladder: Ladder, reference: Reference, measure: str, name: str) -> Estimate:
+def _correlation(
+    ladder: Ladder, reference: Reference, measure: str, name: str, level: float
+) -> Estimate:
     rows, families = _by_family(ladder)
     if measure == "localization":
         quality, denominator = ladder.localization[name], None
         picture = reference.picture
         if np.nanmax(np.ptp(quality, axis=0)) < _CONSTANT:  # the same maps on every rung
-            return Estimate(0.0, 0.0, 0.0, 0.95, len(ladder.rungs), p=1.0)
+            return Estimate(0.0, 0.0, 0.0, level, len(ladder.rungs), p=1.0)
     else:
         quality, denominator = ladder.faithfulness[name], ladder.faithfulness_range[rows]
         picture = reference.picture[ladder.probed]
@@ -107,6 +120,8 @@ def _correlation(ladder: Ladder, reference: Reference, measure: str, name: str) 
         families=families,
         within=True,
         rng=np.random.default_rng(0),
+        resamples=resamples_for(RESAMPLES, level),
+        level=level,
     )
     return replace(estimate, n=len(ladder.rungs))
 
@@ -208,7 +223,12 @@ CHECK = Check(
     failure_title="Map quality does not follow the model's performance",
     severity=Severity.ERROR,
     needs=frozenset({"ladder", "reference"}),
-    thresholds={"correlation": 0.5, "least_accuracy_spread": 0.15, "identity_tolerance": 1e-5},
+    thresholds={
+        "correlation": 0.5,
+        "least_accuracy_spread": 0.15,
+        "identity_tolerance": 1e-5,
+        "error_rate": ERROR_RATE,
+    },
     reference="Cui and Fan 2026, principle 2 (arXiv 2605.12952); Adebayo et al. 2018 "
     "(arXiv 1810.03292)",
     judge=judge,

@@ -28,13 +28,17 @@ from audit.statistics.proportions import auroc_with_interval
 from audit.trace.records import Array
 from principles.check import Check, Thresholds
 from principles.performance_alignment.estimates import (
+    CONTROL_LEVEL,
+    ERROR_RATE,
     Measure,
     Reading,
     combined,
     controls_fail,
     judged,
+    level_for,
     measures,
     pair_margin,
+    resamples_for,
     statistic,
     vote,
 )
@@ -56,7 +60,8 @@ def _reading(
     measure: Measure, reference: Reference, roles: Roles, thresholds: Thresholds
 ) -> Reading:
     correct = pair_margin(reference)[measure.pairs] > 0
-    wanted = pairs_wanted(correct, float(thresholds["worthwhile_area"]))
+    rate = float(thresholds["error_rate"])
+    wanted = pairs_wanted(correct, float(thresholds["worthwhile_area"]), rate)
     wrong, least = int((~correct).sum()), int(thresholds["least_of_each"])
     if min(wrong, len(correct) - wrong) < least:
         sentence = (
@@ -64,14 +69,24 @@ def _reading(
             f"{plural(wrong, 'pair')} of {len(correct)}, {least} right and {least} wrong are the "
             f"least. {wanted}"
         )
-        return Reading(may_speak=False, verdict=Verdict.INCONCLUSIVE, sentence=sentence)
+        return Reading(
+            may_speak=False,
+            verdict=Verdict.INCONCLUSIVE,
+            sentence=sentence,
+            pairs_to_settle=needed_pairs(correct, float(thresholds["worthwhile_area"]), rate),
+        )
     threshold = float(thresholds["area"])
     picture = reference.picture[measure.pairs]
     values = measure.values
-    areas = {n: area(values[n], correct, picture) for n in judged(roles, values)}
+    areas = {
+        n: area(values[n], correct, picture, level_for(n, roles, thresholds))
+        for n in judged(roles, values)
+    }
     ours, verdict = areas[roles.audited], vote(areas[roles.audited], threshold)
     why = controls_fail(areas, roles, threshold, "tells right pairs from wrong ones")
-    smallest = smallest_visible_effect("auroc", len(correct), base=float(correct.mean()))
+    smallest = smallest_visible_effect(
+        "auroc", len(correct), base=float(correct.mean()), alpha=rate
+    )
     return Reading(
         may_speak=not why,
         verdict=verdict,
@@ -84,17 +99,30 @@ def _reading(
     )
 
 
-def area(quality: Array, correct: Array, picture: Array) -> Estimate:
+def area(quality: Array, correct: Array, picture: Array, level: float = CONTROL_LEVEL) -> Estimate:
     """Probability that a right pair has the better map than a wrong one."""
     rng = np.random.default_rng(0)
-    return auroc_with_interval(quality, correct, clusters=picture, rng=rng, resamples=RESAMPLES)
+    return auroc_with_interval(
+        quality,
+        correct,
+        clusters=picture,
+        rng=rng,
+        resamples=resamples_for(RESAMPLES, level),
+        level=level,
+    )
 
 
-def pairs_wanted(correct: Array, worthwhile: float) -> str:
-    """How many pairs would show an area worth seeing, at this share of wrong ones."""
+def needed_pairs(correct: Array, worthwhile: float, rate: float) -> int | None:
+    """Pairs that show an area worth seeing, none wrong counting as half a pair."""
     wrong, n = int((~correct).sum()), len(correct)
     share = 1 - min(max(wrong, 0.5), n - 0.5) / n
-    needed = pairs_needed(worthwhile - 0.5, "auroc", base=share)
+    return pairs_needed(worthwhile - 0.5, "auroc", base=share, alpha=rate)
+
+
+def pairs_wanted(correct: Array, worthwhile: float, rate: float = ERROR_RATE) -> str:
+    """How many pairs would show an area worth seeing, at this share of wrong ones."""
+    wrong, n = int((~correct).sum()), len(correct)
+    needed = needed_pairs(correct, worthwhile, rate)
     if needed is None:
         return f"No number of pairs in reach would show an area of {number(worthwhile)}."
     bound = "about" if 0 < wrong < n else "more than"
@@ -177,7 +205,7 @@ CHECK = Check(
     failure_title="Maps are not better where the model is right",
     severity=Severity.WARNING,
     needs=frozenset({"explanations", "ladder", "reference"}),
-    thresholds={"area": 0.5, "least_of_each": 5, "worthwhile_area": 0.6},
+    thresholds={"area": 0.5, "least_of_each": 5, "worthwhile_area": 0.6, "error_rate": ERROR_RATE},
     reference="Cui and Fan 2026, principle 2 (arXiv 2605.12952); area under the ROC curve: Hanley "
     "and McNeil 1982",
     judge=judge,

@@ -32,11 +32,13 @@ from principles.performance_alignment.classes import (
     pairs_wanted,
 )
 from principles.performance_alignment.estimates import (
+    ERROR_RATE,
     Measure,
     Reading,
     combined,
     controls_fail,
     judged,
+    level_for,
     measures,
     pair_margin,
     statistic,
@@ -66,11 +68,14 @@ def _reading(
         return Reading(may_speak=False, verdict=Verdict.INCONCLUSIVE, sentence=sentence)
     threshold, wanted = float(thresholds["correlation"]), pairs_wanted(classes)
     quality = classes.quality
-    found = {n: _correlation(quality[n], classes.accuracy) for n in judged(roles, quality)}
+    found = {
+        n: _correlation(quality[n], classes.accuracy, level_for(n, roles, thresholds))
+        for n in judged(roles, quality)
+    }
     ours, verdict = found[roles.audited], vote(found[roles.audited], threshold)
     why = controls_fail(found, roles, threshold, "follows accuracy over classes")
     name = f"rank correlation of {measure.name} with accuracy over classes"
-    smallest = smallest_visible_effect("correlation", ours.n)
+    smallest = smallest_visible_effect("correlation", ours.n, alpha=float(thresholds["error_rate"]))
     first = int(np.flatnonzero(labels == _worst(classes, roles))[0])
     return Reading(
         may_speak=not why,
@@ -95,11 +100,11 @@ def _lack(classes: Classes, labels: Array, thresholds: Thresholds) -> str:
     return ""
 
 
-def _correlation(quality: Array, accuracy: Array) -> Estimate:
+def _correlation(quality: Array, accuracy: Array, level: float) -> Estimate:
     """The correlation; none at all for maps whose quality is the same in every class."""
     if np.ptp(quality) == 0:
-        return Estimate(0.0, 0.0, 0.0, 0.95, len(quality))
-    return spearman_interval(quality, accuracy)
+        return Estimate(0.0, 0.0, 0.0, level, len(quality))
+    return spearman_interval(quality, accuracy, level=level)
 
 
 def _sentence(measure: str, ours: Estimate, verdict: Verdict, why: str, wanted: str) -> str:
@@ -167,7 +172,7 @@ CHECK = Check(
     failure_title="Map quality does not follow accuracy over classes",
     severity=Severity.WARNING,
     needs=frozenset({"explanations", "ladder", "reference"}),
-    thresholds={"correlation": 0.0, "least_pairs": 3, "least_classes": 8},
+    thresholds={"correlation": 0.0, "least_pairs": 3, "least_classes": 8, "error_rate": ERROR_RATE},
     reference="Cui and Fan 2026, principle 2 (arXiv 2605.12952); interval: Fieller, Hartley and "
     "Pearson 1957",
     judge=judge,

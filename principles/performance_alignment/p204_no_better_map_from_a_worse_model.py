@@ -21,9 +21,11 @@ from audit.result import Finding, Interval, Severity, Statistic, TableFigure, Ve
 from audit.statistics.estimate import Estimate
 from audit.statistics.ladder import rung_quality
 from audit.statistics.paired import paired_difference
+from audit.statistics.power import visible_distance
 from audit.statistics.proportions import paired_proportion_difference
 from principles.check import Check, Thresholds
-from principles.words import interval_words, number, percent
+from principles.performance_alignment.estimates import ERROR_RATE, resamples_for
+from principles.words import finite, interval_words, number, percent
 
 
 def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
@@ -39,12 +41,13 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
             f"pictures, chance is {percent(reference.chance)}: nothing can get worse."
         )
         return Finding(verdict=Verdict.INCONCLUSIVE, summary=summary)
-    drop = paired_proportion_difference(executed.correct, executed.model_correct)
+    level = 1 - float(thresholds["error_rate"])
+    drop = paired_proportion_difference(executed.correct, executed.model_correct, level)
     statistics = [_statistic("executed minus model accuracy", drop, 0.0)]
     words = _accuracy_words(executed, drop)
     if executed.how == "model" or not drop.below(0.0):
         return _not_worse(executed, drop, words, statistics, float(thresholds["negligible_drop"]))
-    gains = _quality(evidence)
+    gains = _quality(evidence, level)
     if not gains:
         summary = f"{words} There is no measure of quality here to compare the maps by."
         return Finding(verdict=Verdict.INCONCLUSIVE, summary=summary, statistics=statistics)
@@ -92,7 +95,7 @@ def _not_worse(
     return Finding(verdict=Verdict.INCONCLUSIVE, summary=summary, statistics=statistics)
 
 
-def _quality(evidence: Evidence) -> list[tuple[str, Estimate]]:
+def _quality(evidence: Evidence, level: float) -> list[tuple[str, Estimate]]:
     """Quality of the audited maps against the twin's, and against the ladder's prediction.
 
     A gain over the ladder's prediction counts only where there is no twin, or where it is wholly
@@ -108,11 +111,11 @@ def _quality(evidence: Evidence) -> list[tuple[str, Estimate]]:
     if roles.twin is not None:
         theirs = explanations.localization[roles.twin]["average precision"]
         rng = np.random.default_rng(0)
-        gain = paired_difference(ours, theirs, clusters=reference.picture, rng=rng)
+        gain = paired_difference(ours, theirs, clusters=reference.picture, rng=rng, level=level)
         gains.append((f"that of its faithful twin ({roles.twin})", gain))
     if ladder is not None:
         base = roles.twin or roles.audited
-        above = _above_ladder(ours, ladder.localization[base], ladder, reference, executed)
+        above = _above_ladder(ours, ladder.localization[base], ladder, reference, executed, level)
         if not gains or above.above(0.0):
             gains.append((f"what the ladder of {base} has at that accuracy", above))
     return gains
@@ -124,11 +127,14 @@ def _above_ladder(
     ladder: Ladder,
     reference: Reference,
     executed: Executed,
+    level: float,
 ) -> Estimate:
     """Quality minus what a ladder has at the executed accuracy, resampled by picture."""
     rng = np.random.default_rng(0)
     distinct, index = np.unique(reference.picture, return_inverse=True)
-    draws = rng.multinomial(len(distinct), np.full(len(distinct), 1 / len(distinct)), size=1000)
+    draws = rng.multinomial(
+        len(distinct), np.full(len(distinct), 1 / len(distinct)), size=resamples_for(1000, level)
+    )
     weights = np.concatenate([np.ones((1, len(distinct))), draws.astype(float)])
     quality = rung_quality(rungs, None, weights[:, index])
     own = rung_quality(ours[None], None, weights[:, index])[:, 0]
@@ -137,8 +143,8 @@ def _above_ladder(
     gains = own - np.array(
         [np.interp(x, *_rising(a, q)) for x, a, q in zip(here, accuracy, quality, strict=True)]
     )
-    low, high = np.quantile(gains[1:], (0.025, 0.975))
-    return Estimate(float(gains[0]), float(low), float(high), 0.95, len(distinct))
+    low, high = np.quantile(gains[1:], ((1 - level) / 2, (1 + level) / 2))
+    return Estimate(float(gains[0]), float(low), float(high), level, len(distinct))
 
 
 def _rising(accuracy: np.ndarray, quality: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -161,6 +167,7 @@ def _statistic(name: str, e: Estimate, threshold: float) -> Statistic:
         interval=Interval(low=e.low, high=e.high, level=e.level),
         threshold=threshold,
         n=e.n,
+        smallest_visible_effect=finite(visible_distance(e.low, e.high, e.level)),
     )
 
 
@@ -194,7 +201,7 @@ CHECK = Check(
     failure_title="A worse model is executed and its maps are not worse",
     severity=Severity.ERROR,
     needs=frozenset({"executed", "reference", "explanations", "ladder"}),
-    thresholds={"negligible_drop": 0.02, "negligible_quality": 0.02},
+    thresholds={"negligible_drop": 0.02, "negligible_quality": 0.02, "error_rate": ERROR_RATE},
     reference="Cui and Fan 2026, principle 2 (arXiv 2605.12952)",
     judge=judge,
 )

@@ -24,10 +24,14 @@ from audit.statistics.estimate import Estimate
 from audit.trace.records import Array
 from principles.check import Check, Thresholds
 from principles.performance_alignment.estimates import (
+    CONTROL_LEVEL,
+    ERROR_RATE,
     LOCALIZATION,
     controls_fail,
     judged,
+    level_for,
     pairs_to_settle,
+    resamples_for,
     statistic,
     visible_difference,
     vote,
@@ -53,11 +57,14 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
     if not np.isfinite(ours).any():
         summary = "Every picture shows every class, so that no text is absent."
         return Finding(verdict=Verdict.NOT_APPLICABLE, summary=summary)
-    found = {name: drop(d, reference.picture) for name, d in differences.items()}
+    found = {
+        name: drop(d, reference.picture, level_for(name, roles, thresholds))
+        for name, d in differences.items()
+    }
     threshold = float(thresholds["difference"])
     why = controls_fail(found, roles, threshold, "leaves the object")
     verdict = Verdict.INCONCLUSIVE if why else vote(found[roles.audited], threshold)
-    smallest = visible_difference(ours, reference.picture)
+    smallest = visible_difference(ours, reference.picture, found[roles.audited].level)
     worst = _worst(ours, other.localization[roles.audited][LOCALIZATION])
     shown = [reference.ids[i] for i in worst] if verdict is Verdict.VIOLATION else []
     name = "localization, own text minus absent text"
@@ -85,10 +92,16 @@ def _worst(difference: Array, absent: Array) -> Array:
     return np.lexsort((-absent, difference))[:_SHOWN]  # NaN last
 
 
-def drop(difference: Array, picture: Array) -> Estimate:
+def drop(difference: Array, picture: Array, level: float = CONTROL_LEVEL) -> Estimate:
     """Mean of paired differences, pictures being drawn."""
     rng = np.random.default_rng(0)
-    return bootstrap_interval(difference, clusters=picture, rng=rng, resamples=RESAMPLES)
+    return bootstrap_interval(
+        difference,
+        clusters=picture,
+        rng=rng,
+        resamples=resamples_for(RESAMPLES, level),
+        level=level,
+    )
 
 
 def _declared(roles: Roles) -> list[str]:
@@ -166,7 +179,7 @@ CHECK = Check(
     failure_title="The map stays on the object whatever the text says",
     severity=Severity.ERROR,
     needs=frozenset({"explanations", "text_specificity", "reference"}),
-    thresholds={"difference": 0.02},
+    thresholds={"difference": 0.02, "error_rate": ERROR_RATE},
     reference="Class-discriminative maps: Selvaraju et al. 2017 (arXiv 1610.02391); Cui and Fan "
     "2026, principle 2 (arXiv 2605.12952)",
     judge=judge,

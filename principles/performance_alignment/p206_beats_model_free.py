@@ -23,12 +23,14 @@ from audit.statistics.estimate import Estimate
 from audit.trace.records import Array
 from principles.check import Check, Thresholds
 from principles.performance_alignment.estimates import (
+    ERROR_RATE,
     Measure,
     Reading,
     combined,
     measures,
     others,
     pairs_to_settle,
+    resamples_for,
     statistic,
     visible_difference,
     vote,
@@ -44,16 +46,21 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
     """Violated where nothing of an interval lies above the threshold."""
     reference, roles, explanations = evidence.reference, evidence.roles, evidence.explanations
     assert reference is not None and explanations is not None  # noqa: S101, PT018 - in needs
-    threshold, maps = float(thresholds["gain"]), explanations.maps
-    return combined([_reading(m, reference, roles, maps, threshold) for m in measures(evidence)])
+    maps = explanations.maps
+    return combined([_reading(m, reference, roles, maps, thresholds) for m in measures(evidence)])
 
 
 def _reading(
-    measure: Measure, reference: Reference, roles: Roles, maps: dict[str, Array], threshold: float
+    measure: Measure,
+    reference: Reference,
+    roles: Roles,
+    maps: dict[str, Array],
+    thresholds: Thresholds,
 ) -> Reading:
+    threshold = float(thresholds["gain"])
     picture = reference.picture[measure.pairs]
     faithful = {n: gains(measure, roles, n, picture) for n in others(roles, measure.values)}
-    found = gains(measure, roles, roles.audited, picture)
+    found = gains(measure, roles, roles.audited, picture, float(thresholds["error_rate"]))
     why = _cannot_speak(faithful, threshold)
     best = closest(found)
     verdict = verdict_of(found, threshold)
@@ -74,17 +81,19 @@ def _reading(
     )
 
 
-def gains(measure: Measure, roles: Roles, name: str, picture: Array) -> Gains:
+def gains(
+    measure: Measure, roles: Roles, name: str, picture: Array, rate: float = ERROR_RATE
+) -> Gains:
     """What an explainer's maps have over each model-free control, at a shared error rate."""
     controls = [n for n in roles.negative if n in measure.values]
-    level = 1 - 0.05 / max(len(controls), 1)
+    level = 1 - rate / max(len(controls), 1)
     ours = measure.values[name]
     return {
         control: bootstrap_interval(
             ours - measure.values[control],
             clusters=picture,
             rng=np.random.default_rng(0),
-            resamples=RESAMPLES,
+            resamples=resamples_for(RESAMPLES, level),
             level=level,
         )
         for control in controls
@@ -184,7 +193,7 @@ CHECK = Check(
     failure_title="Maps that never look at the model are as good",
     severity=Severity.WARNING,
     needs=frozenset({"explanations", "ladder", "reference"}),
-    thresholds={"gain": 0.0},
+    thresholds={"gain": 0.0, "error_rate": ERROR_RATE},
     reference="Adebayo et al. 2018 (arXiv 1810.03292); intersection-union test: Berger 1982",
     judge=judge,
 )

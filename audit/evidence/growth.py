@@ -1,0 +1,148 @@
+"""Evidence of some pairs put together with that of others, as if measured at once."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import numpy as np
+
+from audit.evidence.kinds import (
+    Evidence,
+    Executed,
+    Explanations,
+    Ladder,
+    Reference,
+    RelativeEvidence,
+    Relatives,
+    TextSpecificity,
+)
+from audit.trace.records import Array
+
+PER_PAIR = frozenset(
+    {"reference", "explanations", "ladder", "executed", "text_specificity", "relatives"}
+)
+Kind = TypeVar("Kind")
+
+
+def together(one: Evidence, two: Evidence) -> Evidence:
+    """Evidence of both sets of pairs, those of ``one`` first.
+
+    The sets share no picture. Kinds that are measured on a fixed number of pairs stay those of
+    ``one``; a kind that one of the two lacks is lacking.
+
+    Raises:
+        ValueError: where the two were not measured alike, such as on other rungs.
+    """
+    if one.reference is None or two.reference is None:
+        nothing: dict[str, Any] = dict.fromkeys(PER_PAIR)
+        return dataclasses.replace(one, **nothing)
+    pairs, more = len(one.reference.ids), len(two.reference.ids)
+    joined: dict[str, Any] = {
+        "reference": _reference(one.reference, two.reference),
+        "explanations": _both(one.explanations, two.explanations, _explanations),
+        "executed": _both(one.executed, two.executed, _executed),
+        "text_specificity": _both(one.text_specificity, two.text_specificity, _texts),
+        "ladder": _both(one.ladder, two.ladder, lambda a, b: _ladder(a, b, pairs)),
+        "relatives": _both(
+            one.relatives,
+            two.relatives,
+            lambda a, b: _relatives(a, b, pairs / (pairs + more)),
+        ),
+    }
+    return dataclasses.replace(one, **joined)
+
+
+def _both(one: Any, two: Any, join: Any) -> Any:
+    return None if one is None or two is None else join(one, two)
+
+
+def _reference(one: Reference, two: Reference) -> Reference:
+    _same("classes", one.classes, two.classes)
+    masks = None
+    if one.masks is not None and two.masks is not None:
+        masks = np.concatenate([one.masks, two.masks])
+    return dataclasses.replace(
+        one,
+        ids=one.ids + two.ids,
+        texts=one.texts + two.texts,
+        picture=np.concatenate([one.picture, two.picture + len(one.present)]),
+        labels=np.concatenate([one.labels, two.labels]),
+        present=np.concatenate([one.present, two.present]),
+        cosine=np.concatenate([one.cosine, two.cosine]),
+        masks=masks,
+    )
+
+
+def _explanations(one: Explanations, two: Explanations) -> Explanations:
+    return Explanations(_rows(one.maps, two.maps), _nested(one.localization, two.localization))
+
+
+def _texts(one: TextSpecificity, two: TextSpecificity) -> TextSpecificity:
+    return TextSpecificity(
+        np.concatenate([one.absent, two.absent]),
+        _rows(one.maps, two.maps),
+        _nested(one.localization, two.localization),
+    )
+
+
+def _ladder(one: Ladder, two: Ladder, pairs: int) -> Ladder:
+    _same("rungs", one.rungs, two.rungs)
+    return Ladder(
+        rungs=one.rungs,
+        identity_error=max(one.identity_error, two.identity_error),
+        correct=np.concatenate([one.correct, two.correct], 1),
+        localization=_rows(one.localization, two.localization, 1),
+        faithfulness=_rows(one.faithfulness, two.faithfulness, 1),
+        faithfulness_range=np.concatenate([one.faithfulness_range, two.faithfulness_range], 1),
+        probed=np.concatenate([one.probed, two.probed + pairs]),
+    )
+
+
+def _executed(one: Executed, two: Executed) -> Executed:
+    _same("kind of score", one.how, two.how)
+    differences = (one.largest_difference, two.largest_difference)
+    known = [d for d in differences if d is not None]
+    return Executed(
+        how=one.how,
+        candidates=np.concatenate([one.candidates, two.candidates]),
+        scores=np.concatenate([one.scores, two.scores]),
+        correct=np.concatenate([one.correct, two.correct]),
+        model_correct=np.concatenate([one.model_correct, two.model_correct]),
+        largest_difference=max(known) if known else None,
+    )
+
+
+def _relatives(one: Relatives, two: Relatives, share: float) -> Relatives:
+    _same("relatives", [e.name for e in one.entries], [e.name for e in two.entries])
+    return Relatives(
+        tuple(
+            RelativeEvidence(
+                a.name,
+                max(a.largest_difference, b.largest_difference),
+                share * a.rank_correlation + (1 - share) * b.rank_correlation,
+            )
+            for a, b in zip(one.entries, two.entries, strict=True)
+        )
+    )
+
+
+def _rows(one: Mapping[str, Array], two: Mapping[str, Array], axis: int = 0) -> dict[str, Array]:
+    _same("explainers or measures", list(one), list(two))
+    return {name: np.concatenate([one[name], two[name]], axis) for name in one}
+
+
+def _nested(
+    one: Mapping[str, dict[str, Array]], two: Mapping[str, dict[str, Array]]
+) -> dict[str, dict[str, Array]]:
+    _same("explainers", list(one), list(two))
+    return {name: _rows(one[name], two[name]) for name in one}
+
+
+def _same(what: str, one: object, two: object) -> None:
+    if one != two:
+        raise ValueError(
+            f"expected the same {what} for all pairs of an audit, got {one} and {two}; "
+            "run the audit again with --no-resume"
+        )

@@ -1,0 +1,46 @@
+"""Several checks, one error rate: Holm's procedure over checks that judge by intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+from audit.result import Finding, Verdict
+
+SETTLED = frozenset({Verdict.PASS, Verdict.VIOLATION})
+Found = TypeVar("Found")
+
+
+def holm_over_checks(
+    rates: Mapping[str, float],
+    judge: Callable[[str, float], Found],
+    finding_of: Callable[[Found], Finding],
+) -> dict[str, tuple[Found, float]]:
+    """Judge checks so that the chance of any wrong verdict among them keeps the error rate.
+
+    Holm's step-down procedure in terms of intervals: with m checks open each is judged at its rate
+    over m; those that are settled leave, the others are judged again at the rate over their number,
+    until none is settled. Interval and p-value decide alike, so that this is Holm (1979) with both
+    directions of each verdict counted (Shaffer 1980). A check without a statistic makes no test
+    and takes no share.
+
+    Args:
+        rates: error rate of each check; where they differ, the largest bounds the family's.
+        judge: what a check finds at an error rate; pure.
+        finding_of: the finding in what `judge` returns.
+
+    Returns:
+        Per check what was found, and the error rate at which it was.
+    """
+    result = {name: (judge(name, rate), rate) for name, rate in rates.items()}
+    open_ = [name for name, (found, _) in result.items() if finding_of(found).statistics]
+    while open_:
+        for name in open_:
+            share = rates[name] / len(open_)
+            if share != result[name][1]:
+                result[name] = (judge(name, share), share)
+        left = [n for n in open_ if finding_of(result[n][0]).verdict not in SETTLED]
+        if len(left) == len(open_):
+            break
+        open_ = left
+    return result

@@ -71,7 +71,9 @@ def saved_looks(folder: Path) -> Iterator[Gathered] | None:
 
 
 def planned(folder: Path) -> list[int]:
-    """Pairs at each look that was planned."""
+    """Pairs at each look that was planned; a single one where all were gathered at once."""
+    if not (folder / PLAN).is_file():
+        return [1]
     return [int(n) for n in json.loads((folder / PLAN).read_text())["pairs"]]
 
 

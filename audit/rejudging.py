@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from audit.config import Settings, SettingsError
 from audit.gate.gating import load_gate
 from audit.gate.rule import exit_code
-from audit.gathering import load_evidence
+from audit.gathering import Gathered, load_evidence
 from audit.headline import headline_and_sentences
-from audit.judging import judge_all
 from audit.looks import PLAN, judge_by_looks, planned, saved_looks
 from audit.pictures import pictures_of, with_pictures
 from audit.reports.json import load_result
@@ -47,9 +47,10 @@ def rejudge(folder: Path, settings: Settings) -> Result:
     gate = load_gate(settings, [check.id for check in all_checks()])
     own = any((folder / name).is_file() for name in ("roles.json", PLAN))
     evidence_folder = folder if own else folder / "evidence"
+    looks = saved_looks(evidence_folder) or [Gathered(load_evidence(evidence_folder), (), {})]
     old = _result_beside(evidence_folder)
     gathering = [f for f in old.failures if not f.where.startswith("judging ")]
-    judged, broken = _judged(evidence_folder, chosen, gathering, settings)
+    judged, broken = _judged(evidence_folder, looks, chosen, gathering, settings)
     checks, notes = gate.applied(
         judged,
         explainer=old.explainer.name,
@@ -77,17 +78,21 @@ def rejudge(folder: Path, settings: Settings) -> Result:
 
 
 def _judged(
-    folder: Path, chosen: Sequence[Check], gathering: Sequence[Failure], settings: Settings
+    folder: Path,
+    looks: Iterable[Gathered],
+    chosen: Sequence[Check],
+    gathering: Sequence[Failure],
+    settings: Settings,
 ) -> tuple[list[CheckResult], list[Failure]]:
     """Judge at once, or at the same looks as the audit did."""
-    severity = by_check(settings.severity, chosen)
-    thresholds = by_check(settings.thresholds, chosen)
-    looks = saved_looks(folder)
-    if looks is None:
-        return judge_all(
-            chosen, load_evidence(folder), gathering, severity=severity, thresholds=thresholds
-        )
-    found = judge_by_looks(chosen, looks, planned(folder), severity=severity, thresholds=thresholds)
+    named = (replace(one, failures=tuple(gathering)) for one in looks)
+    found = judge_by_looks(
+        chosen,
+        named,
+        planned(folder),
+        severity=by_check(settings.severity, chosen),
+        thresholds=by_check(settings.thresholds, chosen),
+    )
     return found.results, found.broken
 
 

@@ -264,7 +264,7 @@ def _state(module: nn.Module) -> _ModuleState:
         module=module,
         type=type(module),
         plain={k: v for k, v in public.items() if isinstance(v, _PLAIN) and k != "training"},
-        callables={k: id(v) for k, v in public.items() if callable(v)},
+        callables={k: id(v) for k, v in vars(module).items() if callable(v)},
         children={k: id(v) for k, v in module._modules.items()},  # noqa: SLF001
         parameters={k: id(v) for k, v in parameters.items() if v is not None},
         hooks={kind: frozenset(getattr(module, kind, {})) for kind in _HOOKS},

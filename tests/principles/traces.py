@@ -34,8 +34,8 @@ def scalar(value=0.3, **changed):
     """A gradient of the model's own score."""
     defaults = {
         "values": (value,), "source": "gradient", "clean": True, "of_pair": True, "reasons": (),
-        "params": (), "of_model": True, "relevant": True, "nearest": "cosine", "error": abs(value - 0.3),
-        "place": "ours.py:20",
+        "params": (), "of_model": True, "relevant": True, "nearest": "cosine",
+        "error": abs(value - 0.3), "place": "ours.py:20",
     }  # fmt: skip
     return _of(ScalarRecord, defaults, changed)
 

@@ -286,3 +286,10 @@ def hook_of_a_tensor_in_own_code(model, images, tokens):
         return (parts.readout(model, x) * parts.text_unit(model, tokens)).sum(-1)
 
     return parts.gradient_map(model, images, score)
+
+
+@TABLE.faulty("P102", also=RUN)
+def call_of_an_instance_left_replaced(model, images, tokens):
+    call = model.visual._call_impl
+    model.visual._call_impl = lambda *args, **kwargs: call(*args, **kwargs)
+    return _plain(model, images, tokens)

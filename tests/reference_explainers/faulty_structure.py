@@ -291,5 +291,9 @@ def hook_of_a_tensor_in_own_code(model, images, tokens):
 @TABLE.faulty("P102", also=RUN)
 def call_of_an_instance_left_replaced(model, images, tokens):
     call = model.visual._call_impl
-    model.visual._call_impl = lambda *args, **kwargs: call(*args, **kwargs)
+
+    def called(*args, **kwargs):
+        return call(*args, **kwargs)
+
+    model.visual._call_impl = called
     return _plain(model, images, tokens)

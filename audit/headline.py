@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from audit.gate.rule import fails
+from audit.reports import words
 from audit.result import CheckResult, Severity, Verdict
 
 BROKEN = {
@@ -44,7 +45,7 @@ def _headline(
         return f"{'; '.join(part for part in (claim, strictly) if part)}."
     excused = [c for c in checks if c.finding.verdict is Verdict.VIOLATION]
     if not excused:
-        return f"{name}: no violation found in {len(checks)} checks."
+        return f"{name}: no violation found in {words.counted(len(checks), 'check')}."
     listed = "; ".join(f"{k}: {v}" for k, v in _excuses(excused).items() if v)
     return f"{name} passes ({listed})."
 
@@ -106,7 +107,7 @@ def _principle_sentence(principle: int, checks: Sequence[CheckResult]) -> str:
         unclear = sum(c.finding.verdict is Verdict.INCONCLUSIVE for c in checks)
         also = f", {unclear} inconclusive" if unclear else ""
         return (
-            f"Principle {principle}: no violation found; {passed} of {len(checks)} checks pass"
-            f"{also}."
+            f"Principle {principle}: no violation found; {passed} of "
+            f"{words.counted(len(checks), 'check')} pass{also}."
         )
     return f"Principle {principle}: nothing can be said here."

@@ -41,6 +41,8 @@ class Entry(BaseModel):
 def keep(result: Result, root: Path) -> Path:
     """Add a result to the history below a folder; the oldest beyond 200 are dropped.
 
+    The gallery of all pairs, most of a result's size, stays with the report.
+
     Raises:
         OSError: the folder cannot be written.
     """
@@ -49,7 +51,7 @@ def keep(result: Result, root: Path) -> Path:
     ignore = root / FOLDER.parts[0] / ".gitignore"
     if not ignore.exists():
         ignore.write_text("*\n", encoding="utf-8")
-    text = render_json(result)
+    text = render_json(result.model_copy(update={"gallery": []}))
     stamp = result.conditions.started.replace(":", "").replace("-", "")[:15]
     path = folder / f"{stamp}-{hashlib.sha256(text.encode()).hexdigest()[:8]}.json"
     part = path.with_suffix(".part")

@@ -197,7 +197,8 @@ def _figure(
         subject = (result.model.state_sha256, result.data.sha256)
         names.setdefault(
             subject,
-            f"{words.model_phrase(result)} on {result.data.name}, {result.data.pairs} pairs",
+            f"{words.model_phrase(result)} on {result.data.name}, "
+            f"{words.counted(result.data.pairs, 'pair')}",
         )
         commit = (result.conditions.git_commit or "")[:_COMMIT]
         label = " ".join(part for part in (result.conditions.started, commit) if part)

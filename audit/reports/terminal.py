@@ -72,7 +72,7 @@ def _subject(result: Result, plain: Callable[[str], str]) -> Table:
     rows = {
         "explainer": words.explainer_phrase(result),
         "model": words.model_phrase(result),
-        "data": f"{result.data.name}, {result.data.pairs:,} pairs",
+        "data": f"{result.data.name}, {words.counted(result.data.pairs, 'pair')}",
     }
     table = Table.grid(padding=(0, 2))
     table.add_column()

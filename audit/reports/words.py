@@ -56,6 +56,11 @@ def number(value: float | None, digits: int = 3) -> str:
     return f"{mantissa.removesuffix('.0')}{TIMES}10{power}".replace("-", MINUS)
 
 
+def counted(count: int, noun: str) -> str:
+    """A number of things: ``1 pair``, ``1,000 pairs``."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 def percent(value: float | None) -> str:
     """A share as a percentage, such as ``97.4 %``."""
     if value is None or not math.isfinite(value):

@@ -54,7 +54,7 @@ def softmax_of_token_norms(model, images, tokens):
     """A class-agnostic map, scaled by a softmax over patches."""
     with torch.no_grad():
         norms = parts.before(model, images, 2)[:, 1:].norm(dim=-1)
-    return parts.grid(model, F.softmax(norms / norms.std(), dim=-1))
+    return parts.grid(model, F.softmax(norms / norms.std(dim=-1, keepdim=True), dim=-1))
 
 
 @TABLE.honest

@@ -33,7 +33,7 @@ def check(check_id, verdict, severity=Severity.ERROR, **more):
 @pytest.mark.parametrize(
     ("checks", "strict", "code", "headline"),
     [
-        ([check("P101", "pass")], False, 0, "x: no violation found in 1 checks."),
+        ([check("P101", "pass")], False, 0, "x: no violation found in 1 check."),
         ([check("P104", "violation"), check("P101", "pass")], False, 1, CLAIM + "."),
         ([check("P106", "violation", Severity.WARNING)], False, 0, "x passes (warnings: P106)."),
         ([check("P104", "violation", waiver=WAIVER)], False, 0, "x passes (waived: P104)."),
@@ -64,7 +64,7 @@ def check(check_id, verdict, severity=Severity.ERROR, **more):
             1,
             CLAIM + ", and fails P105, P201.",
         ),
-        ([check("P201", "inconclusive")], False, 0, "x: no violation found in 1 checks."),
+        ([check("P201", "inconclusive")], False, 0, "x: no violation found in 1 check."),
         (
             [check("P201", "inconclusive")],
             True,

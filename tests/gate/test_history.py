@@ -14,7 +14,9 @@ def at(result, when, **conditions):
     return result.model_copy(update={"conditions": result.conditions.model_copy(update=update)})
 
 
-def test_kept_results_are_whole_and_listed_oldest_first(tmp_path, red, green):
+def test_kept_results_are_whole_but_for_their_galleries_and_listed_oldest_first(
+    tmp_path, red, green
+):
     second = at(red, "2026-01-02T03:04:05+00:00", git_commit="abcdef0123")
     history.keep(second, tmp_path)
     path = history.keep(at(green, "2026-01-01T03:04:05+00:00"), tmp_path)
@@ -26,7 +28,8 @@ def test_kept_results_are_whole_and_listed_oldest_first(tmp_path, red, green):
     assert found[1].commit == "abcdef0123"
     assert found[0].quality is not None
     latest = history.latest(tmp_path)
-    assert load_result(latest.read_text(encoding="utf-8")) == second
+    kept = load_result(latest.read_text(encoding="utf-8"))
+    assert kept == second.model_copy(update={"gallery": []})
     assert history.latest(tmp_path, "grad-attention") == path
     assert (tmp_path / ".audit" / ".gitignore").read_text() == "*\n"
 

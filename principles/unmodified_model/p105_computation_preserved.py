@@ -67,7 +67,8 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
         also = f"; {probes} altered ones are probes beside a clean pass" if probes else ""
         summary = f"Every attention equals the model's ({plural(calls, 'call')} compared{also})."
         return Finding(verdict=Verdict.PASS, summary=summary, statistics=[statistic])
-    first = faults[0]
+    pair = _worst(trace, faults[0])
+    first = next(f for f in faults if f.pair == pair)
     return Finding(
         verdict=Verdict.VIOLATION,
         summary=f"Another computation than the model's: {first.what}.",
@@ -76,7 +77,7 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
         samples=sorted({f.pair for f in faults}),
         locations=locations((f.place, f.what) for f in faults),
         figures=_figures(trace, reference, first),
-        witness=witness(evidence.roles, "P105", _worst(trace, first)),
+        witness=witness(evidence.roles, "P105", pair),
     )
 
 

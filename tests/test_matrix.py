@@ -18,7 +18,7 @@ def golden():
     return json.loads(matrix.GOLDEN.read_text())
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("principle", [1, 2])
 def test_matrix_is_as_recorded(golden, principle, device):
     recorded = {

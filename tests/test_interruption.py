@@ -28,9 +28,16 @@ def small(model):
     return ["--model", model, "--profile", "quick", "--samples", "4", "--select", "P101,P103"]
 
 
+# A shell's background jobs ignore control-C, and what they start inherits that.
+RUN = (
+    "import runpy, signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "runpy.run_module('audit', run_name='__main__', alter_sys=True)"
+)
+
+
 def started(words, **environment):
     return subprocess.Popen(
-        [sys.executable, "-m", "audit", *words],
+        [sys.executable, "-c", RUN, *words],
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -87,6 +87,8 @@ def _verdict(
         return Verdict.VIOLATION, (
             "The map survives: with every parameter of the model drawn anew it is the same map."
         )
+    if not np.isfinite(final.low):
+        return Verdict.INCONCLUSIVE, f"One picture allows no verdict, audit more pairs: {words}."
     for name in set(found.similarity) - {roles.audited}:
         control = _likeness(found, reference, name, -1)
         if not control.value < limit:
@@ -102,9 +104,10 @@ def _verdict(
             f"Two runs on the same model agree no better (likeness {number(itself.value)}) than "
             "runs on different ones may: the explainer's own randomness hides the answer."
         )
+    verdict, does = Verdict.INCONCLUSIVE, "may or may not"
     if final.below(limit):
-        return Verdict.PASS, f"The map does not survive full randomization of the model: {words}."
-    return Verdict.INCONCLUSIVE, f"The map may or may not survive full randomization: {words}."
+        verdict, does = Verdict.PASS, "does not"
+    return verdict, f"The map {does} survive full randomization of the model: {words}."
 
 
 def _words(final: Estimate, limit: float) -> str:

@@ -116,3 +116,17 @@ def test_an_explainer_that_disagrees_with_itself_is_not_judged(judged):
     found = judged(CHECK, randomization=evidence(0.1, itself=0.1))
     assert found.verdict is Verdict.INCONCLUSIVE
     assert "own randomness" in found.summary
+
+
+def test_one_picture_allows_no_verdict_but_an_unchanged_map(judged):
+    one = {"pairs": np.arange(1), "maps": MAPS[:1], "final_maps": MAPS[:1]}
+    alone = {
+        "ours": similarity(0.1)[..., :1],
+        "faithful": similarity(0.1)[..., :1],
+    }
+    change = np.full((2, 1), 0.5)
+    found = judged(CHECK, randomization=evidence(0.1, similarity=alone, change=change, **one))
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert "One picture" in found.summary
+    same = judged(CHECK, randomization=evidence(0.1, similarity=alone, change=0 * change, **one))
+    assert same.verdict is Verdict.VIOLATION

@@ -71,7 +71,7 @@ class Attending:
         expected: Expected | None,
     ) -> None:
         heads, executed = found
-        rows = executed if executed is not None else t.reshape(len(t), -1)
+        rows = executed.flatten(1) if executed is not None else t.reshape(len(t), -1)
         place, own = self.frames.caller()
         self.seen.append(
             AttentionSeen(

@@ -1,4 +1,4 @@
-"""Attention calls: how many heads they have, and what the pooled token attends to."""
+"""Attention calls: how many heads they have, and what the pooled token attends to in each."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from audit.trace.seen import Expected
 
 
 def _heads_and_row(a: Tensor, expected: Expected | None) -> tuple[int, Tensor | None] | None:
-    """Heads of attention probabilities in any layout, and the pooled token's row, mean over heads.
+    """Heads of attention probabilities in any layout, and the pooled token's rows, (b, heads, t).
 
     Returns None where the shape says that it is no attention over these tokens.
     """
     if expected is None:
         return (a.shape[-3] if a.ndim >= 4 else 0, None) if a.shape[-1] > 1 else None
-    rows, length = expected.rows.shape
+    rows, _, length = expected.rows.shape
     width = a.shape[-1]
     if width not in {length, length - 1}:
         return None
@@ -31,11 +31,11 @@ def _heads_and_row(a: Tensor, expected: Expected | None) -> tuple[int, Tensor | 
     if heads < 1 or heads * rows * (width * width if square else width) != a.numel():
         return 0, None
     if not square:
-        return heads, a.reshape(rows, heads, width).mean(1)
+        return heads, a.reshape(rows, heads, width)
     pooled = (expected.pooled - (length - width)).clamp(min=0)
     pooled = pooled if len(pooled) == rows else pooled[:1].expand(rows)
     each = torch.arange(rows, device=a.device)
-    return heads, a.reshape(rows, heads, width, width)[each, :, pooled].mean(1)
+    return heads, a.reshape(rows, heads, width, width)[each, :, pooled]
 
 
 def _softmax_call(

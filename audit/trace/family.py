@@ -1,8 +1,9 @@
-"""Whether a family of altered states is one of probes around the state that was given.
+"""Whether a family of altered states or attentions is one of probes around the model's own.
 
 Masks, occlusions and paths from a baseline keep each place (the color of a pixel, the vector of a
 token) on the straight line from a fill or a baseline to the given value; noise scatters around it.
-A family made from another picture does neither.
+A family made from another picture does neither. Closing and damping keys leaves the other keys'
+attention in proportion to the model's; attention of another kind does not, whatever is closed.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ _NOISE = 3.0
 _ROUNDING = 1e-3
 _SHARE = 0.9
 FEWEST = 3
+_CLOSED = 1e-9
+_SAME_ATTENTION = 0.02
+_MANY, _ATTENTION_NOISE, _MOST_NOISE = 8, 1.5, 0.1
 
 
 def surrounds(
@@ -41,6 +45,56 @@ def surrounds(
     scale = target.std() + center.std()
     agrees = off.norm(dim=-1) <= _NOISE * noise + _ROUNDING * scale
     return bool(agrees.double().mean() >= _SHARE)
+
+
+def attends_around(
+    executed: Float[Tensor, "members heads tokens"], model: Float[Tensor, "members heads tokens"]
+) -> bool:
+    """Whether a family of altered attentions has the model's at its heart.
+
+    In most members a key is untouched: then its attention is the model's but for a factor common
+    to the row. Or the members of each head lie on a line through the model's attention, as on a
+    path to uniform attention.
+
+    Args:
+        executed: the pooled token's attention in each member, at least three.
+        model: the model's on the same inputs.
+
+    Returns:
+        True where what is common to the members is the model's attention, to within 0.02 in total
+        variation, or to within what the scatter of at least eight members explains.
+    """
+    if len(executed) < FEWEST:
+        return False
+    one, other = executed.double(), model.double()
+    open_ = (one > _CLOSED) & (other > _CLOSED)
+    ratio = torch.where(open_, one.clamp(min=_CLOSED) / other.clamp(min=_CLOSED), torch.nan).log()
+    ratio = ratio - ratio.nanmedian(-1, keepdim=True).values
+    common = ratio.nanmedian(0).values
+    own = torch.where(common.isnan(), 0, other.mean(0))
+    own = own / own.sum(-1, keepdim=True).clamp(min=_CLOSED)
+    heart = own * common.nan_to_num().exp()
+    heart = heart / heart.sum(-1, keepdim=True).clamp(min=_CLOSED)
+    distance = (heart - own).abs().sum(-1).mean() / 2
+    error = (ratio - common).abs().nanmedian(0).values.nan_to_num() / len(executed) ** 0.5
+    noise = float((own * error).sum(-1).mean()) if len(executed) >= _MANY else 0.0
+    if float(distance) <= max(_SAME_ATTENTION, min(_ATTENTION_NOISE * noise, _MOST_NOISE)):
+        return True
+    return _on_a_line(one.movedim(0, 1), other.mean(0))
+
+
+def _on_a_line(
+    members: Float[Tensor, "heads members tokens"], given: Float[Tensor, "heads tokens"]
+) -> bool:
+    """Whether each head's members lie on one line and the given attention on it as well."""
+    center = members.mean(1)
+    spread = members - center[:, None]
+    values, axes = _principal_axes(spread)
+    rest = (spread.square().sum((1, 2)) - values).clamp(min=0)
+    aim = given - center
+    off = aim - (aim * axes).sum(-1, keepdim=True) * axes
+    straight = rest <= _ROUNDING * values
+    return bool((straight & (off.norm(dim=-1) <= _SAME_ATTENTION * given.norm(dim=-1))).all())
 
 
 def _principal_axes(

@@ -60,11 +60,16 @@ class Passes:
         features = self.runs[0].features
         return -1 if features is None else int(features.shape[-1])
 
-    def given_state(self, tower: Tower, block: int) -> Tensor:
-        """What the given picture or text gives to a block or to the final norm, (t, d)."""
+    def given_state(self, tower: Tower, block: int, *, pooled: bool = False) -> Tensor:
+        """What the given picture or text gives to a block or to the final norm.
+
+        Returns:
+            (t, d), or (1, d) of the pooled token alone.
+        """
+        given = self.given[tower.name]
         with torch.no_grad():
-            x = tower.run(tower.embed(self.given[tower.name]), 0, block)
-        return x[0]
+            x = tower.run(tower.embed(given), 0, block)[0]
+        return x[tower.pooled_index(given)] if pooled else x
 
     # -- first layers -----------------------------------------------------------------------------
 
@@ -238,7 +243,7 @@ class Passes:
         block = tower.blocks[index]
         for site, part, state in block_states(block, x, tower.mask(x.shape[1]), pooled):
             self.index.add(Anchor(tower.name, index, site, part, run.number), state)
-            if site == "mean attention" and part == "pooled" and state.shape[-1] == x.shape[1]:
+            if site == "attention" and part == "pooled" and state.shape[-1] == x.shape[1]:
                 run.attention[index] = Expected(state, pooled)
         run.blocks.add(index)
 

@@ -87,6 +87,8 @@ class AttentionRecord:
         model: the model's on the same input.
         inside_model: True where the model's own code made the call.
         variants: how many different ones were seen on the same input.
+        surrounds_model: True where they are probes around the model's own attention, None where
+            shapes forbid to tell.
         relevant: True where the explanation depends on it, or may.
         place: the explainer's line.
     """
@@ -101,6 +103,7 @@ class AttentionRecord:
     model: Array | None
     inside_model: bool
     variants: int
+    surrounds_model: bool | None
     relevant: bool
     place: str
 
@@ -116,7 +119,8 @@ class AlterationRecord:
         params: parameters that the explainer's own code used since.
         surrogate: True where a state of the model other than the pooled one entered the final norm.
         variants: how many different ones were seen.
-        surrounds_model: True where they are probes around the model's own values there.
+        surrounds_model: True where they are probes around the model's own values there, None where
+            shapes forbid to tell.
         relevant: True where the explanation depends on it, or may.
         place: the explainer's line.
     """
@@ -127,7 +131,7 @@ class AlterationRecord:
     params: tuple[str, ...]
     surrogate: bool
     variants: int
-    surrounds_model: bool
+    surrounds_model: bool | None
     relevant: bool
     place: str
 

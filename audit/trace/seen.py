@@ -14,7 +14,7 @@ from audit.trace.lineage import Lineage
 
 @dataclass
 class Expected:
-    """The model's attention of the pooled token of each row, mean over heads, (b, t)."""
+    """The model's attention of the pooled token of each row, (b, heads, t)."""
 
     rows: Tensor
     pooled: Tensor
@@ -90,7 +90,19 @@ class ScalarSeen:
 
 @dataclass
 class AttentionSeen:
-    """An attention call that differs from the model's."""
+    """An attention call that differs from the model's.
+
+    Attributes:
+        tower: which tower.
+        block: the block whose queries and keys it used.
+        operation: the torch function.
+        heads: heads that it had, 0 where the shape does not tell.
+        executed: the pooled token's attention, (b, heads, t or t − 1); None where shapes forbid.
+        model: the model's on the same input, (b, heads, t).
+        prints: fingerprints of its rows.
+        inside_model: True where the model's own code made the call.
+        place: the explainer's line.
+    """
 
     tower: TowerName
     block: int

@@ -2,8 +2,8 @@
 
 A *probe* alters the inside of the model on purpose, many times on the same input, beside a clean
 pass of the given pair or around it: occlusion of activations, attention knock-out, activation
-patching, paths from a baseline. Probes are not modifications. A single altered pass whose score is
-the thing explained is one.
+patching, paths from a baseline. Probes are not modifications, as long as what is common to them is
+the model. A single altered pass whose score is the thing explained is one.
 """
 
 from __future__ import annotations
@@ -35,13 +35,14 @@ class Fault:
 def is_probe(record: AttentionRecord | AlterationRecord, trace: PairTrace) -> bool:
     """Whether an altered pass is one of a family of probes.
 
-    They stand beside a clean pass of the pair, or lie around the model's own values, as the steps
-    of a path do. Attention with another number of heads is no probe however often it runs.
+    They lie around the model's own values, as masks and the steps of a path do; where their shape
+    forbids to compare, a clean pass of the pair must stand beside them. Attention with another
+    number of heads is no probe however often it runs, nor beside which clean pass.
     """
     if isinstance(record, AttentionRecord) and record.executed_heads not in {0, record.model_heads}:
         return False
-    around = isinstance(record, AlterationRecord) and record.surrounds_model
-    return record.variants >= FEWEST_PROBES and (trace.clean_features or around)
+    around = trace.clean_features if record.surrounds_model is None else record.surrounds_model
+    return record.variants >= FEWEST_PROBES and around
 
 
 def attention_faults(trace: PairTrace) -> list[AttentionRecord]:

@@ -59,7 +59,7 @@ def test_without_a_gradient_the_passes_behind_the_map_are_judged(judged):
 
 
 def test_the_score_of_probes_beside_a_clean_pass_passes(judged):
-    probes = traces.attention(variants=9, executed_heads=4)
+    probes = traces.attention(variants=9, executed_heads=4, surrounds_model=None)
     scalar = traces.scalar(0.1, **FOREIGN)
     assert judged_trace(judged, scalars=(scalar,), attention=(probes,)).verdict is Verdict.PASS
     alone = judged_trace(judged, scalars=(scalar,), attention=(probes,), clean_features=False)

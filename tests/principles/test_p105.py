@@ -62,6 +62,8 @@ def test_attention_without_the_class_token_is_shown_too(judged):
         ({"variants": 3, "executed_heads": 4}, Verdict.PASS),
         ({"variants": 2, "executed_heads": 4}, Verdict.VIOLATION),
         ({"variants": 9, "executed_heads": 1}, Verdict.VIOLATION),  # never a probe
+        ({"variants": 9, "executed_heads": 4, "surrounds_model": False}, Verdict.VIOLATION),
+        ({"variants": 9, "executed_heads": 4, "surrounds_model": None}, Verdict.PASS),
         ({"relevant": False}, Verdict.PASS),
     ],
 )
@@ -87,6 +89,19 @@ def test_steps_of_a_path_around_the_models_values_are_probes(judged):
     path = traces.alteration(variants=8, surrounds_model=True)
     found = judged_trace(judged, alterations=(path,), clean_features=False)
     assert found.verdict is Verdict.PASS
+
+
+def test_probes_around_other_values_are_none_whatever_clean_pass_stands_beside(judged):
+    elsewhere = traces.alteration(variants=8, surrounds_model=False)
+    found = judged_trace(judged, alterations=(elsewhere,), clean_features=True)
+    assert found.verdict is Verdict.VIOLATION
+
+
+@pytest.mark.parametrize("clean", [True, False])
+def test_probes_of_another_shape_need_a_clean_pass(judged, clean):
+    shorter = traces.alteration(variants=8, surrounds_model=None)
+    found = judged_trace(judged, alterations=(shorter,), clean_features=clean)
+    assert found.verdict is (Verdict.PASS if clean else Verdict.VIOLATION)
 
 
 def test_a_faulty_control_silences_it(judged):

@@ -47,7 +47,8 @@ def attention(**changed):
     defaults = {
         "tower": "image", "block": 3, "operation": "softmax", "executed_heads": 1,
         "model_heads": 4, "divergence": 0.1, "executed": executed, "model": model,
-        "inside_model": False, "variants": 1, "relevant": True, "place": "ours.py:30",
+        "inside_model": False, "variants": 1, "surrounds_model": True, "relevant": True,
+        "place": "ours.py:30",
     }  # fmt: skip
     return _of(AttentionRecord, defaults, changed)
 

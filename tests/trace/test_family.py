@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from audit.trace.family import covers, surrounds
+from audit.trace.family import attends_around, covers, surrounds
 
 generator = torch.Generator().manual_seed(0)
 PICTURE = torch.randn(400, 3, generator=generator)
@@ -55,3 +55,56 @@ def test_texts_cover_the_given_one_where_each_token_appears_in_its_place():
     assert covers(without_one, given)
     assert not covers(without_one, given + 1)
     assert not covers(without_one[:2], given)
+
+
+LOGITS = torch.randn(4, 17, generator=generator)
+OTHER_LOGITS = torch.randn(4, 17, generator=generator)
+
+
+def _closed(logits):
+    """Every key closed once."""
+    return (logits + torch.diag(torch.full((17,), -torch.inf)).unsqueeze(1)).softmax(-1)
+
+
+def _only_one_open(logits):
+    mask = torch.full((17, 1, 17), -torch.inf)
+    mask[range(17), 0, range(17)] = 0
+    mask[..., 0] = 0
+    return (logits + mask).softmax(-1)
+
+
+def _damped(logits):
+    """AtMan: the logit of one key is weakened at a time."""
+    return (logits * (1 - 0.7 * torch.eye(17).unsqueeze(1))).softmax(-1)
+
+
+def _uniform_but_one_head(logits):
+    own = torch.eye(4)[:, :, None]
+    return own * logits.softmax(-1) + (1 - own) / 17
+
+
+def _towards_uniform(logits):
+    alphas = torch.linspace(0.1, 0.9, 5)[:, None, None]
+    return alphas * logits.softmax(-1) + (1 - alphas) / 17
+
+
+def _noisy(logits):
+    return (logits + 0.5 * torch.randn(24, 4, 17, generator=generator)).softmax(-1)
+
+
+PROBES = [_closed, _only_one_open, _damped, _uniform_but_one_head, _towards_uniform, _noisy]
+
+
+@pytest.mark.parametrize("probe", PROBES)
+def test_probes_of_attention_have_the_models_at_their_heart_and_no_other(probe):
+    model = LOGITS.softmax(-1)
+    for base in (LOGITS, OTHER_LOGITS, 2 * LOGITS, 0.6 * LOGITS):
+        family = probe(base)
+        found = attends_around(family, model.expand_as(family))
+        assert found == (base is LOGITS), probe.__name__
+
+
+def test_self_attention_of_three_kinds_is_no_family_around_the_model():
+    three = torch.randn(3, 4, 17, generator=generator).softmax(-1)
+    assert not attends_around(three, LOGITS.softmax(-1).expand_as(three))
+    assert not attends_around(three[:2], three[:2])

@@ -1,0 +1,49 @@
+"""What the maps of an explainer descend from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from torch import Tensor
+
+from audit.trace.fingerprint import Prints
+from audit.trace.lineage import EMPTY, Lineage, union
+from audit.trace.recorder import Recorder
+
+
+class Descent:
+    """Where the returned maps come from, as far as they could be followed.
+
+    Attributes:
+        known: True where the lineage of every map that says anything is known.
+        lost: True where one of them has no origin.
+        of_maps: lineage of the maps.
+        upstream: the same with what is behind the scalars whose gradients they hold.
+        roots: numbers of the passes from a first layer behind them.
+
+    Args:
+        recorder: after the explainer has returned.
+        maps: what it returned.
+    """
+
+    def __init__(self, recorder: Recorder, maps: Sequence[Tensor]) -> None:
+        telling = [m for m in maps if m.numel() and not bool((m == m.flatten()[0]).all())]
+        lineages = [recorder.lineages.get(m, EMPTY) for m in telling]
+        self.lost = any(lineage.empty for lineage in lineages)
+        if lineages and all(lineage.empty for lineage in lineages):
+            lineages = list(recorder.left) or lineages
+        self.known = bool(lineages) and not any(lineage.empty for lineage in lineages)
+        self.of_maps: Lineage = union(lineages)
+        explained = [recorder.scalars[i].lineage for i in sorted(self.of_maps.scalars)]
+        self.upstream: Lineage = union([self.of_maps, *explained])
+        self.roots = recorder.passes.roots_of([a.run for a in self.upstream.anchors])
+
+
+def distinct_prints(prints: list[Prints], tolerance: float = 1e-6) -> int:
+    """How many different rows there are, by rounded fingerprints."""
+    if not prints:
+        return 0
+    table = np.concatenate(prints)
+    scale = np.abs(table).max(0) + 1e-30
+    return len(np.unique(np.round(table / scale / tolerance), axis=0))

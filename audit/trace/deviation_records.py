@@ -1,0 +1,130 @@
+"""Records of attention and of altered values that are not the model's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from audit.models.anatomy import TowerName
+from audit.trace.descent import Descent, distinct_prints
+from audit.trace.family import attends_around, surrounds
+from audit.trace.plain import plain
+from audit.trace.reasons import words_of
+from audit.trace.recorder import Recorder
+from audit.trace.records import AlterationRecord, AttentionRecord
+from audit.trace.seen import AlterationSeen, AttentionSeen
+
+
+class DeviationRecords:
+    """Groups what deviates by where it does."""
+
+    def __init__(self, recorder: Recorder, descent: Descent) -> None:
+        self._recorder = recorder
+        self._passes = recorder.passes
+        self._descent = descent
+
+    def attention(self) -> Iterator[AttentionRecord]:
+        """Attention calls that differ from the model's, one record for each block."""
+        seen = self._recorder.attending.seen
+        groups: dict[tuple[TowerName, int], list[int]] = {}
+        for number, call in enumerate(seen):
+            groups.setdefault((call.tower, call.block), []).append(number)
+        for (tower, block), numbers in sorted(groups.items()):
+            calls = [seen[n] for n in numbers]
+            call = next((c for c in calls if c.executed is not None), calls[0])
+            different = distinct_prints([c.prints for c in calls])
+            executed, model = _row(call.executed), _row(call.model)
+            yield AttentionRecord(
+                tower=tower,
+                block=block,
+                operation=call.operation,
+                executed_heads=call.heads,
+                model_heads=self._recorder.anatomy.tower(tower).blocks[block].heads,
+                divergence=_total_variation(executed, model),
+                executed=executed,
+                model=model,
+                inside_model=call.inside_model,
+                variants=max(different // self._inputs_seen(tower), 1),
+                surrounds_model=_attend_around(calls),
+                relevant=not self._descent.known
+                or any(n in self._descent.upstream.events for n in numbers),
+                place=str(call.place),
+            )
+
+    def alterations(self) -> Iterator[AlterationRecord]:
+        """Altered values at entrances, one record for each entrance and way there."""
+        seen = self._passes.alterations
+        groups: dict[tuple[TowerName, int, frozenset[str], bool], list[int]] = {}
+        for number, one in enumerate(seen):
+            key = (one.tower, one.block, one.lineage.params, one.surrogate)
+            groups.setdefault(key, []).append(number)
+        for (tower, block, params, surrogate), numbers in groups.items():
+            alike = [seen[n] for n in numbers]
+            different = distinct_prints([one.prints for one in alike])
+            upstream = (
+                self._descent.upstream.surrogates
+                if surrogate
+                else self._descent.upstream.alterations
+            )
+            anchors = alike[0].lineage.anchors
+            yield AlterationRecord(
+                tower=tower,
+                block=block,
+                after=tuple(sorted({words_of(a) for a in anchors})),
+                params=tuple(sorted(params)),
+                surrogate=surrogate,
+                variants=max(different // self._inputs_seen(tower), 1),
+                surrounds_model=None if surrogate else self._surrounds_model(alike),
+                relevant=not self._descent.known or any(n in upstream for n in numbers),
+                place=str(alike[0].place),
+            )
+
+    def _surrounds_model(self, alike: list[AlterationSeen]) -> bool | None:
+        """Whether altered values lie around the given input's; None where no shapes agree."""
+        one = alike[0]
+        tower = self._recorder.anatomy.tower(one.tower)
+        samples = [a.sample for a in alike if a.sample is not None]
+        pooled = all(s.ndim == 2 for s in samples)
+        given = self._passes.given_state(tower, one.block, pooled=pooled).double()
+        states = [s.double()[:, None] if pooled else s.double() for s in samples]
+        fitting = [s for s in states if s.shape[1:] == given.shape]
+        return surrounds(torch.cat(fitting), given) if fitting else None
+
+    def _inputs_seen(self, tower: str) -> int:
+        entries = [e for e in self._passes.entries if e.tower == tower]
+        return max(distinct_prints([e.prints for e in entries]), 1)
+
+
+def _attend_around(calls: list[AttentionSeen]) -> bool | None:
+    """Whether a family lies around the model's attention; None where no shapes agree."""
+    known = [(c.executed, c.model) for c in calls if c.executed is not None]
+    alike: dict[torch.Size, list[tuple[Tensor, Tensor]]] = {}
+    for executed, model in known:
+        if model is None or executed.shape[1] != model.shape[1]:
+            continue
+        patches = model[..., 1:] / model[..., 1:].sum(-1, keepdim=True)
+        own = patches if executed.shape[-1] == patches.shape[-1] else model
+        if executed.shape == own.shape:
+            alike.setdefault(executed.shape[1:], []).append((executed, own))
+    if not alike:
+        return None
+    largest = max(alike.values(), key=len)
+    return attends_around(*(torch.cat(rows) for rows in zip(*largest, strict=True)))
+
+
+def _row(rows: Tensor | None) -> np.ndarray | None:
+    """The attention of the first row, mean over heads."""
+    return None if rows is None else plain(rows)[0].double().mean(0).cpu().numpy()
+
+
+def _total_variation(executed: np.ndarray | None, model: np.ndarray | None) -> float | None:
+    if executed is None or model is None:
+        return None
+    if len(executed) == len(model) - 1:
+        model = model[1:] / max(float(model[1:].sum()), 1e-12)
+    if len(executed) != len(model):
+        return None
+    return float(np.abs(executed - model).sum() / 2)

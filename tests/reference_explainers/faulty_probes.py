@@ -1,0 +1,155 @@
+"""Families of probes that have another model at their heart, each beside an unused clean pass."""
+
+from __future__ import annotations
+
+import torch
+from torch.nn import functional as F
+
+from tests.reference_explainers import parts
+from tests.reference_explainers.member import Table
+
+TABLE = Table()
+
+
+def _closed(length, token):
+    mask = torch.zeros(length)
+    if token is not None:
+        mask[token] = -torch.inf
+    return mask
+
+
+def _knock_out(model, images, tokens, attend=parts.attention, finish=parts.after_attention):
+    """Drop of the score where one key of the last block is closed, by own code."""
+    text = parts.text_unit(model, tokens)
+    blocks = model.visual.transformer.resblocks
+    with torch.no_grad():
+        parts.cosine(model, images, tokens)
+        x = parts.before(model, images, len(blocks) - 1)
+        q, k, v = parts.qkv(blocks[-1], blocks[-1].ln_1(x))
+
+        def score(token):
+            o = parts.merge(attend(q, k, _closed(x.shape[1], token)) @ v)
+            return (parts.readout(model, finish(blocks[-1], x, o)) * text).sum(-1)
+
+        drops = [score(None) - score(i) for i in range(1, x.shape[1])]
+    return parts.grid(model, torch.stack(drops, 1))
+
+
+@TABLE.faulty("P105", also="P104")
+def knock_out_at_another_temperature(model, images, tokens):
+    return _knock_out(model, images, tokens, lambda q, k, m: parts.attention(2 * q, k, m))
+
+
+@TABLE.faulty("P105", also="P104")
+def knock_out_of_keys_that_attend_to_keys(model, images, tokens):
+    return _knock_out(model, images, tokens, lambda q, k, m: parts.attention(k, k, m))
+
+
+@TABLE.faulty("P105", also="P104")
+def knock_out_without_the_residual(model, images, tokens):
+    def finish(block, x, o):
+        del x
+        return block.attn.out_proj(o)
+
+    return _knock_out(model, images, tokens, finish=finish)
+
+
+@TABLE.faulty("P105", also="P104")
+def knock_out_without_the_mlp(model, images, tokens):
+    return _knock_out(model, images, tokens, finish=lambda block, x, o: x + block.attn.out_proj(o))
+
+
+@TABLE.faulty("P105", also="P104")
+def three_kinds_of_self_attention(model, images, tokens):
+    """Queries with queries, keys with keys, values with values, averaged: GEM on one block."""
+    text = parts.text_unit(model, tokens)
+    blocks = model.visual.transformer.resblocks
+    parts.cosine(model, images, tokens)
+    with torch.no_grad():
+        x = parts.before(model, images, len(blocks) - 1)
+    y = blocks[-1].ln_1(x).detach().requires_grad_()
+    q, k, v = parts.qkv(blocks[-1], y)
+    total = 0
+    for z in (q, k, v):
+        o = parts.merge(parts.attention(z, z) @ v)
+        feature = parts.readout(model, parts.after_attention(blocks[-1], x, o))
+        total = total + (feature * text).sum(-1)
+    (g,) = torch.autograd.grad(total.sum(), y)
+    return parts.grid(model, (g * y).sum(-1)[:, 1:].detach())
+
+
+def _patching(model, images, tokens, change):
+    """Each patch of the picture is put into the run of an empty one, from the second block on."""
+    text = parts.text_unit(model, tokens)
+    blocks = model.visual.transformer.resblocks
+    kept, state = {}, {"patch": None, "mode": "clean"}
+
+    def make(index):
+        def hook(module, args):
+            if state["mode"] == "clean":
+                return None
+            x = change(args[0], index).clone()
+            if state["mode"] == "keep":
+                kept[index] = x
+            else:
+                x[:, state["patch"]] = kept[index][:, state["patch"]]
+            return (x, *args[1:])
+
+        return hook
+
+    handles = [blocks[i].register_forward_pre_hook(make(i)) for i in range(1, len(blocks))]
+    out = []
+    with torch.no_grad():
+        parts.cosine(model, images, tokens)
+        state["mode"] = "keep"
+        model.encode_image(images)
+        state["mode"] = "patch"
+        for patch in range(1, model.visual.positional_embedding.shape[0]):
+            state["patch"] = patch
+            empty = model.encode_image(torch.zeros_like(images))
+            out.append((F.normalize(empty, dim=-1) * text).sum(-1))
+    for handle in handles:
+        handle.remove()
+    return parts.grid(model, torch.stack(out, 1))
+
+
+@TABLE.faulty("P105", also="P104")
+def patching_of_amplified_tokens(model, images, tokens):
+    return _patching(model, images, tokens, lambda x, index: 1.3 * x)
+
+
+@TABLE.faulty("P105", also="P104")
+def patching_where_the_second_block_lacks_the_class_token(model, images, tokens):
+    def change(x, index):
+        if index > 1:
+            return x
+        return torch.cat([torch.zeros_like(x[:, :1]), x[:, 1:].roll(1, 1)], 1)
+
+    return _patching(model, images, tokens, change)
+
+
+@TABLE.faulty("P105", also="P104")
+def text_knock_out_at_another_temperature(model, images, tokens):
+    """One text token's key is closed in the last block, whose logits are doubled throughout."""
+    text = parts.text_of(model)
+    blocks = text.transformer.resblocks
+    with torch.no_grad():
+        image = model.encode_image(images, normalize=True)
+        parts.cosine(model, images, tokens)
+        x = parts.embed_text(model, tokens)
+        causal = torch.full((x.shape[1], x.shape[1]), -torch.inf).triu(1)
+        for block in blocks[:-1]:
+            x = block(x, attn_mask=causal)
+        q, k, v = parts.qkv(blocks[-1], blocks[-1].ln_1(x))
+
+        def score(token):
+            mask = causal + _closed(x.shape[1], token)
+            mask[0] = causal[0]
+            y = parts.after_attention(
+                blocks[-1], x, parts.merge(parts.attention(2 * q, k, mask) @ v)
+            )
+            return (parts.readout_text(model, y, tokens) * image).sum(-1)
+
+        full = score(None)
+        drops = [full - score(i) for i in range(1, x.shape[1])]
+    return parts.token_result(images, torch.stack([torch.zeros_like(full), *drops], 1))

@@ -20,6 +20,7 @@ class Descent:
         lost: True where one of them has no origin.
         of_maps: lineage of the maps.
         upstream: the same with what is behind the scalars whose gradients they hold.
+        scores: numbers of the scores that they are made of, where they are made of nothing else.
         roots: numbers of the passes from a first layer behind them.
 
     Args:
@@ -34,7 +35,9 @@ class Descent:
         if lineages and all(lineage.empty for lineage in lineages):
             lineages = list(recorder.left) or lineages
         self.known = bool(lineages) and not any(lineage.empty for lineage in lineages)
-        self.of_maps: Lineage = union(lineages)
+        direct = union(lineages)
+        self.scores = direct.scores if not direct.anchors else frozenset[int]()
+        self.of_maps: Lineage = recorder.probed.whole(direct)
         explained = [recorder.scalars[i].lineage for i in sorted(self.of_maps.scalars)]
         self.upstream: Lineage = union([self.of_maps, *explained])
         self.roots = recorder.passes.roots_of([a.run for a in self.upstream.anchors])

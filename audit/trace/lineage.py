@@ -54,6 +54,8 @@ class Lineage:
             final norm.
         foreign: numbers of recorded places where values from nowhere were mixed into a feature.
         scalars: numbers of recorded scalars whose gradient it is.
+        scores: numbers of recorded scores that it is made of, each one number for a picture made of
+            many for its tokens; what these descend from is theirs, not its own.
     """
 
     anchors: frozenset[Anchor] = frozenset()
@@ -63,6 +65,7 @@ class Lineage:
     surrogates: frozenset[int] = frozenset()
     foreign: frozenset[int] = frozenset()
     scalars: frozenset[int] = frozenset()
+    scores: frozenset[int] = frozenset()
 
     @property
     def empty(self) -> bool:
@@ -110,4 +113,5 @@ def _fields(part: Lineage) -> tuple[frozenset[object], ...]:
         part.surrogates,
         part.foreign,
         part.scalars,
+        part.scores,
     )

@@ -1,18 +1,19 @@
 """Scores that no gradient is taken of: where features of picture and text meet.
 
 Occlusion and its kin compare scores of many passes. A score whose features are not the model's is
-noted here, with the passes behind it.
+noted here, with the passes behind it; so is one that is made of similarities of many tokens, such
+as the largest of them.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
 from audit.trace.fingerprint import Prints
 from audit.trace.frames import Frames, Place
-from audit.trace.lineage import EMPTY, Lineage
+from audit.trace.lineage import EMPTY, Lineage, union
 from audit.trace.passes import Passes
 
 
@@ -21,7 +22,8 @@ class ProbedScore:
     """Scores of one line of the explainer that are not of the model's features.
 
     Attributes:
-        lineage: of the first of them.
+        number: place among those that are made of many, None for one made of features.
+        lineage: of the first of them; of all of them where they are made of many.
         roots: numbers of the passes from a first layer behind all of them.
         alterations: numbers of the altered passes behind all of them.
         place: the explainer's line.
@@ -31,6 +33,7 @@ class ProbedScore:
     roots: frozenset[int]
     alterations: frozenset[int]
     place: Place
+    number: int | None = None
 
 
 class ProbedScores:
@@ -45,6 +48,7 @@ class ProbedScores:
         self.passes = passes
         self.frames = frames
         self.seen: dict[tuple[Place, frozenset[str]], ProbedScore] = {}
+        self.reduced: dict[Place, ProbedScore] = {}
 
     def note(self, tensors: list[Tensor], lineage: Lineage) -> None:
         """A call whose result has this lineage, and whose operands are these."""
@@ -61,6 +65,30 @@ class ProbedScores:
         first.roots |= roots
         first.alterations |= lineage.alterations
 
+    def cut(self, t: Tensor, tensors: list[Tensor], lineage: Lineage) -> Lineage:
+        """The lineage of a result: a score of its own where it makes one of many for a picture."""
+        towers = {a.tower for a in lineage.anchors}
+        if len(towers) < 2 or lineage.scalars or not _tainted(lineage):
+            return lineage
+        roots = self.passes.roots_of([a.run for a in lineage.anchors])
+        if t.numel() > self._rows(roots) or not any(self._is_many(s, t.numel()) for s in tensors):
+            return lineage
+        place, _ = self.frames.caller()
+        new = ProbedScore(lineage, roots, lineage.alterations, place, len(self.reduced))
+        score = self.reduced.setdefault(place, new)
+        score.lineage = union([score.lineage, lineage])
+        score.roots |= roots
+        score.alterations |= lineage.alterations
+        return Lineage(scores=frozenset({score.number or 0}))
+
+    def whole(self, lineage: Lineage) -> Lineage:
+        """A lineage with what its scores descend from."""
+        if not lineage.scores:
+            return lineage
+        scores = list(self.reduced.values())
+        parts = [scores[number].lineage for number in sorted(lineage.scores)]
+        return union([replace(lineage, scores=frozenset()), *parts])
+
     def inputs_behind(self, score: ProbedScore) -> list[Prints]:
         """Fingerprints of the pictures and texts behind scores."""
         return [e.prints for e in self.passes.entries if e.run in score.roots]
@@ -73,9 +101,17 @@ class ProbedScores:
         """One feature for each picture or text, not one for each token."""
         lineage = self.passes.lineages.get(t, EMPTY)
         roots = self.passes.roots_of([a.run for a in lineage.anchors])
-        given = [r for r in roots if r < 2]
+        return t.numel() <= self._rows(roots) * self.passes.feature_width
+
+    def _rows(self, roots: frozenset[int]) -> int:
+        """How many pictures or texts are behind runs."""
         rows = sum(e.shape[0] for e in self.passes.entries if e.run in roots)
-        return t.numel() <= max(rows, len(given)) * self.passes.feature_width
+        return max(rows, sum(r < 2 for r in roots))
+
+    def _is_many(self, t: Tensor, fewer: int) -> bool:
+        """Similarities of both towers, more than there are scores made of them."""
+        anchors = self.passes.lineages.get(t, EMPTY).anchors
+        return len({a.tower for a in anchors}) > 1 and t.numel() > fewer
 
 
 def _tainted(lineage: Lineage) -> bool:

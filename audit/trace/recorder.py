@@ -178,7 +178,7 @@ class Recorder(TorchFunctionMode):
         """Values go to numpy or plain Python, where nobody follows them."""
         for t in tensors_in(args[:1]):
             lineage = self.lineages.get(t, EMPTY)
-            if lineage.anchors or lineage.scalars:
+            if lineage.anchors or lineage.scalars or lineage.scores:
                 self.left[lineage] = None
             elif lineage.params:
                 place, own = self.frames.caller()
@@ -252,6 +252,7 @@ class Recorder(TorchFunctionMode):
             if is_strange(name, t, tensors, inherited, self.passes):
                 lineage = self._with_stranger(lineage)
             self.probed.note(tensors, lineage)
+            lineage = self.probed.cut(t, tensors, lineage)
         if lineage is not EMPTY:
             self.lineages[t] = narrowed(t, lineage, self.passes, self._scale)
         base = t._base  # noqa: SLF001
@@ -279,7 +280,7 @@ class Recorder(TorchFunctionMode):
         place, _ = self.frames.caller()
         directions = directions_of(args, kwargs, accumulates=accumulates)
         for number, target in enumerate(tensors_in(targets)):
-            lineage = self.lineages.get(target, EMPTY)
+            lineage = self.probed.whole(self.lineages.get(target, EMPTY))
             value = plain(target).clone()
             direction = directions[number] if number < len(directions) else None
             if direction is not None and plain(direction).shape == value.shape:

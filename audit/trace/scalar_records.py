@@ -54,7 +54,7 @@ class ScalarRecords:
             if counts[kind] <= _MAX_SCALARS:
                 yield record
         if self._scores is not None:
-            lineage = self._recorder.lineages.get(self._scores, EMPTY)
+            lineage = self._recorder.probed.whole(self._recorder.lineages.get(self._scores, EMPTY))
             yield self._scalar(ScalarSeen(plain(self._scores), lineage, Place("", 0)), "returned")
 
     def _completed(self, lineage: Lineage) -> Lineage:

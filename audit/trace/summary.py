@@ -92,11 +92,15 @@ def _ends(descent: Descent) -> bool:
 
 
 def _probed_scores(recorder: Recorder, descent: Descent) -> Iterator[ProbedScoreRecord]:
-    for score in recorder.probed.seen.values():
+    for score in (*recorder.probed.seen.values(), *recorder.probed.reduced.values()):
         inputs = distinct_prints(recorder.probed.inputs_behind(score))
+        if score.number is None:
+            used = not descent.known or score.lineage.anchors <= descent.upstream.anchors
+        else:
+            used = score.number in descent.scores
         yield ProbedScoreRecord(
             reason=next(iter(reasons_of(recorder, score.lineage, scalar=True)), ""),
             probes=max(inputs, len(score.alterations)),
-            relevant=not descent.known or score.lineage.anchors <= descent.upstream.anchors,
+            relevant=used,
             place=str(score.place),
         )

@@ -77,6 +77,34 @@ def occlusion_of_averaged_tokens(model, images, tokens):
     return _occlusion(model, images, score)
 
 
+def _patch_similarities(model, images, text):
+    """Similarity of each patch token with the text, (b, patches)."""
+    x = parts.before(model, images, len(model.visual.transformer.resblocks))
+    patches = F.normalize(model.visual.ln_post(x[:, 1:]) @ model.visual.proj, dim=-1)
+    return (patches * text[:, None]).sum(-1)
+
+
+@TABLE.faulty("P104")
+def occlusion_of_the_best_patch_token(model, images, tokens):
+    text = parts.text_unit(model, tokens)
+    return _occlusion(model, images, lambda x: _patch_similarities(model, x, text).amax(1))
+
+
+@TABLE.faulty("P104")
+def masks_weighed_by_the_mean_patch_token(model, images, tokens):
+    """RISE in one batch, over the mean similarity of the patch tokens."""
+    text = parts.text_unit(model, tokens)
+    generator = torch.Generator().manual_seed(0)
+    masks = torch.rand(64, 1, *model.visual.grid_size, generator=generator).round()
+    wide = F.interpolate(masks, size=images.shape[-2:])
+    with torch.no_grad():
+        scores = [
+            _patch_similarities(model, image * wide, t.expand(len(wide), -1)).mean(1)
+            for image, t in zip(images, text, strict=True)
+        ]
+    return torch.stack([(s[:, None, None] * masks[:, 0]).sum(0) for s in scores])
+
+
 @TABLE.faulty("P103")
 def occlusion_of_a_shifted_picture_beside_a_clean_run(model, images, tokens):
     with torch.no_grad():

@@ -66,3 +66,20 @@ def contrast_with_a_rival(model, images, tokens):
         for text in (tokens, rival)
     )
     return (own - other).relu()
+
+
+@TABLE.honest
+def patch_similarities_of_noisy_pictures(model, images, tokens):
+    """Similarity of each patch token with the text; every noisy map is scaled by its own range."""
+    text = parts.text_unit(model, tokens)[:, None]
+    generator = torch.Generator().manual_seed(0)
+    total = 0
+    with torch.no_grad():
+        for _ in range(6):
+            noisy = images + 0.1 * torch.randn(images.shape[1:], generator=generator)
+            x = parts.before(model, noisy, len(model.visual.transformer.resblocks))
+            feature = model.visual.ln_post(x[:, 1:]) @ model.visual.proj
+            maps = (F.normalize(feature, dim=-1) * text).sum(-1)
+            low, high = maps.amin(1, keepdim=True), maps.amax(1, keepdim=True)
+            total = total + (maps - low) / (high - low)
+    return parts.grid(model, total)

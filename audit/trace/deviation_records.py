@@ -10,7 +10,7 @@ from torch import Tensor
 
 from audit.models.anatomy import TowerName
 from audit.trace.descent import Descent, distinct_prints
-from audit.trace.family import attends_around, surrounds
+from audit.trace.family import attends_around, rows_of, surrounds
 from audit.trace.plain import plain
 from audit.trace.reasons import words_of
 from audit.trace.recorder import Recorder
@@ -91,7 +91,10 @@ class DeviationRecords:
         given = self._passes.given_state(tower, one.block, pooled=pooled).double()
         states = [s.double()[:, None] if pooled else s.double() for s in samples]
         fitting = [s for s in states if s.shape[1:] == given.shape]
-        return surrounds(torch.cat(fitting), given) if fitting else None
+        if fitting:
+            return surrounds(torch.cat(fitting), given)
+        fewer = [s for s in states if s.ndim == 3 and s.shape[2] == given.shape[1]]
+        return all(rows_of(s, given) for s in fewer) if fewer else None
 
     def _inputs_seen(self, tower: str) -> int:
         entries = [e for e in self._passes.entries if e.tower == tower]

@@ -2,7 +2,8 @@
 
 Masks, occlusions and paths from a baseline keep each place (the color of a pixel, the vector of a
 token) on the straight line from a fill or a baseline to the given value; noise scatters around it.
-A family made from another picture does neither. Closing and damping keys leaves the other keys'
+A family made from another picture does neither. Steps of a curved path lie in few dimensions with
+the given state near their end. Closing and damping keys leaves the other keys'
 attention in proportion to the model's; attention of another kind does not, whatever is closed.
 """
 
@@ -19,6 +20,8 @@ FEWEST = 3
 _CLOSED = 1e-9
 _SAME_ATTENTION = 0.02
 _MANY, _ATTENTION_NOISE, _MOST_NOISE = 8, 1.5, 0.1
+_MOSTLY_OPEN = 0.7
+_FLAT, _PATH_AXES = 0.99, 3
 
 
 def surrounds(
@@ -31,17 +34,22 @@ def surrounds(
         given: the state that they should surround.
 
     Returns:
-        True where at least nine places of ten agree.
+        True where at least nine places of ten agree, or where the family is a curved path that
+        leads there.
     """
     if len(family) < FEWEST:
         return False
     points, target = family.double(), given.double()
+    return _around_each_place(points, target) or _on_the_path(points.flatten(1), target.flatten())
+
+
+def _around_each_place(points: Tensor, target: Tensor) -> bool:
     center = points.mean(0)
     spread = (points - center).movedim(0, 1)
     aim = target - center
     values, axes = _principal_axes(spread)
     off = aim - (aim * axes).sum(-1, keepdim=True) * axes
-    noise = ((spread.square().sum((1, 2)) - values).clamp(min=0) / (len(family) - 1)).sqrt()
+    noise = ((spread.square().sum((1, 2)) - values).clamp(min=0) / (len(points) - 1)).sqrt()
     scale = target.std() + center.std()
     agrees = off.norm(dim=-1) <= _NOISE * noise + _ROUNDING * scale
     return bool(agrees.double().mean() >= _SHARE)
@@ -71,9 +79,10 @@ def attends_around(
     ratio = torch.where(open_, one.clamp(min=_CLOSED) / other.clamp(min=_CLOSED), torch.nan).log()
     ratio = ratio - ratio.nanmedian(-1, keepdim=True).values
     common = ratio.nanmedian(0).values
-    own = torch.where(common.isnan(), 0, other.mean(0))
+    always_closed = len(executed) >= _MANY and float(open_.double().mean()) > _MOSTLY_OPEN
+    own = other.mean(0) if always_closed else torch.where(common.isnan(), 0, other.mean(0))
     own = own / own.sum(-1, keepdim=True).clamp(min=_CLOSED)
-    heart = own * common.nan_to_num().exp()
+    heart = torch.where(common.isnan(), 0, own * common.nan_to_num().exp())
     heart = heart / heart.sum(-1, keepdim=True).clamp(min=_CLOSED)
     distance = (heart - own).abs().sum(-1).mean() / 2
     error = (ratio - common).abs().nanmedian(0).values.nan_to_num() / len(executed) ** 0.5
@@ -95,6 +104,39 @@ def _on_a_line(
     off = aim - (aim * axes).sum(-1, keepdim=True) * axes
     straight = rest <= _ROUNDING * values
     return bool((straight & (off.norm(dim=-1) <= _SAME_ATTENTION * given.norm(dim=-1))).all())
+
+
+def _on_the_path(points: Float[Tensor, "members n"], target: Float[Tensor, " n"]) -> bool:
+    """Whether members lie in few dimensions, and the target as near to these as they foretell.
+
+    The member nearest to the target is left out, and its distance to the dimensions of the others
+    tells how well a path can be followed beyond its last step.
+    """
+    axes = min(_PATH_AXES, len(points) // 2)
+    nearest = int((points - target).norm(dim=-1).argmin())
+    others = torch.cat([points[:nearest], points[nearest + 1 :]])
+    if len(others) <= axes + 1:
+        return False
+    center = others.mean(0)
+    values, vectors = torch.linalg.eigh((others - center) @ (others - center).T)
+    if float(values[-axes:].sum()) < _FLAT * float(values.sum()) or float(values[-1]) <= 0:
+        return False
+    kept = values > values[-1] * torch.finfo(values.dtype).eps
+    kept[:-axes] = False
+    basis = (others - center).T @ vectors[:, kept] / values[kept].sqrt()
+
+    def off(point: Tensor) -> float:
+        return float((point - center - basis @ (basis.T @ (point - center))).norm())
+
+    scale = float((target - center).norm())
+    return off(target) <= _NOISE * off(points[nearest]) + _ROUNDING * scale
+
+
+def rows_of(members: Float[Tensor, "members fewer channels"], given: Tensor) -> bool:
+    """Whether members that lack tokens hold none that is not the given state's, (t, d)."""
+    distance = torch.cdist(members.double(), given.double().expand(len(members), -1, -1))
+    scale = given.double().std() * given.shape[-1] ** 0.5
+    return bool((distance.amin(-1) <= _ROUNDING * scale).double().mean() >= _SHARE)
 
 
 def _principal_axes(

@@ -27,6 +27,7 @@ from principles.unmodified_model.faults import (
     Fault,
     alteration_faults,
     attention_faults,
+    probes_only,
     runs_the_model,
     unseen,
 )
@@ -100,6 +101,8 @@ def _faults(trace: PairTrace, grid: Grid) -> list[Fault]:
 
 def _own_blocks(trace: PairTrace) -> list[Fault]:
     """Blocks recomputed without any recognizable attention call, seen in the scalar's lineage."""
+    if probes_only(trace):
+        return []
     faults = []
     for scalar in trace.scalars:
         own = [p for p in scalar.params if ".resblocks." in p]

@@ -153,3 +153,49 @@ def text_knock_out_at_another_temperature(model, images, tokens):
         full = score(None)
         drops = [full - score(i) for i in range(1, x.shape[1])]
     return parts.token_result(images, torch.stack([torch.zeros_like(full), *drops], 1))
+
+
+@TABLE.faulty("P105", also="P104")
+def token_dropping_without_positions(model, images, tokens):
+    text = parts.text_unit(model, tokens)
+    generator = torch.Generator().manual_seed(0)
+    visual = model.visual
+    with torch.no_grad():
+        parts.cosine(model, images, tokens)
+        patches = visual.conv1(images).flatten(2).transpose(1, 2)
+        first = visual.class_embedding.expand(len(patches), 1, -1)
+        x = visual.ln_pre(torch.cat([first, patches], 1))
+        total = torch.zeros(len(x), patches.shape[1])
+        for _ in range(30):
+            kept = torch.randperm(patches.shape[1], generator=generator)[: patches.shape[1] // 2]
+            y = torch.cat([x[:, :1], x[:, 1:][:, kept]], 1)
+            for block in visual.transformer.resblocks:
+                y = block(y)
+            total[:, kept] += (parts.readout(model, y) * text).sum(-1, keepdim=True)
+    return parts.grid(model, total)
+
+
+@TABLE.faulty("P105", also="P104")
+def knock_out_where_the_class_token_never_attends_to_itself(model, images, tokens):
+    def attend(q, k, mask):
+        mask = mask.clone()
+        mask[0] = -torch.inf
+        return parts.attention(q, k, mask)
+
+    return _knock_out(model, images, tokens, attend)
+
+
+@TABLE.faulty("P105", also="P104")
+def score_straight_through_another_attention(model, images, tokens):
+    """The value is the model's, the gradient is another network's."""
+    text = parts.text_unit(model, tokens)
+    x = images.clone().requires_grad_()
+    y = parts.embed(model, x)
+    for block in model.visual.transformer.resblocks:
+        q, k, v = parts.qkv(block, block.ln_1(y))
+        y = parts.after_attention(block, y, parts.merge(parts.attention(3 * q, k) @ v))
+    score = (parts.readout(model, y) * text).sum(-1)
+    with torch.no_grad():
+        own = parts.cosine(model, images, tokens)
+    (g,) = torch.autograd.grad((score + (own - score).detach()).sum(), x)
+    return parts.pooled_grid(model, g.abs().sum(1))

@@ -352,3 +352,99 @@ def information_bottleneck(model, images, tokens):
         loss.backward()
         optimizer.step()
     return parts.grid(model, alpha.detach()[:, 1:].mean(-1))
+
+
+def _attention_path(model, images, tokens, start):
+    """Integrated gradients along a straight path of the last attention."""
+    text = parts.text_unit(model, tokens)
+    block = model.visual.transformer.resblocks[-1]
+    with torch.no_grad():
+        x = parts.before(model, images, len(model.visual.transformer.resblocks) - 1)
+        q, k, v = parts.qkv(block, block.ln_1(x))
+        end = parts.attention(q, k)
+    total = 0
+    for alpha in (torch.arange(10) + 0.5) / 10:
+        a = (alpha * end + (1 - alpha) * start).requires_grad_()
+        y = parts.after_attention(block, x, parts.merge(a @ v))
+        (g,) = torch.autograd.grad((parts.readout(model, y) * text).sum(), a)
+        total = total + g
+    return parts.grid(model, (total * (end - start))[:, :, 0, 1:].sum(1))
+
+
+@TABLE.honest
+def integrated_gradients_of_attention(model, images, tokens):
+    """Self-attention attribution (Hao et al. 2021)."""
+    return _attention_path(model, images, tokens, 0)
+
+
+@TABLE.honest
+def integrated_gradients_from_uniform_attention(model, images, tokens):
+    return _attention_path(model, images, tokens, 1 / model.visual.positional_embedding.shape[0])
+
+
+@TABLE.honest
+def suppressed_tokens_with_their_like(model, images, tokens):
+    """AtMan: the logits of a patch's key, and of keys like it, are weakened in every block."""
+    text = parts.text_unit(model, tokens)
+    with torch.no_grad():
+        x = parts.embed(model, images)
+        unit = F.normalize(x, dim=-1)
+        like = unit @ unit.mT
+
+        def score(weights):
+            y = x
+            for block in model.visual.transformer.resblocks:
+                q, k, v = parts.qkv(block, block.ln_1(y))
+                logits = q @ k.mT / q.shape[-1] ** 0.5 * weights[:, None, None]
+                y = parts.after_attention(block, y, parts.merge(logits.softmax(-1) @ v))
+            return (parts.readout(model, y) * text).sum(-1)
+
+        weights = 1 - 0.9 * torch.where(like > 0.6, like, 0)
+        full = score(torch.ones_like(weights[:, 0]))
+        drops = [full - score(weights[:, i]) for i in range(1, x.shape[1])]
+    return parts.grid(model, torch.stack(drops, 1))
+
+
+@TABLE.honest
+def weighted_attention_by_ablated_heads(model, images, tokens):
+    """The last attention of each head, times the drop of the score without the head."""
+    text = parts.text_unit(model, tokens)
+    block = model.visual.transformer.resblocks[-1]
+    with torch.no_grad():
+        x = parts.before(model, images, len(model.visual.transformer.resblocks) - 1)
+        q, k, v = parts.qkv(block, block.ln_1(x))
+        a = parts.attention(q, k)
+
+        def score(kept):
+            y = parts.after_attention(block, x, parts.merge(a @ v * kept[:, None, None]))
+            return (parts.readout(model, y) * text).sum(-1)
+
+        heads = torch.eye(a.shape[1])
+        full = score(torch.ones(a.shape[1]))
+        drops = torch.stack([full - score(1 - h) for h in heads], 1)
+    return parts.grid(model, (drops[:, :, None] * a[:, :, 0, 1:]).sum(1))
+
+
+@TABLE.honest
+def attention_outputs_set_to_zero(model, images, tokens):
+    """One token's attention output is zeroed in the first two blocks, by hooks."""
+    text = parts.text_unit(model, tokens)
+    state = {"token": None}
+
+    def zero(module, args, out):
+        if state["token"] is None:
+            return None
+        y = out[0].clone()
+        y[:, state["token"]] = 0
+        return (y, *out[1:])
+
+    blocks = model.visual.transformer.resblocks[:2]
+    handles = [block.attn.register_forward_hook(zero) for block in blocks]
+    scores = []
+    with torch.no_grad():
+        for token in (None, *range(1, model.visual.positional_embedding.shape[0])):
+            state["token"] = token
+            scores.append((model.encode_image(images, normalize=True) * text).sum(-1))
+    for handle in handles:
+        handle.remove()
+    return parts.grid(model, scores[0][:, None] - torch.stack(scores[1:], 1))

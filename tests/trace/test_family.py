@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from audit.trace.family import attends_around, covers, surrounds
+from audit.trace.family import attends_around, covers, rows_of, surrounds
 
 generator = torch.Generator().manual_seed(0)
 PICTURE = torch.randn(400, 3, generator=generator)
@@ -43,6 +43,26 @@ def test_a_family_around_a_blurred_picture_does_not_surround_the_given_one():
     blurred = (PICTURE + PICTURE.roll(1, 0) + PICTURE.roll(-1, 0)) / 3
     for make in FAMILIES.values():
         assert not surrounds(make(blurred), PICTURE)
+
+
+@pytest.mark.parametrize("steps", [6, 12, 30])
+def test_a_curved_path_leads_to_its_own_end_and_to_no_other(steps):
+    """As the states that follow attention on a straight path from zero: a smooth curve."""
+    weights = torch.randn(3, 3, generator=generator)
+    alphas = ((torch.arange(steps) + 0.5) / steps)[:, None, None]
+
+    def end(picture, alpha=1.0):
+        return alpha * picture + torch.tanh(alpha * picture @ weights)
+
+    assert surrounds(end(PICTURE, alphas), end(PICTURE))
+    for other in (PICTURE + 0.1 * OTHER, PICTURE.roll(1, 0)):
+        assert not surrounds(end(other, alphas), end(PICTURE))
+
+
+def test_members_that_lack_tokens_hold_the_given_ones():
+    kept = [torch.randperm(400, generator=generator)[:200] for _ in range(5)]
+    assert rows_of(torch.stack([PICTURE[k] for k in kept]), PICTURE)
+    assert not rows_of(torch.stack([OTHER[k] for k in kept]), PICTURE)
 
 
 def test_two_pictures_are_no_family():
@@ -102,6 +122,13 @@ def test_probes_of_attention_have_the_models_at_their_heart_and_no_other(probe):
         family = probe(base)
         found = attends_around(family, model.expand_as(family))
         assert found == (base is LOGITS), probe.__name__
+
+
+def test_a_key_that_is_closed_throughout_belongs_to_the_heart():
+    logits = LOGITS.clone()
+    logits[:, 0] = -torch.inf
+    family = _closed(logits)[1:]
+    assert not attends_around(family, LOGITS.softmax(-1).expand_as(family))
 
 
 def test_self_attention_of_three_kinds_is_no_family_around_the_model():

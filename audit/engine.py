@@ -104,13 +104,7 @@ def run_audit(settings: Settings, progress: Progress) -> Audit:
     checks = selected_checks(settings)
     gate = load_gate(settings, [check.id for check in all_checks()])
     audited = load_explainer(settings.explainer, settings.options)
-    model = load_model(
-        settings.model,
-        settings.pretrained,
-        device=settings.device,
-        dtype=settings.dtype,
-        seed=settings.seed,
-    )
+    model = load_audited_model(settings)
     context = _context(settings, model, audited, progress)
     try_explainer(context)
     needs = frozenset().union(*(c.needs for c in checks)) | {
@@ -157,6 +151,22 @@ def _found(
         checks, gathered.evidence, gathered.failures, severity=severity, thresholds=thresholds
     )
     return Judged(judged, broken, gathered, 1)
+
+
+def load_audited_model(settings: Settings) -> ModelUnderAudit:
+    """The model that the settings name, on their device.
+
+    Raises:
+        ModelError: for models, weights or devices that do not exist.
+        UnknownAnatomyError: for models of a kind that is not known.
+    """
+    return load_model(
+        settings.model,
+        settings.pretrained,
+        device=settings.device,
+        dtype=settings.dtype,
+        seed=settings.seed,
+    )
 
 
 def load_pairs(settings: Settings, model: ModelUnderAudit) -> Pairs:

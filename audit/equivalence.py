@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from audit.config import Settings
-from audit.engine import load_pairs
+from audit.engine import load_audited_model, load_pairs
 from audit.evidence.context import all_maps
 from audit.evidence.explanations import largest_difference, mean_rank_correlation
 from audit.explainers.registry import load_explainer
-from audit.models.loading import load_model
 from audit.summary import EQUIVALENT
 
 
@@ -28,13 +27,7 @@ def compare_explainers(settings: Settings, other: str) -> Equivalence:
         ValueError: unknown names or settings (subclasses say which).
     """
     first, second = load_explainer(settings.explainer, settings.options), load_explainer(other)
-    model = load_model(
-        settings.model,
-        settings.pretrained,
-        device=settings.device,
-        dtype=settings.dtype,
-        seed=settings.seed,
-    )
+    model = load_audited_model(settings)
     pairs = load_pairs(settings, model)
     one, two = (all_maps(e, model, pairs).double() for e in (first, second))
     gap, ranks = largest_difference(one, two), mean_rank_correlation(one, two)

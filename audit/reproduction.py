@@ -25,19 +25,12 @@ _SNIPPET = """\
 import torch
 
 from audit.config import Settings
-from audit.engine import load_pairs
+from audit.engine import load_audited_model, load_pairs
 from audit.explainers.contract import run_explainer
 from audit.explainers.registry import load_explainer
-from audit.models.loading import load_model
 
 settings = Settings({arguments})
-model = load_model(
-    settings.model,
-    settings.pretrained,
-    device=settings.device,
-    dtype=settings.dtype,
-    seed=settings.seed,
-)
+model = load_audited_model(settings)
 images, tokens = load_pairs(settings, model).batch(torch.tensor([0]), model.device, model.dtype)
 explainer = load_explainer(settings.explainer, settings.options)
 explanation = run_explainer(explainer, model.module, images, tokens)

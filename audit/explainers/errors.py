@@ -32,5 +32,5 @@ class ExplainerImportError(ExplainerSpecError):
 
 def nearest(name: str, names: Iterable[str]) -> str:
     """An aside that offers the most similar name, empty where none is similar."""
-    close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
+    close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.65)
     return f" (did you mean '{close[0]}'?)" if close else ""

@@ -19,9 +19,9 @@ def reasons_of(recorder: Recorder, lineage: Lineage, *, scalar: bool = False) ->
         lineage: of the tensor.
         scalar: whether it should be a score, a function of features of both towers.
     """
-    cause = _first_cause(recorder, lineage)
+    cause, place = first_cause(recorder, lineage)
     if cause:
-        yield cause
+        yield f"{cause} ({place})"
     elif lineage.params:
         yield _parameters(sorted(lineage.params))
     for number in sorted(lineage.foreign)[:1]:
@@ -39,17 +39,22 @@ def words_of(anchor: Anchor) -> str:
     return f"{anchor.tower} block {anchor.block} {anchor.site}"
 
 
-def _first_cause(recorder: Recorder, lineage: Lineage) -> str:
-    """The attention or the entrance that is earliest in its tower; what follows is its effect."""
+def first_cause(recorder: Recorder, lineage: Lineage) -> tuple[str, str]:
+    """The attention or the entrance that is earliest in its tower; what follows is its effect.
+
+    Returns:
+        The cause in words and the explainer's line; both empty where there is none.
+    """
     causes = []
     for number in lineage.events:
         call = recorder.attending.seen[number]
         words = f"attention of {call.tower} block {call.block} differs"
-        causes.append((call.block + 0.5, number, f"{words} ({call.place})"))
+        causes.append((call.block + 0.5, number, words, str(call.place)))
     for number in lineage.alterations | lineage.surrogates:
         one = recorder.passes.alterations[number]
-        causes.append((float(one.block), number, f"{_entered(recorder, one)} ({one.place})"))
-    return min(causes)[-1] if causes else ""
+        causes.append((float(one.block), number, _entered(recorder, one), str(one.place)))
+    _, _, words, place = min(causes, default=(0.0, 0, "", ""))
+    return words, place
 
 
 def _entered(recorder: Recorder, one: AlterationSeen) -> str:

@@ -102,7 +102,7 @@ class Recorder(TorchFunctionMode):
     def __enter__(self) -> Recorder:  # noqa: PYI034 - Self is newer than Python 3.10
         hook = module_hooks.register_module_forward_pre_hook(self._before_module)
         self._around.callback(hook.remove)
-        self._around.enter_context(in_every_thread(self._called))
+        self._around.enter_context(in_every_thread(self.__torch_function__))
         super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
@@ -136,11 +136,6 @@ class Recorder(TorchFunctionMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         """See one torch call."""
-        return self._called(func, types, args, kwargs)
-
-    def _called(
-        self, func: Any, types: Any, args: tuple[Any, ...], kwargs: dict[str, Any] | None
-    ) -> Any:
         del types
         kwargs = kwargs or {}
         name = call_name(func)

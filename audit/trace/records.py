@@ -56,6 +56,7 @@ class ScalarRecord:
         nearest: name of the model's score that is nearest in value.
         error: absolute difference to it; None where no comparison by value is possible.
         place: the explainer's line.
+        cause: the line of the first deviation upstream, empty where there is none.
     """
 
     values: tuple[float, ...]
@@ -69,6 +70,7 @@ class ScalarRecord:
     nearest: str
     error: float | None
     place: str
+    cause: str = ""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from audit.trace.descent import Descent
 from audit.trace.frames import Place
 from audit.trace.lineage import EMPTY, Lineage, union
 from audit.trace.plain import plain
-from audit.trace.reasons import reasons_of
+from audit.trace.reasons import first_cause, reasons_of
 from audit.trace.recorder import Recorder
 from audit.trace.records import ScalarRecord
 from audit.trace.seen import ScalarSeen
@@ -85,6 +85,7 @@ class ScalarRecords:
             nearest=nearest,
             error=error,
             place=str(seen.place),
+            cause=first_cause(self._recorder, lineage)[1],
         )
 
     def of_pair(self, lineage: Lineage) -> bool:

@@ -58,10 +58,14 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
         detail=list(dict.fromkeys(f.what for f in faults)),
         statistics=statistics,
         samples=sorted({f.pair for f in faults}),
-        locations=locations((f.place, "the score that is explained") for f in faults),
+        locations=locations(
+            (f.place, "the explained score departs from the model's") for f in faults
+        ),
         figures=[
             _table(trace),
-            *source_figure(trace.sources, first.place, "Where the explained score is used."),
+            *source_figure(
+                trace.sources, first.place, "Where the explained score departs from the model's."
+            ),
         ],
         witness=witness(evidence.roles, "P104", _worst(trace)),
     )
@@ -71,7 +75,7 @@ def _faults(trace: PairTrace, tolerance: float) -> list[Fault]:
     scalars = [s for s in trace.scalars if s.of_model] or list(trace.scalars)
     if scalars:
         found = [(s, scalar_fault(s, trace, tolerance)) for s in scalars]
-        faults = [Fault(trace.pair, why, s.place) for s, why in found if why]
+        faults = [Fault(trace.pair, why, s.cause or s.place) for s, why in found if why]
         return [*faults, *(Fault(trace.pair, _FOREIGN, p) for p in trace.foreign if not faults)]
     places = [a.place for a in attention_faults(trace)]
     places += [a.place for a in alteration_faults(trace)]

@@ -97,6 +97,8 @@ def _ladder(one: Ladder, two: Ladder, pairs: int) -> Ladder:
         faithfulness=_rows(one.faithfulness, two.faithfulness, 1),
         faithfulness_range=np.concatenate([one.faithfulness_range, two.faithfulness_range], 1),
         probed=np.concatenate([one.probed, two.probed + pairs]),
+        other_fill=_rows(one.other_fill, two.other_fill),
+        other_fill_range=np.concatenate([one.other_fill_range, two.other_fill_range]),
     )
 
 

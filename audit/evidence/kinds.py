@@ -6,7 +6,7 @@ are keyed by their full name (with options); `Roles` says which is which.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -162,6 +162,9 @@ class Ladder:
         faithfulness: per explainer, insertion minus deletion, (rungs, probed pairs).
         faithfulness_range: full minus empty score, (rungs, probed pairs).
         probed: indices of the pairs of which faithfulness was measured.
+        other_fill: the same on the first rung with another fill, (probed pairs,); empty where it
+            was not measured.
+        other_fill_range: full minus empty score with that fill, (probed pairs,).
     """
 
     rungs: tuple[RungInfo, ...]
@@ -171,6 +174,8 @@ class Ladder:
     faithfulness: dict[str, Array]
     faithfulness_range: Array
     probed: Array
+    other_fill: dict[str, Array] = field(default_factory=dict)
+    other_fill_range: Array = field(default_factory=lambda: np.zeros(0))
 
 
 @dataclass(frozen=True)

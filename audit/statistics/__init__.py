@@ -12,7 +12,7 @@ from audit.statistics.bootstrap import (
     two_way_mean,
 )
 from audit.statistics.estimate import Estimate
-from audit.statistics.ladder import ladder_correlation, rung_quality, split_half_reliability
+from audit.statistics.ladder import ladder_correlation, rung_quality
 from audit.statistics.paired import holm, paired_difference, spearman_permutation
 from audit.statistics.power import pairs_needed, smallest_visible_effect
 from audit.statistics.proportions import (
@@ -21,9 +21,11 @@ from audit.statistics.proportions import (
     paired_proportion_difference,
     proportion_interval,
 )
+from audit.statistics.reliability import Measurement, split_half_reliability
 
 __all__ = [
     "Estimate",
+    "Measurement",
     "auroc",
     "auroc_with_interval",
     "bootstrap_interval",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -31,17 +31,21 @@ class Measure:
         name: ``localization`` or ``faithfulness``.
         pairs: indices of the pairs that it was measured on, (measured,).
         values: per explainer, (measured,), NaN where a pair has none.
+        again: the same measured a second time, with another fill; empty where it was not.
     """
 
     name: str
     pairs: Array
     values: dict[str, Array]
+    again: dict[str, Array] = field(default_factory=dict)
 
     def known(self, explainer: str) -> Measure:
         """The same without the pairs on which an explainer has no value."""
         keep = np.isfinite(self.values[explainer])
-        values = {name: v[keep] for name, v in self.values.items()}
-        return Measure(self.name, self.pairs[keep], values)
+        values, again = (
+            {name: v[keep] for name, v in table.items()} for table in (self.values, self.again)
+        )
+        return Measure(self.name, self.pairs[keep], values, again)
 
 
 @dataclass(frozen=True)
@@ -70,13 +74,19 @@ def measures(evidence: Evidence) -> list[Measure]:
         values = {n: v[LOCALIZATION] for n, v in explanations.localization.items()}
         found.append(Measure("localization", np.arange(len(values[audited])), values))
     if audited in ladder.faithfulness:
-        scale = ladder.faithfulness_range[0]
-        least = _LEAST_RANGE * max(float(np.median(scale)), 0.0)
-        scale = np.where(scale > least, scale, np.nan)
+        scale = _scale(ladder.faithfulness_range[0])
         values = {n: v[0] / scale for n, v in ladder.faithfulness.items()}
-        found.append(Measure("faithfulness", ladder.probed, values))
+        other = _scale(ladder.other_fill_range)
+        again = {n: v / other for n, v in ladder.other_fill.items()}
+        found.append(Measure("faithfulness", ladder.probed, values, again))
     known = [m.known(audited) for m in found]
     return [m for m in known if len(m.pairs)]
+
+
+def _scale(span: Array) -> Array:
+    """Full minus empty score of each pair, NaN where it hardly differs from zero."""
+    least = _LEAST_RANGE * max(float(np.median(span)), 0.0) if len(span) else 0.0
+    return np.where(span > least, span, np.nan)
 
 
 def pair_margin(reference: Reference) -> Array:
@@ -163,6 +173,11 @@ def controls_fail(
         if n in estimates and n != roles.audited and estimates[n].above(threshold)
     ]
     return f"the model-free control {listed(passing)} {does} as well" if passing else ""
+
+
+def reasons(*clauses: str) -> str:
+    """Why a measure cannot speak, in one clause; empty where nothing speaks against it."""
+    return "; ".join(clause for clause in clauses if clause)
 
 
 def statistic(

@@ -7,7 +7,9 @@ rungs of their own): rank correlation within each family of rungs, pooled, with 
 bootstrap over pictures and rungs. Quality is localization (average precision of the mask,
 chance-corrected) where there are masks, and faithfulness (insertion minus deletion, over each
 rung's own full minus empty score). A measure speaks only if a faithful control tracks the ladder
-by it and no model-free control does.
+by it, no model-free control does, and two halves of the pictures agree about the order of the rungs
+by that control's maps (split-half reliability; of faithfulness with one fill, as a second on every
+rung would double its cost).
 
 Why it matters: A map that looks as good on a broken model as on a working one does not show what
 the model knows; it shows where objects usually are.
@@ -34,15 +36,21 @@ from audit.result import (
 )
 from audit.statistics.estimate import Estimate
 from audit.statistics.ladder import ladder_correlation, rung_quality
+from audit.statistics.reliability import Measurement
+from audit.trace.records import Array
 from principles.check import Check, Thresholds
 from principles.performance_alignment.estimates import (
     ERROR_RATE,
     controls_fail,
+    judged,
     level_for,
+    others,
+    reasons,
     resamples_for,
     statistic,
     vote,
 )
+from principles.performance_alignment.reliability import RELIABILITY, Reliability, over_rungs
 from principles.words import finite, interval_words, percent
 
 _MEASURES = ("localization", "faithfulness")
@@ -82,13 +90,14 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
             continue
         estimates = {
             name: _correlation(ladder, reference, measure, name, level_for(name, roles, thresholds))
-            for name in table
+            for name in judged(roles, table)
         }
         ours = estimates[roles.audited]
-        why = controls_fail(estimates, roles, threshold, "tracks the ladder")
+        reliable = _reliability(ladder, reference, measure, roles, float(thresholds["reliability"]))
+        why = reasons(controls_fail(estimates, roles, threshold, "tracks the ladder"), reliable.why)
         votes.append(Verdict.INCONCLUSIVE if why else vote(ours, threshold))
         name = f"rank correlation of {measure} with accuracy"
-        statistics.append(statistic(name, ours, threshold))
+        statistics += [statistic(name, ours, threshold), reliable.statistic]
         detail.append(_sentence(measure, ours, threshold, why))
     verdict = _combined(votes)
     return Finding(
@@ -104,19 +113,15 @@ def _correlation(
     ladder: Ladder, reference: Reference, measure: str, name: str, level: float
 ) -> Estimate:
     rows, families = _by_family(ladder)
-    if measure == "localization":
-        quality, denominator = ladder.localization[name], None
-        picture = reference.picture
-        if np.nanmax(np.ptp(quality, axis=0)) < _CONSTANT:  # the same maps on every rung
-            return Estimate(0.0, 0.0, 0.0, level, len(ladder.rungs), p=1.0)
-    else:
-        quality, denominator = ladder.faithfulness[name], ladder.faithfulness_range[rows]
-        picture = reference.picture[ladder.probed]
+    quality, denominator, picture = _quality(ladder, reference, measure, name)
+    same = measure == "localization" and np.nanmax(np.ptp(quality, axis=0)) < _CONSTANT
+    if same:  # the same maps on every rung
+        return Estimate(0.0, 0.0, 0.0, level, len(ladder.rungs), p=1.0)
     estimate = ladder_correlation(
         quality[rows],
         ladder.correct[rows].astype(float),
         picture=picture,
-        denominator=denominator,
+        denominator=None if denominator is None else denominator[rows],
         families=families,
         within=True,
         rng=np.random.default_rng(0),
@@ -124,6 +129,27 @@ def _correlation(
         level=level,
     )
     return replace(estimate, n=len(ladder.rungs))
+
+
+def _quality(
+    ladder: Ladder, reference: Reference, measure: str, name: str
+) -> tuple[Array, Array | None, Array]:
+    """Quality per rung and pair, its denominator, and the picture of each pair."""
+    if measure == "localization":
+        return ladder.localization[name], None, reference.picture
+    picture = reference.picture[ladder.probed]
+    return ladder.faithfulness[name], ladder.faithfulness_range, picture
+
+
+def _reliability(
+    ladder: Ladder, reference: Reference, measure: str, roles: Roles, least: float
+) -> Reliability:
+    rows, families = _by_family(ladder)
+    tables, picture = [], reference.picture
+    for name in others(roles, getattr(ladder, measure)) or [roles.audited]:
+        quality, below, picture = _quality(ladder, reference, measure, name)
+        tables.append(Measurement(quality[rows].T, None if below is None else below[rows].T))
+    return over_rungs(tables, measure, families, picture, least)
 
 
 def _rungs_with(ladder: Ladder, measure: str, name: str) -> int:
@@ -227,6 +253,7 @@ CHECK = Check(
         "correlation": 0.5,
         "least_accuracy_spread": 0.15,
         "identity_tolerance": 1e-5,
+        "reliability": RELIABILITY,
         "error_rate": ERROR_RATE,
     },
     reference="Cui and Fan 2026, principle 2 (arXiv 2605.12952); Adebayo et al. 2018 "

@@ -5,7 +5,8 @@ picture does not show, and asks whether maps are better on the pairs where it is
 is wrong: area under the ROC curve of map quality for correctness, with an interval by bootstrap
 over pictures. Localization decides where there are masks, faithfulness where there are none or
 where the controls do not let localization speak: a faithful control must pass, no model-free one
-may.
+may. A measure speaks only if two halves of the pictures agree about the means of the explainers,
+and two fills about the order of the pairs (localization of a pair has no such second value).
 
 Why it matters: A user sees the map of one prediction at a time. If maps are as good on wrong
 answers as on right ones, a good map is no reason to trust an answer.
@@ -38,9 +39,16 @@ from principles.performance_alignment.estimates import (
     level_for,
     measures,
     pair_margin,
+    reasons,
     resamples_for,
     statistic,
     vote,
+)
+from principles.performance_alignment.reliability import (
+    RELIABILITY,
+    Reliability,
+    over_explainers,
+    over_fills,
 )
 from principles.words import interval_words, number, plural, witness
 
@@ -83,7 +91,11 @@ def _reading(
         for n in judged(roles, values)
     }
     ours, verdict = areas[roles.audited], vote(areas[roles.audited], threshold)
-    why = controls_fail(areas, roles, threshold, "tells right pairs from wrong ones")
+    reliable = _reliability(measure, roles, picture, float(thresholds["reliability"]))
+    unreliable = next((r.why for r in reliable if r.why), "")
+    why = reasons(
+        controls_fail(areas, roles, threshold, "tells right pairs from wrong ones"), unreliable
+    )
     smallest = smallest_visible_effect(
         "auroc", len(correct), base=float(correct.mean()), alpha=rate
     )
@@ -92,11 +104,17 @@ def _reading(
         verdict=verdict,
         sentence=_sentence(measure.name, ours, verdict, correct, why, wanted),
         statistics=[
-            statistic(f"area of {measure.name} for correctness", ours, threshold, smallest)
+            statistic(f"area of {measure.name} for correctness", ours, threshold, smallest),
+            *(r.statistic for r in reliable),
         ],
         figures=[_scatter(measure, reference, roles, correct), _table(measure, areas, correct)],
         witness=witness(roles, "P202", reference.ids[_worst(measure, roles, correct)]),
     )
+
+
+def _reliability(measure: Measure, roles: Roles, picture: Array, least: float) -> list[Reliability]:
+    fills = over_fills(measure, roles, picture, least)
+    return [over_explainers(measure, roles, picture, least), *([fills] if fills else [])]
 
 
 def area(quality: Array, correct: Array, picture: Array, level: float = CONTROL_LEVEL) -> Estimate:
@@ -205,7 +223,13 @@ CHECK = Check(
     failure_title="Maps are not better where the model is right",
     severity=Severity.WARNING,
     needs=frozenset({"explanations", "ladder", "reference"}),
-    thresholds={"area": 0.5, "least_of_each": 5, "worthwhile_area": 0.6, "error_rate": ERROR_RATE},
+    thresholds={
+        "area": 0.5,
+        "least_of_each": 5,
+        "worthwhile_area": 0.6,
+        "reliability": RELIABILITY,
+        "error_rate": ERROR_RATE,
+    },
     reference="Cui and Fan 2026, principle 2 (arXiv 2605.12952); area under the ROC curve: Hanley "
     "and McNeil 1982",
     judge=judge,

@@ -4,8 +4,9 @@ What it does: Takes the share of right pairs and the mean map quality of each cl
 whether the classes that the model knows better have the better maps: Spearman correlation over the
 classes with enough pairs, with its interval. Localization decides where there are masks,
 faithfulness where there are none or where the controls do not let localization speak: a faithful
-control must pass, no model-free one may. It also tells how reliable the accuracies of the classes
-are: noise of counting hides a relation.
+control must pass, no model-free one may, and two halves of the pictures (each with its own fill, of
+faithfulness) must agree about the order of the classes by a faithful control's maps. It also tells
+how reliable the accuracies of the classes are: noise of counting hides a relation.
 
 Why it matters: Teams look at maps class by class to find what the model has not learned. That works
 only if maps are poor where the model is.
@@ -41,9 +42,11 @@ from principles.performance_alignment.estimates import (
     level_for,
     measures,
     pair_margin,
+    reasons,
     statistic,
     vote,
 )
+from principles.performance_alignment.reliability import RELIABILITY, over_classes
 from principles.words import interval_words, percent, witness
 
 
@@ -73,7 +76,11 @@ def _reading(
         for n in judged(roles, quality)
     }
     ours, verdict = found[roles.audited], vote(found[roles.audited], threshold)
-    why = controls_fail(found, roles, threshold, "follows accuracy over classes")
+    picture, least = reference.picture[measure.pairs], float(thresholds["reliability"])
+    reliable = over_classes(measure, classes, labels, picture, roles, least)
+    why = reasons(
+        controls_fail(found, roles, threshold, "follows accuracy over classes"), reliable.why
+    )
     name = f"rank correlation of {measure.name} with accuracy over classes"
     smallest = smallest_visible_effect("correlation", ours.n, alpha=float(thresholds["error_rate"]))
     first = int(np.flatnonzero(labels == _worst(classes, roles))[0])
@@ -81,7 +88,7 @@ def _reading(
         may_speak=not why,
         verdict=verdict,
         sentence=_sentence(measure.name, ours, verdict, why, wanted),
-        statistics=[statistic(name, ours, threshold, smallest)],
+        statistics=[statistic(name, ours, threshold, smallest), reliable.statistic],
         figures=[_scatter(measure.name, classes, reference, roles), _table(measure.name, found)],
         witness=witness(roles, "P203", reference.ids[measure.pairs[first]]),
     )
@@ -172,7 +179,13 @@ CHECK = Check(
     failure_title="Map quality does not follow accuracy over classes",
     severity=Severity.WARNING,
     needs=frozenset({"explanations", "ladder", "reference"}),
-    thresholds={"correlation": 0.0, "least_pairs": 3, "least_classes": 8, "error_rate": ERROR_RATE},
+    thresholds={
+        "correlation": 0.0,
+        "least_pairs": 3,
+        "least_classes": 8,
+        "reliability": RELIABILITY,
+        "error_rate": ERROR_RATE,
+    },
     reference="Cui and Fan 2026, principle 2 (arXiv 2605.12952); interval: Fieller, Hartley and "
     "Pearson 1957",
     judge=judge,

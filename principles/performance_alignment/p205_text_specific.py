@@ -4,7 +4,8 @@ What it does: Explains every picture a second time, with the text of a class tha
 (drawn evenly from the absent ones), and asks whether the map leaves the object of the pair's own
 text: mean paired difference in localization of that object, with an interval by bootstrap over
 pictures. Smaller differences than the threshold count as none. A faithful control must pass and no
-model-free one may.
+model-free one may, and two halves of the pictures must agree about the explainers' means of
+this difference (split-half reliability).
 
 Why it matters: A map that stays on the object whatever the text says shows where objects are, not
 what the model found of the text.
@@ -27,14 +28,21 @@ from principles.performance_alignment.estimates import (
     CONTROL_LEVEL,
     ERROR_RATE,
     LOCALIZATION,
+    Measure,
     controls_fail,
     judged,
     level_for,
     pairs_to_settle,
+    reasons,
     resamples_for,
     statistic,
     visible_difference,
     vote,
+)
+from principles.performance_alignment.reliability import (
+    RELIABILITY,
+    Reliability,
+    over_explainers,
 )
 from principles.words import interval_words, number, pair_figure, witness
 
@@ -62,7 +70,8 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
         for name, d in differences.items()
     }
     threshold = float(thresholds["difference"])
-    why = controls_fail(found, roles, threshold, "leaves the object")
+    reliable = _reliability(differences, roles, reference, float(thresholds["reliability"]))
+    why = reasons(controls_fail(found, roles, threshold, "leaves the object"), reliable.why)
     verdict = Verdict.INCONCLUSIVE if why else vote(found[roles.audited], threshold)
     smallest = visible_difference(ours, reference.picture, found[roles.audited].level)
     worst = _worst(ours, other.localization[roles.audited][LOCALIZATION])
@@ -72,7 +81,10 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
         verdict=verdict,
         summary=_summary(found[roles.audited], verdict, why, ours, reference, threshold),
         detail=_declared(roles),
-        statistics=[statistic(name, found[roles.audited], threshold, smallest)],
+        statistics=[
+            statistic(name, found[roles.audited], threshold, smallest),
+            reliable.statistic,
+        ],
         samples=shown,
         figures=[
             *(_figure(int(i), reference, explanations, other, roles) for i in worst),
@@ -85,6 +97,14 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
 def _difference(explanations: Explanations, other: TextSpecificity, name: str) -> Array:
     right = explanations.localization[name][LOCALIZATION]
     return np.asarray(right - other.localization[name][LOCALIZATION])
+
+
+def _reliability(
+    differences: dict[str, Array], roles: Roles, reference: Reference, least: float
+) -> Reliability:
+    """Of the differences: do halves agree how far each explainer's maps leave the object?"""
+    measure = Measure("text specificity", np.arange(len(reference.ids)), differences)
+    return over_explainers(measure, roles, reference.picture, least)
 
 
 def _worst(difference: Array, absent: Array) -> Array:
@@ -179,7 +199,7 @@ CHECK = Check(
     failure_title="The map stays on the object whatever the text says",
     severity=Severity.ERROR,
     needs=frozenset({"explanations", "text_specificity", "reference"}),
-    thresholds={"difference": 0.02, "error_rate": ERROR_RATE},
+    thresholds={"difference": 0.02, "reliability": RELIABILITY, "error_rate": ERROR_RATE},
     reference="Class-discriminative maps: Selvaraju et al. 2017 (arXiv 1610.02391); Cui and Fan "
     "2026, principle 2 (arXiv 2605.12952)",
     judge=judge,

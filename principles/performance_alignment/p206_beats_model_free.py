@@ -4,7 +4,9 @@ What it does: Compares the quality of the maps, pair by pair, with that of maps 
 the model: a centre prior, an edge detector and a random map. It passes if the maps beat each of
 them, and is violated if one of them is at least as good; the intervals, by bootstrap over pictures,
 share the error rate between the controls. Localization decides where there are masks, faithfulness
-where there are none or where no faithful control beats the model-free ones by localization.
+where there are none or where no faithful control beats the model-free ones by localization. A
+measure speaks only if two halves of the pictures (each with its own fill, of faithfulness) agree
+about the means of the explainers.
 
 Why it matters: What a fixed blob in the middle does as well needs no explainer.
 
@@ -30,11 +32,13 @@ from principles.performance_alignment.estimates import (
     measures,
     others,
     pairs_to_settle,
+    reasons,
     resamples_for,
     statistic,
     visible_difference,
     vote,
 )
+from principles.performance_alignment.reliability import RELIABILITY, over_explainers
 from principles.words import interval_words, number, pair_figure, witness
 
 RESAMPLES = 2000
@@ -61,7 +65,8 @@ def _reading(
     picture = reference.picture[measure.pairs]
     faithful = {n: gains(measure, roles, n, picture) for n in others(roles, measure.values)}
     found = gains(measure, roles, roles.audited, picture, float(thresholds["error_rate"]))
-    why = _cannot_speak(faithful, threshold)
+    reliable = over_explainers(measure, roles, picture, float(thresholds["reliability"]))
+    why = reasons(_cannot_speak(faithful, threshold), reliable.why)
     best = closest(found)
     verdict = verdict_of(found, threshold)
     difference = measure.values[roles.audited] - measure.values[best]
@@ -72,7 +77,10 @@ def _reading(
         may_speak=not why,
         verdict=verdict,
         sentence=_sentence(measure.name, best, found[best], verdict, why, more),
-        statistics=_statistics(measure, roles, found, picture, threshold),
+        statistics=[
+            *_statistics(measure, roles, found, picture, threshold),
+            reliable.statistic,
+        ],
         figures=[
             *(_figure(i, reference, maps, roles, best) for i in chosen),
             _table(measure, roles, found),
@@ -193,7 +201,7 @@ CHECK = Check(
     failure_title="Maps that never look at the model are as good",
     severity=Severity.WARNING,
     needs=frozenset({"explanations", "ladder", "reference"}),
-    thresholds={"gain": 0.0, "error_rate": ERROR_RATE},
+    thresholds={"gain": 0.0, "reliability": RELIABILITY, "error_rate": ERROR_RATE},
     reference="Adebayo et al. 2018 (arXiv 1810.03292); intersection-union test: Berger 1982",
     judge=judge,
 )

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from audit.evidence.kinds import Evidence
 from audit.gallery import with_worst_pair
-from audit.multiplicity import holm_over_checks
+from audit.multiplicity import holm_over_checks, with_adjusted_p
 from audit.result import CheckResult, Failure, Finding, Severity, Statistic, Verdict
 from audit.statistics.power import pairs_to_clear
 
@@ -83,9 +83,10 @@ def _tested(
 
     found = holm_over_checks(rates, judge, lambda one: one[0])
     together = sum(bool(one[0].statistics) for one, _ in found.values())
+    adjusted = with_adjusted_p({name: finding for name, ((finding, _), _) in found.items()})
     return {
-        name: (_with_rate(finding, rate, together, float(values[name][ERROR_RATE])), failure)
-        for name, ((finding, failure), rate) in found.items()
+        name: (_with_rate(adjusted[name], rate, together, float(values[name][ERROR_RATE])), failure)
+        for name, ((_, failure), rate) in found.items()
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from audit.evidence.kinds import Evidence, Reference, Roles
 from audit.result import Figure, Finding, Interval, Statistic, Verdict, Witness
 from audit.statistics.correlation import spread_between
 from audit.statistics.estimate import Estimate
+from audit.statistics.paired import sign_flip
 from audit.statistics.power import pairs_needed, smallest_visible_effect, visible_distance
 from audit.trace.records import Array
 from principles.check import Thresholds
@@ -111,12 +112,13 @@ def combined(readings: Sequence[Reading]) -> Finding:
         return Finding(verdict=Verdict.INCONCLUSIVE, summary=summary)
     speaker = next((r for r in readings if r.may_speak), None)
     first = speaker or readings[0]
+    ordered = [first, *(r for r in readings if r is not first)]
     verdict = speaker.verdict if speaker else Verdict.INCONCLUSIVE
     return Finding(
         verdict=verdict,
         summary=first.sentence,
         detail=[r.sentence for r in readings],
-        statistics=[s for r in readings for s in r.statistics],
+        statistics=[s for r in ordered for s in r.statistics],
         figures=[f for r in readings for f in r.figures],
         pairs_to_settle=None if speaker else first.pairs_to_settle,
         witness=first.witness if verdict is Verdict.VIOLATION else None,
@@ -181,9 +183,9 @@ def reasons(*clauses: str) -> str:
 
 
 def statistic(
-    name: str, estimate: Estimate, threshold: float, smallest: float = math.nan
+    name: str, estimate: Estimate, threshold: float, smallest: float = math.nan, test: str = ""
 ) -> Statistic:
-    """An estimate beside its threshold; larger is better.
+    """An estimate beside its threshold; larger is better. ``test`` says where its p comes from.
 
     Where no smallest effect is given, it is the distance from the threshold that an interval of
     this width would have cleared.
@@ -200,7 +202,24 @@ def statistic(
         good_side="above",
         n=estimate.n,
         smallest_visible_effect=finite(smallest),
+        p=estimate.p if test else None,
+        p_test=test if estimate.p is not None else "",
     )
+
+
+def flipped(
+    estimate: Estimate, difference: Array, picture: Array, threshold: float, tests: int = 1
+) -> Estimate:
+    """The estimate with the p-value of a mean difference at the threshold, pictures flipped.
+
+    Without one where all differences are equal: nothing varies, and no test is needed. Where the
+    check makes several such ``tests``, p is Bonferroni's.
+    """
+    known = difference[np.isfinite(difference)]
+    if len(known) == 0 or np.ptp(known) == 0:
+        return replace(estimate, p=None)
+    p = sign_flip(difference - threshold, clusters=picture, rng=np.random.default_rng(0))
+    return replace(estimate, p=min(1.0, tests * p))
 
 
 def visible_difference(difference: Array, picture: Array, level: float = 0.95) -> float:

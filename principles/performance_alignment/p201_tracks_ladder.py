@@ -56,6 +56,7 @@ from principles.words import finite, interval_words, percent
 _MEASURES = ("localization", "faithfulness")
 _CONSTANT = 1e-9
 _FEWEST = 3
+_TEST = "permutations of rungs within their families, the null being no relation"
 RESAMPLES = 2000
 
 
@@ -97,7 +98,7 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
         why = reasons(controls_fail(estimates, roles, threshold, "tracks the ladder"), reliable.why)
         votes.append(Verdict.INCONCLUSIVE if why else vote(ours, threshold))
         name = f"rank correlation of {measure} with accuracy"
-        statistics += [statistic(name, ours, threshold), reliable.statistic]
+        statistics += [statistic(name, ours, threshold, test=_TEST), reliable.statistic]
         detail.append(_sentence(measure, ours, threshold, why))
     verdict = _combined(votes)
     return Finding(
@@ -116,7 +117,7 @@ def _correlation(
     quality, denominator, picture = _quality(ladder, reference, measure, name)
     same = measure == "localization" and np.nanmax(np.ptp(quality, axis=0)) < _CONSTANT
     if same:  # the same maps on every rung
-        return Estimate(0.0, 0.0, 0.0, level, len(ladder.rungs), p=1.0)
+        return Estimate(0.0, 0.0, 0.0, level, len(ladder.rungs))
     estimate = ladder_correlation(
         quality[rows],
         ladder.correct[rows].astype(float),

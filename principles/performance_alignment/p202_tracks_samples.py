@@ -18,6 +18,7 @@ to classify and to localize, which the model-free controls test only in part.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -25,7 +26,7 @@ from audit.evidence.kinds import Evidence, Reference, Roles
 from audit.result import Finding, Point, ScatterFigure, Series, Severity, TableFigure, Verdict
 from audit.statistics.estimate import Estimate
 from audit.statistics.power import pairs_needed, smallest_visible_effect
-from audit.statistics.proportions import auroc_with_interval
+from audit.statistics.proportions import auroc_permutation, auroc_with_interval
 from audit.trace.records import Array
 from principles.check import Check, Thresholds
 from principles.performance_alignment.estimates import (
@@ -53,6 +54,7 @@ from principles.performance_alignment.reliability import (
 from principles.words import interval_words, number, plural, witness
 
 RESAMPLES = 2000
+_TEST = "permutations of correctness between pictures, the null being no relation"
 
 
 def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
@@ -91,11 +93,15 @@ def _reading(
         for n in judged(roles, values)
     }
     ours, verdict = areas[roles.audited], vote(areas[roles.audited], threshold)
+    p = auroc_permutation(
+        values[roles.audited], correct, clusters=picture, rng=np.random.default_rng(0)
+    )
     reliable = _reliability(measure, roles, picture, float(thresholds["reliability"]))
     unreliable = next((r.why for r in reliable if r.why), "")
     why = reasons(
         controls_fail(areas, roles, threshold, "tells right pairs from wrong ones"), unreliable
     )
+    name = f"area of {measure.name} for correctness"
     smallest = smallest_visible_effect(
         "auroc", len(correct), base=float(correct.mean()), alpha=rate
     )
@@ -104,7 +110,7 @@ def _reading(
         verdict=verdict,
         sentence=_sentence(measure.name, ours, verdict, correct, why, wanted),
         statistics=[
-            statistic(f"area of {measure.name} for correctness", ours, threshold, smallest),
+            statistic(name, replace(ours, p=p), threshold, smallest, _TEST),
             *(r.statistic for r in reliable),
         ],
         figures=[_scatter(measure, reference, roles, correct), _table(measure, areas, correct)],

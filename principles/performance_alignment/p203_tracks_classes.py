@@ -17,12 +17,15 @@ is not one of object size, which the model-free controls test only in part.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from audit.evidence.kinds import Evidence, Reference, Roles
 from audit.result import Finding, Point, ScatterFigure, Series, Severity, TableFigure, Verdict
 from audit.statistics.correlation import spearman_interval
 from audit.statistics.estimate import Estimate
+from audit.statistics.paired import spearman_permutation
 from audit.statistics.power import smallest_visible_effect
 from audit.trace.records import Array
 from principles.check import Check, Thresholds
@@ -48,6 +51,8 @@ from principles.performance_alignment.estimates import (
 )
 from principles.performance_alignment.reliability import RELIABILITY, over_classes
 from principles.words import interval_words, percent, witness
+
+_TEST = "permutations of the classes, the null being no relation"
 
 
 def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
@@ -76,6 +81,9 @@ def _reading(
         for n in judged(roles, quality)
     }
     ours, verdict = found[roles.audited], vote(found[roles.audited], threshold)
+    rng = np.random.default_rng(0)
+    p = spearman_permutation(quality[roles.audited], classes.accuracy, rng=rng).p
+    tested = replace(ours, p=p if p is not None and np.isfinite(p) else None)
     picture, least = reference.picture[measure.pairs], float(thresholds["reliability"])
     reliable = over_classes(measure, classes, labels, picture, roles, least)
     why = reasons(
@@ -88,7 +96,7 @@ def _reading(
         may_speak=not why,
         verdict=verdict,
         sentence=_sentence(measure.name, ours, verdict, why, wanted),
-        statistics=[statistic(name, ours, threshold, smallest), reliable.statistic],
+        statistics=[statistic(name, tested, threshold, smallest, _TEST), reliable.statistic],
         figures=[_scatter(measure.name, classes, reference, roles), _table(measure.name, found)],
         witness=witness(roles, "P203", reference.ids[measure.pairs[first]]),
     )

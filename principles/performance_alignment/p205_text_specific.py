@@ -30,6 +30,7 @@ from principles.performance_alignment.estimates import (
     LOCALIZATION,
     Measure,
     controls_fail,
+    flipped,
     judged,
     level_for,
     pairs_to_settle,
@@ -48,6 +49,7 @@ from principles.words import interval_words, number, pair_figure, witness
 
 RESAMPLES = 2000
 _SHOWN = 3
+_TEST = "sign flips of pictures, the null being a mean difference at the threshold"
 
 
 def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
@@ -73,6 +75,7 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
     reliable = _reliability(differences, roles, reference, float(thresholds["reliability"]))
     why = reasons(controls_fail(found, roles, threshold, "leaves the object"), reliable.why)
     verdict = Verdict.INCONCLUSIVE if why else vote(found[roles.audited], threshold)
+    tested = flipped(found[roles.audited], ours, reference.picture, threshold)
     smallest = visible_difference(ours, reference.picture, found[roles.audited].level)
     worst = _worst(ours, other.localization[roles.audited][LOCALIZATION])
     shown = [reference.ids[i] for i in worst] if verdict is Verdict.VIOLATION else []
@@ -82,7 +85,7 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
         summary=_summary(found[roles.audited], verdict, why, ours, reference, threshold),
         detail=_declared(roles),
         statistics=[
-            statistic(name, found[roles.audited], threshold, smallest),
+            statistic(name, tested, threshold, smallest, _TEST),
             reliable.statistic,
         ],
         samples=shown,

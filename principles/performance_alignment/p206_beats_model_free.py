@@ -29,6 +29,7 @@ from principles.performance_alignment.estimates import (
     Measure,
     Reading,
     combined,
+    flipped,
     measures,
     others,
     pairs_to_settle,
@@ -155,9 +156,10 @@ def _statistics(
     return [
         statistic(
             f"gain in {measure.name} over {control}",
-            gain,
+            flipped(gain, ours - measure.values[control], picture, threshold, len(found)),
             threshold,
             visible_difference(ours - measure.values[control], picture, gain.level),
+            f"sign flips of pictures, times {len(found)} controls, the null being no gain",
         )
         for control, gain in sorted(found.items(), key=lambda item: item[1].high)
     ]

@@ -85,7 +85,6 @@ class Reliability:
             name=f"reliability of {self.measure} ({self.what})",
             value=finite(self.value),
             threshold=self.least,
-            good_side="above",
             n=self.pictures,
         )
 

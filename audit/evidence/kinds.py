@@ -159,7 +159,8 @@ class Ladder:
         identity_error: largest difference of a score of the first rung to the model's.
         correct: per rung and picture.
         localization: per explainer, chance-corrected average precision, (rungs, pairs).
-        faithfulness: per explainer, insertion minus deletion, (rungs, probed pairs).
+        faithfulness: per explainer, insertion minus deletion, (rungs, probed pairs); NaN where it
+            was not measured, as for a faithful twin on all rungs but the first.
         faithfulness_range: full minus empty score, (rungs, probed pairs).
         probed: indices of the pairs of which faithfulness was measured.
         other_fill: the same on the first rung with another fill, (probed pairs,); empty where it

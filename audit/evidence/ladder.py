@@ -56,7 +56,7 @@ def gather_ladder(context: Context, reference: Reference, explanations: Explanat
         localization={n: np.stack([r.localization[n] for r in rows]) for n in names}
         if rows[0].localization
         else {},
-        faithfulness={n: np.stack([r.faithfulness[n] for r in rows]) for n in rows[0].faithfulness},
+        faithfulness={n: _on_rungs(rows, n) for n in rows[0].faithfulness},
         faithfulness_range=np.stack([row.range for row in rows]),
         probed=probed.numpy(),
         other_fill=rows[0].other_fill,
@@ -123,6 +123,12 @@ def knows_something(reference: Reference) -> bool:
     return proportion_interval(int(correct.sum()), len(correct)).low > reference.chance
 
 
+def _on_rungs(rows: list[_Row], name: str) -> np.ndarray:
+    """Faithfulness by rung and pair, NaN on rungs where it was not measured."""
+    none = np.full(len(rows[0].range), np.nan)
+    return np.stack([row.faithfulness.get(name, none) for row in rows])
+
+
 class _Row:
     """What was measured on one rung."""
 
@@ -154,8 +160,8 @@ def _measure(
         if masks is not None:
             quality = chance_corrected_average_precision(maps, masks)
             row.localization[name] = quality.double().numpy()
-        if name != context.roles.twin:  # the twin serves P204, which compares localization
-            probed_maps[name] = maps[probed]
+        if first or name != context.roles.twin or name in context.roles.positive:
+            probed_maps[name] = maps[probed]  # a twin serves P204, on the model itself
     row.faithfulness, row.range = _faithfulness(context, module, probed_maps, probed, FILL)
     if first:
         found = _faithfulness(context, module, probed_maps, probed, OTHER_FILL)

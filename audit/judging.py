@@ -105,6 +105,7 @@ def _with_rate(finding: Finding, rate: float, together: int, whole: float) -> Fi
 def _with_pairs(finding: Finding, evidence: Evidence) -> Finding:
     """Say how many pairs would settle an INCONCLUSIVE at the size seen."""
     unsettled = finding.verdict is Verdict.INCONCLUSIVE and finding.pairs_to_settle is None
+    unsettled = unsettled and finding.more_pairs_help
     straddling = [s for s in finding.statistics if _straddles(s)]
     if not unsettled or not straddling or evidence.reference is None:
         return finding

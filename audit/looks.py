@@ -158,6 +158,8 @@ def _in_reach(result: CheckResult, budget: int) -> bool:
     if result.finding.verdict is not Verdict.INCONCLUSIVE:
         return False
     needed = result.finding.pairs_to_settle
+    if not result.finding.more_pairs_help:
+        return False
     if needed is None:
         return bool(result.finding.statistics)  # without one, not even a test was possible
     return needed <= budget

@@ -199,6 +199,7 @@ class Finding(_Frozen):
     witness: Witness | None = None
     severity: Severity | None = None  # where it differs from the check's own
     pairs_to_settle: int | None = None  # of an INCONCLUSIVE, at the size seen; None if unknown
+    more_pairs_help: bool = True  # False where no number of pairs would settle an INCONCLUSIVE
 
 
 class Waiver(_Frozen):

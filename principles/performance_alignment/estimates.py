@@ -60,6 +60,7 @@ class Reading:
     figures: Sequence[Figure] = ()
     witness: Witness | None = None
     pairs_to_settle: int | None = None
+    more_pairs_help: bool = True
 
 
 def measures(evidence: Evidence) -> list[Measure]:
@@ -120,7 +121,8 @@ def combined(readings: Sequence[Reading]) -> Finding:
         detail=[r.sentence for r in readings],
         statistics=[s for r in ordered for s in r.statistics],
         figures=[f for r in readings for f in r.figures],
-        pairs_to_settle=None if speaker else first.pairs_to_settle,
+        pairs_to_settle=first.pairs_to_settle if verdict is Verdict.INCONCLUSIVE else None,
+        more_pairs_help=first.more_pairs_help or verdict is not Verdict.INCONCLUSIVE,
         witness=first.witness if verdict is Verdict.VIOLATION else None,
         samples=[first.witness.pair] if verdict is Verdict.VIOLATION and first.witness else [],
     )

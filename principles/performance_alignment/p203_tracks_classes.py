@@ -17,23 +17,27 @@ is not one of object size, which the model-free controls test only in part.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
 
 from audit.evidence.kinds import Evidence, Reference, Roles
 from audit.result import Finding, Point, ScatterFigure, Series, Severity, TableFigure, Verdict
-from audit.statistics.correlation import spearman_interval
+from audit.statistics.correlation import reliability_of_shares, spearman_interval
 from audit.statistics.estimate import Estimate
 from audit.statistics.paired import spearman_permutation
 from audit.statistics.power import smallest_visible_effect
 from audit.trace.records import Array
 from principles.check import Check, Thresholds
 from principles.performance_alignment.classes import (
+    LEAST_RELIABILITY,
     Classes,
     by_class,
     pairs_for_classes,
+    pairs_for_correlation,
     pairs_wanted,
+    settling_words,
 )
 from principles.performance_alignment.estimates import (
     ERROR_RATE,
@@ -44,12 +48,13 @@ from principles.performance_alignment.estimates import (
     judged,
     level_for,
     measures,
+    others,
     pair_margin,
     reasons,
     statistic,
     vote,
 )
-from principles.performance_alignment.reliability import RELIABILITY, over_classes
+from principles.performance_alignment.reliability import RELIABILITY, Reliability, over_classes
 from principles.words import interval_words, percent, witness
 
 _TEST = "permutations of the classes, the null being no relation"
@@ -73,8 +78,15 @@ def _reading(
     lack = _lack(classes, labels, thresholds)
     if lack:
         sentence = f"By {measure.name} nothing can be said: {lack}"
-        return Reading(may_speak=False, verdict=Verdict.INCONCLUSIVE, sentence=sentence)
-    threshold, wanted = float(thresholds["correlation"]), pairs_wanted(classes)
+        needed, verdict = _pairs_for(classes, labels, thresholds), Verdict.INCONCLUSIVE
+        return Reading(
+            may_speak=False,
+            verdict=verdict,
+            sentence=sentence,
+            pairs_to_settle=needed,
+            more_pairs_help=needed is not None,
+        )
+    threshold, rate = float(thresholds["correlation"]), float(thresholds["error_rate"])
     quality = classes.quality
     found = {
         n: _correlation(quality[n], classes.accuracy, level_for(n, roles, thresholds))
@@ -85,12 +97,15 @@ def _reading(
     p = spearman_permutation(quality[roles.audited], classes.accuracy, rng=rng).p
     tested = replace(ours, p=p if p is not None and np.isfinite(p) else None)
     picture, least = reference.picture[measure.pairs], float(thresholds["reliability"])
-    reliable = over_classes(measure, classes, labels, picture, roles, least)
+    controls = others(roles, quality) or [roles.audited]
+    reliable = over_classes(measure, classes, labels, picture, controls, least)
+    own = over_classes(measure, classes, labels, picture, [roles.audited], least)
     why = reasons(
         controls_fail(found, roles, threshold, "follows accuracy over classes"), reliable.why
     )
     name = f"rank correlation of {measure.name} with accuracy over classes"
-    smallest = smallest_visible_effect("correlation", ours.n, alpha=float(thresholds["error_rate"]))
+    smallest = smallest_visible_effect("correlation", ours.n, alpha=rate)
+    settles, wanted = _settling(classes, ours, own, reliable, rate)
     first = int(np.flatnonzero(labels == _worst(classes, roles))[0])
     return Reading(
         may_speak=not why,
@@ -99,7 +114,33 @@ def _reading(
         statistics=[statistic(name, tested, threshold, smallest, _TEST), reliable.statistic],
         figures=[_scatter(measure.name, classes, reference, roles), _table(measure.name, found)],
         witness=witness(roles, "P203", reference.ids[measure.pairs[first]]),
+        pairs_to_settle=settles,
+        more_pairs_help=settles is not None,
     )
+
+
+def _settling(
+    classes: Classes, ours: Estimate, own: Reliability, gate: Reliability, rate: float
+) -> tuple[int | None, str]:
+    """Pairs that would settle a correlation of the size seen, and that in words."""
+    accuracies = reliability_of_shares(classes.right, classes.pairs)
+    parts = [x if math.isfinite(x) else 0.0 for x in (accuracies, own.value)]
+    times = pairs_for_correlation(ours.value, parts, ours.n, rate)
+    pairs = own.pairs
+    needed = None
+    if math.isfinite(times):
+        needed = max(math.ceil(times * pairs), gate.pairs_needed or 0, pairs + 1)
+    at_least = min(parts) <= LEAST_RELIABILITY
+    words = settling_words(ours.value, needed, ours.n, rate, at_least=at_least)
+    return needed, f"{pairs_wanted(classes)} {words}"
+
+
+def _pairs_for(classes: Classes, labels: Array, thresholds: Thresholds) -> int | None:
+    """Pairs that would give enough classes, or some that are not always right."""
+    if len(classes.index) < int(thresholds["least_classes"]):
+        each, least = int(thresholds["least_pairs"]), int(thresholds["least_classes"])
+        return pairs_for_classes(labels, each, least)[0]
+    return len(labels) + 1
 
 
 def _lack(classes: Classes, labels: Array, thresholds: Thresholds) -> str:
@@ -107,7 +148,7 @@ def _lack(classes: Classes, labels: Array, thresholds: Thresholds) -> str:
     n, least = len(classes.index), int(thresholds["least_classes"])
     if n < least:
         each = int(thresholds["least_pairs"])
-        more = pairs_for_classes(labels, each, least)
+        more = pairs_for_classes(labels, each, least)[1]
         return f"classes with at least {each} pairs number {n}, {least} are the least. {more}"
     if np.ptp(classes.accuracy) == 0:
         same = percent(float(classes.accuracy[0]))

@@ -129,12 +129,20 @@ def over_fills(measure: Measure, roles: Roles, picture: Array, least: float) -> 
 
 
 def over_classes(
-    measure: Measure, classes: Classes, labels: Array, picture: Array, roles: Roles, least: float
+    measure: Measure,
+    classes: Classes,
+    labels: Array,
+    picture: Array,
+    names: Sequence[str],
+    least: float,
 ) -> Reliability:
-    """Do two halves of the pictures agree about which class has the better maps of a control?"""
+    """Do two halves of the pictures agree about which class has the better maps of an explainer?
+
+    The best agreement over the explainers named, such as the faithful controls.
+    """
     column = labels[:, None] == classes.index
     found, n = math.nan, 0
-    for name in others(roles, measure.values) or [roles.audited]:
+    for name in names:
         again = None
         if name in measure.again:
             again = Measurement(np.where(column, measure.again[name][:, None], np.nan))

@@ -48,6 +48,7 @@ def ladder_correlation(
     denominator: Shaped[np.ndarray, "rungs pairs"] | None = None,
     families: Sequence[str] | None = None,
     within: bool = False,
+    draw_pictures: bool = True,
     rng: np.random.Generator,
     resamples: int = 2000,
     level: float = 0.95,
@@ -73,6 +74,7 @@ def ladder_correlation(
         families: which rungs may stand for each other, as one kind of degradation; families with
             one rung are pooled.
         within: rank within families.
+        draw_pictures: else only rungs are drawn: the interval that any number of pictures leaves.
         rng: source of draws and permutations.
         resamples: bootstrap draws.
         level: of the interval.
@@ -96,7 +98,9 @@ def ladder_correlation(
     x = within_ranks(means[kept][None], strata)[0]
     y = within_ranks(right.mean(axis=1)[None], strata)[0]
     point = spearman_permutation(x, y, families=names, rng=rng, ranked=within)
-    weights = draw_weights(right.shape[1], resamples, rng)
+    weights = np.ones((resamples, right.shape[1]))
+    if draw_pictures:
+        weights = draw_weights(right.shape[1], resamples, rng)
     below = None if denominator is None else np.asarray(denominator)[kept]
     drawn_quality = rung_quality(np.asarray(quality)[kept], below, weights[:, pairs])
     drawn_accuracy = weights @ right.T / right.shape[1]

@@ -6,7 +6,8 @@ these rungs, and over other checkpoints of the model that you give (`--ladder FI
 rungs of their own): rank correlation within each family of rungs, pooled, with an interval by
 bootstrap over pictures and rungs. Quality is localization (average precision of the mask,
 chance-corrected) where there are masks, and faithfulness (insertion minus deletion, over each
-rung's own full minus empty score). A measure speaks only if a faithful control tracks the ladder
+rung's own full minus empty score) where there are none or where localization may not speak. A
+measure speaks only if a faithful control tracks the ladder
 by it, no model-free control does, and two halves of the pictures agree about the order of the rungs
 by that control's maps (split-half reliability; of faithfulness with one fill, as a second on every
 rung would double its cost).
@@ -20,6 +21,7 @@ literature finds no such law.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -41,6 +43,8 @@ from audit.trace.records import Array
 from principles.check import Check, Thresholds
 from principles.performance_alignment.estimates import (
     ERROR_RATE,
+    Reading,
+    combined,
     controls_fail,
     judged,
     level_for,
@@ -51,7 +55,7 @@ from principles.performance_alignment.estimates import (
     vote,
 )
 from principles.performance_alignment.reliability import RELIABILITY, Reliability, over_rungs
-from principles.words import finite, interval_words, percent
+from principles.words import finite, interval_words, number, percent
 
 _MEASURES = ("localization", "faithfulness")
 _CONSTANT = 1e-9
@@ -78,40 +82,87 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
             "a model that knows this little allows no verdict."
         )
         return Finding(verdict=Verdict.INCONCLUSIVE, summary=summary)
-    threshold = float(thresholds["correlation"])
-    votes, statistics, detail = [], [], []
-    for measure in _MEASURES:
-        table = getattr(ladder, measure)
-        if roles.audited not in table:
-            continue
-        if (known := _rungs_with(ladder, measure, roles.audited)) < _FEWEST:
-            votes.append(Verdict.INCONCLUSIVE)
-            why = f"{known} rungs have it and {_FEWEST} can be ranked; give more with --ladder"
-            detail.append(f"By {measure} nothing can be said: {why}.")
-            continue
-        estimates = {
-            name: _correlation(ladder, reference, measure, name, level_for(name, roles, thresholds))
-            for name in judged(roles, table)
-        }
-        ours = estimates[roles.audited]
-        reliable = _reliability(ladder, reference, measure, roles, float(thresholds["reliability"]))
-        why = reasons(controls_fail(estimates, roles, threshold, "tracks the ladder"), reliable.why)
-        votes.append(Verdict.INCONCLUSIVE if why else vote(ours, threshold))
-        name = f"rank correlation of {measure} with accuracy"
-        statistics += [statistic(name, ours, threshold, test=_TEST), reliable.statistic]
-        detail.append(_sentence(measure, ours, threshold, why))
-    verdict = _combined(votes)
-    return Finding(
+    found = [m for m in _MEASURES if roles.audited in getattr(ladder, m)]
+    return combined([_reading(m, ladder, reference, roles, thresholds) for m in found])
+
+
+def _reading(
+    measure: str, ladder: Ladder, reference: Reference, roles: Roles, thresholds: Thresholds
+) -> Reading:
+    table, threshold = getattr(ladder, measure), float(thresholds["correlation"])
+    figures = [_figure(ladder, reference, measure, roles)]
+    known = {name: _rungs_with(ladder, measure, name) for name in judged(roles, table)}
+    if known[roles.audited] < _FEWEST:
+        sentence = (
+            f"By {measure} nothing can be said: {known[roles.audited]} rungs have it and {_FEWEST} "
+            "can be ranked; give more with --ladder."
+        )
+        return Reading(
+            may_speak=False, verdict=Verdict.INCONCLUSIVE, sentence=sentence, figures=figures
+        )
+    estimates = {
+        name: _correlation(ladder, reference, measure, name, level_for(name, roles, thresholds))
+        for name, rungs in known.items()
+        if rungs >= _FEWEST
+    }
+    ours = estimates[roles.audited]
+    verdict = vote(ours, threshold)
+    reliable = _reliability(ladder, reference, measure, roles, float(thresholds["reliability"]))
+    why = reasons(controls_fail(estimates, roles, threshold, "tracks the ladder"), reliable.why)
+    settles, more = reliable.pairs_needed, ""
+    if verdict is Verdict.INCONCLUSIVE and not why:
+        many = _correlation(ladder, reference, measure, roles.audited, ours.level, pictures=False)
+        settles, more = _settling(ours, many, threshold, len(reference.ids))
+    return Reading(
+        may_speak=not why,
         verdict=verdict,
-        summary=detail[_speaker(votes, verdict)],
-        detail=detail,
-        statistics=statistics,
-        figures=[_figure(ladder, reference, m, roles) for m in _MEASURES if getattr(ladder, m)],
+        sentence=_sentence(measure, ours, threshold, why) + more,
+        statistics=[
+            statistic(f"rank correlation of {measure} with accuracy", ours, threshold, test=_TEST),
+            reliable.statistic,
+        ],
+        figures=figures,
+        pairs_to_settle=settles,
+        more_pairs_help=settles is not None or not more,
     )
 
 
+def _settling(
+    ours: Estimate, many: Estimate, threshold: float, pairs: int
+) -> tuple[int | None, str]:
+    """Pairs that would settle a correlation of the size seen, and a sentence where none would.
+
+    Only the part of the interval's width that comes from pictures shrinks with their number.
+
+    Args:
+        ours: the correlation with its interval.
+        many: the same with the interval that any number of pictures would leave.
+        threshold: on one side of which the interval has to lie.
+        pairs: that there are.
+    """
+    side = 0 if ours.value > threshold else 1
+    reach, left = ((abs(e.value - (e.low, e.high)[side])) for e in (ours, many))
+    distance = abs(ours.value - threshold)
+    if not math.isfinite(reach + left):
+        return None, ""
+    if left >= distance:
+        return None, (
+            f" However many pairs there are, so few rungs leave {number(many.low)} to "
+            f"{number(many.high)}: more rungs are needed (--profile full, or --ladder)."
+        )
+    times = max(reach**2 - left**2, 0.0) / (distance**2 - left**2)
+    needed = max(math.ceil(pairs * times), pairs + 1)
+    return needed, f" About {needed:,} pairs would settle a correlation of the size seen."
+
+
 def _correlation(
-    ladder: Ladder, reference: Reference, measure: str, name: str, level: float
+    ladder: Ladder,
+    reference: Reference,
+    measure: str,
+    name: str,
+    level: float,
+    *,
+    pictures: bool = True,
 ) -> Estimate:
     rows, families = _by_family(ladder)
     quality, denominator, picture = _quality(ladder, reference, measure, name)
@@ -125,6 +176,7 @@ def _correlation(
         denominator=None if denominator is None else denominator[rows],
         families=families,
         within=True,
+        draw_pictures=pictures,
         rng=np.random.default_rng(0),
         resamples=resamples_for(RESAMPLES, level),
         level=level,
@@ -168,17 +220,6 @@ def _by_family(ladder: Ladder) -> tuple[np.ndarray, list[str]]:
         rows += own
         names += [family] * len(own)
     return np.array(rows), names
-
-
-def _combined(votes: list[Verdict]) -> Verdict:
-    for verdict in (Verdict.VIOLATION, Verdict.PASS):
-        if verdict in votes:
-            return verdict
-    return Verdict.INCONCLUSIVE
-
-
-def _speaker(votes: list[Verdict], verdict: Verdict) -> int:
-    return votes.index(verdict)
 
 
 def _sentence(measure: str, ours: Estimate, threshold: float, why: str) -> str:

@@ -131,14 +131,14 @@ def _relatives(one: Relatives, two: Relatives, share: float) -> Relatives:
 
 
 def _rows(one: Mapping[str, Array], two: Mapping[str, Array], axis: int = 0) -> dict[str, Array]:
-    _same("explainers or measures", list(one), list(two))
+    _same("explainers or measures", sorted(one), sorted(two))  # read from disk they are sorted
     return {name: np.concatenate([one[name], two[name]], axis) for name in one}
 
 
 def _nested(
     one: Mapping[str, dict[str, Array]], two: Mapping[str, dict[str, Array]]
 ) -> dict[str, dict[str, Array]]:
-    _same("explainers", list(one), list(two))
+    _same("explainers", sorted(one), sorted(two))
     return {name: _rows(one[name], two[name]) for name in one}
 
 

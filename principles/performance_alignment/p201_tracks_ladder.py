@@ -49,10 +49,13 @@ from principles.performance_alignment.estimates import (
     judged,
     level_for,
     others,
+    pairs_for_controls,
     reasons,
     resamples_for,
+    settling_words,
     statistic,
     vote,
+    whole,
 )
 from principles.performance_alignment.reliability import RELIABILITY, Reliability, over_rungs
 from principles.words import finite, interval_words, number, percent
@@ -109,10 +112,14 @@ def _reading(
     verdict = vote(ours, threshold)
     reliable = _reliability(ladder, reference, measure, roles, float(thresholds["reliability"]))
     why = reasons(controls_fail(estimates, roles, threshold, "tracks the ladder"), reliable.why)
-    settles, more = reliable.pairs_needed, ""
+    pairs = len(reference.ids)
+    controls = pairs_for_controls(estimates, roles, threshold, pairs)
+    settles, more = whole(max(controls, reliable.pairs_needed or 0)), ""
+    if why:
+        more = f" {settling_words(max(controls, reliable.pairs_needed or 0))}"
     if verdict is Verdict.INCONCLUSIVE and not why:
         many = _correlation(ladder, reference, measure, roles.audited, ours.level, pictures=False)
-        settles, more = _settling(ours, many, threshold, len(reference.ids))
+        settles, more = _settling(ours, many, threshold, pairs)
     return Reading(
         may_speak=not why,
         verdict=verdict,

@@ -40,10 +40,14 @@ from principles.performance_alignment.estimates import (
     level_for,
     measures,
     pair_margin,
+    pairs_for_controls,
     reasons,
     resamples_for,
+    settled_at,
+    settling_words,
     statistic,
     vote,
+    whole,
 )
 from principles.performance_alignment.reliability import (
     RELIABILITY,
@@ -97,6 +101,14 @@ def _reading(
         values[roles.audited], correct, clusters=picture, rng=np.random.default_rng(0)
     )
     reliable = _reliability(measure, roles, picture, float(thresholds["reliability"]))
+    settles = settled_at(
+        ours,
+        threshold,
+        len(reference.ids),
+        pairs_for_controls(areas, roles, threshold, len(reference.ids)),
+        *(r.pairs_needed or 0 for r in reliable),
+    )
+    wanted = f"{wanted} {settling_words(settles)}"
     unreliable = next((r.why for r in reliable if r.why), "")
     why = reasons(
         controls_fail(areas, roles, threshold, "tells right pairs from wrong ones"), unreliable
@@ -115,6 +127,8 @@ def _reading(
         ],
         figures=[_scatter(measure, reference, roles, correct), _table(measure, areas, correct)],
         witness=witness(roles, "P202", reference.ids[_worst(measure, roles, correct)]),
+        pairs_to_settle=whole(settles),
+        more_pairs_help=math.isfinite(settles),
     )
 
 

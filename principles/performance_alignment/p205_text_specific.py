@@ -16,6 +16,8 @@ absent text goes to a sensible place.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from audit.evidence.kinds import Evidence, Explanations, Reference, Roles, TextSpecificity
@@ -33,12 +35,16 @@ from principles.performance_alignment.estimates import (
     flipped,
     judged,
     level_for,
+    pairs_for_controls,
     pairs_to_settle,
     reasons,
     resamples_for,
+    settled_at,
+    settling_words,
     statistic,
     visible_difference,
     vote,
+    whole,
 )
 from principles.performance_alignment.reliability import (
     RELIABILITY,
@@ -75,6 +81,15 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
     reliable = _reliability(differences, roles, reference, float(thresholds["reliability"]))
     why = reasons(controls_fail(found, roles, threshold, "leaves the object"), reliable.why)
     verdict = Verdict.INCONCLUSIVE if why else vote(found[roles.audited], threshold)
+    pairs = len(reference.ids)
+    settles = settled_at(
+        found[roles.audited],
+        threshold,
+        pairs,
+        pairs_for_controls(found, roles, threshold, pairs),
+        reliable.pairs_needed or 0,
+    )
+    settles = settles if verdict is Verdict.INCONCLUSIVE else pairs
     tested = flipped(found[roles.audited], ours, reference.picture, threshold)
     smallest = visible_difference(ours, reference.picture, found[roles.audited].level)
     worst = _worst(ours, other.localization[roles.audited][LOCALIZATION])
@@ -82,7 +97,7 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
     name = "localization, own text minus absent text"
     return Finding(
         verdict=verdict,
-        summary=_summary(found[roles.audited], verdict, why, ours, reference, threshold),
+        summary=_summary(found[roles.audited], verdict, why, ours, reference, threshold, settles),
         detail=_declared(roles),
         statistics=[
             statistic(name, tested, threshold, smallest, _TEST),
@@ -94,6 +109,8 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
             _table(explanations, other, found),
         ],
         witness=witness(roles, "P205", shown[0]) if shown else None,
+        pairs_to_settle=whole(settles) if verdict is Verdict.INCONCLUSIVE else None,
+        more_pairs_help=math.isfinite(settles),
     )
 
 
@@ -140,10 +157,12 @@ def _summary(
     difference: Array,
     reference: Reference,
     threshold: float,
+    settles: float,
 ) -> str:
     size = f"localization falls by {interval_words(ours)}, n = {ours.n} pictures"
     if why:
-        return f"Nothing can be said: {why}; for the audited maps {size}."
+        more = settling_words(settles)
+        return f"Nothing can be said: {why}; for the audited maps {size}. {more}"
     if verdict is Verdict.PASS:
         return f"Asked for a class that is absent, the maps leave the object: {size}."
     if verdict is Verdict.VIOLATION:

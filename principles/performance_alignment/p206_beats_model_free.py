@@ -16,6 +16,8 @@ with the object in the middle a centre prior beats honest methods, and the check
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from audit.evidence.kinds import Evidence, Reference, Roles
@@ -35,9 +37,12 @@ from principles.performance_alignment.estimates import (
     pairs_to_settle,
     reasons,
     resamples_for,
+    settled_at,
+    settling_words,
     statistic,
     visible_difference,
     vote,
+    whole,
 )
 from principles.performance_alignment.reliability import RELIABILITY, over_explainers
 from principles.words import interval_words, number, pair_figure, witness
@@ -72,12 +77,19 @@ def _reading(
     verdict = verdict_of(found, threshold)
     difference = measure.values[roles.audited] - measure.values[best]
     more = pairs_to_settle(found[best], threshold, difference, picture)
+    settles = settled_at(
+        found[best],
+        threshold,
+        len(reference.ids),
+        _pairs_for_controls(faithful, threshold, len(reference.ids)),
+        reliable.pairs_needed or 0,
+    )
     shown = np.argsort(difference, kind="stable")[:_SHOWN]
     chosen = [int(i) for i in measure.pairs[shown]]
     return Reading(
         may_speak=not why,
         verdict=verdict,
-        sentence=_sentence(measure.name, best, found[best], verdict, why, more),
+        sentence=_sentence(measure.name, best, found[best], verdict, why, more, settles),
         statistics=[
             *_statistics(measure, roles, found, picture, threshold),
             reliable.statistic,
@@ -87,6 +99,8 @@ def _reading(
             _table(measure, roles, found),
         ],
         witness=witness(roles, "P206", reference.ids[chosen[0]]),
+        pairs_to_settle=whole(settles),
+        more_pairs_help=math.isfinite(settles),
     )
 
 
@@ -133,14 +147,38 @@ def _cannot_speak(faithful: dict[str, Gains], threshold: float) -> str:
     )
 
 
+def _pairs_for_controls(faithful: dict[str, Gains], threshold: float, pairs: int) -> float:
+    """Pairs at which a faithful control would beat the model-free ones, by what it shows now."""
+    if not _cannot_speak(faithful, threshold):
+        return pairs
+    return min(
+        settled_at(_hardest(g), threshold, pairs, _beaten(g, threshold)) for g in faithful.values()
+    )
+
+
+def _hardest(found: Gains) -> Estimate:
+    return found[closest(found)]
+
+
+def _beaten(found: Gains, threshold: float) -> float:
+    """Infinite where a model-free control is as good, at the size seen."""
+    return math.inf if _hardest(found).value <= threshold else 0.0
+
+
 def _sentence(
-    measure: str, control: str, ours: Estimate, verdict: Verdict, why: str, more: str
+    measure: str,
+    control: str,
+    ours: Estimate,
+    verdict: Verdict,
+    why: str,
+    more: str,
+    settles: float,
 ) -> str:
     size = f"{interval_words(ours)}, n = {ours.n} pictures"
     if why:
         return (
             f"By {measure} nothing can be said: {why}; the audited maps have a gain over {control} "
-            f"of {size}."
+            f"of {size}. {settling_words(settles)}"
         )
     if verdict is Verdict.PASS:
         return f"Maps beat every model-free control ({measure}): the gain over {control} is {size}."

@@ -238,6 +238,7 @@ def statistic(
     Where no smallest effect is given, it is the distance from the threshold that an interval of
     this width would have cleared.
     """
+    p = estimate.p if estimate.p is not None and math.isfinite(estimate.p) else None
     if not math.isfinite(smallest):
         smallest = visible_distance(estimate.low, estimate.high, estimate.level)
     return Statistic(
@@ -250,8 +251,8 @@ def statistic(
         good_side="above",
         n=estimate.n,
         smallest_visible_effect=finite(smallest),
-        p=estimate.p if test else None,
-        p_test=test if estimate.p is not None else "",
+        p=p if test else None,
+        p_test=test if p is not None else "",
     )
 
 

@@ -49,15 +49,17 @@ from principles.performance_alignment.estimates import (
     judged,
     level_for,
     others,
-    pairs_for_controls,
     reasons,
     resamples_for,
-    settling_words,
     statistic,
     vote,
-    whole,
 )
 from principles.performance_alignment.reliability import RELIABILITY, Reliability, over_rungs
+from principles.performance_alignment.settling import (
+    pairs_for_controls,
+    settling_words,
+    whole,
+)
 from principles.words import finite, interval_words, number, percent
 
 _MEASURES = ("localization", "faithfulness")

@@ -40,20 +40,22 @@ from principles.performance_alignment.estimates import (
     level_for,
     measures,
     pair_margin,
-    pairs_for_controls,
     reasons,
     resamples_for,
-    settled_at,
-    settling_words,
     statistic,
     vote,
-    whole,
 )
 from principles.performance_alignment.reliability import (
     RELIABILITY,
     Reliability,
     over_explainers,
     over_fills,
+)
+from principles.performance_alignment.settling import (
+    pairs_for_controls,
+    settled_at,
+    settling_words,
+    whole,
 )
 from principles.words import interval_words, number, plural, witness
 

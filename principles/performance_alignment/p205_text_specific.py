@@ -35,21 +35,23 @@ from principles.performance_alignment.estimates import (
     flipped,
     judged,
     level_for,
-    pairs_for_controls,
-    pairs_to_settle,
     reasons,
     resamples_for,
-    settled_at,
-    settling_words,
     statistic,
     visible_difference,
     vote,
-    whole,
 )
 from principles.performance_alignment.reliability import (
     RELIABILITY,
     Reliability,
     over_explainers,
+)
+from principles.performance_alignment.settling import (
+    pairs_for_controls,
+    pairs_to_settle,
+    settled_at,
+    settling_words,
+    whole,
 )
 from principles.words import interval_words, number, pair_figure, witness
 

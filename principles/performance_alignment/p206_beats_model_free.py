@@ -34,17 +34,19 @@ from principles.performance_alignment.estimates import (
     flipped,
     measures,
     others,
-    pairs_to_settle,
     reasons,
     resamples_for,
-    settled_at,
-    settling_words,
     statistic,
     visible_difference,
     vote,
-    whole,
 )
 from principles.performance_alignment.reliability import RELIABILITY, over_explainers
+from principles.performance_alignment.settling import (
+    pairs_to_settle,
+    settled_at,
+    settling_words,
+    whole,
+)
 from principles.words import interval_words, number, pair_figure, witness
 
 RESAMPLES = 2000
@@ -151,18 +153,11 @@ def _pairs_for_controls(faithful: dict[str, Gains], threshold: float, pairs: int
     """Pairs at which a faithful control would beat the model-free ones, by what it shows now."""
     if not _cannot_speak(faithful, threshold):
         return pairs
+    hardest = [found[closest(found)] for found in faithful.values()]
     return min(
-        settled_at(_hardest(g), threshold, pairs, _beaten(g, threshold)) for g in faithful.values()
+        settled_at(gain, threshold, pairs) if gain.value > threshold else math.inf
+        for gain in hardest
     )
-
-
-def _hardest(found: Gains) -> Estimate:
-    return found[closest(found)]
-
-
-def _beaten(found: Gains, threshold: float) -> float:
-    """Infinite where a model-free control is as good, at the size seen."""
-    return math.inf if _hardest(found).value <= threshold else 0.0
 
 
 def _sentence(

@@ -41,7 +41,7 @@ def settled_at(ours: Estimate, threshold: float, pairs: int, *others_: float) ->
     needed: float | None = pairs
     if ours.low <= threshold <= ours.high:
         needed = pairs_to_clear(ours.value, ours.low, ours.high, ours.level, threshold, pairs)
-    return max(math.inf if needed is None else needed, *others_)
+    return max([math.inf if needed is None else needed, *others_])
 
 
 def whole(pairs: float) -> int | None:

@@ -22,6 +22,7 @@ from audit.result import CheckResult, Failure, Verdict
 from audit.statistics.spending import look_sizes, spent_shares
 
 PLAN = "looks.json"
+_LEAST_PROBED = 8
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,8 @@ def looked_at(
     blocks = picture_blocks(context.pairs.picture.numpy(), look_sizes(len(context.pairs)))
     folder.mkdir(parents=True, exist_ok=True)
     sizes = np.cumsum([len(block) for block in blocks]).tolist()
-    probed = probed_at_looks(context.sizes.probed, sizes)
+    least = 1 if context.pairs.masks is not None else _LEAST_PROBED
+    probed = probed_at_looks(context.sizes.probed, sizes, least)
     (folder / PLAN).write_text(json.dumps({"pairs": sizes}))
     whole: Gathered | None = None
     for number, (block, probes) in enumerate(zip(blocks, probed, strict=True), 1):
@@ -70,7 +72,7 @@ def looked_at(
         yield whole
 
 
-def probed_at_looks(most: int, sizes: Sequence[int]) -> list[int]:
+def probed_at_looks(most: int, sizes: Sequence[int], least: int = 1) -> list[int]:
     """Pairs whose faithfulness is measured anew at each look, ``most`` in all at the budget.
 
     In proportion to the pairs, so that a look costs no more a pair than a fixed sample does:
@@ -79,9 +81,13 @@ def probed_at_looks(most: int, sizes: Sequence[int]) -> list[int]:
     Args:
         most: at the budget.
         sizes: pairs at each look.
+        least: at each look, where it has that many pairs; more where faithfulness decides, since
+            no forecast can be made from two or three pairs.
     """
     total = [min(math.ceil(most * size / sizes[-1]), size) for size in sizes]
-    return [max(b - a, 1) for a, b in itertools.pairwise([0, *total])]
+    new = [b - a for a, b in itertools.pairwise([0, *sizes])]
+    parts = [b - a for a, b in itertools.pairwise([0, *total])]
+    return [max(part, min(least, block)) for part, block in zip(parts, new, strict=True)]
 
 
 def saved_looks(folder: Path) -> Iterator[Gathered] | None:

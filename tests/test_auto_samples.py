@@ -137,8 +137,13 @@ def test_looks_of_another_audit_or_unfinished_ones_are_no_evidence(auto):
 
 
 @pytest.mark.parametrize(
-    ("most", "sizes", "wanted"),
-    [(16, [48, 96, 192, 384], [2, 2, 4, 8]), (8, [4, 8, 12], [3, 3, 2]), (16, [4], [4])],
+    ("most", "sizes", "least", "wanted"),
+    [
+        (16, [48, 96, 192, 384], 1, [2, 2, 4, 8]),
+        (16, [48, 96, 192, 384], 8, [8, 8, 8, 8]),
+        (8, [4, 8, 12], 1, [3, 3, 2]),
+        (16, [4], 8, [4]),
+    ],
 )
-def test_pairs_probed_for_faithfulness_go_with_the_pairs(most, sizes, wanted):
-    assert looks.probed_at_looks(most, sizes) == wanted
+def test_pairs_probed_for_faithfulness_go_with_the_pairs(most, sizes, least, wanted):
+    assert looks.probed_at_looks(most, sizes, least) == wanted

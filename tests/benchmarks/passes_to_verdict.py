@@ -6,6 +6,12 @@ error rates, and counts the pictures whose patches are embedded: passes of any c
 and of explainers that go through its blocks themselves. The fixed sample has seven eighths of the
 budget's pairs: in simulation (`tests/test_multiplicity.py`) that many see the smallest effect of
 the looks with the same power. About five CPU minutes an explainer.
+
+Measured with the defaults: grad-attention 12,055 passes (193 pairs) against 22,781; raw-attention
+22,279 (384) against 22,782; grad-eclip 14,414 (193) against 26,864; edges 4,370 (96) against
+17,396. That is 1.69 times fewer in all, 2.2 as the mean of the four ratios. Verdicts are the same
+but for grad-eclip, where the looks gave up on P201 and P204, which the fixed sample passed: what
+would need more pairs than the budget at the size seen is not waited for, and that costs power.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from audit.evidence.kinds import Evidence
 from audit.gallery import with_worst_pair
-from audit.multiplicity import holm_over_checks
+from audit.multiplicity import holm_over_checks, with_adjusted_p
 from audit.result import CheckResult, Failure, Finding, Severity, Statistic, Verdict
 from audit.statistics.power import pairs_to_clear
 
@@ -83,9 +83,10 @@ def _tested(
 
     found = holm_over_checks(rates, judge, lambda one: one[0])
     together = sum(bool(one[0].statistics) for one, _ in found.values())
+    adjusted = with_adjusted_p({name: finding for name, ((finding, _), _) in found.items()})
     return {
-        name: (_with_rate(finding, rate, together, float(values[name][ERROR_RATE])), failure)
-        for name, ((finding, failure), rate) in found.items()
+        name: (_with_rate(adjusted[name], rate, together, float(values[name][ERROR_RATE])), failure)
+        for name, ((_, failure), rate) in found.items()
     }
 
 
@@ -104,6 +105,7 @@ def _with_rate(finding: Finding, rate: float, together: int, whole: float) -> Fi
 def _with_pairs(finding: Finding, evidence: Evidence) -> Finding:
     """Say how many pairs would settle an INCONCLUSIVE at the size seen."""
     unsettled = finding.verdict is Verdict.INCONCLUSIVE and finding.pairs_to_settle is None
+    unsettled = unsettled and finding.more_pairs_help
     straddling = [s for s in finding.statistics if _straddles(s)]
     if not unsettled or not straddling or evidence.reference is None:
         return finding

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +15,14 @@ import numpy as np
 
 from audit.evidence.context import Context
 from audit.evidence.growth import PER_PAIR, together
-from audit.gathering import Gathered, gather, load_evidence
+from audit.gathering import Gathered, gather, load_evidence, read_key
 from audit.judging import ERROR_RATE, judge_all
+from audit.multiplicity import SETTLED
 from audit.result import CheckResult, Failure, Verdict
 from audit.statistics.spending import look_sizes, spent_shares
 
 PLAN = "looks.json"
+_LEAST_PROBED = 8
 
 
 @dataclass(frozen=True)
@@ -47,10 +50,16 @@ def looked_at(
     blocks = picture_blocks(context.pairs.picture.numpy(), look_sizes(len(context.pairs)))
     folder.mkdir(parents=True, exist_ok=True)
     sizes = np.cumsum([len(block) for block in blocks]).tolist()
+    least = 1 if context.pairs.masks is not None else _LEAST_PROBED
+    probed = probed_at_looks(context.sizes.probed, sizes, least)
     (folder / PLAN).write_text(json.dumps({"pairs": sizes}))
     whole: Gathered | None = None
-    for number, block in enumerate(blocks, 1):
-        own = dataclasses.replace(context, pairs=context.pairs.select(block))
+    for number, (block, probes) in enumerate(zip(blocks, probed, strict=True), 1):
+        own = dataclasses.replace(
+            context,
+            pairs=context.pairs.select(block),
+            sizes=dataclasses.replace(context.sizes, probed=probes),
+        )
         given: dict[str, Any] = {}
         if whole is not None:
             ladder = whole.evidence.ladder
@@ -61,6 +70,24 @@ def looked_at(
         found = gather(own, wanted, place, f"{key}-{number}", resume=resume, given=given)
         whole = found if whole is None else _joined(whole, found)
         yield whole
+
+
+def probed_at_looks(most: int, sizes: Sequence[int], least: int = 1) -> list[int]:
+    """Pairs whose faithfulness is measured anew at each look, ``most`` in all at the budget.
+
+    In proportion to the pairs, so that a look costs no more a pair than a fixed sample does:
+    faithfulness takes most of the passes.
+
+    Args:
+        most: at the budget.
+        sizes: pairs at each look.
+        least: at each look, where it has that many pairs; more where faithfulness decides, since
+            no forecast can be made from two or three pairs.
+    """
+    total = [min(math.ceil(most * size / sizes[-1]), size) for size in sizes]
+    new = [b - a for a, b in itertools.pairwise([0, *sizes])]
+    parts = [b - a for a, b in itertools.pairwise([0, *total])]
+    return [max(part, min(least, block)) for part, block in zip(parts, new, strict=True)]
 
 
 def saved_looks(folder: Path) -> Iterator[Gathered] | None:
@@ -110,7 +137,7 @@ def judge_by_looks(
     broken: list[Failure] = []
     number, gathered = 0, None
     shares = spent_shares([n / pairs[-1] for n in pairs])
-    for number, (share, gathered) in enumerate(zip(shares, looks, strict=False), 1):  # noqa: B007
+    for number, (share, gathered) in enumerate(zip(shares, looks, strict=False), 1):
         left = [c for c in tested if c.id not in settled]
         judged, failed = judge_all(
             left,
@@ -123,7 +150,14 @@ def judge_by_looks(
         broken += failed
         latest |= {r.id: r for r in judged}
         settled |= {r.id: r for r in judged if r.finding.verdict is not Verdict.INCONCLUSIVE}
-        if not any(_in_reach(r, pairs[-1]) for r in judged):
+        if not _worth_another_look(
+            [c for c in left if c.id not in settled],
+            gathered,
+            shares[number:],
+            pairs[-1],
+            severity=severity,
+            thresholds=thresholds,
+        ):
             break
     if gathered is None:
         raise ValueError("expected evidence of one look or more, got none")
@@ -154,10 +188,38 @@ def picture_blocks(picture: Any, sizes: Sequence[int]) -> list[list[int]]:
     return [order[a:b].tolist() for a, b in itertools.pairwise([0, *ends])]
 
 
+def _worth_another_look(
+    open_: Sequence[Any],
+    gathered: Gathered,
+    shares: Sequence[float],
+    budget: int,
+    *,
+    severity: Mapping[str, str],
+    thresholds: Mapping[str, Mapping[str, float]],
+) -> bool:
+    """Whether pairs within the budget may settle some check, at the largest share still to come.
+
+    Such a forecast makes no verdict, and costs nothing of the error rate.
+    """
+    if not open_ or not shares:
+        return False
+    forecast, _ = judge_all(
+        open_,
+        gathered.evidence,
+        gathered.failures,
+        severity=severity,
+        thresholds=thresholds,
+        share=max(shares),
+    )
+    return any(r.finding.verdict in SETTLED or _in_reach(r, budget) for r in forecast)
+
+
 def _in_reach(result: CheckResult, budget: int) -> bool:
     if result.finding.verdict is not Verdict.INCONCLUSIVE:
         return False
     needed = result.finding.pairs_to_settle
+    if not result.finding.more_pairs_help:
+        return False
     if needed is None:
         return bool(result.finding.statistics)  # without one, not even a test was possible
     return needed <= budget
@@ -175,8 +237,22 @@ def _saved(folder: Path) -> Iterator[Gathered]:
     whole: Gathered | None = None
     for number in range(1, len(planned(folder)) + 1):
         place = folder / f"look-{number}"
-        if not (place / "roles.json").is_file():
+        if not (place / "roles.json").is_file() or not _goes_on(place, folder, number):
             return
         found = Gathered(load_evidence(place), (), {})
         whole = found if whole is None else _joined(whole, found)
         yield whole
+
+
+def _goes_on(place: Path, folder: Path, number: int) -> bool:
+    """Whether a look is finished, and of the same audit as the first one.
+
+    What an earlier audit left behind, or an interrupted look, is no evidence.
+    """
+    first, own = read_key(folder / "look-1"), read_key(place)
+    if number == 1 or first is None or own is None:
+        return number == 1
+    if own.removesuffix(f"-{number}") != first.removesuffix("-1"):
+        return False
+    kinds = [k for k in PER_PAIR if (folder / "look-1" / f"{k}.json").is_file()]
+    return all((place / f"{kind}.json").is_file() for kind in kinds)

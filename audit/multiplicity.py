@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
+import numpy as np
+
 from audit.result import Finding, Verdict
+from audit.statistics.paired import holm
 
 SETTLED = frozenset({Verdict.PASS, Verdict.VIOLATION})
 Found = TypeVar("Found")
@@ -43,4 +46,26 @@ def holm_over_checks(
         if len(left) == len(open_):
             break
         open_ = left
+    return result
+
+
+def with_adjusted_p(findings: Mapping[str, Finding]) -> dict[str, Finding]:
+    """Findings whose deciding p-value is adjusted over all of them, by Holm's procedure.
+
+    The first statistic that has a p-value stands for its check: a check puts the one that its
+    verdict goes by first. A check with statistics and no p-value still counts as a test, with p of
+    one, so that the others are not adjusted too little.
+    """
+    first = {
+        name: next((i for i, s in enumerate(f.statistics) if s.p is not None), None)
+        for name, f in findings.items()
+        if f.statistics
+    }
+    p = [1.0 if i is None else findings[name].statistics[i].p for name, i in first.items()]
+    result = dict(findings)
+    for (name, i), adjusted in zip(first.items(), holm(np.array(p)).tolist(), strict=True):
+        if i is not None:
+            statistics = list(findings[name].statistics)
+            statistics[i] = statistics[i].model_copy(update={"p_adjusted": adjusted})
+            result[name] = findings[name].model_copy(update={"statistics": statistics})
     return result

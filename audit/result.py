@@ -45,7 +45,11 @@ class Interval(_Frozen):
 
 
 class Statistic(_Frozen):
-    """A measured number beside the threshold that it was judged by."""
+    """A measured number beside the threshold that it was judged by.
+
+    ``p`` is the two-sided p-value of the null hypothesis that ``p_test`` names; ``p_adjusted`` the
+    same after Holm's procedure over the checks that were tested together. Verdicts go by intervals.
+    """
 
     name: str
     value: float | None
@@ -55,6 +59,9 @@ class Statistic(_Frozen):
     n: int | None = None
     smallest_visible_effect: float | None = None
     unit: str = ""
+    p: Annotated[float, Field(gt=0, le=1)] | None = None
+    p_test: str = ""
+    p_adjusted: Annotated[float, Field(gt=0, le=1)] | None = None
 
 
 class NamedMap(_Frozen):
@@ -192,6 +199,7 @@ class Finding(_Frozen):
     witness: Witness | None = None
     severity: Severity | None = None  # where it differs from the check's own
     pairs_to_settle: int | None = None  # of an INCONCLUSIVE, at the size seen; None if unknown
+    more_pairs_help: bool = True  # False where no number of pairs would settle an INCONCLUSIVE
 
 
 class Waiver(_Frozen):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Iterable, Sequence
 
@@ -27,7 +28,9 @@ def listed(items: Iterable[str], most: int = 4) -> str:
 
 
 def number(value: float) -> str:
-    """Three significant digits, plain where that is short."""
+    """Three significant digits, plain where that is short; ``unknown`` where there is none."""
+    if not math.isfinite(value):
+        return "unknown" if math.isnan(value) else "unbounded"
     if value == 0 or 1e-3 <= abs(value) < 1e4:
         return f"{value:.3g}"
     return f"{value:.1e}"
@@ -39,7 +42,11 @@ def percent(value: float) -> str:
 
 
 def interval_words(estimate: Estimate) -> str:
-    """An estimate with its interval."""
+    """An estimate with its interval, or that the data allow none."""
+    if math.isnan(estimate.value):
+        return "unknown, since nothing varies or there are too few to tell"
+    if not (math.isfinite(estimate.low) and math.isfinite(estimate.high)):
+        return f"{number(estimate.value)}, too few to give it an interval"
     return (
         f"{number(estimate.value)}, {100 * estimate.level:.3g} % interval "
         f"{number(estimate.low)} to {number(estimate.high)}"

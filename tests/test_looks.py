@@ -25,7 +25,12 @@ def evidence(audited, pairs=slice(None)):
     }
     part = {name: values[pairs] for name, values in quality.items()}
     found = made(part, labels=(np.arange(N) % 10)[pairs], faithfulness=part)
-    ladder = dataclasses.replace(found.ladder, correct=np.ones((1, len(found.reference.present))))
+    ladder = dataclasses.replace(
+        found.ladder,
+        correct=np.ones((1, len(found.reference.present))),
+        other_fill=part,
+        other_fill_range=np.ones(len(part["audited"])),
+    )
     return dataclasses.replace(found, ladder=ladder)
 
 
@@ -47,6 +52,8 @@ def test_two_parts_are_as_good_as_the_whole():
     for name in ("picture", "labels", "present", "cosine"):
         assert np.array_equal(getattr(both.reference, name), getattr(whole.reference, name)), name
     assert np.array_equal(both.ladder.probed, whole.ladder.probed)
+    for name, values in whole.ladder.other_fill.items():
+        assert np.array_equal(both.ladder.other_fill[name], values), name
     found = p206.judge(both, p206.CHECK.thresholds)
     assert found.statistics == p206.judge(whole, p206.CHECK.thresholds).statistics
 

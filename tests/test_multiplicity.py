@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from audit.judging import judge_all
-from audit.multiplicity import holm_over_checks
+from audit.multiplicity import holm_over_checks, with_adjusted_p
 from audit.result import Finding, Statistic, Verdict
 from audit.statistics import holm
 from audit.statistics.power import pairs_to_clear, visible_distance
@@ -58,6 +58,21 @@ def test_a_check_without_a_test_takes_no_share():
     found = verdicts({"one": 2.0, "lacking": math.nan})
     assert found == {"one": Verdict.PASS, "lacking": Verdict.INCONCLUSIVE}
     assert verdicts({"one": 2.0, "other": 0.1})["one"] is Verdict.INCONCLUSIVE
+
+
+def test_the_deciding_p_values_are_adjusted_by_holm():
+    def found(*p):
+        statistics = [Statistic(name=f"s{i}", value=0.0, p=one) for i, one in enumerate(p)]
+        return Finding(verdict=Verdict.INCONCLUSIVE, summary="", statistics=statistics)
+
+    findings = {"a": found(0.01, 0.5), "b": found(None, 0.04), "c": found(None), "none": LACKING}
+    adjusted = with_adjusted_p(findings)
+    wanted = holm([0.01, 0.04, 1.0])
+    assert adjusted["a"].statistics[0].p_adjusted == pytest.approx(wanted[0])
+    assert adjusted["b"].statistics[1].p_adjusted == pytest.approx(wanted[1])
+    assert adjusted["a"].statistics[1].p_adjusted is None
+    assert (adjusted["c"], adjusted["none"]) == (findings["c"], findings["none"])
+    assert with_adjusted_p({"none": LACKING}) == {"none": LACKING}
 
 
 def test_without_any_relation_audits_with_a_wrong_verdict_stay_at_the_error_rate():
@@ -142,6 +157,8 @@ def test_judging_says_at_which_rate_and_how_many_pairs():
         finding = result.finding
         assert result.thresholds["error_rate"] == 0.05
         assert finding.statistics[0].smallest_visible_effect > 0
+        assert finding.statistics[0].p <= finding.statistics[0].p_adjusted <= 1
+        assert finding.statistics[0].p_test
         if finding.verdict is Verdict.INCONCLUSIVE:
             assert finding.pairs_to_settle > n
             assert any("Holm" in line for line in finding.detail)

@@ -123,6 +123,31 @@ def test_sign_flip_test_keeps_its_rate_with_clusters():
     assert holds(sum(x <= 0.05 for x in p), 300, 0.05)
 
 
+def test_area_by_permutation_is_mann_whitney_where_units_are_independent(rng):
+    labels = np.arange(40) % 3 == 0
+    scores = rng.normal(size=40) + 0.5 * labels
+    found = s.auroc_permutation(scores, labels, rng=rng, permutations=20_000)
+    wanted = stats.mannwhitneyu(scores[labels], scores[~labels], method="exact").pvalue
+    assert found == pytest.approx(wanted, abs=0.015)
+    apart = s.auroc_permutation(labels + 0.1 * scores, labels, rng=rng, permutations=99)
+    assert apart == 1 / 100  # never zero
+    assert s.auroc_permutation(scores, np.ones(40, bool), rng=rng, permutations=99) == 1
+
+
+def test_area_by_permutation_keeps_its_rate_with_clusters():
+    """Pictures of one to three pairs whose quality and correctness are alike, each for itself."""
+    rng, p, wrong = np.random.default_rng(0), [], []
+    clusters = np.repeat(np.arange(40), 1 + np.arange(40) % 3)
+    for _ in range(400):
+        shared = rng.normal(size=(2, 40))[:, clusters]
+        scores, right = 2 * shared + rng.normal(size=shared.shape)
+        given = {"rng": rng, "permutations": 199}
+        p.append(s.auroc_permutation(scores, right > 0, clusters=clusters, **given))
+        wrong.append(s.auroc_permutation(scores, right > 0, **given))
+    assert holds(sum(x <= 0.05 for x in p), 400, 0.05)
+    assert sum(x <= 0.05 for x in wrong) > 40  # pairs of a picture are not independent
+
+
 def test_wilson_interval():
     found = s.proportion_interval(7, 10)
     np.testing.assert_allclose([found.low, found.high], [0.3968, 0.8922], atol=1e-4)

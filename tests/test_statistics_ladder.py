@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from audit.statistics import ladder_correlation, rung_quality, split_half_reliability
+from audit.statistics import ladder_correlation, rung_quality
 from audit.statistics.ladder import spearman_rows
 
 
@@ -93,19 +93,3 @@ def test_row_correlations_are_those_of_scipy():
     assert math.isnan(found[3])
     for i in (0, 1, 2, 4, 19):
         assert found[i] == pytest.approx(stats.spearmanr(x[i], y[i])[0])
-
-
-def test_split_halves_agree_where_conditions_differ_and_not_otherwise():
-    rng = np.random.default_rng(0)
-    noise = rng.normal(size=(80, 10))
-    same = split_half_reliability(noise + np.linspace(0, 3, 10), rng=rng)
-    assert same.value > 0.95
-    nothing = np.mean(
-        [
-            split_half_reliability(rng.normal(size=(40, 10)), rng=rng, splits=60).value
-            for _ in range(60)
-        ]
-    )
-    assert abs(nothing) < 0.25
-    with pytest.raises(ValueError, match="four units"):
-        split_half_reliability(np.ones((3, 5)), rng=rng)

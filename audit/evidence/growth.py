@@ -97,6 +97,8 @@ def _ladder(one: Ladder, two: Ladder, pairs: int) -> Ladder:
         faithfulness=_rows(one.faithfulness, two.faithfulness, 1),
         faithfulness_range=np.concatenate([one.faithfulness_range, two.faithfulness_range], 1),
         probed=np.concatenate([one.probed, two.probed + pairs]),
+        other_fill=_rows(one.other_fill, two.other_fill),
+        other_fill_range=np.concatenate([one.other_fill_range, two.other_fill_range]),
     )
 
 
@@ -129,14 +131,14 @@ def _relatives(one: Relatives, two: Relatives, share: float) -> Relatives:
 
 
 def _rows(one: Mapping[str, Array], two: Mapping[str, Array], axis: int = 0) -> dict[str, Array]:
-    _same("explainers or measures", list(one), list(two))
+    _same("explainers or measures", sorted(one), sorted(two))  # read from disk they are sorted
     return {name: np.concatenate([one[name], two[name]], axis) for name in one}
 
 
 def _nested(
     one: Mapping[str, dict[str, Array]], two: Mapping[str, dict[str, Array]]
 ) -> dict[str, dict[str, Array]]:
-    _same("explainers", list(one), list(two))
+    _same("explainers", sorted(one), sorted(two))
     return {name: _rows(one[name], two[name]) for name in one}
 
 

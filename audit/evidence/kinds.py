@@ -6,7 +6,7 @@ are keyed by their full name (with options); `Roles` says which is which.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -159,9 +159,13 @@ class Ladder:
         identity_error: largest difference of a score of the first rung to the model's.
         correct: per rung and picture.
         localization: per explainer, chance-corrected average precision, (rungs, pairs).
-        faithfulness: per explainer, insertion minus deletion, (rungs, probed pairs).
+        faithfulness: per explainer, insertion minus deletion, (rungs, probed pairs); NaN where it
+            was not measured, as for a faithful twin on all rungs but the first.
         faithfulness_range: full minus empty score, (rungs, probed pairs).
         probed: indices of the pairs of which faithfulness was measured.
+        other_fill: the same on the first rung with another fill, (probed pairs,); empty where it
+            was not measured.
+        other_fill_range: full minus empty score with that fill, (probed pairs,).
     """
 
     rungs: tuple[RungInfo, ...]
@@ -171,6 +175,8 @@ class Ladder:
     faithfulness: dict[str, Array]
     faithfulness_range: Array
     probed: Array
+    other_fill: dict[str, Array] = field(default_factory=dict)
+    other_fill_range: Array = field(default_factory=lambda: np.zeros(0))
 
 
 @dataclass(frozen=True)

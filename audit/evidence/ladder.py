@@ -18,6 +18,7 @@ from audit.evidence.reference import class_scores
 from audit.evidence.traces import spread
 from audit.interventions.degrading import UNMODIFIED, Family, Rung, apply_rung, default_ladder
 from audit.metrics.faithfulness import shared_removal_curves
+from audit.metrics.fills import FillName
 from audit.metrics.localization import chance_corrected_average_precision
 from audit.models.anatomy import anatomy_of
 from audit.statistics.proportions import proportion_interval
@@ -25,6 +26,8 @@ from audit.statistics.proportions import proportion_interval
 STRENGTH_GRID = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2, 1.5)
 RUNGS_PER_SEED = 7
 FRACTIONS = (0.0, 0.1, 0.3, 0.6, 1.0)
+FILL: FillName = "mean"
+OTHER_FILL: FillName = "blur"
 
 
 @dataclass(frozen=True)
@@ -53,9 +56,11 @@ def gather_ladder(context: Context, reference: Reference, explanations: Explanat
         localization={n: np.stack([r.localization[n] for r in rows]) for n in names}
         if rows[0].localization
         else {},
-        faithfulness={n: np.stack([r.faithfulness[n] for r in rows]) for n in rows[0].faithfulness},
+        faithfulness={n: _on_rungs(rows, n) for n in rows[0].faithfulness},
         faithfulness_range=np.stack([row.range for row in rows]),
         probed=probed.numpy(),
+        other_fill=rows[0].other_fill,
+        other_fill_range=rows[0].other_range,
     )
 
 
@@ -118,6 +123,12 @@ def knows_something(reference: Reference) -> bool:
     return proportion_interval(int(correct.sum()), len(correct)).low > reference.chance
 
 
+def _on_rungs(rows: list[_Row], name: str) -> np.ndarray:
+    """Faithfulness by rung and pair, NaN on rungs where it was not measured."""
+    none = np.full(len(rows[0].range), np.nan)
+    return np.stack([row.faithfulness.get(name, none) for row in rows])
+
+
 class _Row:
     """What was measured on one rung."""
 
@@ -126,6 +137,8 @@ class _Row:
         self.localization: dict[str, np.ndarray] = {}
         self.faithfulness: dict[str, np.ndarray] = {}
         self.range: np.ndarray = np.zeros(0)
+        self.other_fill: dict[str, np.ndarray] = {}
+        self.other_range: np.ndarray = np.zeros(0)
 
 
 def _measure(
@@ -147,15 +160,18 @@ def _measure(
         if masks is not None:
             quality = chance_corrected_average_precision(maps, masks)
             row.localization[name] = quality.double().numpy()
-        if name != context.roles.twin:  # the twin serves P204, which compares localization
-            probed_maps[name] = maps[probed]
-    row.faithfulness, row.range = _faithfulness(context, module, probed_maps, probed)
+        if first or name != context.roles.twin or name in context.roles.positive:
+            probed_maps[name] = maps[probed]  # a twin serves P204, on the model itself
+    row.faithfulness, row.range = _faithfulness(context, module, probed_maps, probed, FILL)
+    if first:
+        found = _faithfulness(context, module, probed_maps, probed, OTHER_FILL)
+        row.other_fill, row.other_range = found
     return row
 
 
 @torch.no_grad()
 def _faithfulness(
-    context: Context, module: nn.Module, maps: dict[str, Tensor], probed: Tensor
+    context: Context, module: nn.Module, maps: dict[str, Tensor], probed: Tensor, fill: FillName
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
     anatomy = anatomy_of(module)
     images, tokens = context.pairs.batch(probed, context.model.device, context.model.dtype)
@@ -169,7 +185,7 @@ def _faithfulness(
         score,
         images,
         [one.to(images) for one in maps.values()],
-        fill="mean",
+        fill=fill,
         fractions=FRACTIONS,
         generator=generator,
         batch_size=context.batch_size(),

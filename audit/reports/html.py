@@ -197,6 +197,7 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters.update(
         number=words.number,
+        p_value=words.p_value,
         percent=words.percent,
         bounds=words.bounds,
         shorten=words.shorten,

@@ -16,6 +16,8 @@ __all__ = [
     "extras",
     "model_phrase",
     "number",
+    "p_phrase",
+    "p_value",
     "percent",
     "shorten",
     "statistic_phrase",
@@ -24,7 +26,19 @@ __all__ = [
 ]
 
 _OWN_COLUMN: Final = frozenset(
-    ["name", "value", "interval", "threshold", "good_side", "n", "smallest_visible_effect", "unit"]
+    [
+        "name",
+        "value",
+        "interval",
+        "threshold",
+        "good_side",
+        "n",
+        "smallest_visible_effect",
+        "unit",
+        "p",
+        "p_test",
+        "p_adjusted",
+    ]
 )
 _BIDI: Final = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _KEPT: Final = frozenset("\n\t")
@@ -94,11 +108,27 @@ def statistic_phrase(statistic: Statistic) -> str:
     if statistic.threshold is not None:
         word = "should be" if statistic.good_side else "threshold"
         parts.append(f"({word} {target(statistic)})")
+    parts += [p_phrase(statistic)] if statistic.p is not None else []
     return " ".join(parts)
 
 
+def p_value(value: float | None) -> str:
+    """A p-value with two significant digits, such as ``0.031`` or ``< 0.0001``."""
+    if value is None or not math.isfinite(value):
+        return DASH
+    return "< 0.0001" if value < 1e-4 else f"{value:.2g}"
+
+
+def p_phrase(statistic: Statistic) -> str:
+    """The p-value, raw and adjusted, such as ``p 0.0021, Holm 0.013``; empty without one."""
+    if statistic.p is None:
+        return ""
+    adjusted = statistic.p_adjusted
+    return f"p {p_value(statistic.p)}" + (f", Holm {p_value(adjusted)}" if adjusted else "")
+
+
 def extras(statistic: Statistic) -> list[tuple[str, str]]:
-    """Names and values of whatever else a statistic states, such as a p-value."""
+    """Names and values of whatever else a statistic states, such as a count of pairs."""
     stated = {name: getattr(statistic, name) for name in type(statistic).model_fields}
     return [
         (name.replace("_", " "), number(value) if isinstance(value, int | float) else str(value))

@@ -12,19 +12,23 @@ from audit.statistics.bootstrap import (
     two_way_mean,
 )
 from audit.statistics.estimate import Estimate
-from audit.statistics.ladder import ladder_correlation, rung_quality, split_half_reliability
-from audit.statistics.paired import holm, paired_difference, spearman_permutation
+from audit.statistics.ladder import ladder_correlation, rung_quality
+from audit.statistics.paired import holm, paired_difference, sign_flip, spearman_permutation
 from audit.statistics.power import pairs_needed, smallest_visible_effect
 from audit.statistics.proportions import (
     auroc,
+    auroc_permutation,
     auroc_with_interval,
     paired_proportion_difference,
     proportion_interval,
 )
+from audit.statistics.reliability import Measurement, split_half_reliability
 
 __all__ = [
     "Estimate",
+    "Measurement",
     "auroc",
+    "auroc_permutation",
     "auroc_with_interval",
     "bootstrap_interval",
     "holm",
@@ -36,6 +40,7 @@ __all__ = [
     "proportion_interval",
     "ratio_of_means",
     "rung_quality",
+    "sign_flip",
     "smallest_visible_effect",
     "spearman_permutation",
     "split_half_reliability",

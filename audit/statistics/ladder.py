@@ -1,4 +1,4 @@
-"""Does quality follow performance over the rungs of a ladder, and can the quality be relied on?"""
+"""Does quality follow performance over the rungs of a ladder?"""
 
 from __future__ import annotations
 
@@ -48,6 +48,7 @@ def ladder_correlation(
     denominator: Shaped[np.ndarray, "rungs pairs"] | None = None,
     families: Sequence[str] | None = None,
     within: bool = False,
+    draw_pictures: bool = True,
     rng: np.random.Generator,
     resamples: int = 2000,
     level: float = 0.95,
@@ -73,6 +74,7 @@ def ladder_correlation(
         families: which rungs may stand for each other, as one kind of degradation; families with
             one rung are pooled.
         within: rank within families.
+        draw_pictures: else only rungs are drawn: the interval that any number of pictures leaves.
         rng: source of draws and permutations.
         resamples: bootstrap draws.
         level: of the interval.
@@ -96,7 +98,9 @@ def ladder_correlation(
     x = within_ranks(means[kept][None], strata)[0]
     y = within_ranks(right.mean(axis=1)[None], strata)[0]
     point = spearman_permutation(x, y, families=names, rng=rng, ranked=within)
-    weights = draw_weights(right.shape[1], resamples, rng)
+    weights = np.ones((resamples, right.shape[1]))
+    if draw_pictures:
+        weights = draw_weights(right.shape[1], resamples, rng)
     below = None if denominator is None else np.asarray(denominator)[kept]
     drawn_quality = rung_quality(np.asarray(quality)[kept], below, weights[:, pairs])
     drawn_accuracy = weights @ right.T / right.shape[1]
@@ -143,41 +147,6 @@ def stratified_spearman_rows(
     correlation = np.full(len(a), np.nan)
     np.divide((a * b).sum(axis=1), length, out=correlation, where=length > 0)
     return correlation
-
-
-def split_half_reliability(
-    values: Shaped[np.ndarray, "units conditions"],
-    *,
-    rng: np.random.Generator,
-    splits: int = 500,
-    level: float = 0.95,
-) -> Estimate:
-    """How well two random halves of the units agree about the order of the conditions.
-
-    The mean, over random splits, of the Spearman correlation of the halves' condition means,
-    stepped up to the full number of units by the Spearman-Brown formula 2r/(1 + r); the interval
-    is the spread over splits, not a confidence interval. Range: up to 1; chance 0.
-
-    Args:
-        values: a quality per unit (pairs) and condition (explainers, rungs or fills), NaN allowed.
-        rng: source of the splits.
-        splits: number of random splits.
-        level: share of the splits between the ends of the interval.
-
-    Raises:
-        ValueError: for fewer than four units or three conditions.
-    """
-    table = np.asarray(values, dtype=np.float64)
-    units, conditions = table.shape
-    if units < 4 or conditions < 3:
-        raise ValueError(f"expected four units and three conditions or more, got {table.shape}")
-    first = (rng.permuted(np.tile(np.arange(units), (splits, 1)), axis=1) < units // 2) * 1.0
-    r = spearman_rows(rung_quality(table.T, None, first), rung_quality(table.T, None, 1 - first))
-    stepped = 2 * r / (1 + np.maximum(r, -0.5))  # below -0.5 the formula has no meaning
-    low, high = _interval(stepped, level)
-    dropped = int(np.isnan(table).sum())
-    value = float(np.nanmean(stepped)) if not np.isnan(stepped).all() else np.nan
-    return Estimate(value, low, high, level, units, dropped)
 
 
 def _strata(families: Sequence[str] | None, n: int) -> Int[np.ndarray, " n"]:

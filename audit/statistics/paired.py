@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped
@@ -16,6 +17,7 @@ from audit.statistics.estimate import Estimate, without_nan
 _EXACT_CLUSTERS = 12
 _EXACT_PERMUTATIONS = 50_000
 _TINY = 1e-12
+PERMUTATIONS = 9_999
 
 
 def paired_difference(
@@ -39,18 +41,33 @@ def paired_difference(
     estimate = bootstrap_interval(
         rows, clusters=clusters, rng=rng, resamples=resamples, level=level, method=method
     )
-    kept, index, dropped = without_nan(rows, clusters)
-    p = _sign_flip(np.bincount(index, weights=kept), rng)
-    return Estimate(estimate.value, estimate.low, estimate.high, level, estimate.n, dropped, p=p)
+    return replace(estimate, p=sign_flip(rows, clusters=clusters, rng=rng))
 
 
-def _sign_flip(sums: Float[np.ndarray, " n"], rng: np.random.Generator) -> float:
+def sign_flip(
+    differences: Shaped[np.ndarray, " n"],
+    *,
+    clusters: Shaped[np.ndarray, " n"] | None = None,
+    rng: np.random.Generator,
+    flips: int = PERMUTATIONS,
+) -> float:
+    """Two-sided p-value of differences that are symmetric about zero under the null.
+
+    Flips the sign of whole clusters: all 2ⁿ ways for up to 12 clusters, else random ones with the
+    observed one counted, so that p is never zero. Differences that are NaN are dropped. Source:
+    Good, Permutation Tests (2000); Phipson and Smyth (2010).
+
+    Raises:
+        ValueError: where every difference is NaN.
+    """
+    kept, index, _ = without_nan(differences, clusters)
+    sums = np.bincount(index, weights=kept)
     n = len(sums)
     exact = n <= _EXACT_CLUSTERS
     if exact:
         signs = np.array(list(itertools.product((1.0, -1.0), repeat=n)))
     else:
-        signs = rng.choice((1.0, -1.0), (9_999, n))
+        signs = 2.0 * rng.integers(0, 2, (flips, n), dtype=np.int8) - 1
     observed = abs(sums.sum())
     extreme = np.abs(signs @ sums) >= observed - _TINY * np.abs(sums).sum()
     return float(extreme.mean()) if exact else float((1 + extreme.sum()) / (1 + len(extreme)))
@@ -62,7 +79,7 @@ def spearman_permutation(
     *,
     families: Sequence[str] | None = None,
     rng: np.random.Generator,
-    permutations: int = 9_999,
+    permutations: int = PERMUTATIONS,
     ranked: bool = False,
 ) -> Estimate:
     """Spearman correlation with a two-sided permutation p-value (no interval).
@@ -95,7 +112,7 @@ def permutation_table(
     n: int,
     families: Shaped[np.ndarray, " n"] | None,
     rng: np.random.Generator,
-    permutations: int = 9_999,
+    permutations: int = PERMUTATIONS,
 ) -> tuple[Int[np.ndarray, "b n"], bool]:
     """Orders of n units that keep families in place, and whether they are all that exist."""
     index = np.zeros(n, dtype=np.int64)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -12,7 +12,11 @@ from audit.evidence.kinds import Evidence, Reference, Roles
 from audit.result import Figure, Finding, Interval, Statistic, Verdict, Witness
 from audit.statistics.correlation import spread_between
 from audit.statistics.estimate import Estimate
-from audit.statistics.power import pairs_needed, smallest_visible_effect, visible_distance
+from audit.statistics.paired import sign_flip
+from audit.statistics.power import (
+    smallest_visible_effect,
+    visible_distance,
+)
 from audit.trace.records import Array
 from principles.check import Thresholds
 from principles.words import finite, interval_words, listed
@@ -31,17 +35,21 @@ class Measure:
         name: ``localization`` or ``faithfulness``.
         pairs: indices of the pairs that it was measured on, (measured,).
         values: per explainer, (measured,), NaN where a pair has none.
+        again: the same measured a second time, with another fill; empty where it was not.
     """
 
     name: str
     pairs: Array
     values: dict[str, Array]
+    again: dict[str, Array] = field(default_factory=dict)
 
     def known(self, explainer: str) -> Measure:
         """The same without the pairs on which an explainer has no value."""
         keep = np.isfinite(self.values[explainer])
-        values = {name: v[keep] for name, v in self.values.items()}
-        return Measure(self.name, self.pairs[keep], values)
+        values, again = (
+            {name: v[keep] for name, v in table.items()} for table in (self.values, self.again)
+        )
+        return Measure(self.name, self.pairs[keep], values, again)
 
 
 @dataclass(frozen=True)
@@ -55,6 +63,7 @@ class Reading:
     figures: Sequence[Figure] = ()
     witness: Witness | None = None
     pairs_to_settle: int | None = None
+    more_pairs_help: bool = True
 
 
 def measures(evidence: Evidence) -> list[Measure]:
@@ -70,13 +79,19 @@ def measures(evidence: Evidence) -> list[Measure]:
         values = {n: v[LOCALIZATION] for n, v in explanations.localization.items()}
         found.append(Measure("localization", np.arange(len(values[audited])), values))
     if audited in ladder.faithfulness:
-        scale = ladder.faithfulness_range[0]
-        least = _LEAST_RANGE * max(float(np.median(scale)), 0.0)
-        scale = np.where(scale > least, scale, np.nan)
+        scale = _scale(ladder.faithfulness_range[0])
         values = {n: v[0] / scale for n, v in ladder.faithfulness.items()}
-        found.append(Measure("faithfulness", ladder.probed, values))
+        other = _scale(ladder.other_fill_range)
+        again = {n: v / other for n, v in ladder.other_fill.items()}
+        found.append(Measure("faithfulness", ladder.probed, values, again))
     known = [m.known(audited) for m in found]
     return [m for m in known if len(m.pairs)]
+
+
+def _scale(span: Array) -> Array:
+    """Full minus empty score of each pair, NaN where it hardly differs from zero."""
+    least = _LEAST_RANGE * max(float(np.median(span)), 0.0) if len(span) else 0.0
+    return np.where(span > least, span, np.nan)
 
 
 def pair_margin(reference: Reference) -> Array:
@@ -101,14 +116,16 @@ def combined(readings: Sequence[Reading]) -> Finding:
         return Finding(verdict=Verdict.INCONCLUSIVE, summary=summary)
     speaker = next((r for r in readings if r.may_speak), None)
     first = speaker or readings[0]
+    ordered = [first, *(r for r in readings if r is not first)]
     verdict = speaker.verdict if speaker else Verdict.INCONCLUSIVE
     return Finding(
         verdict=verdict,
         summary=first.sentence,
         detail=[r.sentence for r in readings],
-        statistics=[s for r in readings for s in r.statistics],
+        statistics=[s for r in ordered for s in r.statistics],
         figures=[f for r in readings for f in r.figures],
-        pairs_to_settle=None if speaker else first.pairs_to_settle,
+        pairs_to_settle=first.pairs_to_settle if verdict is Verdict.INCONCLUSIVE else None,
+        more_pairs_help=first.more_pairs_help or verdict is not Verdict.INCONCLUSIVE,
         witness=first.witness if verdict is Verdict.VIOLATION else None,
         samples=[first.witness.pair] if verdict is Verdict.VIOLATION and first.witness else [],
     )
@@ -165,14 +182,20 @@ def controls_fail(
     return f"the model-free control {listed(passing)} {does} as well" if passing else ""
 
 
+def reasons(*clauses: str) -> str:
+    """Why a measure cannot speak, in one clause; empty where nothing speaks against it."""
+    return "; ".join(clause for clause in clauses if clause)
+
+
 def statistic(
-    name: str, estimate: Estimate, threshold: float, smallest: float = math.nan
+    name: str, estimate: Estimate, threshold: float, smallest: float = math.nan, test: str = ""
 ) -> Statistic:
-    """An estimate beside its threshold; larger is better.
+    """An estimate beside its threshold; larger is better. ``test`` says where its p comes from.
 
     Where no smallest effect is given, it is the distance from the threshold that an interval of
     this width would have cleared.
     """
+    p = estimate.p if estimate.p is not None and math.isfinite(estimate.p) else None
     if not math.isfinite(smallest):
         smallest = visible_distance(estimate.low, estimate.high, estimate.level)
     return Statistic(
@@ -185,7 +208,24 @@ def statistic(
         good_side="above",
         n=estimate.n,
         smallest_visible_effect=finite(smallest),
+        p=p if test else None,
+        p_test=test if p is not None else "",
     )
+
+
+def flipped(
+    estimate: Estimate, difference: Array, picture: Array, threshold: float, tests: int = 1
+) -> Estimate:
+    """The estimate with the p-value of a mean difference at the threshold, pictures flipped.
+
+    Without one where all differences are equal: nothing varies, and no test is needed. Where the
+    check makes several such ``tests``, p is Bonferroni's.
+    """
+    known = difference[np.isfinite(difference)]
+    if len(known) == 0 or np.ptp(known) == 0:
+        return replace(estimate, p=None)
+    p = sign_flip(difference - threshold, clusters=picture, rng=np.random.default_rng(0))
+    return replace(estimate, p=min(1.0, tests * p))
 
 
 def visible_difference(difference: Array, picture: Array, level: float = 0.95) -> float:
@@ -194,16 +234,3 @@ def visible_difference(difference: Array, picture: Array, level: float = 0.95) -
     if not np.isfinite(spread):
         return math.nan
     return smallest_visible_effect("mean", n, spread=spread, alpha=1 - level)
-
-
-def pairs_to_settle(estimate: Estimate, threshold: float, difference: Array, picture: Array) -> str:
-    """How many pairs would show a difference of the size seen, as a clause."""
-    spread, n = spread_between(difference, picture)
-    effect = estimate.value - threshold
-    if not np.isfinite(spread) or spread == 0 or effect == 0:
-        return "how many pairs would settle it is unknown"
-    pictures = pairs_needed(effect, spread=spread, alpha=1 - estimate.level)
-    if pictures is None:
-        return "no number of pairs in reach would settle it"
-    pairs = math.ceil(pictures * len(difference) / n)
-    return f"about {pairs:,} pairs would settle a difference of this size"

@@ -6,8 +6,11 @@ these rungs, and over other checkpoints of the model that you give (`--ladder FI
 rungs of their own): rank correlation within each family of rungs, pooled, with an interval by
 bootstrap over pictures and rungs. Quality is localization (average precision of the mask,
 chance-corrected) where there are masks, and faithfulness (insertion minus deletion, over each
-rung's own full minus empty score). A measure speaks only if a faithful control tracks the ladder
-by it and no model-free control does.
+rung's own full minus empty score) where there are none or where localization may not speak. A
+measure speaks only if a faithful control tracks the ladder
+by it, no model-free control does, and two halves of the pictures agree about the order of the rungs
+by that control's maps (split-half reliability; of faithfulness with one fill, as a second on every
+rung would double its cost).
 
 Why it matters: A map that looks as good on a broken model as on a working one does not show what
 the model knows; it shows where objects usually are.
@@ -18,6 +21,7 @@ literature finds no such law.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -34,20 +38,34 @@ from audit.result import (
 )
 from audit.statistics.estimate import Estimate
 from audit.statistics.ladder import ladder_correlation, rung_quality
+from audit.statistics.reliability import Measurement
+from audit.trace.records import Array
 from principles.check import Check, Thresholds
 from principles.performance_alignment.estimates import (
     ERROR_RATE,
+    Reading,
+    combined,
     controls_fail,
+    judged,
     level_for,
+    others,
+    reasons,
     resamples_for,
     statistic,
     vote,
 )
-from principles.words import finite, interval_words, percent
+from principles.performance_alignment.reliability import RELIABILITY, Reliability, over_rungs
+from principles.performance_alignment.settling import (
+    pairs_for_controls,
+    settling_words,
+    whole,
+)
+from principles.words import finite, interval_words, number, percent
 
 _MEASURES = ("localization", "faithfulness")
 _CONSTANT = 1e-9
 _FEWEST = 3
+_TEST = "permutations of rungs within their families, the null being no relation"
 RESAMPLES = 2000
 
 
@@ -69,61 +87,131 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
             "a model that knows this little allows no verdict."
         )
         return Finding(verdict=Verdict.INCONCLUSIVE, summary=summary)
-    threshold = float(thresholds["correlation"])
-    votes, statistics, detail = [], [], []
-    for measure in _MEASURES:
-        table = getattr(ladder, measure)
-        if roles.audited not in table:
-            continue
-        if (known := _rungs_with(ladder, measure, roles.audited)) < _FEWEST:
-            votes.append(Verdict.INCONCLUSIVE)
-            why = f"{known} rungs have it and {_FEWEST} can be ranked; give more with --ladder"
-            detail.append(f"By {measure} nothing can be said: {why}.")
-            continue
-        estimates = {
-            name: _correlation(ladder, reference, measure, name, level_for(name, roles, thresholds))
-            for name in table
-        }
-        ours = estimates[roles.audited]
-        why = controls_fail(estimates, roles, threshold, "tracks the ladder")
-        votes.append(Verdict.INCONCLUSIVE if why else vote(ours, threshold))
-        name = f"rank correlation of {measure} with accuracy"
-        statistics.append(statistic(name, ours, threshold))
-        detail.append(_sentence(measure, ours, threshold, why))
-    verdict = _combined(votes)
-    return Finding(
+    found = [m for m in _MEASURES if roles.audited in getattr(ladder, m)]
+    return combined([_reading(m, ladder, reference, roles, thresholds) for m in found])
+
+
+def _reading(
+    measure: str, ladder: Ladder, reference: Reference, roles: Roles, thresholds: Thresholds
+) -> Reading:
+    table, threshold = getattr(ladder, measure), float(thresholds["correlation"])
+    figures = [_figure(ladder, reference, measure, roles)]
+    known = {name: _rungs_with(ladder, measure, name) for name in judged(roles, table)}
+    if known[roles.audited] < _FEWEST:
+        sentence = (
+            f"By {measure} nothing can be said: {known[roles.audited]} rungs have it and {_FEWEST} "
+            "can be ranked; give more with --ladder."
+        )
+        return Reading(
+            may_speak=False, verdict=Verdict.INCONCLUSIVE, sentence=sentence, figures=figures
+        )
+    estimates = {
+        name: _correlation(ladder, reference, measure, name, level_for(name, roles, thresholds))
+        for name, rungs in known.items()
+        if rungs >= _FEWEST
+    }
+    ours = estimates[roles.audited]
+    verdict = vote(ours, threshold)
+    reliable = _reliability(ladder, reference, measure, roles, float(thresholds["reliability"]))
+    why = reasons(controls_fail(estimates, roles, threshold, "tracks the ladder"), reliable.why)
+    pairs = len(reference.ids)
+    controls = pairs_for_controls(estimates, roles, threshold, pairs)
+    settles, more = whole(max(controls, reliable.pairs_needed or 0)), ""
+    if why:
+        more = f" {settling_words(max(controls, reliable.pairs_needed or 0))}"
+    if verdict is Verdict.INCONCLUSIVE and not why:
+        many = _correlation(ladder, reference, measure, roles.audited, ours.level, pictures=False)
+        settles, more = _settling(ours, many, threshold, pairs)
+    return Reading(
+        may_speak=not why,
         verdict=verdict,
-        summary=detail[_speaker(votes, verdict)],
-        detail=detail,
-        statistics=statistics,
-        figures=[_figure(ladder, reference, m, roles) for m in _MEASURES if getattr(ladder, m)],
+        sentence=_sentence(measure, ours, threshold, why) + more,
+        statistics=[
+            statistic(f"rank correlation of {measure} with accuracy", ours, threshold, test=_TEST),
+            reliable.statistic,
+        ],
+        figures=figures,
+        pairs_to_settle=settles,
+        more_pairs_help=settles is not None or not more,
     )
 
 
+def _settling(
+    ours: Estimate, many: Estimate, threshold: float, pairs: int
+) -> tuple[int | None, str]:
+    """Pairs that would settle a correlation of the size seen, and a sentence where none would.
+
+    Only the part of the interval's width that comes from pictures shrinks with their number.
+
+    Args:
+        ours: the correlation with its interval.
+        many: the same with the interval that any number of pictures would leave.
+        threshold: on one side of which the interval has to lie.
+        pairs: that there are.
+    """
+    side = 0 if ours.value > threshold else 1
+    reach, left = ((abs(e.value - (e.low, e.high)[side])) for e in (ours, many))
+    distance = abs(ours.value - threshold)
+    if not math.isfinite(reach + left):
+        return None, ""
+    if left >= distance:
+        return None, (
+            f" However many pairs there are, so few rungs leave {number(many.low)} to "
+            f"{number(many.high)}: more rungs are needed (--profile full, or --ladder)."
+        )
+    times = max(reach**2 - left**2, 0.0) / (distance**2 - left**2)
+    needed = max(math.ceil(pairs * times), pairs + 1)
+    return needed, f" About {needed:,} pairs would settle a correlation of the size seen."
+
+
 def _correlation(
-    ladder: Ladder, reference: Reference, measure: str, name: str, level: float
+    ladder: Ladder,
+    reference: Reference,
+    measure: str,
+    name: str,
+    level: float,
+    *,
+    pictures: bool = True,
 ) -> Estimate:
     rows, families = _by_family(ladder)
-    if measure == "localization":
-        quality, denominator = ladder.localization[name], None
-        picture = reference.picture
-        if np.nanmax(np.ptp(quality, axis=0)) < _CONSTANT:  # the same maps on every rung
-            return Estimate(0.0, 0.0, 0.0, level, len(ladder.rungs), p=1.0)
-    else:
-        quality, denominator = ladder.faithfulness[name], ladder.faithfulness_range[rows]
-        picture = reference.picture[ladder.probed]
+    quality, denominator, picture = _quality(ladder, reference, measure, name)
+    same = measure == "localization" and np.nanmax(np.ptp(quality, axis=0)) < _CONSTANT
+    if same:  # the same maps on every rung
+        return Estimate(0.0, 0.0, 0.0, level, len(ladder.rungs))
     estimate = ladder_correlation(
         quality[rows],
         ladder.correct[rows].astype(float),
         picture=picture,
-        denominator=denominator,
+        denominator=None if denominator is None else denominator[rows],
         families=families,
         within=True,
+        draw_pictures=pictures,
         rng=np.random.default_rng(0),
         resamples=resamples_for(RESAMPLES, level),
         level=level,
     )
     return replace(estimate, n=len(ladder.rungs))
+
+
+def _quality(
+    ladder: Ladder, reference: Reference, measure: str, name: str
+) -> tuple[Array, Array | None, Array]:
+    """Quality per rung and pair, its denominator, and the picture of each pair."""
+    if measure == "localization":
+        return ladder.localization[name], None, reference.picture
+    picture = reference.picture[ladder.probed]
+    return ladder.faithfulness[name], ladder.faithfulness_range, picture
+
+
+def _reliability(
+    ladder: Ladder, reference: Reference, measure: str, roles: Roles, least: float
+) -> Reliability:
+    rows, families = _by_family(ladder)
+    tables, picture = [], reference.picture
+    for name in others(roles, getattr(ladder, measure)) or [roles.audited]:
+        quality, below, picture = _quality(ladder, reference, measure, name)
+        tables.append(Measurement(quality[rows].T, None if below is None else below[rows].T))
+    return over_rungs(tables, measure, families, picture, least)
 
 
 def _rungs_with(ladder: Ladder, measure: str, name: str) -> int:
@@ -141,17 +229,6 @@ def _by_family(ladder: Ladder) -> tuple[np.ndarray, list[str]]:
         rows += own
         names += [family] * len(own)
     return np.array(rows), names
-
-
-def _combined(votes: list[Verdict]) -> Verdict:
-    for verdict in (Verdict.VIOLATION, Verdict.PASS):
-        if verdict in votes:
-            return verdict
-    return Verdict.INCONCLUSIVE
-
-
-def _speaker(votes: list[Verdict], verdict: Verdict) -> int:
-    return votes.index(verdict)
 
 
 def _sentence(measure: str, ours: Estimate, threshold: float, why: str) -> str:
@@ -227,6 +304,7 @@ CHECK = Check(
         "correlation": 0.5,
         "least_accuracy_spread": 0.15,
         "identity_tolerance": 1e-5,
+        "reliability": RELIABILITY,
         "error_rate": ERROR_RATE,
     },
     reference="Cui and Fan 2026, principle 2 (arXiv 2605.12952); Adebayo et al. 2018 "

@@ -5,7 +5,8 @@ picture does not show, and asks whether maps are better on the pairs where it is
 is wrong: area under the ROC curve of map quality for correctness, with an interval by bootstrap
 over pictures. Localization decides where there are masks, faithfulness where there are none or
 where the controls do not let localization speak: a faithful control must pass, no model-free one
-may.
+may. A measure speaks only if two halves of the pictures agree about the means of the explainers,
+and two fills about the order of the pairs (localization of a pair has no such second value).
 
 Why it matters: A user sees the map of one prediction at a time. If maps are as good on wrong
 answers as on right ones, a good map is no reason to trust an answer.
@@ -17,6 +18,7 @@ to classify and to localize, which the model-free controls test only in part.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -24,7 +26,7 @@ from audit.evidence.kinds import Evidence, Reference, Roles
 from audit.result import Finding, Point, ScatterFigure, Series, Severity, TableFigure, Verdict
 from audit.statistics.estimate import Estimate
 from audit.statistics.power import pairs_needed, smallest_visible_effect
-from audit.statistics.proportions import auroc_with_interval
+from audit.statistics.proportions import auroc_permutation, auroc_with_interval
 from audit.trace.records import Array
 from principles.check import Check, Thresholds
 from principles.performance_alignment.estimates import (
@@ -38,13 +40,27 @@ from principles.performance_alignment.estimates import (
     level_for,
     measures,
     pair_margin,
+    reasons,
     resamples_for,
     statistic,
     vote,
 )
+from principles.performance_alignment.reliability import (
+    RELIABILITY,
+    Reliability,
+    over_explainers,
+    over_fills,
+)
+from principles.performance_alignment.settling import (
+    pairs_for_controls,
+    settled_at,
+    settling_words,
+    whole,
+)
 from principles.words import interval_words, number, plural, witness
 
 RESAMPLES = 2000
+_TEST = "permutations of correctness between pictures, the null being no relation"
 
 
 def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
@@ -83,7 +99,23 @@ def _reading(
         for n in judged(roles, values)
     }
     ours, verdict = areas[roles.audited], vote(areas[roles.audited], threshold)
-    why = controls_fail(areas, roles, threshold, "tells right pairs from wrong ones")
+    p = auroc_permutation(
+        values[roles.audited], correct, clusters=picture, rng=np.random.default_rng(0)
+    )
+    reliable = _reliability(measure, roles, picture, float(thresholds["reliability"]))
+    settles = settled_at(
+        ours,
+        threshold,
+        len(reference.ids),
+        pairs_for_controls(areas, roles, threshold, len(reference.ids)),
+        *(r.pairs_needed or 0 for r in reliable),
+    )
+    wanted = f"{wanted} {settling_words(settles)}"
+    unreliable = next((r.why for r in reliable if r.why), "")
+    why = reasons(
+        controls_fail(areas, roles, threshold, "tells right pairs from wrong ones"), unreliable
+    )
+    name = f"area of {measure.name} for correctness"
     smallest = smallest_visible_effect(
         "auroc", len(correct), base=float(correct.mean()), alpha=rate
     )
@@ -92,11 +124,19 @@ def _reading(
         verdict=verdict,
         sentence=_sentence(measure.name, ours, verdict, correct, why, wanted),
         statistics=[
-            statistic(f"area of {measure.name} for correctness", ours, threshold, smallest)
+            statistic(name, replace(ours, p=p), threshold, smallest, _TEST),
+            *(r.statistic for r in reliable),
         ],
         figures=[_scatter(measure, reference, roles, correct), _table(measure, areas, correct)],
         witness=witness(roles, "P202", reference.ids[_worst(measure, roles, correct)]),
+        pairs_to_settle=whole(settles),
+        more_pairs_help=math.isfinite(settles),
     )
+
+
+def _reliability(measure: Measure, roles: Roles, picture: Array, least: float) -> list[Reliability]:
+    fills = over_fills(measure, roles, picture, least)
+    return [over_explainers(measure, roles, picture, least), *([fills] if fills else [])]
 
 
 def area(quality: Array, correct: Array, picture: Array, level: float = CONTROL_LEVEL) -> Estimate:
@@ -205,7 +245,13 @@ CHECK = Check(
     failure_title="Maps are not better where the model is right",
     severity=Severity.WARNING,
     needs=frozenset({"explanations", "ladder", "reference"}),
-    thresholds={"area": 0.5, "least_of_each": 5, "worthwhile_area": 0.6, "error_rate": ERROR_RATE},
+    thresholds={
+        "area": 0.5,
+        "least_of_each": 5,
+        "worthwhile_area": 0.6,
+        "reliability": RELIABILITY,
+        "error_rate": ERROR_RATE,
+    },
     reference="Cui and Fan 2026, principle 2 (arXiv 2605.12952); area under the ROC curve: Hanley "
     "and McNeil 1982",
     judge=judge,

@@ -4,8 +4,9 @@ What it does: Takes the share of right pairs and the mean map quality of each cl
 whether the classes that the model knows better have the better maps: Spearman correlation over the
 classes with enough pairs, with its interval. Localization decides where there are masks,
 faithfulness where there are none or where the controls do not let localization speak: a faithful
-control must pass, no model-free one may. It also tells how reliable the accuracies of the classes
-are: noise of counting hides a relation.
+control must pass, no model-free one may, and two halves of the pictures (each with its own fill, of
+faithfulness) must agree about the order of the classes by a faithful control's maps. It also tells
+how reliable the accuracies of the classes are: noise of counting hides a relation.
 
 Why it matters: Teams look at maps class by class to find what the model has not learned. That works
 only if maps are poor where the model is.
@@ -16,20 +17,27 @@ is not one of object size, which the model-free controls test only in part.
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 import numpy as np
 
 from audit.evidence.kinds import Evidence, Reference, Roles
 from audit.result import Finding, Point, ScatterFigure, Series, Severity, TableFigure, Verdict
-from audit.statistics.correlation import spearman_interval
+from audit.statistics.correlation import reliability_of_shares, spearman_interval
 from audit.statistics.estimate import Estimate
+from audit.statistics.paired import spearman_permutation
 from audit.statistics.power import smallest_visible_effect
 from audit.trace.records import Array
 from principles.check import Check, Thresholds
 from principles.performance_alignment.classes import (
+    LEAST_RELIABILITY,
     Classes,
     by_class,
     pairs_for_classes,
+    pairs_for_correlation,
     pairs_wanted,
+    settling_words,
 )
 from principles.performance_alignment.estimates import (
     ERROR_RATE,
@@ -40,11 +48,16 @@ from principles.performance_alignment.estimates import (
     judged,
     level_for,
     measures,
+    others,
     pair_margin,
+    reasons,
     statistic,
     vote,
 )
+from principles.performance_alignment.reliability import RELIABILITY, Reliability, over_classes
 from principles.words import interval_words, percent, witness
+
+_TEST = "permutations of the classes, the null being no relation"
 
 
 def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
@@ -65,26 +78,69 @@ def _reading(
     lack = _lack(classes, labels, thresholds)
     if lack:
         sentence = f"By {measure.name} nothing can be said: {lack}"
-        return Reading(may_speak=False, verdict=Verdict.INCONCLUSIVE, sentence=sentence)
-    threshold, wanted = float(thresholds["correlation"]), pairs_wanted(classes)
+        needed, verdict = _pairs_for(classes, labels, thresholds), Verdict.INCONCLUSIVE
+        return Reading(
+            may_speak=False,
+            verdict=verdict,
+            sentence=sentence,
+            pairs_to_settle=needed,
+            more_pairs_help=needed is not None,
+        )
+    threshold, rate = float(thresholds["correlation"]), float(thresholds["error_rate"])
     quality = classes.quality
     found = {
         n: _correlation(quality[n], classes.accuracy, level_for(n, roles, thresholds))
         for n in judged(roles, quality)
     }
     ours, verdict = found[roles.audited], vote(found[roles.audited], threshold)
-    why = controls_fail(found, roles, threshold, "follows accuracy over classes")
+    rng = np.random.default_rng(0)
+    p = spearman_permutation(quality[roles.audited], classes.accuracy, rng=rng).p
+    tested = replace(ours, p=p if p is not None and np.isfinite(p) else None)
+    picture, least = reference.picture[measure.pairs], float(thresholds["reliability"])
+    controls = others(roles, quality) or [roles.audited]
+    reliable = over_classes(measure, classes, labels, picture, controls, least)
+    own = over_classes(measure, classes, labels, picture, [roles.audited], least)
+    why = reasons(
+        controls_fail(found, roles, threshold, "follows accuracy over classes"), reliable.why
+    )
     name = f"rank correlation of {measure.name} with accuracy over classes"
-    smallest = smallest_visible_effect("correlation", ours.n, alpha=float(thresholds["error_rate"]))
+    smallest = smallest_visible_effect("correlation", ours.n, alpha=rate)
+    settles, wanted = _settling(classes, ours, own, reliable, rate)
     first = int(np.flatnonzero(labels == _worst(classes, roles))[0])
     return Reading(
         may_speak=not why,
         verdict=verdict,
         sentence=_sentence(measure.name, ours, verdict, why, wanted),
-        statistics=[statistic(name, ours, threshold, smallest)],
+        statistics=[statistic(name, tested, threshold, smallest, _TEST), reliable.statistic],
         figures=[_scatter(measure.name, classes, reference, roles), _table(measure.name, found)],
         witness=witness(roles, "P203", reference.ids[measure.pairs[first]]),
+        pairs_to_settle=settles,
+        more_pairs_help=settles is not None,
     )
+
+
+def _settling(
+    classes: Classes, ours: Estimate, own: Reliability, gate: Reliability, rate: float
+) -> tuple[int | None, str]:
+    """Pairs that would settle a correlation of the size seen, and that in words."""
+    accuracies = reliability_of_shares(classes.right, classes.pairs)
+    parts = [x if math.isfinite(x) else 0.0 for x in (accuracies, own.value)]
+    times = pairs_for_correlation(ours.value, parts, ours.n, rate)
+    pairs = own.pairs
+    needed = None
+    if math.isfinite(times):
+        needed = max(math.ceil(times * pairs), gate.pairs_needed or 0, pairs + 1)
+    at_least = min(parts) <= LEAST_RELIABILITY
+    words = settling_words(ours.value, needed, ours.n, rate, at_least=at_least)
+    return needed, f"{pairs_wanted(classes)} {words}"
+
+
+def _pairs_for(classes: Classes, labels: Array, thresholds: Thresholds) -> int | None:
+    """Pairs that would give enough classes, or some that are not always right."""
+    if len(classes.index) < int(thresholds["least_classes"]):
+        each, least = int(thresholds["least_pairs"]), int(thresholds["least_classes"])
+        return pairs_for_classes(labels, each, least)[0]
+    return len(labels) + 1
 
 
 def _lack(classes: Classes, labels: Array, thresholds: Thresholds) -> str:
@@ -92,7 +148,7 @@ def _lack(classes: Classes, labels: Array, thresholds: Thresholds) -> str:
     n, least = len(classes.index), int(thresholds["least_classes"])
     if n < least:
         each = int(thresholds["least_pairs"])
-        more = pairs_for_classes(labels, each, least)
+        more = pairs_for_classes(labels, each, least)[1]
         return f"classes with at least {each} pairs number {n}, {least} are the least. {more}"
     if np.ptp(classes.accuracy) == 0:
         same = percent(float(classes.accuracy[0]))
@@ -172,7 +228,13 @@ CHECK = Check(
     failure_title="Map quality does not follow accuracy over classes",
     severity=Severity.WARNING,
     needs=frozenset({"explanations", "ladder", "reference"}),
-    thresholds={"correlation": 0.0, "least_pairs": 3, "least_classes": 8, "error_rate": ERROR_RATE},
+    thresholds={
+        "correlation": 0.0,
+        "least_pairs": 3,
+        "least_classes": 8,
+        "reliability": RELIABILITY,
+        "error_rate": ERROR_RATE,
+    },
     reference="Cui and Fan 2026, principle 2 (arXiv 2605.12952); interval: Fieller, Hartley and "
     "Pearson 1957",
     judge=judge,

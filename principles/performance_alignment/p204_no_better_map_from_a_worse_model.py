@@ -4,7 +4,9 @@ What it does: Treats what the explainer executes as a model of its own: asks it 
 every picture with every class and measures how well it classifies, against the model on the same
 pictures. If it classifies worse, its maps should be worse too: they are compared, pair by pair,
 with those of the same method without the modification, or, where no such twin is declared, with
-what the explainer's own ladder predicts for that accuracy.
+what the explainer's own ladder predicts for that accuracy. Localization decides where there are
+masks, faithfulness where there are none or where two halves of the pictures do not agree about the
+explainers' localization.
 
 Why it matters: A prettier map from a worse model is the signature of an explanation that has come
 loose from the model. It should be a warning, and is often sold as success.
@@ -14,18 +16,31 @@ What a pass does not show: That the executed model is the model under audit; tha
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 
-from audit.evidence.kinds import Evidence, Executed, Ladder, Reference, Roles
+from audit.evidence.kinds import Evidence, Executed, Roles
 from audit.result import Finding, Interval, Severity, Statistic, TableFigure, Verdict
 from audit.statistics.estimate import Estimate
-from audit.statistics.ladder import rung_quality
 from audit.statistics.paired import paired_difference
 from audit.statistics.power import visible_distance
 from audit.statistics.proportions import paired_proportion_difference
 from principles.check import Check, Thresholds
-from principles.performance_alignment.estimates import ERROR_RATE, resamples_for
+from principles.performance_alignment.estimates import (
+    ERROR_RATE,
+    Measure,
+    Reading,
+    combined,
+    measures,
+)
+from principles.performance_alignment.prediction import above_ladder, has_ladder
+from principles.performance_alignment.reliability import RELIABILITY, over_explainers
 from principles.words import finite, interval_words, number, percent
+
+_MCNEMAR = "McNemar's exact test, the null being equal accuracy"
+_FLIPS = "sign flips of pictures, the null being equal quality"
 
 
 def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
@@ -43,15 +58,34 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
         return Finding(verdict=Verdict.INCONCLUSIVE, summary=summary)
     level = 1 - float(thresholds["error_rate"])
     drop = paired_proportion_difference(executed.correct, executed.model_correct, level)
-    statistics = [_statistic("executed minus model accuracy", drop, 0.0)]
+    if (executed.correct == executed.model_correct).all():
+        drop = replace(drop, p=None)  # they never disagree: there is nothing to test
+    statistics = [_statistic("executed minus model accuracy", drop, 0.0, _MCNEMAR)]
     words = _accuracy_words(executed, drop)
     if executed.how == "model" or not drop.below(0.0):
         return _not_worse(executed, drop, words, statistics, float(thresholds["negligible_drop"]))
-    gains = _quality(evidence, level)
-    if not gains:
+    readings = [_reading(evidence, one, words, level, thresholds) for one in measures(evidence)]
+    found = combined([r for r in readings if r.statistics])
+    if not found.statistics:
         summary = f"{words} There is no measure of quality here to compare the maps by."
         return Finding(verdict=Verdict.INCONCLUSIVE, summary=summary, statistics=statistics)
-    statistics += [_statistic(f"map quality minus {name}", gain, 0.0) for name, gain in gains]
+    figures = [_table(executed, measures(evidence), roles)]
+    return found.model_copy(
+        update={"statistics": [*statistics, *found.statistics], "figures": figures}
+    )
+
+
+def _reading(
+    evidence: Evidence, measure: Measure, words: str, level: float, thresholds: Thresholds
+) -> Reading:
+    """What a measure says of the maps, of an executed model that is worse."""
+    reference, roles = evidence.reference, evidence.roles
+    assert reference is not None  # noqa: S101 - declared in needs
+    gains = _gains(evidence, measure, level)
+    if not gains:
+        return Reading(may_speak=False, verdict=Verdict.INCONCLUSIVE, sentence=words)
+    picture = reference.picture[measure.pairs]
+    reliable = over_explainers(measure, roles, picture, float(thresholds["reliability"]))
     votes = [_vote(gain, float(thresholds["negligible_quality"])) for _, gain in gains]
     verdict = next(v for v in (Verdict.VIOLATION, Verdict.INCONCLUSIVE, Verdict.PASS) if v in votes)
     name, gain = gains[votes.index(verdict)]
@@ -60,13 +94,18 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
         Verdict.VIOLATION: "are nevertheless not worse:",
         Verdict.INCONCLUSIVE: "may or may not be worse:",
     }[verdict]
-    return Finding(
+    if reliable.why:
+        verb = f"cannot be compared, since {reliable.why};"
+    return Reading(
+        may_speak=not reliable.why,
         verdict=verdict,
-        summary=f"{words} Its maps {verb} quality minus {name} is {interval_words(gain)}.",
-        statistics=statistics,
-        figures=[_table(executed, evidence.explanations, roles)]
-        if evidence.explanations is not None
-        else [],
+        sentence=f"{words} Its maps ({measure.name}) {verb} quality minus {name} is "
+        f"{interval_words(gain)}.",
+        statistics=[
+            *(_statistic(f"{measure.name} minus {of}", one, 0.0, _FLIPS) for of, one in gains),
+            reliable.statistic,
+        ],
+        pairs_to_settle=reliable.pairs_needed,
     )
 
 
@@ -95,61 +134,31 @@ def _not_worse(
     return Finding(verdict=Verdict.INCONCLUSIVE, summary=summary, statistics=statistics)
 
 
-def _quality(evidence: Evidence, level: float) -> list[tuple[str, Estimate]]:
+def _gains(evidence: Evidence, measure: Measure, level: float) -> list[tuple[str, Estimate]]:
     """Quality of the audited maps against the twin's, and against the ladder's prediction.
 
     A gain over the ladder's prediction counts only where there is no twin, or where it is wholly
     above zero: the prediction is an interpolation, the twin a measurement.
     """
-    explanations, reference = evidence.explanations, evidence.reference
-    roles, ladder, executed = evidence.roles, evidence.ladder, evidence.executed
-    assert explanations is not None and reference is not None and executed is not None  # noqa: S101, PT018
-    if not explanations.localization:
-        return []
-    ours = explanations.localization[roles.audited]["average precision"]
+    reference, roles = evidence.reference, evidence.roles
+    ladder, executed = evidence.ladder, evidence.executed
+    assert reference is not None and executed is not None  # noqa: S101, PT018 - declared in needs
     gains = []
-    if roles.twin is not None:
-        theirs = explanations.localization[roles.twin]["average precision"]
-        rng = np.random.default_rng(0)
-        gain = paired_difference(ours, theirs, clusters=reference.picture, rng=rng, level=level)
+    if roles.twin in measure.values:
+        gain = paired_difference(
+            measure.values[roles.audited],
+            measure.values[roles.twin],
+            clusters=reference.picture[measure.pairs],
+            rng=np.random.default_rng(0),
+            level=level,
+        )
         gains.append((f"that of its faithful twin ({roles.twin})", gain))
-    if ladder is not None:
-        base = roles.twin or roles.audited
-        above = _above_ladder(ours, ladder.localization[base], ladder, reference, executed, level)
+    base = roles.twin if roles.twin in measure.values else roles.audited
+    if ladder is not None and has_ladder(ladder, measure, base):
+        above = above_ladder(measure, roles.audited, base, ladder, reference, executed, level)
         if not gains or above.above(0.0):
             gains.append((f"what the ladder of {base} has at that accuracy", above))
     return gains
-
-
-def _above_ladder(
-    ours: np.ndarray,
-    rungs: np.ndarray,
-    ladder: Ladder,
-    reference: Reference,
-    executed: Executed,
-    level: float,
-) -> Estimate:
-    """Quality minus what a ladder has at the executed accuracy, resampled by picture."""
-    rng = np.random.default_rng(0)
-    distinct, index = np.unique(reference.picture, return_inverse=True)
-    draws = rng.multinomial(
-        len(distinct), np.full(len(distinct), 1 / len(distinct)), size=resamples_for(1000, level)
-    )
-    weights = np.concatenate([np.ones((1, len(distinct))), draws.astype(float)])
-    quality = rung_quality(rungs, None, weights[:, index])
-    own = rung_quality(ours[None], None, weights[:, index])[:, 0]
-    accuracy = weights @ ladder.correct.T / weights.sum(1, keepdims=True)
-    here = weights @ executed.correct / weights.sum(1)
-    gains = own - np.array(
-        [np.interp(x, *_rising(a, q)) for x, a, q in zip(here, accuracy, quality, strict=True)]
-    )
-    low, high = np.quantile(gains[1:], ((1 - level) / 2, (1 + level) / 2))
-    return Estimate(float(gains[0]), float(low), float(high), level, len(distinct))
-
-
-def _rising(accuracy: np.ndarray, quality: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    order = np.argsort(accuracy, kind="stable")
-    return accuracy[order], quality[order]
 
 
 def _accuracy_words(executed: Executed, drop: Estimate) -> str:
@@ -160,26 +169,25 @@ def _accuracy_words(executed: Executed, drop: Estimate) -> str:
     )
 
 
-def _statistic(name: str, e: Estimate, threshold: float) -> Statistic:
+def _statistic(name: str, e: Estimate, threshold: float, test: str) -> Statistic:
     return Statistic(
         name=name,
-        value=e.value,
-        interval=Interval(low=e.low, high=e.high, level=e.level),
+        value=finite(e.value),
+        interval=Interval(low=finite(e.low), high=finite(e.high), level=e.level),
         threshold=threshold,
         n=e.n,
         smallest_visible_effect=finite(visible_distance(e.low, e.high, e.level)),
+        p=e.p,
+        p_test="" if e.p is None else test,
     )
 
 
-def _table(executed: Executed, explanations: object, roles: Roles) -> TableFigure:
-    localization = getattr(explanations, "localization", {})
+def _table(executed: Executed, found: Sequence[Measure], roles: Roles) -> TableFigure:
     rows = [
         [
             name,
             percent(share),
-            number(float(np.nanmean(localization[key]["average precision"])))
-            if key in localization
-            else "–",
+            *(number(float(np.nanmean(m.values[key]))) if key in m.values else "–" for m in found),
         ]
         for name, share, key in (
             ("as executed", executed.correct.mean(), roles.audited),
@@ -188,8 +196,9 @@ def _table(executed: Executed, explanations: object, roles: Roles) -> TableFigur
     ]
     return TableFigure(
         title="Accuracy and map quality of what is executed and of the model",
-        caption="Zero-shot top-1 of a present class; mean chance-corrected average precision.",
-        columns=["", "accuracy", "localization"],
+        caption="Zero-shot top-1 of a present class; localization is mean chance-corrected average "
+        "precision, faithfulness a mean share of the model's own full minus empty score.",
+        columns=["", "accuracy", *(m.name for m in found)],
         rows=rows,
     )
 
@@ -201,7 +210,12 @@ CHECK = Check(
     failure_title="A worse model is executed and its maps are not worse",
     severity=Severity.ERROR,
     needs=frozenset({"executed", "reference", "explanations", "ladder"}),
-    thresholds={"negligible_drop": 0.02, "negligible_quality": 0.02, "error_rate": ERROR_RATE},
+    thresholds={
+        "negligible_drop": 0.02,
+        "negligible_quality": 0.02,
+        "reliability": RELIABILITY,
+        "error_rate": ERROR_RATE,
+    },
     reference="Cui and Fan 2026, principle 2 (arXiv 2605.12952)",
     judge=judge,
 )

@@ -4,7 +4,8 @@ What it does: Explains every picture a second time, with the text of a class tha
 (drawn evenly from the absent ones), and asks whether the map leaves the object of the pair's own
 text: mean paired difference in localization of that object, with an interval by bootstrap over
 pictures. Smaller differences than the threshold count as none. A faithful control must pass and no
-model-free one may.
+model-free one may, and two halves of the pictures must agree about the explainers' means of
+this difference (split-half reliability).
 
 Why it matters: A map that stays on the object whatever the text says shows where objects are, not
 what the model found of the text.
@@ -14,6 +15,8 @@ absent text goes to a sensible place.
 """
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 
@@ -27,19 +30,34 @@ from principles.performance_alignment.estimates import (
     CONTROL_LEVEL,
     ERROR_RATE,
     LOCALIZATION,
+    Measure,
     controls_fail,
+    flipped,
     judged,
     level_for,
-    pairs_to_settle,
+    reasons,
     resamples_for,
     statistic,
     visible_difference,
     vote,
 )
+from principles.performance_alignment.reliability import (
+    RELIABILITY,
+    Reliability,
+    over_explainers,
+)
+from principles.performance_alignment.settling import (
+    pairs_for_controls,
+    pairs_to_settle,
+    settled_at,
+    settling_words,
+    whole,
+)
 from principles.words import interval_words, number, pair_figure, witness
 
 RESAMPLES = 2000
 _SHOWN = 3
+_TEST = "sign flips of pictures, the null being a mean difference at the threshold"
 
 
 def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
@@ -62,29 +80,53 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
         for name, d in differences.items()
     }
     threshold = float(thresholds["difference"])
-    why = controls_fail(found, roles, threshold, "leaves the object")
+    reliable = _reliability(differences, roles, reference, float(thresholds["reliability"]))
+    why = reasons(controls_fail(found, roles, threshold, "leaves the object"), reliable.why)
     verdict = Verdict.INCONCLUSIVE if why else vote(found[roles.audited], threshold)
+    pairs = len(reference.ids)
+    settles = settled_at(
+        found[roles.audited],
+        threshold,
+        pairs,
+        pairs_for_controls(found, roles, threshold, pairs),
+        reliable.pairs_needed or 0,
+    )
+    settles = settles if verdict is Verdict.INCONCLUSIVE else pairs
+    tested = flipped(found[roles.audited], ours, reference.picture, threshold)
     smallest = visible_difference(ours, reference.picture, found[roles.audited].level)
     worst = _worst(ours, other.localization[roles.audited][LOCALIZATION])
     shown = [reference.ids[i] for i in worst] if verdict is Verdict.VIOLATION else []
     name = "localization, own text minus absent text"
     return Finding(
         verdict=verdict,
-        summary=_summary(found[roles.audited], verdict, why, ours, reference, threshold),
+        summary=_summary(found[roles.audited], verdict, why, ours, reference, threshold, settles),
         detail=_declared(roles),
-        statistics=[statistic(name, found[roles.audited], threshold, smallest)],
+        statistics=[
+            statistic(name, tested, threshold, smallest, _TEST),
+            reliable.statistic,
+        ],
         samples=shown,
         figures=[
             *(_figure(int(i), reference, explanations, other, roles) for i in worst),
             _table(explanations, other, found),
         ],
         witness=witness(roles, "P205", shown[0]) if shown else None,
+        pairs_to_settle=whole(settles) if verdict is Verdict.INCONCLUSIVE else None,
+        more_pairs_help=math.isfinite(settles),
     )
 
 
 def _difference(explanations: Explanations, other: TextSpecificity, name: str) -> Array:
     right = explanations.localization[name][LOCALIZATION]
     return np.asarray(right - other.localization[name][LOCALIZATION])
+
+
+def _reliability(
+    differences: dict[str, Array], roles: Roles, reference: Reference, least: float
+) -> Reliability:
+    """Of the differences: do halves agree how far each explainer's maps leave the object?"""
+    measure = Measure("text specificity", np.arange(len(reference.ids)), differences)
+    return over_explainers(measure, roles, reference.picture, least)
 
 
 def _worst(difference: Array, absent: Array) -> Array:
@@ -117,10 +159,12 @@ def _summary(
     difference: Array,
     reference: Reference,
     threshold: float,
+    settles: float,
 ) -> str:
     size = f"localization falls by {interval_words(ours)}, n = {ours.n} pictures"
     if why:
-        return f"Nothing can be said: {why}; for the audited maps {size}."
+        more = settling_words(settles)
+        return f"Nothing can be said: {why}; for the audited maps {size}. {more}"
     if verdict is Verdict.PASS:
         return f"Asked for a class that is absent, the maps leave the object: {size}."
     if verdict is Verdict.VIOLATION:
@@ -179,7 +223,7 @@ CHECK = Check(
     failure_title="The map stays on the object whatever the text says",
     severity=Severity.ERROR,
     needs=frozenset({"explanations", "text_specificity", "reference"}),
-    thresholds={"difference": 0.02, "error_rate": ERROR_RATE},
+    thresholds={"difference": 0.02, "reliability": RELIABILITY, "error_rate": ERROR_RATE},
     reference="Class-discriminative maps: Selvaraju et al. 2017 (arXiv 1610.02391); Cui and Fan "
     "2026, principle 2 (arXiv 2605.12952)",
     judge=judge,

@@ -4,7 +4,9 @@ What it does: Compares the quality of the maps, pair by pair, with that of maps 
 the model: a centre prior, an edge detector and a random map. It passes if the maps beat each of
 them, and is violated if one of them is at least as good; the intervals, by bootstrap over pictures,
 share the error rate between the controls. Localization decides where there are masks, faithfulness
-where there are none or where no faithful control beats the model-free ones by localization.
+where there are none or where no faithful control beats the model-free ones by localization. A
+measure speaks only if two halves of the pictures (each with its own fill, of faithfulness) agree
+about the means of the explainers.
 
 Why it matters: What a fixed blob in the middle does as well needs no explainer.
 
@@ -13,6 +15,8 @@ with the object in the middle a centre prior beats honest methods, and the check
 """
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 
@@ -27,13 +31,21 @@ from principles.performance_alignment.estimates import (
     Measure,
     Reading,
     combined,
+    flipped,
     measures,
     others,
-    pairs_to_settle,
+    reasons,
     resamples_for,
     statistic,
     visible_difference,
     vote,
+)
+from principles.performance_alignment.reliability import RELIABILITY, over_explainers
+from principles.performance_alignment.settling import (
+    pairs_to_settle,
+    settled_at,
+    settling_words,
+    whole,
 )
 from principles.words import interval_words, number, pair_figure, witness
 
@@ -61,23 +73,36 @@ def _reading(
     picture = reference.picture[measure.pairs]
     faithful = {n: gains(measure, roles, n, picture) for n in others(roles, measure.values)}
     found = gains(measure, roles, roles.audited, picture, float(thresholds["error_rate"]))
-    why = _cannot_speak(faithful, threshold)
+    reliable = over_explainers(measure, roles, picture, float(thresholds["reliability"]))
+    why = reasons(_cannot_speak(faithful, threshold), reliable.why)
     best = closest(found)
     verdict = verdict_of(found, threshold)
     difference = measure.values[roles.audited] - measure.values[best]
     more = pairs_to_settle(found[best], threshold, difference, picture)
+    settles = settled_at(
+        found[best],
+        threshold,
+        len(reference.ids),
+        _pairs_for_controls(faithful, threshold, len(reference.ids)),
+        reliable.pairs_needed or 0,
+    )
     shown = np.argsort(difference, kind="stable")[:_SHOWN]
     chosen = [int(i) for i in measure.pairs[shown]]
     return Reading(
         may_speak=not why,
         verdict=verdict,
-        sentence=_sentence(measure.name, best, found[best], verdict, why, more),
-        statistics=_statistics(measure, roles, found, picture, threshold),
+        sentence=_sentence(measure.name, best, found[best], verdict, why, more, settles),
+        statistics=[
+            *_statistics(measure, roles, found, picture, threshold),
+            reliable.statistic,
+        ],
         figures=[
             *(_figure(i, reference, maps, roles, best) for i in chosen),
             _table(measure, roles, found),
         ],
         witness=witness(roles, "P206", reference.ids[chosen[0]]),
+        pairs_to_settle=whole(settles),
+        more_pairs_help=math.isfinite(settles),
     )
 
 
@@ -124,14 +149,31 @@ def _cannot_speak(faithful: dict[str, Gains], threshold: float) -> str:
     )
 
 
+def _pairs_for_controls(faithful: dict[str, Gains], threshold: float, pairs: int) -> float:
+    """Pairs at which a faithful control would beat the model-free ones, by what it shows now."""
+    if not _cannot_speak(faithful, threshold):
+        return pairs
+    hardest = [found[closest(found)] for found in faithful.values()]
+    return min(
+        settled_at(gain, threshold, pairs) if gain.value > threshold else math.inf
+        for gain in hardest
+    )
+
+
 def _sentence(
-    measure: str, control: str, ours: Estimate, verdict: Verdict, why: str, more: str
+    measure: str,
+    control: str,
+    ours: Estimate,
+    verdict: Verdict,
+    why: str,
+    more: str,
+    settles: float,
 ) -> str:
     size = f"{interval_words(ours)}, n = {ours.n} pictures"
     if why:
         return (
             f"By {measure} nothing can be said: {why}; the audited maps have a gain over {control} "
-            f"of {size}."
+            f"of {size}. {settling_words(settles)}"
         )
     if verdict is Verdict.PASS:
         return f"Maps beat every model-free control ({measure}): the gain over {control} is {size}."
@@ -147,9 +189,10 @@ def _statistics(
     return [
         statistic(
             f"gain in {measure.name} over {control}",
-            gain,
+            flipped(gain, ours - measure.values[control], picture, threshold, len(found)),
             threshold,
             visible_difference(ours - measure.values[control], picture, gain.level),
+            f"sign flips of pictures, times {len(found)} controls, the null being no gain",
         )
         for control, gain in sorted(found.items(), key=lambda item: item[1].high)
     ]
@@ -193,7 +236,7 @@ CHECK = Check(
     failure_title="Maps that never look at the model are as good",
     severity=Severity.WARNING,
     needs=frozenset({"explanations", "ladder", "reference"}),
-    thresholds={"gain": 0.0, "error_rate": ERROR_RATE},
+    thresholds={"gain": 0.0, "reliability": RELIABILITY, "error_rate": ERROR_RATE},
     reference="Adebayo et al. 2018 (arXiv 1810.03292); intersection-union test: Berger 1982",
     judge=judge,
 )

@@ -67,3 +67,12 @@ def test_degraded_rungs_come_before_the_checkpoints(context_for, monkeypatch):
     assert len(set(names)) == len(names) == 1 + 2 * (7 + 2)
     assert {s.info.family for s in steps} == {"unmodified", "weight-noise", "random-blocks"}
     assert all(step.info.sha256 is None for step in steps)
+
+
+def test_a_second_fill_is_measured_on_the_model_itself(measured):
+    _, _, ladder = measured(0.5)
+    assert list(ladder.other_fill) == list(ladder.faithfulness)
+    assert ladder.other_fill_range.shape == ladder.probed.shape
+    for name, other in ladder.other_fill.items():
+        assert other.shape == ladder.probed.shape
+        assert not np.allclose(other, ladder.faithfulness[name][0]), name

@@ -132,3 +132,55 @@ def test_one_checkpoint_and_a_model_that_knows_nothing_allow_no_verdict():
     finding = judge(evidence(two), CHECK.thresholds)
     assert finding.verdict is Verdict.INCONCLUSIVE
     assert "2 rungs have it and 3 can be ranked" in finding.summary
+
+
+def faithful_only(found, quality):
+    """The same ladder with faithfulness instead of localization, and one picture a pair."""
+    return dataclasses.replace(
+        found,
+        localization={},
+        faithfulness=quality,
+        faithfulness_range=np.ones((RUNGS, PAIRS)),
+        probed=np.arange(PAIRS),
+    )
+
+
+def test_localization_decides_before_faithfulness():
+    found, other = ladder(1.0), ladder(-1.0)
+    both = dataclasses.replace(
+        found,
+        faithfulness=other.localization,
+        faithfulness_range=np.ones((RUNGS, PAIRS)),
+        probed=np.arange(PAIRS),
+    )
+    finding = judge(evidence(both), CHECK.thresholds)
+    assert finding.verdict is Verdict.PASS
+    assert "(localization)" in finding.summary
+    assert "(faithfulness) does not follow" in finding.detail[1]
+    alone = judge(evidence(faithful_only(found, other.localization)), CHECK.thresholds)
+    assert alone.verdict is Verdict.VIOLATION
+    assert "(faithfulness)" in alone.summary
+
+
+def test_too_few_rungs_are_not_settled_by_more_pairs():
+    """Quality that falls on two rungs, whatever the pictures: only more rungs would tell."""
+    found = ladder(1.0)
+    mine = found.localization["mine"].copy()
+    mine[[2, 9]] += [[-0.6], [0.6]]
+    uneven = dataclasses.replace(found, localization={**found.localization, "mine": mine})
+    finding = judge(evidence(uneven), CHECK.thresholds)
+    assert finding.verdict is Verdict.INCONCLUSIVE
+    assert "However many pairs there are, so few rungs leave" in finding.summary
+    assert finding.pairs_to_settle is None
+    assert not finding.more_pairs_help
+
+
+def test_noise_between_pictures_is_settled_by_more_pairs():
+    rng, found = np.random.default_rng(3), ladder(1.0)
+    mine = found.localization["mine"] + 3.0 * rng.normal(size=(RUNGS, PAIRS))
+    mine += (np.linspace(1, 0.1, RUNGS) - mine.mean(1))[:, None]  # means of the rungs as they were
+    noisy = dataclasses.replace(found, localization={**found.localization, "mine": mine})
+    finding = judge(evidence(noisy), CHECK.thresholds)
+    assert finding.verdict is Verdict.INCONCLUSIVE
+    assert finding.pairs_to_settle > PAIRS
+    assert f"About {finding.pairs_to_settle:,} pairs would settle" in finding.summary

@@ -12,7 +12,7 @@ from audit.statistics.correlation import (
 )
 from audit.statistics.power import smallest_visible_effect
 from principles.performance_alignment import p203_tracks_classes as p203
-from principles.performance_alignment.classes import by_class
+from principles.performance_alignment.classes import by_class, pairs_for_correlation
 from principles.performance_alignment.estimates import vote
 from tests.principles.alignment import at_most, made
 
@@ -84,6 +84,50 @@ def test_too_few_classes_or_pairs_of_a_class():
 def test_equal_quality_in_every_class_does_not_follow_accuracy():
     found = judged(np.zeros(len(LABELS)))
     assert found.verdict is Verdict.VIOLATION
+
+
+def test_inconclusive_says_what_could_be_seen_and_what_would_settle_it():
+    weak = 0.35 * KNOWN + 6 * NOISE[0] * 10
+    found = judged(weak, faithful=KNOWN + NOISE[1])
+    assert found.verdict is Verdict.INCONCLUSIVE
+    smallest = smallest_visible_effect("correlation", CLASSES)
+    assert f"a true rank correlation of {smallest:.3g} could have been seen" in found.summary
+    assert found.pairs_to_settle > len(LABELS)
+    assert f"{found.pairs_to_settle:,} pairs would settle" in found.summary
+    assert found.more_pairs_help
+
+
+def test_classes_that_are_known_well_are_settled_by_more_classes_only():
+    rng = np.random.default_rng(0)
+    order = np.argsort(0.3 * np.arange(CLASSES) + 6 * rng.normal(size=CLASSES)).argsort()
+    found = judged(order[LABELS] + NOISE[0])
+    assert 0.05 < abs(found.statistics[0].value) < 0.4
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert found.pairs_to_settle is None
+    assert not found.more_pairs_help
+    assert "No number of pairs of these classes would settle" in found.summary
+    assert "classes would." in found.summary
+
+
+def test_so_many_more_pairs_settle_as_often_as_stated():
+    """Classes whose accuracies and qualities are measured with noise, and then with less."""
+    rng, n, runs, r = np.random.default_rng(2), 30, 400, 0.75
+    noise = np.array([2.0, 1.0])  # variances over the true ones, of accuracy and quality
+    reliable = 1 / (1 + noise)
+    seen = r * np.sqrt(reliable.prod())
+    times = pairs_for_correlation(seen, reliable.tolist(), n, 0.05)
+    assert times > 1
+    settled = 0
+    for _ in range(runs):
+        x = rng.normal(size=n)
+        y = r * x + np.sqrt(1 - r * r) * rng.normal(size=n)
+        a, b = (
+            v + np.sqrt(s / times) * rng.normal(size=n) for v, s in zip((x, y), noise, strict=True)
+        )
+        settled += spearman_interval(a, b).above(0.0)
+    assert 0.7 < settled / runs < 0.9
+    assert pairs_for_correlation(0.1, [1.0, 1.0], n, 0.05) == np.inf
+    assert pairs_for_correlation(0.9, [0.9, 0.9], n, 0.05) == 1.0
 
 
 def test_by_class_against_a_loop():

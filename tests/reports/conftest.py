@@ -312,7 +312,18 @@ def build(*, text: str = "a red plain shape", pairs: int = 12) -> schema.Result:
             Finding(
                 verdict=Verdict.INCONCLUSIVE,
                 summary="5 of 192 predictions are wrong: too few to tell.",
-                statistics=[statistic("AUROC", 0.52, (0.31, 0.73), 0.5, "above")],
+                statistics=[
+                    statistic(
+                        "AUROC",
+                        0.52,
+                        (0.31, 0.73),
+                        0.5,
+                        "above",
+                        p=0.64,
+                        p_test="permutations of correctness " + extra,
+                        p_adjusted=0.81,
+                    )
+                ],
             ),
             severity=schema.Severity.WARNING,
         ),

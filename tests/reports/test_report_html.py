@@ -236,3 +236,10 @@ def test_a_thousand_pairs_stay_small(make_result: object) -> None:
     one, many = (len(render_html(make_result(pairs=n)).encode()) for n in (50, 150))
     assert one + (many - one) / 100 * 150 < 5_000_000  # 200 pairs
     assert one + (many - one) / 100 * 950 < 20_000_000  # 1,000 pairs
+
+
+def test_p_values_stand_beside_intervals_with_their_test(result: Result) -> None:
+    page = render_html(result)
+    assert '<td data-label="p">0.64 <small>Holm 0.81</small></td>' in page
+    assert "p: permutations of correctness" in page
+    assert page.count('<td data-label="p"') == 1  # only in the table that has one

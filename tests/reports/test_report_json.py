@@ -44,6 +44,17 @@ def test_verdict_stands_first_and_numbers_share_a_line(result: Result) -> None:
     assert len(lines) < 5000
 
 
+def test_a_result_from_before_p_values_is_read(result: Result) -> None:
+    document = json.loads(render_json(result))
+    for check in document["checks"]:
+        for statistic in check["finding"]["statistics"]:
+            for name in ("p", "p_test", "p_adjusted"):
+                del statistic[name]
+    old = load_result(json.dumps(document))
+    assert all(s.p is None for c in old.checks for s in c.finding.statistics)
+    assert [c.finding.verdict for c in old.checks] == [c.finding.verdict for c in result.checks]
+
+
 def test_what_is_not_finite_is_null() -> None:
     point = Point.model_construct(x=float("nan"), y=float("inf"), label="")
     assert json.loads("".join(report_json._written(report_json._plain(point), "\n"))) == {

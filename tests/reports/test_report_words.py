@@ -67,6 +67,17 @@ def test_statistics_in_words() -> None:
     )
 
 
+def test_p_values_are_never_zero_and_say_what_was_adjusted() -> None:
+    one = Statistic(name="s", value=0.5, p=0.031, p_test="sign flips", p_adjusted=0.12)
+    assert words.statistic_phrase(one) == "0.500 p 0.031, Holm 0.12"
+    assert words.p_phrase(Statistic(name="s", value=0.5, p=2e-9)) == "p < 0.0001"
+    assert words.p_phrase(Statistic(name="s", value=0.5)) == ""
+    assert words.p_value(1e-4) == "0.0001"
+    assert words.extras(one) == []
+    with pytest.raises(ValueError, match="greater than 0"):
+        Statistic(name="s", value=0.5, p=0.0)
+
+
 def test_whatever_else_a_statistic_states_is_told() -> None:
     class Tested(Statistic):
         adjusted_p_value: float | None = None
@@ -107,6 +118,7 @@ def test_terminal_says_verdict_number_sentence_and_place(result: Result) -> None
     text = printed(result)
     assert "✕ Violation  grad-eclip explains another model" in text
     assert "✕ P105 computation-preserved  violation" in text
+    assert "p 0.64, Holm 0.81" in text
     assert f"0.810 [0.790, 0.830] (should be at most 1{TIMES}10⁻⁵)" in text
     assert "Block 4 runs with 1 head where the model has 4" in text
     assert "report: out/report.html" in text

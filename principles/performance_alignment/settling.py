@@ -1,0 +1,69 @@
+"""How many pairs would settle a check of principle 2, at the sizes seen."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from audit.evidence.kinds import Roles
+from audit.statistics.correlation import spread_between
+from audit.statistics.estimate import Estimate
+from audit.statistics.power import pairs_needed, pairs_to_clear
+from audit.trace.records import Array
+from principles.performance_alignment.estimates import controls_fail, others
+
+
+def pairs_for_controls(
+    estimates: Mapping[str, Estimate], roles: Roles, threshold: float, pairs: int
+) -> float:
+    """Pairs at which the controls would let a measure speak, by what they show now.
+
+    The pairs that there are where they do already; infinite where a faithful control lies on the
+    wrong side of the threshold, or a model-free one passes: more pairs would confirm that.
+    """
+    if not controls_fail(estimates, roles, threshold, ""):
+        return pairs
+    faithful = others(roles, estimates)
+    if faithful and not any(estimates[n].above(threshold) for n in faithful):
+        best = max((estimates[n] for n in faithful), key=lambda e: e.value)
+        needed = None
+        if best.value > threshold:
+            ends = (best.low, best.high, best.level)
+            needed = pairs_to_clear(best.value, *ends, threshold, pairs)
+        return math.inf if needed is None else needed
+    return math.inf
+
+
+def settled_at(ours: Estimate, threshold: float, pairs: int, *others_: float) -> float:
+    """Pairs at which an effect of the size seen would be settled, and whatever else is needed."""
+    needed: float | None = pairs
+    if ours.low <= threshold <= ours.high:
+        needed = pairs_to_clear(ours.value, ours.low, ours.high, ours.level, threshold, pairs)
+    return max([math.inf if needed is None else needed, *others_])
+
+
+def whole(pairs: float) -> int | None:
+    """A number of pairs for a finding, None where it has no bound."""
+    return math.ceil(pairs) if math.isfinite(pairs) else None
+
+
+def settling_words(pairs: float) -> str:
+    """How many pairs would settle what was seen, controls and reliability included."""
+    if math.isfinite(pairs):
+        return f"At the sizes seen, about {whole(pairs):,} pairs would settle it."
+    return "At the sizes seen, no number of pairs would settle it."
+
+
+def pairs_to_settle(estimate: Estimate, threshold: float, difference: Array, picture: Array) -> str:
+    """How many pairs would show a difference of the size seen, as a clause."""
+    spread, n = spread_between(difference, picture)
+    effect = estimate.value - threshold
+    if not np.isfinite(spread) or spread == 0 or effect == 0:
+        return "how many pairs would settle it is unknown"
+    pictures = pairs_needed(effect, spread=spread, alpha=1 - estimate.level)
+    if pictures is None:
+        return "no number of pairs in reach would settle it"
+    pairs = math.ceil(pictures * len(difference) / n)
+    return f"about {pairs:,} pairs would settle a difference of this size"

@@ -1,0 +1,149 @@
+"""``--samples auto`` on a tiny model: evidence of all looks, interruption, judging it again."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import audit.gathering
+from audit import engine, looks
+from audit.evidence import ladder
+from audit.evidence.growth import PER_PAIR
+from audit.gathering import load_evidence
+from audit.reports.json import load_result
+
+SIZES = [4, 8, 12]
+EVIDENCE = Path("audit-report", "evidence")
+
+
+@pytest.fixture
+def auto(command, tiny_model, monkeypatch):
+    """Audits of principle 2 that take all three looks, on a model taken to know something."""
+    monkeypatch.setattr(ladder, "knows_something", lambda _: True)
+    monkeypatch.setattr(ladder, "RUNGS_PER_SEED", 2)
+    monkeypatch.setattr(looks, "look_sizes", lambda _: SIZES)
+    monkeypatch.setattr(engine, "look_sizes", lambda _: SIZES)
+    monkeypatch.setattr(looks, "_worth_another_look", lambda *_, **__: True)
+
+    def run(*words, explainer="grad-eclip", samples="auto"):
+        small = ["--model", tiny_model, "--profile", "quick", "--samples", samples]
+        small += ["--budget", "12", "--select", "P2", "--format", "json"]
+        return command("check", "--explainer", explainer, *small, *words)
+
+    return run
+
+
+def result(folder="audit-report"):
+    return load_result(Path(folder, "result.json").read_text())
+
+
+def merged(folder=EVIDENCE):
+    return list(looks.saved_looks(folder))[-1].evidence
+
+
+def finish(done):
+    assert done.exit_code in {0, 1}, done.output
+
+
+def test_evidence_of_all_looks_is_that_of_one_sample(auto):
+    finish(auto())
+    grown = merged()
+    assert "at look 3 of 3" in result().notes[-1]
+    assert result().data.pairs == 12
+    finish(auto("--out", "whole", samples="12"))
+    whole = load_evidence(Path("whole", "evidence"))
+    order = [whole.reference.ids.index(pair) for pair in grown.reference.ids]
+    pictures = [whole.reference.picture[order[i]] for i in first_of(grown.reference.picture)]
+    assert np.allclose(grown.reference.cosine, whole.reference.cosine[pictures], atol=1e-5)
+    for name, maps in grown.explanations.maps.items():
+        assert np.allclose(maps, whole.explanations.maps[name][order], atol=1e-4), name
+    assert grown.executed.how == whole.executed.how == "gradient"
+    assert np.allclose(grown.executed.scores, whole.executed.scores[pictures], atol=1e-4)
+    assert np.array_equal(grown.executed.correct, whole.executed.correct[pictures])
+
+
+def first_of(picture):
+    """The first pair of each picture, by the picture's number."""
+    return [int(np.flatnonzero(picture == p)[0]) for p in range(picture.max() + 1)]
+
+
+def test_every_kind_grows_with_the_looks(auto):
+    finish(auto())
+    grown, n = merged(), 12
+    pictures = len(grown.reference.present)
+    rungs = len(grown.ladder.rungs)
+    assert rungs == 1 + 2 + 2  # two strengths of noise, two depths of random blocks
+    assert grown.ladder.correct.shape == (rungs, pictures)
+    assert len(grown.ladder.probed) == len(set(grown.ladder.probed.tolist())) == 8  # of the profile
+    assert grown.ladder.probed.max() >= 8  # pairs of the last look as well
+    for name, quality in grown.ladder.localization.items():
+        assert quality.shape == (rungs, n), name
+    for name, other in grown.ladder.other_fill.items():
+        assert other.shape == (8,), name
+    assert grown.executed.correct.shape == (pictures,)
+    assert len(grown.text_specificity.absent) == n
+    absent = grown.text_specificity.absent
+    known = absent >= 0
+    assert not grown.reference.present[grown.reference.picture[known], absent[known]].any()
+    kinds = {path.stem for path in (EVIDENCE / "look-2").glob("*.json")} - {"roles", "key"}
+    assert kinds == PER_PAIR  # what is measured on a fixed number of pairs is not measured again
+
+
+def test_interrupted_in_a_later_look_it_goes_on_from_there(auto, monkeypatch):
+    finish(auto("--out", "straight"))
+    calls, real = [], audit.gathering.gather_ladder
+
+    def interrupts(context, reference, explanations):
+        calls.append(len(context.pairs))
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return real(context, reference, explanations)
+
+    monkeypatch.setattr(audit.gathering, "gather_ladder", interrupts)
+    broken = auto()
+    assert broken.exit_code == 3
+    assert "interrupted" in broken.output
+    assert not Path("audit-report", "result.json").exists()
+    kept = {path: path.stat().st_mtime_ns for path in EVIDENCE.glob("look-*/*.npz")}
+    assert {path.parent.name for path in kept} == {"look-1", "look-2"}
+    finish(auto())
+    assert len(calls) == 2 + 2  # the ladder of the first look was not measured again
+    assert all(path.stat().st_mtime_ns == written for path, written in kept.items())
+    straight, resumed = result("straight"), result()
+    for one, two in zip(straight.checks, resumed.checks, strict=True):
+        assert one.finding.verdict is two.finding.verdict
+        assert one.finding.statistics == two.finding.statistics
+
+
+def test_judged_again_it_looks_as_the_audit_did(auto, command):
+    finish(auto())
+    before = result()
+    done = command("check", "--from-evidence", "audit-report", "--select", "P2", "--out", "again")
+    finish(done)
+    for one, two in zip(before.checks, result("again").checks, strict=True):
+        assert one.finding.verdict is two.finding.verdict
+        assert one.finding.statistics == two.finding.statistics
+
+
+def test_looks_of_another_audit_or_unfinished_ones_are_no_evidence(auto):
+    finish(auto())
+    sizes = [6, 8, 12]  # the first look takes in the other pairs of its pictures
+    assert [len(g.evidence.reference.ids) for g in looks.saved_looks(EVIDENCE)] == sizes
+    (EVIDENCE / "look-3" / "ladder.json").unlink()
+    assert [len(g.evidence.reference.ids) for g in looks.saved_looks(EVIDENCE)] == sizes[:2]
+    (EVIDENCE / "look-2" / "key.json").write_text(json.dumps({"key": "of another-2"}))
+    assert [len(g.evidence.reference.ids) for g in looks.saved_looks(EVIDENCE)] == sizes[:1]
+
+
+@pytest.mark.parametrize(
+    ("most", "sizes", "least", "wanted"),
+    [
+        (16, [48, 96, 192, 384], 1, [2, 2, 4, 8]),
+        (16, [48, 96, 192, 384], 8, [8, 8, 8, 8]),
+        (8, [4, 8, 12], 1, [3, 3, 2]),
+        (16, [4], 8, [4]),
+    ],
+)
+def test_pairs_probed_for_faithfulness_go_with_the_pairs(most, sizes, least, wanted):
+    assert looks.probed_at_looks(most, sizes, least) == wanted

@@ -172,8 +172,10 @@ def lengths_of_what_each_head_writes(model, images, tokens):
 
 
 # What moves the honest members of the panel: of those not named here, nothing. Whatever weighs
-# dS/da by the attention moves with the value bias, which adds a constant to dS/da; Grad-CAM on
-# the normalized tokens moves with the norm's gain.
+# dS/da by the attention moves with the value bias, which adds a constant to dS/da; so does what
+# closes a head, the bias of its values with it. Logits that are weakened by a factor lose a part of
+# the key bias that differs from key to key. Grad-CAM on the normalized tokens moves with the norm's
+# gain.
 _HONEST = {
     "value-bias": (
         "gradient times attention by own code",
@@ -183,7 +185,11 @@ _HONEST = {
         "attention of each head",
         "text attention by own code",
         "gradient times attention in a pool",
+        "integrated gradients of attention",
+        "integrated gradients from uniform attention",
+        "weighted attention by ablated heads",
     ),
+    "key-bias": ("suppressed tokens with their like",),
     "attention-norm-folding": ("grad cam by hooks",),
 }
 # Gradient times input of the last block's patches: they act through a norm that does not see their

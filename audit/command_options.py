@@ -121,7 +121,11 @@ data_options = _all(
         ),
         click.option("--budget", type=int, help="With --samples auto: at most so many pairs."),
         click.option("--pair", help="Only this pair."),
-        click.option("--profile", type=click.Choice(["quick", "default", "full"])),
+        click.option(
+            "--profile",
+            type=click.Choice(["quick", "default", "full"]),
+            help="How much evidence is gathered; quick also looks at 48 pairs, unless told.",
+        ),
     )
 )
 judging_options = _all(

@@ -7,7 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from audit.gate.waivers import WaiverEntry, parse_waivers
 from audit.gate.words import nearest_of
@@ -64,6 +71,7 @@ Sources = Annotated[
 ]
 WrittenWeight = Literal["error", "warning", "warn", "violation"]
 Plain = str | bool | int | float
+QUICK_PAIRS = 48
 
 
 class Settings(BaseModel):
@@ -83,7 +91,9 @@ class Settings(BaseModel):
     data: str = Field("bundled", description="bundled, or a manifest (file or folder)")
     template: str = Field("a photo of a {}.", description="prompt of a label of a manifest")
     samples: Samples = Field(
-        192, description="number of pairs, or auto: more until the checks are settled"
+        192,
+        description=f"number of pairs, or auto: more until the checks are settled; {QUICK_PAIRS} "
+        "where the profile is quick and nothing is given",
     )
     budget: int = Field(384, ge=1, description="with samples auto, at most so many pairs")
     seed: int = Field(0, ge=0, description="of every random choice")
@@ -118,6 +128,13 @@ class Settings(BaseModel):
     profile: Literal["default", "quick", "full"] = Field(
         "default", description="how much evidence is gathered"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _pairs_of_the_profile(cls, given: Any) -> Any:
+        """A quick audit looks at fewer pairs, unless told how many."""
+        quick = isinstance(given, Mapping) and given.get("profile") == "quick"
+        return {"samples": QUICK_PAIRS, **given} if quick else given
 
     @property
     def most_pairs(self) -> int:

@@ -21,7 +21,7 @@ from audit.data.pairs import Pairs
 from audit.evidence.context import Context, Progress, Sizes
 from audit.evidence.explanations import full_name
 from audit.evidence.kinds import Evidence, Roles
-from audit.evidence.traces import spread
+from audit.evidence.spread import spread
 from audit.explainers.contract import Explainer
 from audit.explainers.registry import load_explainer
 from audit.gallery import MOST_PAIRS

@@ -64,7 +64,8 @@ def snippet(settings: Settings) -> str:
 
 
 def _given(settings: Settings) -> dict[str, Any]:
-    """What differs from the defaults and decides the evidence."""
-    fields = Settings.model_fields
-    values = {name: getattr(settings, name) for name in _EVIDENCE}
-    return {name: value for name, value in values.items() if value != fields[name].default}
+    """What decides the evidence and differs from the defaults, some of which the profile sets."""
+    profile = {"profile": settings.profile} if settings.profile != "default" else {}
+    usual = Settings.model_validate(profile)
+    values = {name: getattr(settings, name) for name in _EVIDENCE if name != "profile"}
+    return {n: v for n, v in values.items() if v != getattr(usual, n)} | profile

@@ -32,6 +32,15 @@ def test_audit_toml_beats_pyproject(tmp_path):
     assert load_settings({}, tmp_path).samples == 6
 
 
+def test_a_quick_audit_looks_at_fewer_pairs_unless_told(tmp_path):
+    usual, quick = Settings(), load_settings({"profile": "quick"}, tmp_path)
+    assert (usual.samples, quick.samples) == (192, 48)
+    assert Settings(profile="full").samples == usual.samples
+    assert load_settings({"profile": "quick", "samples": 192}, tmp_path).samples == 192
+    write(tmp_path, 'profile = "quick"\nsamples = 7\n')
+    assert load_settings({}, tmp_path).samples == 7
+
+
 def test_pyproject_of_others_is_no_audit(tmp_path):
     write(tmp_path, "[tool.other]\nsamples = 5\n", "pyproject.toml")
     assert load_settings({}, tmp_path) == Settings()

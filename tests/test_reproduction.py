@@ -52,3 +52,10 @@ def test_only_what_differs_from_the_defaults_is_repeated():
     settings = Settings(explainer="my file.py:f", seed=3)
     assert command_line(settings) == "audit check --explainer 'my file.py:f' --seed 3"
     assert "Settings(explainer='my file.py:f', seed=3, pair='THE-PAIR')" in snippet(settings)
+
+
+def test_what_the_profile_sets_is_not_repeated_but_what_was_given_is():
+    quick = Settings(explainer="gradient", profile="quick")
+    assert command_line(quick) == "audit check --explainer gradient --profile quick"
+    many = Settings(explainer="gradient", profile="quick", samples=192)
+    assert command_line(many) == "audit check --explainer gradient --samples 192 --profile quick"

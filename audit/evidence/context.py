@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -22,6 +23,7 @@ _ACTIVATIONS = {"cpu": 3e6}  # numbers of a block's widest activations in a batc
 _DEVICE = 3e7
 Progress = Callable[[str, int, int], None]
 """Told the phase, the steps done, and the steps in all."""
+Measured = TypeVar("Measured")
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,25 @@ class Context:
     progress: Progress
     checkpoints: tuple[Checkpoint, ...] = ()
     rungs: tuple[RungInfo, ...] = ()
+    _measured: dict[tuple[Hashable, int], tuple[Explainer, Any]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )  # not carried over by dataclasses.replace: other pairs or another seed measure anew
+
+    def once(
+        self, what: Hashable, explainer: Explainer, measure: Callable[[], Measured]
+    ) -> Measured:
+        """What several gatherers ask of the same explainer, measured for the first of them.
+
+        Args:
+            what: names the measurement and all that it depends on beside this context.
+            explainer: of which it is measured.
+            measure: measures it.
+        """
+        key = (what, id(explainer))
+        if key not in self._measured:
+            self._measured[key] = (explainer, measure())  # kept, so that no other gets its id
+        found: Measured = self._measured[key][1]
+        return found
 
     @property
     def audited(self) -> Explainer:

@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from audit.evidence.context import Context, on_grid
-from audit.evidence.traces import spread
+from audit.evidence.spread import spread
 from audit.explainers.contract import Explainer, Explanation, run_explainer
 from audit.interventions.draws import generator_for
 from audit.metrics.similarity import relative_l2, spearman
@@ -60,6 +60,10 @@ def of_what_it_explains(context: Context, explainer: Explainer) -> Explainer:
     An explainer that leaves the picture's map constant and gives a map of the tokens explains the
     text tower; its map is then (pairs, 1, tokens), over as many tokens as every text has.
     """
+    return context.once("tower", explainer, lambda: _of_what_it_explains(context, explainer))
+
+
+def _of_what_it_explains(context: Context, explainer: Explainer) -> Explainer:
     some = torch.tensor(spread(len(context.pairs), FEW))
     found: list[Explanation] = []
 
@@ -149,12 +153,26 @@ def common_random_numbers(seed: int) -> Iterator[None]:
             random.setstate(states[1])
 
 
+def unedited_maps(
+    context: Context, explainer: Explainer, pairs: Int[Tensor, " n"], dtype: torch.dtype
+) -> Float[Tensor, "n rows columns"]:
+    """`maps_of` some pairs on an equal copy of the model, computed once.
+
+    Args:
+        context: of the audit.
+        explainer: the explainer.
+        pairs: indices of the pairs.
+        dtype: to work in.
+    """
+
+    def measure() -> Float[Tensor, "n rows columns"]:
+        return maps_of(context, explainer, own_copy(context.pristine, dtype), pairs)
+
+    return context.once(("maps", dtype, *pairs.tolist()), explainer, measure)
+
+
 def numerical_noise(
-    context: Context,
-    explainer: Explainer,
-    pairs: Int[Tensor, " n"],
-    maps: Float[Tensor, "n rows columns"],
-    model: nn.Module,
+    context: Context, explainer: Explainer, pairs: Int[Tensor, " n"], dtype: torch.dtype
 ) -> Float[Tensor, " n"]:
     """Largest relative change of each map on an equal copy and on two equal up to roundings.
 
@@ -162,12 +180,17 @@ def numerical_noise(
         context: of the audit.
         explainer: the explainer.
         pairs: indices of the pairs.
-        maps: theirs on the unedited model.
-        model: that model, in the dtype to work in.
+        dtype: to work in.
     """
-    copies = (own_copy(model), *(rounded_copy(model, context.seed + i) for i in range(2)))
-    changes = [relative_l2(maps, maps_of(context, explainer, copy, pairs)) for copy in copies]
-    return torch.stack(changes).amax(0)
+
+    def measure() -> Float[Tensor, " n"]:
+        maps = unedited_maps(context, explainer, pairs, dtype)
+        model = own_copy(context.pristine, dtype)
+        copies = (own_copy(model), *(rounded_copy(model, context.seed + i) for i in range(2)))
+        changes = [relative_l2(maps, maps_of(context, explainer, copy, pairs)) for copy in copies]
+        return torch.stack(changes).amax(0)
+
+    return context.once(("noise", dtype, *pairs.tolist()), explainer, measure)
 
 
 def likeness(

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from audit.evidence.context import Context
 from audit.evidence.kinds import Explanations, PatchEffects
-from audit.evidence.traces import spread
+from audit.evidence.spread import spread
 from audit.explainers.occlusion import ACCELERATOR_BATCH, BATCH
 from audit.interventions.probing import Probed, null_control, occlude, patch_activations
 from audit.metrics.agreement import effect_captured

@@ -13,7 +13,7 @@ from torch.utils.flop_counter import flop_registry
 
 from audit.evidence.context import Context
 from audit.evidence.copies import batch, maps_of, own_copy
-from audit.evidence.traces import spread
+from audit.evidence.spread import spread
 from audit.explainers.contract import Explainer
 from audit.models.anatomy import anatomy_of
 
@@ -30,6 +30,10 @@ def chosen(context: Context, explainers: Sequence[Explainer], wanted: int) -> In
 
 def cost(context: Context, explainer: Explainer) -> float:
     """Operations of one explanation over those of one score; the same on every machine."""
+    return context.once("cost", explainer, lambda: _cost(context, explainer))
+
+
+def _cost(context: Context, explainer: Explainer) -> float:
     images, tokens = batch(context, torch.tensor([0]), context.model.dtype)
     anatomy = anatomy_of(context.pristine)
     with torch.no_grad(), _Operations() as forward:

@@ -15,7 +15,7 @@ from audit.evidence.context import Context
 from audit.evidence.explanations import grid_masks
 from audit.evidence.kinds import Explanations, Ladder, Reference, RungInfo
 from audit.evidence.reference import class_scores
-from audit.evidence.traces import spread
+from audit.evidence.spread import spread
 from audit.interventions.degrading import UNMODIFIED, Family, Rung, apply_rung, default_ladder
 from audit.metrics.faithfulness import shared_removal_curves
 from audit.metrics.fills import FillName

@@ -15,10 +15,11 @@ from audit.evidence.copies import (
     maps_of,
     of_what_it_explains,
     own_copy,
+    unedited_maps,
 )
 from audit.evidence.expense import chosen, dear
 from audit.evidence.kinds import Randomization
-from audit.evidence.traces import spread
+from audit.evidence.spread import spread
 from audit.interventions.copies import MODEL_LEVEL
 from audit.interventions.draws import generator_for
 from audit.interventions.randomizing import cascade, stages
@@ -46,7 +47,8 @@ def gather_randomization(context: Context) -> Randomization:
     def explained(module: nn.Module) -> dict[str, Tensor]:
         return {n: maps_of(context, e, own_copy(module), pairs) for n, e in explainers.items()}
 
-    before = explained(context.pristine)
+    dtype = context.model.dtype
+    before = {n: unedited_maps(context, e, pairs, dtype) for n, e in explainers.items()}
     similarity = {n: np.ones((len(labels), draws, len(pairs))) for n in names}
     final, reached = [], []
     for draw in range(draws):

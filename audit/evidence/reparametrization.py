@@ -17,6 +17,7 @@ from audit.evidence.copies import (
     numerical_noise,
     of_what_it_explains,
     own_copy,
+    unedited_maps,
 )
 from audit.evidence.expense import chosen
 from audit.evidence.kinds import EditedMaps, Reparametrization
@@ -60,22 +61,23 @@ def gather_reparametrization(context: Context) -> Reparametrization:
     of the score for the picture, which is a property of the function and which no such edit can
     move: where it moves, it is the numerics that cannot carry the edit.
     """
-    model = own_copy(context.pristine, full_dtype(context.model.dtype))
+    dtype = full_dtype(context.model.dtype)
+    model = own_copy(context.pristine, dtype)
     audited = of_what_it_explains(context, context.audited)
     pairs = chosen(context, (audited,), context.sizes.reparametrized)
     control = load_explainer(CONTROL)
-    maps = maps_of(context, audited, own_copy(model), pairs)
+    maps = unedited_maps(context, audited, pairs, dtype)
     some = pairs[:CONTROLLED]
-    control_maps = maps_of(context, control, own_copy(model), some)
-    noise = numerical_noise(context, audited, pairs, maps, model)
+    control_maps = unedited_maps(context, control, some, dtype)
+    noise = numerical_noise(context, audited, pairs, dtype)
     unedited = _Unedited(model, audited, pairs, maps, noise, control, control_maps)
     return Reparametrization(
         pairs=pairs.numpy(),
         maps=maps.numpy(),
         noise=noise.numpy(),
-        control_noise=numerical_noise(context, control, some, control_maps, model).numpy(),
-        tolerance=tolerance(_dtype(model)),
-        dtype=str(_dtype(model)).removeprefix("torch."),
+        control_noise=numerical_noise(context, control, some, dtype).numpy(),
+        tolerance=tolerance(dtype),
+        dtype=str(dtype).removeprefix("torch."),
         entries=tuple(_entries(context, unedited)),
     )
 

@@ -14,7 +14,6 @@ from audit.evidence.copies import (
     as_shown,
     batch,
     common_random_numbers,
-    maps_of,
     numerical_noise,
     of_what_it_explains,
     own_copy,
@@ -53,7 +52,7 @@ def gather_repeatability(context: Context) -> Repeatability:
         largest=torch.stack([_largest(alone, one) for one in maps]).numpy(),
         control=control,
         repeats=torch.stack([relative_l2(alone, one) for one in repeats]).numpy(),
-        noise=_noise(context, audited, pairs),
+        noise=numerical_noise(context, audited, pairs, context.model.dtype).numpy(),
         resolution=float(torch.finfo(context.model.dtype).eps),
         maps=alone.numpy(),
         changed_maps=maps.numpy(),
@@ -134,12 +133,6 @@ def _with_other_texts(context: Context, pair: int, own: Int[Tensor, " context"])
     label = int(context.pairs.labels[pair])
     others = [i for i in range(len(every)) if i != label][:2]
     return torch.cat([every[others], own[None]])
-
-
-def _noise(context: Context, audited: Explainer, pairs: Int[Tensor, " n"]) -> np.ndarray:
-    model = context.pristine
-    base = maps_of(context, audited, own_copy(model), pairs)
-    return numerical_noise(context, audited, pairs, base, model).numpy()
 
 
 def _largest(alone: Maps, other: Maps) -> Float[Tensor, " n"]:

@@ -8,18 +8,28 @@ import torch
 from torch import Tensor
 
 from audit.evidence.context import Context
+from audit.evidence.expense import dear
 from audit.evidence.kinds import SourceLines, TraceEvidence
+from audit.evidence.spread import spread
 from audit.explainers.contract import Explainer
 from audit.models.anatomy import anatomy_of
 from audit.trace.records import PairTrace
 from audit.trace.tracing import TracedPair, trace_pair
 
+TRACED_IF_DEAR = 2
 _AROUND = 4
 
 
 def gather_trace(context: Context) -> TraceEvidence:
-    """Trace a few pairs, spread over the data."""
-    chosen = spread(len(context.pairs), context.sizes.traced)
+    """Trace a few pairs, spread over the data; of an explainer that costs a lot, two.
+
+    A pair shows what an explainer executes; a further one guards against what only some pairs
+    meet. Every finding that is judged by traces states their number.
+    """
+    wanted = context.sizes.traced
+    if dear(context, (context.audited,)):
+        wanted = min(wanted, TRACED_IF_DEAR)
+    chosen = spread(len(context.pairs), wanted)
     pairs = [_pair(context, i) for i in chosen]
     null = _null_difference(context, chosen)
     traces, places = _traces(context, context.audited, pairs, "tracing the explainer")
@@ -35,12 +45,6 @@ def gather_trace(context: Context) -> TraceEvidence:
         dtype=str(context.model.dtype).removeprefix("torch."),
         sources={shown: lines for shown, lines in places.items() if lines.lines},
     )
-
-
-def spread(count: int, wanted: int) -> list[int]:
-    """Indices spread evenly over ``count``."""
-    wanted = min(wanted, count)
-    return sorted({(2 * i + 1) * count // (2 * wanted) for i in range(wanted)})
 
 
 def _traces(

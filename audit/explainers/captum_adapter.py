@@ -15,6 +15,7 @@ from audit.explainers.contract import Explanation
 from audit.explainers.distinct import text_features
 from audit.explainers.errors import ExplainerImportError, UnknownExplainerError, nearest
 from audit.explainers.last_block import widen
+from audit.explainers.occlusion import ACCELERATOR_BATCH, BATCH
 from audit.models.anatomy import Anatomy, anatomy_of
 
 _NOT_OPTIONS = {"show_progress", "return_convergence_delta"}
@@ -26,6 +27,8 @@ def captum_explainer(name: str) -> Callable[..., Explanation]:
     The forward function is the cosine score of the pair. Attributions are summed over color
     channels and averaged over each patch. Options are the method's own, such as ``n_steps``.
     Baselines, windows and feature masks that a method needs are the mean color (0) and the patches.
+    A method that runs many altered pictures is told to run as many at once as `occlusion` does,
+    where it would else run them one by one (slow) or all at once (gigabytes): values are the same.
 
     Raises:
         ExplainerImportError: where captum is not installed.
@@ -52,7 +55,7 @@ def captum_explainer(name: str) -> Callable[..., Explanation]:
         with torch.enable_grad():
             pixels = images.detach().clone().requires_grad_()
             given = method(score).attribute(
-                pixels, additional_forward_args=(text,), **needed, **options
+                pixels, additional_forward_args=(text,), **(needed | options)
             )
         relevance = widen(given.detach()).sum(dim=1)
         return Explanation(functional.avg_pool2d(relevance, anatomy.image.patch_size))
@@ -87,13 +90,16 @@ def _method(name: str) -> Any:
 
 
 def _needs(anatomy: Anatomy, images: Float[Tensor, "pairs 3 H W"]) -> dict[str, Any]:
-    """What some methods need beside the score: baselines, windows, and patches as features."""
+    """What some methods need beside the score: baselines, windows, patches as features, batches."""
+    batch = BATCH.get(images.device.type, ACCELERATOR_BATCH)
     side, (rows, columns) = anatomy.image.patch_size, anatomy.image.grid
     patches = torch.arange(rows * columns, device=images.device).reshape(1, 1, rows, columns)
     return {
         "baselines": torch.zeros_like(images),
         "sliding_window_shapes": (3, side, side),
         "strides": (3, side, side),
+        "internal_batch_size": max(batch, len(images)),
+        "perturbations_per_eval": max(1, batch // len(images)),
         "feature_mask": functional.interpolate(patches.float(), size=images.shape[-2:]).long(),
     }
 

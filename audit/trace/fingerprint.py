@@ -25,6 +25,8 @@ RELATIVE_TOLERANCE = {
 Prints = Float[np.ndarray, "rows 9"]
 _COUNT, _ORDER = 5, 6
 _SCATTERED, _SHARED = 2.0, 0.05
+_CACHED = 250_000  # numbers that a processor's cache holds a few times
+_RUN = 64
 
 
 def fingerprint(rows: Float[Tensor, "rows n"]) -> Prints:
@@ -35,14 +37,31 @@ def fingerprint(rows: Float[Tensor, "rows n"]) -> Prints:
     """
     x = plain(rows)
     x = x if x.dtype == torch.float64 else x.float()
+    size = max(1, _CACHED // max(1, x.shape[-1])) if x.device.type == "cpu" else max(1, len(x))
+    return torch.cat([_moments(part) for part in x.split(size)]).cpu().numpy()
+
+
+def _moments(x: Float[Tensor, "rows n"]) -> Float[Tensor, "rows 9"]:
     magnitude, square = x.abs(), x * x
-    sums = [x, magnitude, square, square * x, square * magnitude]
-    columns = [part.sum(-1, dtype=torch.float64) for part in sums]
+    cube = square * x
+    columns = [_total(part) for part in (x, magnitude, square, cube, square * magnitude)]
     columns.append(torch.full_like(columns[0], x.shape[-1]))
     columns.append((x @ _weights(x.shape[-1], x.dtype, x.device)).double())
-    columns += [(square * square).sum(-1, dtype=torch.float64)]
-    columns += [(square * square * square).sum(-1, dtype=torch.float64)]
-    return torch.stack(columns, dim=-1).cpu().numpy()
+    columns += [_total(square * square), _total(cube * cube)]
+    return torch.stack(columns, dim=-1)
+
+
+def _total(values: Float[Tensor, "rows n"]) -> Float[Tensor, " rows"]:
+    """Sum of each row in double precision; of runs of 64 values in their own, which is fast.
+
+    Off by less than 1e-6 of the root of the sum of squares, where `matches` allows 4e-5.
+    """
+    whole = values.shape[-1] // _RUN * _RUN
+    if whole < 4 * _RUN or values.dtype == torch.float64:
+        return values.sum(-1, dtype=torch.float64)
+    runs = values[:, :whole].unflatten(-1, (-1, _RUN)).sum(-1)
+    total: Tensor = runs.sum(-1, dtype=torch.float64)
+    return total + values[:, whole:].sum(-1, dtype=torch.float64)
 
 
 @lru_cache(maxsize=64)

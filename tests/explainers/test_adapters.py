@@ -6,6 +6,7 @@ import types
 import pytest
 import torch
 
+from audit.explainers import captum_adapter
 from audit.explainers.contract import run_explainer
 from audit.explainers.errors import ExplainerImportError, UnknownExplainerError, UnknownOptionError
 from audit.explainers.registry import load_explainer
@@ -105,6 +106,21 @@ def test_real_captum(clip, pairs):
         assert maps.shape == (2, 4, 4)
     with pytest.raises(UnknownExplainerError, match="cannot be adapted"):
         load_explainer("captum:DeepLift")
+
+
+@pytest.mark.parametrize("name", ["IntegratedGradients", "Occlusion", "FeatureAblation"])
+def test_real_captum_gives_the_same_maps_in_batches(name, clip, pairs, monkeypatch):
+    pytest.importorskip("captum")
+    rows = []
+    clip.visual.register_forward_pre_hook(lambda _, args: rows.append(len(args[0])))
+    explainer = load_explainer(f"captum:{name}")
+    large = run_explainer(explainer, clip, *pairs).maps
+    most, passes = max(rows), len(rows)
+    monkeypatch.setattr(captum_adapter, "BATCH", {"cpu": len(pairs[0])})
+    small = run_explainer(explainer, clip, *pairs).maps
+    torch.testing.assert_close(large, small)
+    assert len(pairs[0]) < most <= 32
+    assert len(rows) > 2 * passes
 
 
 @pytest.mark.filterwarnings("default")

@@ -62,3 +62,15 @@ def test_some_view_of_every_layout_holds_the_rows(layout):
     assert any(
         len(v) == 3 and matches(fingerprint(v), rows, TOLERANCE).diagonal().all() for v in views
     )
+
+
+@pytest.mark.parametrize("count", [7, 255, 256, 1000, 145 * 145])
+def test_sums_of_many_single_precision_values_lose_far_less_than_a_match_allows(count):
+    x = torch.randn(40, count, generator=torch.Generator().manual_seed(count))
+    x[:10], x[10:20] = x[:10].softmax(-1), x[10:20].abs() + 100
+    found, exact = fingerprint(x), fingerprint(x.double())
+    magnitude = x.double().abs()
+    sizes = [magnitude**k for k in (1, 1, 2, 3, 3)]
+    for column, size in enumerate(sizes):
+        allowed = 1e-6 * size.square().sum(-1).sqrt().numpy()
+        assert (abs(found[:, column] - exact[:, column]) < allowed).all()

@@ -29,8 +29,7 @@ def test_map_moves_under_the_edits_that_algebra_names(member, stage):
 
 def test_map_of_nothing_but_roundings_is_not_judged(stage):
     (member,) = (m for m in HONEST if m.name == ROUNDINGS_ONLY)
-    with pytest.raises(RuntimeError, match="P106 inconclusive: The map varies too much"):
-        map_panel.moving_edits(Explainer(member.name, member.explain), stage)
+    assert map_panel.moving_edits(Explainer(member.name, member.explain), stage) is None
 
 
 @pytest.mark.parametrize("edit", sorted(set(EDITS) - {"query-key-rotation"}))

@@ -120,11 +120,16 @@ def p_value(value: float | None) -> str:
 
 
 def p_phrase(statistic: Statistic) -> str:
-    """The p-value, raw and adjusted, such as ``p 0.0021, Holm 0.013``; empty without one."""
+    """The p-value, raw and adjusted, and of which null hypothesis; empty without one.
+
+    Such as ``p 0.0021, Holm 0.013 (null: no relation)``: the null need not be the threshold.
+    """
     if statistic.p is None:
         return ""
     adjusted = statistic.p_adjusted
-    return f"p {p_value(statistic.p)}" + (f", Holm {p_value(adjusted)}" if adjusted else "")
+    values = f"p {p_value(statistic.p)}" + (f", Holm {p_value(adjusted)}" if adjusted else "")
+    _, _, null = statistic.p_test.partition("the null being ")
+    return f"{values} (null: {null})" if null else values
 
 
 def extras(statistic: Statistic) -> list[tuple[str, str]]:

@@ -72,6 +72,8 @@ def test_p_values_are_never_zero_and_say_what_was_adjusted() -> None:
     assert words.statistic_phrase(one) == "0.500 p 0.031, Holm 0.12"
     assert words.p_phrase(Statistic(name="s", value=0.5, p=2e-9)) == "p < 0.0001"
     assert words.p_phrase(Statistic(name="s", value=0.5)) == ""
+    told = Statistic(name="s", value=0.5, p=0.03, p_test="sign flips, the null being no gain")
+    assert words.p_phrase(told) == "p 0.03 (null: no gain)"
     assert words.p_value(1e-4) == "0.0001"
     assert words.extras(one) == []
     with pytest.raises(ValueError, match="greater than 0"):

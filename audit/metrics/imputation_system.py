@@ -30,7 +30,7 @@ def solve(
     left = (1 - removed.to(images.dtype)).sum((1, 2))[:, None, None, None]
     known = (x * (1 - missing)).sum((2, 3), keepdim=True)
     x = torch.where(missing > 0, known / left.clamp(min=1), x)
-    state = _State(x, missing, Coarse.of(removed, block, images))
+    state = _State(x.clone(), missing, Coarse.of(removed, block, images))
     active = torch.arange(len(x), device=x.device)
     for step in range(most_steps):
         if step % _STRIDE == 0:
@@ -46,26 +46,31 @@ def solve(
 
 
 class _State:
-    """Preconditioned conjugate gradients, advanced in place; the system is scaled by 12.
+    """Preconditioned conjugate gradients, advanced in place.
+
+    The system is scaled by 12. The preconditioner is D and the coarse system, added: polynomials
+    of the system in the place of D took as many steps, each of which cost more.
 
     Args:
         x: pictures with a first guess at the removed pixels.
         missing: one at the removed pixels.
-        coarse: the second part of the preconditioner, beside D.
+        coarse: the second part of the preconditioner.
     """
 
     def __init__(self, x: Frames, missing: Float[Tensor, "m 1 H W"], coarse: Coarse | None) -> None:
-        self.x, self.missing, self.coarse = x.clone(), missing, coarse
         inside = functional.pad(torch.ones_like(x[:1, :1, 1:, 1:]), (0, 1, 0, 1))
-        self.reciprocal = 1 / _System(inside).neighbors(inside).sub_(4 * inside).clamp(min=1)
-        self.diagonal = missing * (1 / self.reciprocal + 4)
+        total = _Room(inside, _Sums(inside)).neighbors(inside) - 4 * inside
+        self.reciprocal = 1 / total.clamp(min=1)
+        self.x, self.missing, self.coarse = x, missing, coarse
+        self.diagonal = missing * (total + 4)
         self._allocate()
-        self.residual = missing * (self.system.neighbors(x) - x / self.reciprocal - 4 * x)
+        self.residual = missing * (self.direction.neighbors(x) - (total + 4) * x)
         self.strength: Float[Tensor, "m c 1 1"] | None = None
 
     def _allocate(self) -> None:
-        self.system = _System(self.x)
-        self.z, self.applied = torch.empty_like(self.x), torch.empty_like(self.x)
+        self.sums = _Sums(self.x)
+        self.direction = _Room(self.x, self.sums)
+        self.z = torch.empty_like(self.x)
 
     def select(self, kept: Bool[Tensor, " m"]) -> _State:
         """The pictures that are kept."""
@@ -76,62 +81,77 @@ class _State:
         chosen.coarse = None if self.coarse is None else self.coarse.select(kept)
         chosen.strength = None if self.strength is None else self.strength[kept]
         chosen._allocate()
-        chosen.system.direction.copy_(self.system.direction[kept])
+        chosen.direction.frames.copy_(self.direction.frames[kept])
         return chosen
 
     def largest_residual(self) -> Float[Tensor, " m"]:
         """Of the means of each picture."""
-        torch.mul(self.residual, self.reciprocal, out=self.z)
-        return self.z.abs_().flatten(1).amax(1)
+        residual = torch.mul(self.residual, self.reciprocal, out=self.sums.frames)
+        return residual.abs_().flatten(1).amax(1)
 
     def step(self) -> None:
         """One step of all pictures."""
-        torch.mul(self.residual, self.reciprocal, out=self.z)
+        direction, z = self.direction.frames, self.z
+        torch.mul(self.residual, self.reciprocal, out=z)
         if self.coarse is not None:
-            self.coarse.add(self.residual, self.z)
-        strength = _inner(self.residual, self.z, self.applied)
-        direction = self.system.direction
+            self.coarse.add(self.residual, z)
+        strength = _inner(self.residual, z, self.sums.frames)
         if self.strength is None:
-            direction.copy_(self.z)
+            direction.copy_(z)
         else:
-            torch.addcmul(self.z, _ratio(strength, self.strength), direction, out=direction)
+            torch.addcmul(z, _ratio(strength, self.strength), direction, out=direction)
         self.strength = strength
-        torch.mul(direction, self.diagonal, out=self.applied)
-        self.applied.addcmul_(self.missing, self.system.neighbors(direction), value=-1)
-        size = _ratio(strength, _inner(direction, self.applied, self.z))
+        applied = self._apply()
+        size = _ratio(strength, _inner(direction, applied, z))
         self.x.addcmul_(size, direction)
-        self.residual.addcmul_(size, self.applied, value=-1)
+        self.residual.addcmul_(size, applied, value=-1)
+
+    def _apply(self) -> Frames:
+        """The system times the direction."""
+        applied = self.direction.neighbors().mul_(self.missing).neg_()
+        return applied.addcmul_(self.direction.frames, self.diagonal)
 
 
-class _System:
-    """Sums over neighbors for frames of one shape; every buffer and view of it is made once.
-
-    Attributes:
-        direction: frames with room before and behind, to be filled.
-    """
+class _Sums:
+    """Buffers that the sums over neighbors are made in, with all their views."""
 
     def __init__(self, like: Frames) -> None:
         row = like.shape[-1]
-        room = row + 1
-        flat = like.new_zeros(like.numel() + 2 * room)
-        wide, sums = torch.empty_like(flat), torch.empty_like(like)
-        self.direction = flat[room:-room].view(like.shape)
-        self._across = (flat[:-2], flat[2:], flat[1:-1], wide[1:-1])
-        down = (wide[1 : -2 * row - 1], wide[2 * row + 1 : -1], wide[row + 1 : -row - 1])
-        self._down, self._flat_sums, self._sums = down, sums.view(-1), sums
+        wide = like.new_empty(like.numel() + 2 * (row + 1))
+        self.frames = torch.empty_like(like)
+        self.flat, self.wide = self.frames.view(-1), wide[1:-1]
+        self.above, self.below = wide[1 : -2 * row - 1], wide[2 * row + 1 : -1]
+        self.level = wide[row + 1 : -row - 1]
 
-    def neighbors(self, x: Frames) -> Frames:
+
+class _Room:
+    """Frames with zeros before and behind, so that a neighbor is a shift of the whole.
+
+    Attributes:
+        frames: to be filled.
+    """
+
+    def __init__(self, like: Frames, sums: _Sums) -> None:
+        room = like.shape[-1] + 1
+        flat = like.new_zeros(like.numel() + 2 * room)
+        self.frames = flat[room:-room].view(like.shape)
+        self._left, self._right, self._center = flat[:-2], flat[2:], flat[1:-1]
+        self._sums = sums
+
+    def neighbors(self, frames: Frames | None = None) -> Frames:
         """Sums over the eight neighbors, direct ones 2 and diagonal ones 1, and 4 of the pixel.
 
         The kernel is [1 2 1]ᵀ[1 2 1]. What it gives in the frame is of no meaning.
+
+        Args:
+            frames: to fill in first.
         """
-        if x is not self.direction:
-            self.direction.copy_(x)
-        left, right, center, wide = self._across
-        torch.add(left, right, out=wide).add_(center, alpha=2)
-        above, below, level = self._down
-        torch.add(above, below, out=self._flat_sums).add_(level, alpha=2)
-        return self._sums
+        if frames is not None:
+            self.frames.copy_(frames)
+        sums = self._sums
+        torch.add(self._left, self._right, out=sums.wide).add_(self._center, alpha=2)
+        torch.add(sums.above, sums.below, out=sums.flat).add_(sums.level, alpha=2)
+        return sums.frames
 
 
 def _inner(a: Frames, b: Frames, room: Frames) -> Float[Tensor, "m c 1 1"]:

@@ -91,16 +91,21 @@ class Perturbation:
         pair: Int[Tensor, " k"],
         column: Int[Tensor, " k"],
     ) -> Float[Tensor, " k"]:
-        """Score of each pair under the removal of one column, as in `scores`."""
+        """Score of each pair under the removal of one column, as in `scores`.
+
+        Scores are written into one tensor: a small tensor kept from each batch would lie between
+        the large ones that are freed, and the heap would grow by a megabyte a pair.
+        """
         size = (self.images.shape[-2], self.images.shape[-1])
-        found = [self.images.new_empty(0)]
-        parts = zip(
-            torch.split(pair, self.batch_size), torch.split(column, self.batch_size), strict=True
-        )
-        for i, j in parts:
+        found = self.images.new_empty(len(pair))
+        for start in range(0, len(pair), self.batch_size):
+            rows = slice(start, start + self.batch_size)
+            i, j = pair[rows], column[rows]
             pictures = self.replace(self.images[i], enlarge(removed(i, j), size), i)
-            found.append(self.score(pictures, i))
-        return torch.cat(found)
+            scores = self.score(pictures, i)
+            found = found.to(torch.promote_types(found.dtype, scores.dtype))
+            found[rows] = scores
+        return found
 
     def curve(
         self, ranks: Int[Tensor, "n h w"], counts: Sequence[int]

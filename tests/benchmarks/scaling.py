@@ -4,7 +4,11 @@
 
 Each number of pairs runs in a process of its own, so that peaks of memory do not mix. Exits with 1
 where the processor time a pair differs by more than a half between the numbers, or where a further
-pair adds more than ten times the size of its picture to the peak.
+pair adds more than three times the size of its picture to the peak: the picture itself, the noise
+of ROAD's fill, which has its size, and one more for the allocator. Measured up to 256 pairs of the
+bundled model on one thread: 0.17 to 0.20 s of processor a pair, 0.060 MiB, one picture. Before each
+batch's scores were written into one tensor, small tensors between the large ones that were freed
+let the heap grow by 0.75 MiB a pair.
 """
 
 import argparse
@@ -67,7 +71,7 @@ def main():
     growth = (peaks[-1] - peaks[0]) / (counts[-1] - counts[0])
     picture = 3 * 72 * 72 * 4 / 2**20
     print(f"a further pair adds {growth:.3f} MiB, its picture has {picture:.3f} MiB")
-    return 0 if max(costs) < 1.5 * min(costs) and growth < 10 * picture else 1
+    return 0 if max(costs) < 1.5 * min(costs) and growth < 3 * picture else 1
 
 
 if __name__ == "__main__":

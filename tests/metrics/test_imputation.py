@@ -8,7 +8,7 @@ from scipy.sparse.linalg import spsolve
 
 from audit.metrics.imputation import NoisyLinear, impute
 from audit.metrics.imputation_coarse import between_blocks
-from audit.metrics.imputation_system import _System
+from audit.metrics.imputation_system import _Room, _Sums
 from audit.metrics.perturbation import enlarge
 
 
@@ -89,7 +89,9 @@ def test_coarse_system_is_the_fine_one_summed_over_blocks():
     size = 12
     units = torch.eye(size * size, dtype=torch.float64).view(-1, 1, size, size)
     framed = torch.nn.functional.pad(units, (0, 1, 0, 1))
-    around = _System(framed).neighbors(framed)[..., :-1, :-1] - 4 * units  # without the pixel
+    around = (
+        _Room(framed, _Sums(framed)).neighbors(framed)[..., :-1, :-1] - 4 * units
+    )  # without the pixel
     weights = around.flatten(1)
     system = (torch.diag(weights.sum(0)) - weights).numpy() / 12
     belongs = np.kron(np.eye(3), np.ones((1, 4)))

@@ -6,9 +6,8 @@ import torch
 from scipy.sparse import lil_matrix
 from scipy.sparse.linalg import spsolve
 
+from audit.metrics import imputation
 from audit.metrics.imputation import NoisyLinear, impute
-from audit.metrics.imputation_coarse import between_blocks
-from audit.metrics.imputation_system import _Room, _Sums
 from audit.metrics.perturbation import enlarge
 
 
@@ -87,16 +86,19 @@ def test_coarse_system_solves_large_holes_in_few_steps(images):
 
 def test_coarse_system_is_the_fine_one_summed_over_blocks():
     size = 12
-    units = torch.eye(size * size, dtype=torch.float64).view(-1, 1, size, size)
-    framed = torch.nn.functional.pad(units, (0, 1, 0, 1))
-    around = (
-        _Room(framed, _Sums(framed)).neighbors(framed)[..., :-1, :-1] - 4 * units
-    )  # without the pixel
-    weights = around.flatten(1)
-    system = (torch.diag(weights.sum(0)) - weights).numpy() / 12
+    system = np.zeros((size * size, size * size))
+    for i in range(size * size):
+        unit = np.zeros((1, size, size))
+        unit.flat[i] = 1
+        applied = torch.from_numpy(unit)[None]
+        ones = torch.ones_like(applied)
+        system[:, i] = (
+            applied * imputation._neighbors(ones) - imputation._neighbors(applied)
+        ).flatten()
     belongs = np.kron(np.eye(3), np.ones((1, 4)))
     summed = np.kron(belongs, belongs) @ system @ np.kron(belongs, belongs).T
-    np.testing.assert_allclose(between_blocks(3, 3, 4).numpy(), summed, atol=1e-4)
+    found = imputation._between_blocks(3, 3, 4).numpy()
+    np.testing.assert_allclose(found, summed, atol=1e-4)
 
 
 def test_noise_has_its_size_and_seed(images, removed, seeded):

@@ -9,6 +9,12 @@ second, the bare forward in pictures a second at the same batch size and precisi
 localization in maps a second. Quantus and captum are timed on the same maps where they are
 installed, and their values compared where the definitions agree. On a machine that others use too,
 `--clock cpu` counts the time of the processors instead of that of the wall.
+
+Measured with `--clock cpu --rounds 3 --batch 16` on one thread at load 2 to 3, against Quantus 0.6
+and captum 0.9: forward 373 pictures a second; measures other than ROAD 0.94 to 0.97 of it, ROAD
+0.55, Quantus 0.88 and 0.91, captum 0.93. The best batch for the forward pass is 8 or 16 here; at 32
+it falls to 280 to 290, below what Quantus reaches with its 8 (323). ROAD misses two bars: 90 % of
+forward, and 10 times Quantus on masks without order (6 times; 37 in MoRF, 10 in LeRF order).
 """
 
 import argparse

@@ -6,7 +6,7 @@ Each number of pairs runs in a process of its own, so that peaks of memory do no
 where the processor time a pair differs by more than a half between the numbers, or where a further
 pair adds more than three times the size of its picture to the peak: the picture itself, the noise
 of ROAD's fill, which has its size, and one more for the allocator. Measured up to 256 pairs of the
-bundled model on one thread: 0.17 to 0.20 s of processor a pair, 0.060 MiB, one picture. Before each
+bundled model on one thread: 0.17 to 0.20 s of processor a pair, 0.06 to 0.14 MiB. Before each
 batch's scores were written into one tensor, small tensors between the large ones that were freed
 let the heap grow by 0.75 MiB a pair.
 """

@@ -8,6 +8,7 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +132,7 @@ def judge_by_looks(
         severity: overrides by check.
         thresholds: overrides by check and name.
     """
+    judge = partial(judge_all, severity=severity, thresholds=thresholds)
     tested = [c for c in checks if ERROR_RATE in c.thresholds]
     settled: dict[str, CheckResult] = {}
     latest: dict[str, CheckResult] = {}
@@ -139,32 +141,21 @@ def judge_by_looks(
     shares = spent_shares([n / pairs[-1] for n in pairs])
     for number, (share, gathered) in enumerate(zip(shares, looks, strict=False), 1):
         left = [c for c in tested if c.id not in settled]
-        judged, failed = judge_all(
-            left,
-            gathered.evidence,
-            gathered.failures,
-            severity=severity,
-            thresholds=thresholds,
-            share=share,
-        )
+        judged, failed = judge(left, gathered.evidence, gathered.failures, share=share)
         broken += failed
         latest |= {r.id: r for r in judged}
         settled |= {r.id: r for r in judged if r.finding.verdict is not Verdict.INCONCLUSIVE}
-        if not _worth_another_look(
-            [c for c in left if c.id not in settled],
-            gathered,
-            shares[number:],
-            pairs[-1],
-            severity=severity,
-            thresholds=thresholds,
-        ):
+        open_, to_come = [c for c in left if c.id not in settled], shares[number:]
+        if not open_ or not to_come:
+            break
+        # at the largest share still to come: a forecast makes no verdict, and costs no error rate
+        forecast, _ = judge(open_, gathered.evidence, gathered.failures, share=max(to_come))
+        if not any(_may_settle(r, pairs[-1]) for r in forecast):
             break
     if gathered is None:
         raise ValueError("expected evidence of one look or more, got none")
     others = [c for c in checks if ERROR_RATE not in c.thresholds]
-    rest, failed = judge_all(
-        others, gathered.evidence, gathered.failures, severity=severity, thresholds=thresholds
-    )
+    rest, failed = judge(others, gathered.evidence, gathered.failures)
     latest |= {r.id: r for r in rest}
     return Judged([latest[c.id] for c in checks], [*broken, *failed], gathered, number)
 
@@ -188,41 +179,16 @@ def picture_blocks(picture: Any, sizes: Sequence[int]) -> list[list[int]]:
     return [order[a:b].tolist() for a, b in itertools.pairwise([0, *ends])]
 
 
-def _worth_another_look(
-    open_: Sequence[Any],
-    gathered: Gathered,
-    shares: Sequence[float],
-    budget: int,
-    *,
-    severity: Mapping[str, str],
-    thresholds: Mapping[str, Mapping[str, float]],
-) -> bool:
-    """Whether pairs within the budget may settle some check, at the largest share still to come.
-
-    Such a forecast makes no verdict, and costs nothing of the error rate.
-    """
-    if not open_ or not shares:
+def _may_settle(forecast: CheckResult, budget: int) -> bool:
+    """Whether pairs within the budget may settle a check, by a forecast of what it will find."""
+    finding = forecast.finding
+    if finding.verdict in SETTLED:
+        return True
+    if finding.verdict is not Verdict.INCONCLUSIVE or not finding.more_pairs_help:
         return False
-    forecast, _ = judge_all(
-        open_,
-        gathered.evidence,
-        gathered.failures,
-        severity=severity,
-        thresholds=thresholds,
-        share=max(shares),
-    )
-    return any(r.finding.verdict in SETTLED or _in_reach(r, budget) for r in forecast)
-
-
-def _in_reach(result: CheckResult, budget: int) -> bool:
-    if result.finding.verdict is not Verdict.INCONCLUSIVE:
-        return False
-    needed = result.finding.pairs_to_settle
-    if not result.finding.more_pairs_help:
-        return False
-    if needed is None:
-        return bool(result.finding.statistics)  # without one, not even a test was possible
-    return needed <= budget
+    if finding.pairs_to_settle is None:
+        return bool(finding.statistics)  # without one, not even a test was possible
+    return finding.pairs_to_settle <= budget
 
 
 def _joined(one: Gathered, two: Gathered) -> Gathered:

@@ -24,7 +24,7 @@ def auto(command, tiny_model, monkeypatch):
     monkeypatch.setattr(ladder, "RUNGS_PER_SEED", 2)
     monkeypatch.setattr(looks, "look_sizes", lambda _: SIZES)
     monkeypatch.setattr(engine, "look_sizes", lambda _: SIZES)
-    monkeypatch.setattr(looks, "_worth_another_look", lambda *_, **__: True)
+    monkeypatch.setattr(looks, "_may_settle", lambda *_: True)
 
     def run(*words, explainer="grad-eclip", samples="auto"):
         small = ["--model", tiny_model, "--profile", "quick", "--samples", samples]

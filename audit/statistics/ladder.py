@@ -142,10 +142,16 @@ def stratified_spearman_rows(
     Large strata weigh more, as their ranks span more. One stratum gives Spearman's correlation.
     NaN where a row is constant within every stratum, or has NaN.
     """
-    a, b = within_ranks(x, strata), within_ranks(y, strata)
-    length = np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1))
-    correlation = np.full(len(a), np.nan)
-    np.divide((a * b).sum(axis=1), length, out=correlation, where=length > 0)
+    return centered_correlation(within_ranks(x, strata), within_ranks(y, strata))
+
+
+def centered_correlation(
+    x: Float[np.ndarray, "b n"], y: Float[np.ndarray, "b n"]
+) -> Float[np.ndarray, " b"]:
+    """Correlation of each pair of rows that are centered already; NaN where one is constant."""
+    length = np.sqrt((x**2).sum(axis=1) * (y**2).sum(axis=1))
+    correlation = np.full(len(x), np.nan)
+    np.divide((x * y).sum(axis=1), length, out=correlation, where=length > 0)
     return correlation
 
 

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from scipy import stats
 
 from audit.statistics.estimate import Estimate
-from audit.statistics.ladder import rung_quality
+from audit.statistics.ladder import centered_correlation, rung_quality
 
 _FEWEST_UNITS, _FEWEST_CONDITIONS = 4, 3
 
@@ -113,11 +113,8 @@ def _agreement(
     """Correlation of each pair of rows within strata, over the columns known in both."""
     known = ~(np.isnan(a) | np.isnan(b))
     x, y = (_within(rows, known, strata, ranks=ranks) for rows in (a, b))
-    length = np.sqrt((x**2).sum(axis=1) * (y**2).sum(axis=1))
-    correlation = np.full(len(a), np.nan)
-    enough = (length > 0) & (known.sum(axis=1) >= _FEWEST_CONDITIONS)
-    np.divide((x * y).sum(axis=1), length, out=correlation, where=enough)
-    return correlation
+    enough = known.sum(axis=1) >= _FEWEST_CONDITIONS
+    return np.where(enough, centered_correlation(x, y), np.nan)
 
 
 def _within(

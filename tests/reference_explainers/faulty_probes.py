@@ -3,36 +3,25 @@
 from __future__ import annotations
 
 import torch
-from torch.nn import functional as F
 
-from tests.reference_explainers import parts
+from tests.reference_explainers import parts, probing
 from tests.reference_explainers.member import Table
 
 TABLE = Table()
 
 
-def _closed(length, token):
-    mask = torch.zeros(length)
-    if token is not None:
-        mask[token] = -torch.inf
-    return mask
-
-
-def _knock_out(model, images, tokens, attend=parts.attention, finish=parts.after_attention):
-    """Drop of the score where one key of the last block is closed, by own code."""
-    text = parts.text_unit(model, tokens)
-    blocks = model.visual.transformer.resblocks
+def _beside_a_clean_pass(probe, model, images, tokens, *change, **changes):
     with torch.no_grad():
         parts.cosine(model, images, tokens)
-        x = parts.before(model, images, len(blocks) - 1)
-        q, k, v = parts.qkv(blocks[-1], blocks[-1].ln_1(x))
+    return probe(model, images, tokens, *change, **changes)
 
-        def score(token):
-            o = parts.merge(attend(q, k, _closed(x.shape[1], token)) @ v)
-            return (parts.readout(model, finish(blocks[-1], x, o)) * text).sum(-1)
 
-        drops = [score(None) - score(i) for i in range(1, x.shape[1])]
-    return parts.grid(model, torch.stack(drops, 1))
+def _knock_out(*given, **changes):
+    return _beside_a_clean_pass(probing.knock_out, *given, **changes)
+
+
+def _patching(*given):
+    return _beside_a_clean_pass(probing.patching, *given)
 
 
 @TABLE.faulty("P105", also="P104")
@@ -78,41 +67,6 @@ def three_kinds_of_self_attention(model, images, tokens):
     return parts.grid(model, (g * y).sum(-1)[:, 1:].detach())
 
 
-def _patching(model, images, tokens, change):
-    """Each patch of the picture is put into the run of an empty one, from the second block on."""
-    text = parts.text_unit(model, tokens)
-    blocks = model.visual.transformer.resblocks
-    kept, state = {}, {"patch": None, "mode": "clean"}
-
-    def make(index):
-        def hook(module, args):
-            if state["mode"] == "clean":
-                return None
-            x = change(args[0], index).clone()
-            if state["mode"] == "keep":
-                kept[index] = x
-            else:
-                x[:, state["patch"]] = kept[index][:, state["patch"]]
-            return (x, *args[1:])
-
-        return hook
-
-    handles = [blocks[i].register_forward_pre_hook(make(i)) for i in range(1, len(blocks))]
-    out = []
-    with torch.no_grad():
-        parts.cosine(model, images, tokens)
-        state["mode"] = "keep"
-        model.encode_image(images)
-        state["mode"] = "patch"
-        for patch in range(1, model.visual.positional_embedding.shape[0]):
-            state["patch"] = patch
-            empty = model.encode_image(torch.zeros_like(images))
-            out.append((F.normalize(empty, dim=-1) * text).sum(-1))
-    for handle in handles:
-        handle.remove()
-    return parts.grid(model, torch.stack(out, 1))
-
-
 @TABLE.faulty("P105", also="P104")
 def patching_of_amplified_tokens(model, images, tokens):
     return _patching(model, images, tokens, lambda x, index: 1.3 * x)
@@ -143,7 +97,7 @@ def text_knock_out_at_another_temperature(model, images, tokens):
         q, k, v = parts.qkv(blocks[-1], blocks[-1].ln_1(x))
 
         def score(token):
-            mask = causal + _closed(x.shape[1], token)
+            mask = causal + probing.closed(x.shape[1], token)
             mask[0] = causal[0]
             y = parts.after_attention(
                 blocks[-1], x, parts.merge(parts.attention(2 * q, k, mask) @ v)

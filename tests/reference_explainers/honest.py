@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.reference_explainers import (
     honest_attention,
     honest_gradients,
+    honest_knock_outs,
     honest_probes,
     honest_scores,
     honest_text,
@@ -16,6 +17,7 @@ HONEST: tuple[Member, ...] = (
     *honest_gradients.TABLE,
     *honest_attention.TABLE,
     *honest_probes.TABLE,
+    *honest_knock_outs.TABLE,
     *honest_scores.TABLE,
     *honest_text.TABLE,
     *in_threads.HONEST,

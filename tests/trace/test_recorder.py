@@ -15,6 +15,7 @@ from tests.reference_explainers import (
     faulty_attention,
     honest_attention,
     honest_gradients,
+    honest_knock_outs,
     honest_probes,
     parts,
 )
@@ -130,7 +131,7 @@ def test_many_passes_are_summed_up(traced):
 
 
 def test_knock_out_is_seen_as_many_variants_beside_a_clean_pass(traced):
-    trace = traced(honest_probes.attention_knock_out_by_own_code)
+    trace = traced(honest_knock_outs.attention_knock_out_by_own_code)
     assert trace.clean_features
     assert trace.attention[0].variants >= 16
 

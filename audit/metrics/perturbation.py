@@ -25,6 +25,7 @@ Start = Literal["picture", "fill"]
 Score = Callable[[Float[Tensor, "m 3 H W"], Int[Tensor, " m"]], Float[Tensor, " m"]]
 """Scores of perturbed pictures; the second argument says which pair each picture belongs to."""
 
+_FILLED = 48  # pictures that are filled at once, where fewer are scored at once
 AnyFill = Fill | NoisyLinear | FillName
 
 
@@ -98,13 +99,15 @@ class Perturbation:
         """
         size = (self.images.shape[-2], self.images.shape[-1])
         found = self.images.new_empty(len(pair))
-        for start in range(0, len(pair), self.batch_size):
-            rows = slice(start, start + self.batch_size)
+        place = torch.arange(len(pair), device=pair.device)
+        for rows in place.split(max(self.batch_size, _FILLED)):
             i, j = pair[rows], column[rows]
             pictures = self.replace(self.images[i], enlarge(removed(i, j), size), i)
-            scores = self.score(pictures, i)
-            found = found.to(torch.promote_types(found.dtype, scores.dtype))
-            found[rows] = scores
+            parts = zip(*(t.split(self.batch_size) for t in (pictures, i, rows)), strict=True)
+            for batch, whose, where in parts:
+                scores = self.score(batch, whose)
+                found = found.to(torch.promote_types(found.dtype, scores.dtype))
+                found[where] = scores
         return found
 
     def curve(

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
 from scipy.sparse import lil_matrix
 from scipy.sparse.linalg import spsolve
 
-from audit.metrics import imputation
 from audit.metrics.imputation import NoisyLinear, impute
+from audit.metrics.neighbor_means.corners import coarse_system
+from audit.metrics.neighbor_means.grid import Grid
 from audit.metrics.perturbation import enlarge
 
 
@@ -41,7 +44,7 @@ def loop_impute(image, gone):
     return filled
 
 
-@pytest.mark.parametrize("block", [1, 4, 5])
+@pytest.mark.parametrize("block", [1, 4, 5, 24])
 def test_imputation_is_that_of_a_sparse_solver(block, images, removed):
     found = impute(images, removed, 1e-6, block=block)
     for image, gone, value in zip(images.numpy(), removed.numpy(), found, strict=True):
@@ -84,21 +87,43 @@ def test_coarse_system_solves_large_holes_in_few_steps(images):
     assert coarse.abs().max() < 0.05 * plain.abs().max()
 
 
-def test_coarse_system_is_the_fine_one_summed_over_blocks():
-    size = 12
-    system = np.zeros((size * size, size * size))
-    for i in range(size * size):
-        unit = np.zeros((1, size, size))
-        unit.flat[i] = 1
-        applied = torch.from_numpy(unit)[None]
-        ones = torch.ones_like(applied)
-        system[:, i] = (
-            applied * imputation._neighbors(ones) - imputation._neighbors(applied)
-        ).flatten()
-    belongs = np.kron(np.eye(3), np.ones((1, 4)))
-    summed = np.kron(belongs, belongs) @ system @ np.kron(belongs, belongs).T
-    found = imputation._between_blocks(3, 3, 4).numpy()
-    np.testing.assert_allclose(found, summed, atol=1e-4)
+@pytest.mark.parametrize(("rows", "columns", "side"), [(3, 4, 4), (1, 3, 2), (2, 2, 3)])
+def test_coarse_system_is_the_fine_one_on_hats(rows, columns, side):
+    y, x = (a.ravel() for a in np.mgrid[: rows * side, : columns * side])
+    apart = np.stack([abs(y[:, None] - y), abs(x[:, None] - x)])
+    weight = np.where(apart.min(0) == 1, 1 / 12, 1 / 6) * (apart.max(0) == 1)
+    system = np.diag(weight.sum(1)) - weight
+    frame = (y % side % (side - 1) == 0) | (x % side % (side - 1) == 0)
+    own, inner = system[np.ix_(frame, frame)], system[np.ix_(~frame, ~frame)]
+    across = system[np.ix_(frame, ~frame)]
+    reduced = own - across @ np.linalg.solve(inner, across.T)
+    hats = [
+        np.clip(1 - abs((y[frame] + 0.5) / side - i), 0, None)
+        * np.clip(1 - abs((x[frame] + 0.5) / side - j), 0, None)
+        for i in range(rows + 1)
+        for j in range(columns + 1)
+    ]
+    wanted = np.array(hats) @ reduced @ np.array(hats).T
+    found = coarse_system(Grid(rows, columns, side), torch.float64, torch.device("cpu"))
+    np.testing.assert_allclose(found[:-1, :-1], wanted, atol=1e-4)
+    assert not found[-1].any()
+
+
+def test_blocks_removed_in_part_are_pixels(images, removed):
+    removed[:, 0, 0] ^= True
+    torch.testing.assert_close(
+        impute(images, removed, 1e-6, block=4), impute(images, removed, 1e-6), atol=1e-4, rtol=0
+    )
+
+
+def test_the_error_is_the_one_aimed_at(images, removed):
+    """The estimate of the error's norm becomes a root mean square by a constant of the system."""
+    exact = impute(images.double(), removed, 1e-12, block=4)
+    for block, aim in itertools.product((1, 4), (1e-3, 1e-4)):
+        error = (impute(images.double(), removed, aim, block=block) - exact)[
+            removed[:, None].expand_as(images)
+        ]
+        assert 0.02 * aim < error.square().mean().sqrt() < 1.5 * aim
 
 
 def test_noise_has_its_size_and_seed(images, removed, seeded):

@@ -1,0 +1,1 @@
+"""Weighted means of neighbors in the place of removed pixels: systems, and how they are solved."""

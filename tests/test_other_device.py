@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from audit.explainers.contract import run_explainer
-from audit.explainers.registry import load_explainer
+from audit.explainers.registry import list_explainers, load_explainer
 from audit.interventions.degrading import Rung, apply_rung
 from audit.interventions.function_preserving.edits import (
     EDITS,
@@ -25,17 +25,8 @@ from audit.models.checkpoints import lay_into, state_sha256
 from tests.other_device import OTHER, OtherDeviceError, moved, other_device
 
 EXPLAINERS = (
-    "grad-eclip",
+    *(one.name for one in list_explainers() if "<" not in one.name),
     "grad-eclip?weight=raw&heads=model",
-    "attention-eclip",
-    "grad-attention",
-    "attention-logit-gradient",
-    "raw-attention",
-    "gradient",
-    "occlusion",
-    "random",
-    "centre-prior",
-    "edges",
     "inverted:gradient",
 )
 RUNGS = (

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from audit.explainers.contract import run_explainer
-from audit.explainers.registry import list_explainers, load_explainer
+from audit.explainers.built_in import BUILT_IN
+from audit.explainers.registry import load_explainer
 from audit.interventions.degrading import Rung, apply_rung
 from audit.interventions.function_preserving.edits import (
     EDITS,
@@ -25,7 +26,7 @@ from audit.models.checkpoints import lay_into, state_sha256
 from tests.other_device import OTHER, OtherDeviceError, moved, other_device
 
 EXPLAINERS = (
-    *(one.name for one in list_explainers() if "<" not in one.name),
+    *BUILT_IN,
     "grad-eclip?weight=raw&heads=model",
     "inverted:gradient",
 )

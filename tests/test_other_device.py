@@ -6,8 +6,8 @@ import open_clip
 import pytest
 import torch
 
-from audit.explainers.contract import run_explainer
 from audit.explainers.built_in import BUILT_IN
+from audit.explainers.contract import run_explainer
 from audit.explainers.registry import load_explainer
 from audit.interventions.degrading import Rung, apply_rung
 from audit.interventions.function_preserving.edits import (

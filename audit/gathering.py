@@ -17,6 +17,7 @@ from audit.evidence.context import Context
 from audit.evidence.effects import gather_effects
 from audit.evidence.executed import gather_executed
 from audit.evidence.explanations import gather_explanations, gather_relatives
+from audit.evidence.faithfulness import gather_faithfulness
 from audit.evidence.kinds import Evidence, Executed, Reference, Roles, TraceEvidence
 from audit.evidence.ladder import gather_ladder
 from audit.evidence.randomization import gather_randomization
@@ -78,11 +79,17 @@ GATHERERS: dict[str, Gatherer] = {
     "relatives": Gatherer(
         lambda c, e: gather_relatives(c, typing.cast("Any", e.explanations)), ("explanations",)
     ),
+    "faithfulness": Gatherer(
+        lambda c, e: gather_faithfulness(c, typing.cast("Any", e.explanations)), ("explanations",)
+    ),
     "ladder": Gatherer(
         lambda c, e: gather_ladder(
-            c, typing.cast("Any", e.reference), typing.cast("Any", e.explanations)
+            c,
+            typing.cast("Any", e.reference),
+            typing.cast("Any", e.explanations),
+            typing.cast("Any", e.faithfulness),
         ),
-        ("reference", "explanations"),
+        ("reference", "explanations", "faithfulness"),
     ),
     "text_specificity": Gatherer(
         lambda c, e: gather_text_specificity(

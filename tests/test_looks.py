@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from audit.evidence.growth import together
+from audit.evidence.kinds import Ladder, RungInfo
 from audit.gathering import Gathered
 from audit.looks import judge_by_looks, picture_blocks, stopping_words
 from audit.result import Verdict
@@ -13,6 +14,7 @@ from principles.performance_alignment import p206_beats_model_free as p206
 from tests.principles.alignment import made
 
 N, FIRST = 96, 48
+RUNG = (RungInfo("unmodified", "unmodified", 0.0, 0),)
 NOISE = 0.1 * np.random.default_rng(7).normal(size=(4, N))
 
 
@@ -25,13 +27,14 @@ def evidence(audited, pairs=slice(None)):
     }
     part = {name: values[pairs] for name, values in quality.items()}
     found = made(part, labels=(np.arange(N) % 10)[pairs], faithfulness=part)
-    ladder = dataclasses.replace(
-        found.ladder,
-        correct=np.ones((1, len(found.reference.present))),
-        other_fill=part,
-        other_fill_range=np.ones(len(part["audited"])),
-    )
-    return dataclasses.replace(found, ladder=ladder)
+    n = len(part["audited"])
+    twice = dataclasses.replace(found.faithfulness, other_gaps=part, other_span=np.ones(n))
+    rungs = {name: values[None] for name, values in part.items()}
+    ladder = Ladder(
+        RUNG, 0.0, np.ones((1, len(found.reference.present))), rungs, rungs, np.ones((1, n)),
+        np.arange(n),
+    )  # fmt: skip
+    return dataclasses.replace(found, faithfulness=twice, ladder=ladder)
 
 
 def looks(audited, asked):
@@ -52,8 +55,9 @@ def test_two_parts_are_as_good_as_the_whole():
     for name in ("picture", "labels", "present", "cosine"):
         assert np.array_equal(getattr(both.reference, name), getattr(whole.reference, name)), name
     assert np.array_equal(both.ladder.probed, whole.ladder.probed)
-    for name, values in whole.ladder.other_fill.items():
-        assert np.array_equal(both.ladder.other_fill[name], values), name
+    assert np.array_equal(both.faithfulness.probed, whole.faithfulness.probed)
+    for name, values in whole.faithfulness.other_gaps.items():
+        assert np.array_equal(both.faithfulness.other_gaps[name], values), name
     found = p206.judge(both, p206.CHECK.thresholds)
     assert found.statistics == p206.judge(whole, p206.CHECK.thresholds).statistics
 

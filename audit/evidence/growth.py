@@ -12,6 +12,7 @@ from audit.evidence.kinds import (
     Evidence,
     Executed,
     Explanations,
+    Faithfulness,
     Ladder,
     Reference,
     RelativeEvidence,
@@ -21,7 +22,15 @@ from audit.evidence.kinds import (
 from audit.trace.records import Array
 
 PER_PAIR = frozenset(
-    {"reference", "explanations", "ladder", "executed", "text_specificity", "relatives"}
+    {
+        "reference",
+        "explanations",
+        "faithfulness",
+        "ladder",
+        "executed",
+        "text_specificity",
+        "relatives",
+    }
 )
 Kind = TypeVar("Kind")
 
@@ -44,6 +53,9 @@ def together(one: Evidence, two: Evidence) -> Evidence:
         "explanations": _both(one.explanations, two.explanations, _explanations),
         "executed": _both(one.executed, two.executed, _executed),
         "text_specificity": _both(one.text_specificity, two.text_specificity, _texts),
+        "faithfulness": _both(
+            one.faithfulness, two.faithfulness, lambda a, b: _faithfulness(a, b, pairs)
+        ),
         "ladder": _both(one.ladder, two.ladder, lambda a, b: _ladder(a, b, pairs)),
         "relatives": _both(
             one.relatives,
@@ -87,6 +99,16 @@ def _texts(one: TextSpecificity, two: TextSpecificity) -> TextSpecificity:
     )
 
 
+def _faithfulness(one: Faithfulness, two: Faithfulness, pairs: int) -> Faithfulness:
+    return Faithfulness(
+        probed=np.concatenate([one.probed, two.probed + pairs]),
+        gaps=_rows(one.gaps, two.gaps),
+        span=np.concatenate([one.span, two.span]),
+        other_gaps=_rows(one.other_gaps, two.other_gaps),
+        other_span=np.concatenate([one.other_span, two.other_span]),
+    )
+
+
 def _ladder(one: Ladder, two: Ladder, pairs: int) -> Ladder:
     _same("rungs", one.rungs, two.rungs)
     return Ladder(
@@ -97,8 +119,6 @@ def _ladder(one: Ladder, two: Ladder, pairs: int) -> Ladder:
         faithfulness=_rows(one.faithfulness, two.faithfulness, 1),
         faithfulness_range=np.concatenate([one.faithfulness_range, two.faithfulness_range], 1),
         probed=np.concatenate([one.probed, two.probed + pairs]),
-        other_fill=_rows(one.other_fill, two.other_fill),
-        other_fill_range=np.concatenate([one.other_fill_range, two.other_fill_range]),
     )
 
 

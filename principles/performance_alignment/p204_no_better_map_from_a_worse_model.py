@@ -209,7 +209,7 @@ CHECK = Check(
     title="Does a worse executed model come with worse maps?",
     failure_title="A worse model is executed and its maps are not worse",
     severity=Severity.ERROR,
-    needs=frozenset({"executed", "reference", "explanations", "ladder"}),
+    needs=frozenset({"executed", "reference", "explanations", "faithfulness", "ladder"}),
     thresholds={
         "negligible_drop": 0.02,
         "negligible_quality": 0.02,

@@ -7,6 +7,7 @@ from safetensors.torch import save_file
 
 from audit.evidence import ladder as gathering
 from audit.evidence.explanations import gather_explanations
+from audit.evidence.faithfulness import gather_faithfulness
 from audit.evidence.reference import class_scores, gather_reference
 from audit.models.relatives import find_checkpoints
 
@@ -28,7 +29,9 @@ def measured(context_for, tmp_path):
         checkpoints = find_checkpoints(context.model, files)
         context = dataclasses.replace(context, checkpoints=checkpoints)
         reference = gather_reference(context)
-        found = gathering.gather_ladder(context, reference, gather_explanations(context))
+        explanations = gather_explanations(context)
+        faithfulness = gather_faithfulness(context, explanations)
+        found = gathering.gather_ladder(context, reference, explanations, faithfulness)
         return context, reference, found
 
     return measure
@@ -69,10 +72,13 @@ def test_degraded_rungs_come_before_the_checkpoints(context_for, monkeypatch):
     assert all(step.info.sha256 is None for step in steps)
 
 
-def test_a_second_fill_is_measured_on_the_model_itself(measured):
+def test_the_first_rung_has_the_faithfulness_of_the_model_itself(measured, context_for):
     _, _, ladder = measured(0.5)
-    assert list(ladder.other_fill) == list(ladder.faithfulness)
-    assert ladder.other_fill_range.shape == ladder.probed.shape
-    for name, other in ladder.other_fill.items():
-        assert other.shape == ladder.probed.shape
-        assert not np.allclose(other, ladder.faithfulness[name][0]), name
+    context = context_for("gradient")
+    found = gather_faithfulness(context, gather_explanations(context))
+    assert list(found.gaps) == list(found.other_gaps) == list(ladder.faithfulness)
+    assert np.allclose(found.span, ladder.faithfulness_range[0])
+    assert found.span.shape == found.other_span.shape == ladder.probed.shape
+    for name, gaps in found.gaps.items():
+        assert np.allclose(gaps, ladder.faithfulness[name][0]), name
+        assert not np.allclose(gaps, found.other_gaps[name]), name

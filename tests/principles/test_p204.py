@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from audit.evidence.kinds import Executed, RungInfo
+from audit.evidence.kinds import Executed, Ladder, RungInfo
 from audit.result import Verdict
 from principles.performance_alignment.p204_no_better_map_from_a_worse_model import CHECK
 from tests.principles.alignment import ROLES, made
@@ -44,8 +44,7 @@ def judged(
     scores = np.zeros((PAIRS, 2))
     correct = np.arange(PAIRS) < right * PAIRS
     executed = Executed(how, scores, scores, correct, np.ones(PAIRS, bool), 0.1)
-    ladder = replace(evidence.ladder, **on) if on else evidence.ladder
-    return CHECK.judge(replace(evidence, executed=executed, ladder=ladder), CHECK.thresholds)
+    return CHECK.judge(replace(evidence, executed=executed, ladder=on), CHECK.thresholds)
 
 
 @pytest.mark.parametrize(
@@ -110,12 +109,7 @@ def test_without_a_twin_the_ladder_predicts_faithfulness(gain, verdict):
         RungInfo("unmodified", "unmodified", 0.0, 0),
         RungInfo("weight-noise 1", "weight-noise", 1.0, 0),
     )
-    on = {
-        "rungs": infos,
-        "correct": correct,
-        "faithfulness": rungs,
-        "faithfulness_range": np.ones((2, PAIRS)),
-    }
+    on = Ladder(infos, 0.0, correct, {}, rungs, np.ones((2, PAIRS)), np.arange(PAIRS))
     finding = judged(0.0, masks=False, roles=roles, on=on)
     assert "faithfulness minus what the ladder of audited has" in finding.statistics[1].name
     drop = 0.2 + gain

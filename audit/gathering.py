@@ -24,6 +24,7 @@ from audit.evidence.randomization import gather_randomization
 from audit.evidence.reference import gather_reference
 from audit.evidence.reparametrization import gather_reparametrization
 from audit.evidence.repeatability import gather_repeatability
+from audit.evidence.rung_faithfulness import gather_rung_faithfulness
 from audit.evidence.text_specificity import gather_text_specificity
 from audit.evidence.traces import gather_trace
 from audit.result import Failure
@@ -84,12 +85,19 @@ GATHERERS: dict[str, Gatherer] = {
     ),
     "ladder": Gatherer(
         lambda c, e: gather_ladder(
+            c, typing.cast("Any", e.reference), typing.cast("Any", e.explanations)
+        ),
+        ("reference", "explanations"),
+    ),
+    "rung_faithfulness": Gatherer(
+        lambda c, e: gather_rung_faithfulness(
             c,
             typing.cast("Any", e.reference),
             typing.cast("Any", e.explanations),
             typing.cast("Any", e.faithfulness),
+            typing.cast("Any", e.ladder),
         ),
-        ("reference", "explanations", "faithfulness"),
+        ("reference", "explanations", "faithfulness", "ladder"),
     ),
     "text_specificity": Gatherer(
         lambda c, e: gather_text_specificity(

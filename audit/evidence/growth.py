@@ -17,6 +17,7 @@ from audit.evidence.kinds import (
     Reference,
     RelativeEvidence,
     Relatives,
+    RungFaithfulness,
     TextSpecificity,
 )
 from audit.trace.records import Array
@@ -27,6 +28,7 @@ PER_PAIR = frozenset(
         "explanations",
         "faithfulness",
         "ladder",
+        "rung_faithfulness",
         "executed",
         "text_specificity",
         "relatives",
@@ -56,7 +58,10 @@ def together(one: Evidence, two: Evidence) -> Evidence:
         "faithfulness": _both(
             one.faithfulness, two.faithfulness, lambda a, b: _faithfulness(a, b, pairs)
         ),
-        "ladder": _both(one.ladder, two.ladder, lambda a, b: _ladder(a, b, pairs)),
+        "ladder": _both(one.ladder, two.ladder, _ladder),
+        "rung_faithfulness": _both(
+            one.rung_faithfulness, two.rung_faithfulness, lambda a, b: _on_rungs(a, b, pairs)
+        ),
         "relatives": _both(
             one.relatives,
             two.relatives,
@@ -109,16 +114,21 @@ def _faithfulness(one: Faithfulness, two: Faithfulness, pairs: int) -> Faithfuln
     )
 
 
-def _ladder(one: Ladder, two: Ladder, pairs: int) -> Ladder:
+def _ladder(one: Ladder, two: Ladder) -> Ladder:
     _same("rungs", one.rungs, two.rungs)
     return Ladder(
         rungs=one.rungs,
         identity_error=max(one.identity_error, two.identity_error),
         correct=np.concatenate([one.correct, two.correct], 1),
         localization=_rows(one.localization, two.localization, 1),
-        faithfulness=_rows(one.faithfulness, two.faithfulness, 1),
-        faithfulness_range=np.concatenate([one.faithfulness_range, two.faithfulness_range], 1),
+    )
+
+
+def _on_rungs(one: RungFaithfulness, two: RungFaithfulness, pairs: int) -> RungFaithfulness:
+    return RungFaithfulness(
         probed=np.concatenate([one.probed, two.probed + pairs]),
+        gaps=_rows(one.gaps, two.gaps, 1),
+        span=np.concatenate([one.span, two.span], 1),
     )
 
 

@@ -13,8 +13,7 @@ from torch import Tensor, nn
 
 from audit.evidence.context import Context
 from audit.evidence.explanations import grid_masks
-from audit.evidence.faithfulness import measured
-from audit.evidence.kinds import Explanations, Faithfulness, Ladder, Reference, RungInfo
+from audit.evidence.kinds import Explanations, Ladder, Reference, RungInfo
 from audit.evidence.reference import class_scores
 from audit.interventions.degrading import UNMODIFIED, Family, Rung, apply_rung, default_ladder
 from audit.metrics.localization import chance_corrected_average_precision
@@ -32,24 +31,17 @@ class Step:
     make: Callable[[], nn.Module]
 
 
-def gather_ladder(
-    context: Context, reference: Reference, explanations: Explanations, faithfulness: Faithfulness
-) -> Ladder:
+def gather_ladder(context: Context, reference: Reference, explanations: Explanations) -> Ladder:
     """Measure every rung: accuracy, and the maps of every explainer that reads the model.
 
-    Maps and faithfulness of the first rung, the unmodified model, are those measured before.
+    Maps on the first rung, the unmodified model, are those drawn before.
     """
     steps = ladder_steps(context, reference)
     rows: list[_Row] = []
     for done, step in enumerate(steps, 1):
         module = step.make().eval()
-        if done == 1:
-            maps = {n: torch.from_numpy(m).to(torch.float32) for n, m in explanations.maps.items()}
-            found = faithfulness.gaps, faithfulness.span
-        else:
-            maps = _maps(context, module, explanations)
-            found = _faithfulness(context, module, maps, faithfulness.probed)
-        rows.append(_row(context, module, maps, found))
+        maps = maps_on_rung(context, module, explanations, unmodified=done == 1)
+        rows.append(_Row(class_scores(context, module), _localization(context, maps)))
         context.progress("ladder", done, len(steps))
     first = torch.from_numpy(reference.cosine)
     return Ladder(
@@ -57,10 +49,19 @@ def gather_ladder(
         identity_error=float((rows[0].scores.double() - first).abs().max()),
         correct=np.stack([_correct(row.scores, reference) for row in rows]),
         localization={n: np.stack([r.localization[n] for r in rows]) for n in rows[0].localization},
-        faithfulness={n: _on_rungs(rows, n) for n in rows[0].faithfulness},
-        faithfulness_range=np.stack([row.span for row in rows]),
-        probed=faithfulness.probed,
     )
+
+
+def maps_on_rung(
+    context: Context, module: nn.Module, explanations: Explanations, *, unmodified: bool = False
+) -> dict[str, Tensor]:
+    """Maps of every explainer on a rung; those that never look at the model stay as they are."""
+    return {
+        name: torch.from_numpy(explanations.maps[name]).to(torch.float32)
+        if explainer.model_free or unmodified
+        else context.maps(explainer, module)
+        for name, explainer in context.explainers.items()
+    }
 
 
 def ladder_steps(context: Context, reference: Reference) -> list[Step]:
@@ -122,54 +123,22 @@ def knows_something(reference: Reference) -> bool:
     return proportion_interval(int(correct.sum()), len(correct)).low > reference.chance
 
 
-def _on_rungs(rows: list[_Row], name: str) -> np.ndarray:
-    """Faithfulness by rung and pair, NaN on rungs where it was not measured."""
-    none = np.full(len(rows[0].span), np.nan)
-    return np.stack([row.faithfulness.get(name, none) for row in rows])
-
-
 @dataclass(frozen=True)
 class _Row:
     """What was measured on one rung."""
 
     scores: Tensor
     localization: dict[str, np.ndarray]
-    faithfulness: dict[str, np.ndarray]
-    span: np.ndarray
 
 
-def _row(
-    context: Context,
-    module: nn.Module,
-    maps: dict[str, Tensor],
-    faithfulness: tuple[dict[str, np.ndarray], np.ndarray],
-) -> _Row:
-    masks, localization = grid_masks(context), {}
-    if masks is not None:
-        localization = {
-            name: chance_corrected_average_precision(one, masks).double().numpy()
-            for name, one in maps.items()
-        }
-    return _Row(class_scores(context, module), localization, *faithfulness)
-
-
-def _maps(context: Context, module: nn.Module, explanations: Explanations) -> dict[str, Tensor]:
-    """Maps of every explainer on a rung; those that never look at the model stay as they are."""
+def _localization(context: Context, maps: dict[str, Tensor]) -> dict[str, np.ndarray]:
+    masks = grid_masks(context)
+    if masks is None:
+        return {}
     return {
-        name: torch.from_numpy(explanations.maps[name]).to(torch.float32)
-        if explainer.model_free
-        else context.maps(explainer, module)
-        for name, explainer in context.explainers.items()
+        name: chance_corrected_average_precision(one, masks).double().numpy()
+        for name, one in maps.items()
     }
-
-
-def _faithfulness(
-    context: Context, module: nn.Module, maps: dict[str, Tensor], probed: np.ndarray
-) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Faithfulness of all but a twin, which serves P204, on the model itself."""
-    twin = None if context.roles.twin in context.roles.positive else context.roles.twin
-    chosen = torch.from_numpy(probed)
-    return measured(context, module, {n: m[chosen] for n, m in maps.items() if n != twin}, chosen)
 
 
 def _correct(scores: Tensor, reference: Reference) -> np.ndarray:

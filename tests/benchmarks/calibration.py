@@ -133,7 +133,7 @@ def _ladder(effects, quality, noise, rng) -> Ladder:
     for name in ("random", "edges"):
         rows[name] = np.tile(quality[name], (len(rungs), 1))
     return Ladder(
-        rungs, 0.0, draws < share[:, None], rows, {}, np.ones((len(rungs), 0)), np.zeros(0, int)
+        rungs, 0.0, draws < share[:, None], rows
     )  # fmt: skip
 
 

@@ -34,7 +34,7 @@ from audit.progress import silent
 from audit.result import Result
 
 EXPLAINERS = ("grad-attention", "raw-attention", "grad-eclip", "edges")
-SHARE = 7 / 8
+SHARE = 0.84
 
 
 @contextmanager

@@ -87,8 +87,7 @@ def ladder(noise):
     }
     rows |= {n: np.full((rungs, N), 0.4) for n in NAMES[2:]}
     return Ladder(
-        tuple(infos), 0.0, rng.random((rungs, N // 2)) < share[:, None], rows, {},
-        np.ones((rungs, 0)), np.zeros(0, int),
+        tuple(infos), 0.0, rng.random((rungs, N // 2)) < share[:, None], rows,
     )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from audit.config import Settings, SettingsError
+from audit.evidence.kinds import Evidence
 from audit.gate.gating import load_gate
 from audit.gate.rule import exit_code
 from audit.gathering import Gathered, load_evidence
@@ -49,9 +50,10 @@ def rejudge(folder: Path, settings: Settings) -> Result:
     gate = load_gate(settings, [check.id for check in all_checks()])
     own = any((folder / name).is_file() for name in ("roles.json", PLAN))
     evidence_folder = folder if own else folder / "evidence"
+    whole = None if (evidence_folder / PLAN).is_file() else load_evidence(evidence_folder)
     old = _result_beside(evidence_folder)
     gathering = [f for f in old.failures if not f.where.startswith("judging ")]
-    judged, broken = _judged(evidence_folder, chosen, gathering, settings)
+    judged, broken = _judged(whole or saved_looks(evidence_folder), chosen, gathering, settings)
     checks, notes = gate.applied(
         judged,
         explainer=old.explainer.name,
@@ -79,7 +81,7 @@ def rejudge(folder: Path, settings: Settings) -> Result:
 
 
 def _judged(
-    folder: Path,
+    evidence: Evidence | Looks,
     chosen: Sequence[Check],
     gathering: Sequence[Failure],
     settings: Settings,
@@ -87,18 +89,15 @@ def _judged(
     """Judge at once, or at the same looks as the audit did."""
     severity = by_check(settings.severity, chosen)
     thresholds = by_check(settings.thresholds, chosen)
-    if not (folder / PLAN).is_file():
-        evidence = load_evidence(folder)
+    if isinstance(evidence, Evidence):
         return judge_all(chosen, evidence, gathering, severity=severity, thresholds=thresholds)
-    looks = saved_looks(folder)
 
     def named(number: int, wanted: frozenset[str]) -> Gathered | None:
-        found = looks.at(number, wanted)
+        found = evidence.at(number, wanted)
         return found and replace(found, failures=tuple(gathering))
 
-    found = judge_by_looks(
-        chosen, Looks(looks.pairs, named), severity=severity, thresholds=thresholds
-    )
+    looks = Looks(evidence.pairs, named)
+    found = judge_by_looks(chosen, looks, severity=severity, thresholds=thresholds)
     return found.results, found.broken
 
 

@@ -30,17 +30,20 @@ def gather_rung_faithfulness(
 
     All but a twin is measured, which serves P204, on the model itself.
     """
-    probed = faithfulness.probed
-    roles, own = context.roles, context.pairs.select(probed.tolist())
-    few = dataclasses.replace(context, pairs=own, rungs=ladder.rungs)
+    probed, roles = faithfulness.probed, context.roles
+    twin = None if roles.twin in roles.positive else roles.twin
+    few = dataclasses.replace(
+        context,
+        pairs=context.pairs.select(probed.tolist()),
+        explainers={name: e for name, e in context.explainers.items() if name != twin},
+        rungs=ladder.rungs,
+    )
     known = Explanations({n: m[probed] for n, m in explanations.maps.items()}, {})
     gaps, spans = [faithfulness.gaps], [faithfulness.span]
     steps = ladder_steps(few, reference)
     for done, step in enumerate(steps[1:], 2):
         module = step.make().eval()
         maps = maps_on_rung(few, module, known)
-        if roles.twin not in roles.positive:
-            maps.pop(roles.twin or "", None)
         found, span = measured(few, module, maps, torch.arange(len(probed)))
         gaps.append(found)
         spans.append(span)

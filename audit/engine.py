@@ -29,14 +29,7 @@ from audit.gate.gating import Gate, load_gate
 from audit.gate.words import hint
 from audit.gathering import gather
 from audit.judging import judge_all
-from audit.looks import (
-    Judged,
-    forget_looks,
-    judge_by_looks,
-    looked_at,
-    planned,
-    stopping_words,
-)
+from audit.looks import ALWAYS, forget_looks, measured_looks, saved_looks
 from audit.models.loading import BUNDLED, ModelUnderAudit, load_model
 from audit.models.relatives import find_checkpoints
 from audit.pictures import pairs_shown, with_pictures
@@ -45,7 +38,7 @@ from audit.reproduction import command_line, snippet
 from audit.result import Result
 from audit.selection import by_check, selected_checks
 from audit.sources import sources_sha256
-from audit.statistics.spending import look_sizes
+from audit.stopping import Judged, judge_by_looks, stopping_words
 from audit.summary import summarize
 from audit.threads import suited_threads
 from audit.trace.integrity import pristine_copy
@@ -107,23 +100,18 @@ def run_audit(settings: Settings, progress: Progress) -> Audit:
     model = load_audited_model(settings)
     context = _context(settings, model, audited, progress)
     try_explainer(context)
-    needs = frozenset().union(*(c.needs for c in checks)) | {
-        "reference",
-        "explanations",
-        "relatives",
-    }
     folder = Path(settings.out) / "evidence"
     key = _key(settings, context)
-    looks = look_sizes(len(context.pairs)) if settings.samples == "auto" else []
+    by_looks = settings.samples == "auto"
     with suited_threads(model):
-        found = _found(settings, context, checks, needs, folder, key)
+        found = _found(settings, context, checks, folder, key)
     used = found.gathered.evidence.reference
-    if looks and used is not None:
+    if by_looks and used is not None:
         index = {pair: i for i, pair in enumerate(context.pairs.ids)}
         context = replace(context, pairs=context.pairs.select([index[i] for i in used.ids]))
     result = _assembled(settings, context, found, gate)
-    if looks:
-        notes = [*result.notes, stopping_words(found.looks, planned(folder))]
+    if by_looks:
+        notes = [*result.notes, stopping_words(found, saved_looks(folder).pairs)]
         result = result.model_copy(update={"notes": notes})
     return Audit(result, context, found.gathered.evidence)
 
@@ -132,7 +120,6 @@ def _found(
     settings: Settings,
     context: Context,
     checks: Sequence[Check],
-    needs: frozenset[str],
     folder: Path,
     key: str,
 ) -> Judged:
@@ -142,15 +129,15 @@ def _found(
         by_check(settings.thresholds, checks),
     )
     if settings.samples == "auto":
-        looks = looked_at(context, needs, folder, key, resume=settings.resume)
-        sizes = look_sizes(len(context.pairs))
-        return judge_by_looks(checks, looks, sizes, severity=severity, thresholds=thresholds)
+        looks = measured_looks(context, folder, key, resume=settings.resume)
+        return judge_by_looks(checks, looks, severity=severity, thresholds=thresholds)
     forget_looks(folder)
+    needs = ALWAYS.union(*(c.needs for c in checks))
     gathered = gather(context, needs, folder, key, resume=settings.resume)
     judged, broken = judge_all(
         checks, gathered.evidence, gathered.failures, severity=severity, thresholds=thresholds
     )
-    return Judged(judged, broken, gathered, 1)
+    return Judged(judged, broken, gathered, 1, {c.id: 1 for c in checks})
 
 
 def load_audited_model(settings: Settings) -> ModelUnderAudit:

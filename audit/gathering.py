@@ -17,12 +17,14 @@ from audit.evidence.context import Context
 from audit.evidence.effects import gather_effects
 from audit.evidence.executed import gather_executed
 from audit.evidence.explanations import gather_explanations, gather_relatives
+from audit.evidence.faithfulness import gather_faithfulness
 from audit.evidence.kinds import Evidence, Executed, Reference, Roles, TraceEvidence
 from audit.evidence.ladder import gather_ladder
 from audit.evidence.randomization import gather_randomization
 from audit.evidence.reference import gather_reference
 from audit.evidence.reparametrization import gather_reparametrization
 from audit.evidence.repeatability import gather_repeatability
+from audit.evidence.rung_faithfulness import gather_rung_faithfulness
 from audit.evidence.text_specificity import gather_text_specificity
 from audit.evidence.traces import gather_trace
 from audit.result import Failure
@@ -78,11 +80,24 @@ GATHERERS: dict[str, Gatherer] = {
     "relatives": Gatherer(
         lambda c, e: gather_relatives(c, typing.cast("Any", e.explanations)), ("explanations",)
     ),
+    "faithfulness": Gatherer(
+        lambda c, e: gather_faithfulness(c, typing.cast("Any", e.explanations)), ("explanations",)
+    ),
     "ladder": Gatherer(
         lambda c, e: gather_ladder(
             c, typing.cast("Any", e.reference), typing.cast("Any", e.explanations)
         ),
         ("reference", "explanations"),
+    ),
+    "rung_faithfulness": Gatherer(
+        lambda c, e: gather_rung_faithfulness(
+            c,
+            typing.cast("Any", e.reference),
+            typing.cast("Any", e.explanations),
+            typing.cast("Any", e.faithfulness),
+            typing.cast("Any", e.ladder),
+        ),
+        ("reference", "explanations", "faithfulness", "ladder"),
     ),
     "text_specificity": Gatherer(
         lambda c, e: gather_text_specificity(

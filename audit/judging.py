@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import math
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from time import perf_counter
 from typing import Any, Protocol
 
@@ -23,6 +24,7 @@ class Judged(Protocol):
 
     id: str
     needs: frozenset[str]
+    on_demand: frozenset[str]
 
 
 def judge_all(
@@ -32,7 +34,9 @@ def judge_all(
     *,
     severity: Mapping[str, str],
     thresholds: Mapping[str, Mapping[str, float]],
-    share: float = 1.0,
+    spend: Callable[[float], float] = float,
+    others: int = 0,
+    to_come: frozenset[str] = frozenset(),
 ) -> tuple[list[CheckResult], list[Failure]]:
     """Judge every check on the evidence that it declares, and on nothing else.
 
@@ -45,19 +49,22 @@ def judge_all(
         failures: what went wrong while gathering, to be named where evidence is missing.
         severity: overrides by check.
         thresholds: overrides by check and name.
-        share: part of the error rate that may be spent, below one where evidence is looked at
+        spend: the level at which to judge for an error rate, below it where evidence is looked at
             several times.
+        others: checks that are left without a verdict and share the error rate all the same.
+        to_come: kinds of evidence that a check may still ask for; without them it is an ERROR.
 
     Returns:
         One result per check, and failures of judging itself.
     """
     results, broken = [], []
     values_of = {c.id: {**c.thresholds, **thresholds.get(c.id, {})} for c in checks}
-    tested = _tested(checks, evidence, failures, values_of, share)
+    judge = partial(_judge, evidence=evidence, failures=failures, to_come=to_come)
+    tested = _tested(checks, judge, values_of, spend, others)
     for check in checks:
         started = perf_counter()
         values = values_of[check.id]
-        finding, failure = tested.get(check.id) or _judge(check, evidence, failures, values)
+        finding, failure = tested.get(check.id) or judge(check, values)
         finding = with_worst_pair(_with_pairs(finding, evidence), evidence)
         broken += [failure] if failure else []
         if check.id in severity:
@@ -69,23 +76,23 @@ def judge_all(
 
 def _tested(
     checks: Sequence[Any],
-    evidence: Evidence,
-    failures: Sequence[Failure],
+    judge: Callable[[Any, dict[str, Any]], tuple[Finding, Failure | None]],
     values: Mapping[str, Mapping[str, Any]],
-    share: float,
+    spend: Callable[[float], float],
+    others: int,
 ) -> dict[str, tuple[Finding, Failure | None]]:
     """The checks that share an error rate."""
     by_id = {c.id: c for c in checks if ERROR_RATE in values[c.id]}
-    rates = {name: share * float(values[name][ERROR_RATE]) for name in by_id}
+    rates = {name: float(values[name][ERROR_RATE]) for name in by_id}
 
-    def judge(name: str, rate: float) -> tuple[Finding, Failure | None]:
-        return _judge(by_id[name], evidence, failures, {**values[name], ERROR_RATE: rate})
+    def at(name: str, rate: float) -> tuple[Finding, Failure | None]:
+        return judge(by_id[name], {**values[name], ERROR_RATE: spend(rate)})
 
-    found = holm_over_checks(rates, judge, lambda one: one[0])
-    together = sum(bool(one[0].statistics) for one, _ in found.values())
+    found = holm_over_checks(rates, at, lambda one: one[0], others)
+    together = others + sum(bool(one[0].statistics) for one, _ in found.values())
     adjusted = with_adjusted_p({name: finding for name, ((finding, _), _) in found.items()})
     return {
-        name: (_with_rate(adjusted[name], rate, together, float(values[name][ERROR_RATE])), failure)
+        name: (_with_rate(adjusted[name], spend(rate), together, rates[name]), failure)
         for name, ((_, failure), rate) in found.items()
     }
 
@@ -129,11 +136,14 @@ def _straddles(statistic: Statistic) -> bool:
 
 def _judge(
     check: Any,
+    thresholds: dict[str, Any],
+    *,
     evidence: Evidence,
     failures: Sequence[Failure],
-    thresholds: dict[str, Any],
+    to_come: frozenset[str],
 ) -> tuple[Finding, Failure | None]:
-    missing = sorted(kind for kind in check.needs if getattr(evidence, kind) is None)
+    needed = check.needs - (check.on_demand & to_come)
+    missing = sorted(kind for kind in needed if getattr(evidence, kind) is None)
     if missing:
         cause = "; ".join(f.message for f in failures) or "it was not gathered"
         summary = f"No evidence of kind {', '.join(missing)}: {cause}"

@@ -18,6 +18,7 @@ def holm_over_checks(
     rates: Mapping[str, float],
     judge: Callable[[str, float], Found],
     finding_of: Callable[[Found], Finding],
+    others: int = 0,
 ) -> dict[str, tuple[Found, float]]:
     """Judge checks so that the chance of any wrong verdict among them keeps the error rate.
 
@@ -31,6 +32,8 @@ def holm_over_checks(
         rates: error rate of each check; where they differ, the largest bounds the family's.
         judge: what a check finds at an error rate; pure.
         finding_of: the finding in what `judge` returns.
+        others: checks that were tested before, are not settled, and are not judged any more: they
+            keep their part of the error rate, since who is left depends on the data.
 
     Returns:
         Per check what was found, and the error rate at which it was.
@@ -39,7 +42,7 @@ def holm_over_checks(
     open_ = [name for name, (found, _) in result.items() if finding_of(found).statistics]
     while open_:
         for name in open_:
-            share = rates[name] / len(open_)
+            share = rates[name] / (len(open_) + others)
             if share != result[name][1]:
                 result[name] = (judge(name, share), share)
         left = [n for n in open_ if finding_of(result[n][0]).verdict not in SETTLED]

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from audit.config import Settings, SettingsError
+from audit.evidence.kinds import Evidence
 from audit.gate.gating import load_gate
 from audit.gate.rule import exit_code
 from audit.gathering import Gathered, load_evidence
 from audit.headline import headline_and_sentences
-from audit.looks import PLAN, judge_by_looks, planned, saved_looks
+from audit.judging import judge_all
+from audit.looks import PLAN, Looks, saved_looks
 from audit.pictures import pictures_of, with_pictures
 from audit.reports.json import load_result
 from audit.result import CheckResult, Failure, Result, Severity
 from audit.selection import by_check, selected_checks
+from audit.stopping import judge_by_looks
 from audit.summary import equivalence_notes
 from principles.catalogue import all_checks
 from principles.check import Check
@@ -47,10 +50,10 @@ def rejudge(folder: Path, settings: Settings) -> Result:
     gate = load_gate(settings, [check.id for check in all_checks()])
     own = any((folder / name).is_file() for name in ("roles.json", PLAN))
     evidence_folder = folder if own else folder / "evidence"
-    looks = saved_looks(evidence_folder) or [Gathered(load_evidence(evidence_folder), (), {})]
+    whole = None if (evidence_folder / PLAN).is_file() else load_evidence(evidence_folder)
     old = _result_beside(evidence_folder)
     gathering = [f for f in old.failures if not f.where.startswith("judging ")]
-    judged, broken = _judged(evidence_folder, looks, chosen, gathering, settings)
+    judged, broken = _judged(whole or saved_looks(evidence_folder), chosen, gathering, settings)
     checks, notes = gate.applied(
         judged,
         explainer=old.explainer.name,
@@ -78,21 +81,23 @@ def rejudge(folder: Path, settings: Settings) -> Result:
 
 
 def _judged(
-    folder: Path,
-    looks: Iterable[Gathered],
+    evidence: Evidence | Looks,
     chosen: Sequence[Check],
     gathering: Sequence[Failure],
     settings: Settings,
 ) -> tuple[list[CheckResult], list[Failure]]:
     """Judge at once, or at the same looks as the audit did."""
-    named = (replace(one, failures=tuple(gathering)) for one in looks)
-    found = judge_by_looks(
-        chosen,
-        named,
-        planned(folder),
-        severity=by_check(settings.severity, chosen),
-        thresholds=by_check(settings.thresholds, chosen),
-    )
+    severity = by_check(settings.severity, chosen)
+    thresholds = by_check(settings.thresholds, chosen)
+    if isinstance(evidence, Evidence):
+        return judge_all(chosen, evidence, gathering, severity=severity, thresholds=thresholds)
+
+    def named(number: int, wanted: frozenset[str]) -> Gathered | None:
+        found = evidence.at(number, wanted)
+        return found and replace(found, failures=tuple(gathering))
+
+    looks = Looks(evidence.pairs, named)
+    found = judge_by_looks(chosen, looks, severity=severity, thresholds=thresholds)
     return found.results, found.broken
 
 

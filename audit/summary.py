@@ -139,9 +139,8 @@ def _pair_quality(evidence: Evidence) -> list[PairQuality]:
         name: {i: float(v) for i, v in enumerate(values)}
         for name, values in evidence.explanations.localization.get(roles.audited, {}).items()
     }
-    if evidence.ladder is not None and roles.audited in evidence.ladder.faithfulness:
-        own = evidence.ladder.faithfulness[roles.audited][0]
-        probed = evidence.ladder.probed
+    if evidence.faithfulness is not None and roles.audited in evidence.faithfulness.gaps:
+        own, probed = evidence.faithfulness.gaps[roles.audited], evidence.faithfulness.probed
         measured["faithfulness"] = {int(i): float(v) for i, v in zip(probed, own, strict=True)}
     return [
         PairQuality(

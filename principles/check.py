@@ -29,6 +29,8 @@ class Check:
         severity: what a violation weighs by default.
         needs: names of the fields of `Evidence` that `judge` reads; where one is missing the
             check is an ERROR, and `judge` is not called.
+        on_demand: those of them that it can do without until its finding asks for them
+            (`Finding.wants`); where evidence grows, they are gathered only then.
         thresholds: what the statistics are judged by; overridable by name.
         reference: where the idea comes from.
         judge: pure; reads only the evidence that it declares.
@@ -45,6 +47,7 @@ class Check:
     reference: str
     judge: Callable[[Evidence, Thresholds], Finding]
     documentation: dict[str, str] = field(default_factory=dict)
+    on_demand: frozenset[str] = frozenset()
 
     @property
     def principle(self) -> int:

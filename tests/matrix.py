@@ -49,7 +49,7 @@ EXPLAINERS = (
     f"{PLAUSIBLE}:away_from_what_matters",
     f"{PLAUSIBLE}:gradient_times_attention_of_the_first_heads",
 )
-SHARED = ("reference", "explanations", "effects", "ladder")
+SHARED = ("reference", "explanations", "effects", "faithfulness", "ladder", "rung_faithfulness")
 COSTLY = {"occlusion": 12}  # a hundred passes a picture: its own, smaller audit
 
 Matrix = dict[str, dict[str, str]]

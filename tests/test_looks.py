@@ -6,13 +6,18 @@ import numpy as np
 import pytest
 
 from audit.evidence.growth import together
+from audit.evidence.kinds import Ladder, RungFaithfulness, RungInfo
 from audit.gathering import Gathered
-from audit.looks import judge_by_looks, picture_blocks, stopping_words
-from audit.result import Verdict
+from audit.looks import Looks, picture_blocks
+from audit.result import CheckResult, Finding, Severity, Statistic, Verdict
+from audit.statistics.spending import levels
+from audit.stopping import _may_settle, judge_by_looks, stopping_words
+from principles.check import Check
 from principles.performance_alignment import p206_beats_model_free as p206
 from tests.principles.alignment import made
 
 N, FIRST = 96, 48
+RUNG = (RungInfo("unmodified", "unmodified", 0.0, 0),)
 NOISE = 0.1 * np.random.default_rng(7).normal(size=(4, N))
 
 
@@ -25,25 +30,25 @@ def evidence(audited, pairs=slice(None)):
     }
     part = {name: values[pairs] for name, values in quality.items()}
     found = made(part, labels=(np.arange(N) % 10)[pairs], faithfulness=part)
-    ladder = dataclasses.replace(
-        found.ladder,
-        correct=np.ones((1, len(found.reference.present))),
-        other_fill=part,
-        other_fill_range=np.ones(len(part["audited"])),
-    )
-    return dataclasses.replace(found, ladder=ladder)
-
-
-def looks(audited, asked):
-    for n in (FIRST, N):
-        asked.append(n)
-        yield Gathered(evidence(audited, slice(n)), (), {})
+    n = len(part["audited"])
+    twice = dataclasses.replace(found.faithfulness, other_gaps=part, other_span=np.ones(n))
+    rungs = {name: values[None] for name, values in part.items()}
+    ladder = Ladder(RUNG, 0.0, np.ones((1, len(found.reference.present))), rungs)
+    faithful = RungFaithfulness(np.arange(n), rungs, np.ones((1, n)))
+    return dataclasses.replace(found, faithfulness=twice, ladder=ladder, rung_faithfulness=faithful)
 
 
 def judged(audited, planned=(FIRST, N)):
     asked = []
-    found = judge_by_looks([p206.CHECK], looks(audited, asked), planned, severity={}, thresholds={})
-    return found, asked
+
+    def at(number, _):
+        if planned[number - 1] > N:
+            return None
+        asked.append(planned[number - 1])
+        return Gathered(evidence(audited, slice(planned[number - 1])), (), {})
+
+    looks = Looks(planned, at)
+    return judge_by_looks([p206.CHECK], looks, severity={}, thresholds={}), asked
 
 
 def test_two_parts_are_as_good_as_the_whole():
@@ -51,9 +56,10 @@ def test_two_parts_are_as_good_as_the_whole():
     both, whole = together(one, two), evidence(0.7)
     for name in ("picture", "labels", "present", "cosine"):
         assert np.array_equal(getattr(both.reference, name), getattr(whole.reference, name)), name
-    assert np.array_equal(both.ladder.probed, whole.ladder.probed)
-    for name, values in whole.ladder.other_fill.items():
-        assert np.array_equal(both.ladder.other_fill[name], values), name
+    assert np.array_equal(both.rung_faithfulness.probed, whole.rung_faithfulness.probed)
+    assert np.array_equal(both.faithfulness.probed, whole.faithfulness.probed)
+    for name, values in whole.faithfulness.other_gaps.items():
+        assert np.array_equal(both.faithfulness.other_gaps[name], values), name
     found = p206.judge(both, p206.CHECK.thresholds)
     assert found.statistics == p206.judge(whole, p206.CHECK.thresholds).statistics
 
@@ -75,7 +81,7 @@ def test_what_is_settled_is_not_looked_at_again(audited, verdict):
     assert found.results[0].finding.verdict is verdict
     assert asked == [FIRST]
     assert found.looks == 1
-    assert "Stopped after 48 of at most 96 pairs" in stopping_words(found.looks, [FIRST, N])
+    assert "Stopped after 48 of at most 96 pairs" in stopping_words(found, [FIRST, N])
 
 
 def test_more_is_asked_for_where_it_may_settle_a_check():
@@ -84,11 +90,104 @@ def test_more_is_asked_for_where_it_may_settle_a_check():
     assert found.looks == 2
 
 
-def test_what_no_budget_would_settle_ends_the_audit_without_a_verdict():
+def test_an_effect_that_looks_too_small_is_no_reason_to_give_up():
     found, asked = judged(0.503 - (NOISE[0] - NOISE[3])[:FIRST].mean())
-    assert asked == [FIRST]
+    assert asked == [FIRST, N]
     assert found.results[0].finding.verdict is Verdict.INCONCLUSIVE
-    assert found.results[0].finding.pairs_to_settle > N
+
+
+def found_as(verdict, *, tested=True, wants=(), **more):
+    statistics = [Statistic(name="z", value=0.0)] if tested else []
+    return Finding(verdict=verdict, summary="", statistics=statistics, wants=list(wants), **more)
+
+
+def check(name, needs, judge, on_demand=()):
+    return Check(
+        id=name, name=name, title="", failure_title="", severity=Severity.ERROR,
+        needs=frozenset(needs), thresholds={"error_rate": 0.05}, reference="", judge=judge,
+        on_demand=frozenset(on_demand),
+    )  # fmt: skip
+
+
+def recorded(checks, pairs=(FIRST, N)):
+    """What was asked for at each look, and the judgement."""
+    asked, whole = [], evidence(0.7)
+
+    def at(number, wanted):
+        asked.append((number, wanted - {"reference", "explanations", "relatives"}))
+        hidden = {
+            k: None for k in ("ladder", "rung_faithfulness", "faithfulness") if k not in wanted
+        }
+        return Gathered(dataclasses.replace(whole, **hidden), (), {})
+
+    found = judge_by_looks(checks, Looks(pairs, at), severity={}, thresholds={})
+    return asked, found
+
+
+def test_only_what_open_checks_need_grows():
+    settled = check("P291", {"ladder", "reference"}, lambda *_: found_as(Verdict.PASS))
+    opened = check("P292", {"faithfulness"}, lambda *_: found_as(Verdict.INCONCLUSIVE))
+    asked, found = recorded([settled, opened])
+    assert asked == [(1, {"ladder", "faithfulness"}), (2, {"faithfulness"})]
+    assert found.seen == {"P291": 1, "P292": 2}
+    words = stopping_words(found, [FIRST, N])
+    assert "Stopped after 96 of at most 96 pairs" in words
+    assert "Judged by fewer pairs: P291 by 48." in words
+
+
+def test_what_a_check_asks_for_on_demand_is_measured_at_that_look():
+    def judge(evidence, _):
+        if evidence.ladder is None:
+            return found_as(Verdict.INCONCLUSIVE, wants=["ladder"])
+        return found_as(Verdict.PASS)
+
+    asked, found = recorded([check("P291", {"ladder", "faithfulness"}, judge, {"ladder"})])
+    assert asked == [(1, {"faithfulness"}), (1, {"faithfulness", "ladder"})]
+    assert found.results[0].finding.verdict is Verdict.PASS
+
+
+def test_what_is_asked_for_and_not_to_be_had_is_an_error():
+    def judge(*_):
+        return found_as(Verdict.INCONCLUSIVE, wants=["effects"])
+
+    asked, found = recorded([check("P291", {"effects", "faithfulness"}, judge, {"effects"})])
+    assert [number for number, _ in asked] == [1, 1]
+    assert found.results[0].finding.verdict is Verdict.ERROR
+
+
+def test_a_check_whose_evidence_stops_growing_is_left_and_keeps_its_part_of_the_error_rate():
+    rates = {"P292": []}
+
+    def hopeless(*_):
+        return found_as(Verdict.INCONCLUSIVE, more_pairs_help=False)
+
+    def opened(_, thresholds):
+        rates["P292"].append(thresholds["error_rate"])
+        return found_as(Verdict.INCONCLUSIVE)
+
+    checks = [check("P291", {"ladder"}, hopeless), check("P292", {"faithfulness"}, opened)]
+    asked, found = recorded(checks)
+    assert asked == [(1, {"ladder", "faithfulness"}), (2, {"faithfulness"})]
+    assert found.seen == {"P291": 1, "P292": 2}
+    assert rates["P292"][-1] == pytest.approx(levels([FIRST / N, 1.0], 0.025)[1])
+
+
+@pytest.mark.parametrize(
+    ("finding", "pairs", "may"),
+    [
+        (found_as(Verdict.PASS), 48, True),
+        (found_as(Verdict.ERROR), 48, False),
+        (found_as(Verdict.INCONCLUSIVE, pairs_to_settle=9999), 300, True),
+        (found_as(Verdict.INCONCLUSIVE, more_pairs_help=False), 191, True),
+        (found_as(Verdict.INCONCLUSIVE, more_pairs_help=False), 192, False),
+        (found_as(Verdict.INCONCLUSIVE, tested=False), 48, False),
+        (found_as(Verdict.INCONCLUSIVE, tested=False, pairs_to_settle=72), 48, True),
+        (found_as(Verdict.INCONCLUSIVE, tested=False, pairs_to_settle=400), 48, False),
+    ],
+)
+def test_given_up_is_only_what_no_number_of_pairs_would_settle(finding, pairs, may):
+    forecast = CheckResult.model_construct(finding=finding)
+    assert _may_settle(forecast, pairs, 384) is may
 
 
 def test_pairs_of_a_picture_stay_in_one_block():

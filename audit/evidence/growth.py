@@ -12,16 +12,27 @@ from audit.evidence.kinds import (
     Evidence,
     Executed,
     Explanations,
+    Faithfulness,
     Ladder,
     Reference,
     RelativeEvidence,
     Relatives,
+    RungFaithfulness,
     TextSpecificity,
 )
 from audit.trace.records import Array
 
 PER_PAIR = frozenset(
-    {"reference", "explanations", "ladder", "executed", "text_specificity", "relatives"}
+    {
+        "reference",
+        "explanations",
+        "faithfulness",
+        "ladder",
+        "rung_faithfulness",
+        "executed",
+        "text_specificity",
+        "relatives",
+    }
 )
 Kind = TypeVar("Kind")
 
@@ -44,7 +55,13 @@ def together(one: Evidence, two: Evidence) -> Evidence:
         "explanations": _both(one.explanations, two.explanations, _explanations),
         "executed": _both(one.executed, two.executed, _executed),
         "text_specificity": _both(one.text_specificity, two.text_specificity, _texts),
-        "ladder": _both(one.ladder, two.ladder, lambda a, b: _ladder(a, b, pairs)),
+        "faithfulness": _both(
+            one.faithfulness, two.faithfulness, lambda a, b: _faithfulness(a, b, pairs)
+        ),
+        "ladder": _both(one.ladder, two.ladder, _ladder),
+        "rung_faithfulness": _both(
+            one.rung_faithfulness, two.rung_faithfulness, lambda a, b: _on_rungs(a, b, pairs)
+        ),
         "relatives": _both(
             one.relatives,
             two.relatives,
@@ -87,18 +104,31 @@ def _texts(one: TextSpecificity, two: TextSpecificity) -> TextSpecificity:
     )
 
 
-def _ladder(one: Ladder, two: Ladder, pairs: int) -> Ladder:
+def _faithfulness(one: Faithfulness, two: Faithfulness, pairs: int) -> Faithfulness:
+    return Faithfulness(
+        probed=np.concatenate([one.probed, two.probed + pairs]),
+        gaps=_rows(one.gaps, two.gaps),
+        span=np.concatenate([one.span, two.span]),
+        other_gaps=_rows(one.other_gaps, two.other_gaps),
+        other_span=np.concatenate([one.other_span, two.other_span]),
+    )
+
+
+def _ladder(one: Ladder, two: Ladder) -> Ladder:
     _same("rungs", one.rungs, two.rungs)
     return Ladder(
         rungs=one.rungs,
         identity_error=max(one.identity_error, two.identity_error),
         correct=np.concatenate([one.correct, two.correct], 1),
         localization=_rows(one.localization, two.localization, 1),
-        faithfulness=_rows(one.faithfulness, two.faithfulness, 1),
-        faithfulness_range=np.concatenate([one.faithfulness_range, two.faithfulness_range], 1),
+    )
+
+
+def _on_rungs(one: RungFaithfulness, two: RungFaithfulness, pairs: int) -> RungFaithfulness:
+    return RungFaithfulness(
         probed=np.concatenate([one.probed, two.probed + pairs]),
-        other_fill=_rows(one.other_fill, two.other_fill),
-        other_fill_range=np.concatenate([one.other_fill_range, two.other_fill_range]),
+        gaps=_rows(one.gaps, two.gaps, 1),
+        span=np.concatenate([one.span, two.span], 1),
     )
 
 

@@ -151,32 +151,55 @@ class RungInfo:
 
 
 @dataclass(frozen=True)
+class Faithfulness:
+    """Faithfulness of the maps on the unmodified model.
+
+    Attributes:
+        probed: indices of the pairs of which it was measured.
+        gaps: per explainer, insertion minus deletion, (probed pairs,).
+        span: full minus empty score, (probed pairs,).
+        other_gaps: the same with another fill; empty where it was not measured.
+        other_span: full minus empty score with that fill, (probed pairs,).
+    """
+
+    probed: Array
+    gaps: dict[str, Array]
+    span: Array
+    other_gaps: dict[str, Array] = field(default_factory=dict)
+    other_span: Array = field(default_factory=lambda: np.zeros(0))
+
+
+@dataclass(frozen=True)
 class Ladder:
-    """Quality of the maps on models of graded performance.
+    """Accuracy and localization of the maps on models of graded performance.
 
     Attributes:
         rungs: the first is the unmodified model.
         identity_error: largest difference of a score of the first rung to the model's.
         correct: per rung and picture.
         localization: per explainer, chance-corrected average precision, (rungs, pairs).
-        faithfulness: per explainer, insertion minus deletion, (rungs, probed pairs); NaN where it
-            was not measured, as for a faithful twin on all rungs but the first.
-        faithfulness_range: full minus empty score, (rungs, probed pairs).
-        probed: indices of the pairs of which faithfulness was measured.
-        other_fill: the same on the first rung with another fill, (probed pairs,); empty where it
-            was not measured.
-        other_fill_range: full minus empty score with that fill, (probed pairs,).
     """
 
     rungs: tuple[RungInfo, ...]
     identity_error: float
     correct: Array
     localization: dict[str, Array]
-    faithfulness: dict[str, Array]
-    faithfulness_range: Array
+
+
+@dataclass(frozen=True)
+class RungFaithfulness:
+    """Faithfulness of the maps on the rungs of the ladder.
+
+    Attributes:
+        probed: indices of the pairs of which it was measured.
+        gaps: per explainer, insertion minus deletion, (rungs, probed pairs); NaN where it was not
+            measured, as for a faithful twin on all rungs but the first.
+        span: full minus empty score, (rungs, probed pairs).
+    """
+
     probed: Array
-    other_fill: dict[str, Array] = field(default_factory=dict)
-    other_fill_range: Array = field(default_factory=lambda: np.zeros(0))
+    gaps: dict[str, Array]
+    span: Array
 
 
 @dataclass(frozen=True)
@@ -386,7 +409,9 @@ class Evidence:
     reference: Reference | None = None
     trace: TraceEvidence | None = None
     explanations: Explanations | None = None
+    faithfulness: Faithfulness | None = None
     ladder: Ladder | None = None
+    rung_faithfulness: RungFaithfulness | None = None
     executed: Executed | None = None
     relatives: Relatives | None = None
     text_specificity: TextSpecificity | None = None

@@ -1,24 +1,39 @@
-"""Looking at data several times at one error rate: how much of it each look may spend."""
+"""Looking at data several times at one error rate: at which level each look is judged."""
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Sequence
 
+import numpy as np
+from jaxtyping import Float
+from scipy import optimize, stats
 
-def spent_shares(fractions: Sequence[float]) -> list[float]:
-    """Part of the error rate that each look may spend, so that all looks together spend it once.
+_POINTS = 401
+
+
+def spent(fraction: float) -> float:
+    """Part of the error rate that may be spent until a fraction of the pairs is there.
 
     The spending function ln(1 + (e - 1) t) of Lan and DeMets (1983), which spends early much as
-    Pocock's boundary does. Each look is judged at its own increment, without credit for the
-    correlation of looks; by the union bound the error rate then holds for any statistic.
+    Pocock's boundary does.
+    """
+    return math.log1p((math.e - 1) * fraction)
+
+
+def levels(fractions: Sequence[float], rate: float) -> tuple[float, ...]:
+    """Two-sided level of the interval at each look, so that all looks together err at ``rate``.
+
+    The boundary of Lan and DeMets (1983) for a statistic whose increments are independent, as of a
+    mean of more and more pairs, by the recursive integration of Armitage, McPherson and Rowe
+    (1969). What two looks share more than pairs, such as the rungs of a ladder, only makes wrong
+    verdicts rarer: they then come at the same looks.
 
     Args:
         fractions: pairs at each look over the pairs at the last one, rising to 1.
-
-    Returns:
-        One share per look; they sum to one.
+        rate: chance of any verdict at any look where there is no effect.
 
     Raises:
         ValueError: where fractions do not rise from above 0 to 1.
@@ -26,18 +41,52 @@ def spent_shares(fractions: Sequence[float]) -> list[float]:
     rising = all(a < b for a, b in itertools.pairwise([0.0, *fractions]))
     if not fractions or not rising or not math.isclose(fractions[-1], 1.0):
         raise ValueError(f"expected fractions that rise from above 0 to 1, got {list(fractions)}")
-    spent = [0.0, *(math.log1p((math.e - 1) * min(t, 1.0)) for t in fractions)]
-    return [b - a for a, b in itertools.pairwise(spent)]
+    return _levels(tuple(fractions), rate) if len(fractions) > 1 else (rate,)
 
 
 def look_sizes(budget: int, first: int = 48) -> list[int]:
-    """Pairs at each look: doubled until the budget, whose last look it is.
+    """Pairs at each look: half as many again and doubled in turn, until the budget.
 
     A look within a fifth of the budget is left to the last one.
     """
-    sizes = []
-    size = min(first, budget)
-    while size <= 0.8 * budget:
-        sizes.append(size)
-        size *= 2
+    sizes, doubled = [], min(first, budget)
+    while doubled <= 0.8 * budget:
+        sizes += [n for n in (doubled, doubled * 17 // 12) if n <= 0.8 * budget]
+        doubled *= 2
     return [*sizes, budget]
+
+
+@functools.lru_cache(maxsize=256)
+def _levels(fractions: tuple[float, ...], rate: float) -> tuple[float, ...]:
+    """By the density of a Brownian motion that has crossed no boundary yet, look by look."""
+    found = []
+    density, before = (np.zeros(1), np.ones(1)), 0.0
+    for now in fractions:
+        spread, spends = math.sqrt(now - before), rate * (spent(now) - spent(before))
+        edge = _edge(density, spread, spends)
+        found.append(float(2 * stats.norm.sf(edge / math.sqrt(now))))
+        density, before = _inside(density, spread, edge), now
+    return tuple(found)
+
+
+_Density = tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]  # points and their weights
+
+
+def _edge(density: _Density, spread: float, spends: float) -> float:
+    """What a step of this spread exceeds, to either side, with the chance to be spent."""
+    points, weights = density
+
+    def excess(edge: float) -> float:
+        above, below = (edge - points) / spread, (-edge - points) / spread
+        return float(weights @ (stats.norm.sf(above) + stats.norm.cdf(below))) - spends
+
+    return float(optimize.brentq(excess, 0.0, 40.0))
+
+
+def _inside(density: _Density, spread: float, edge: float) -> _Density:
+    """The density after a step, of what has not crossed the edge; trapezoidal rule."""
+    points, weights = density
+    grid = np.linspace(-edge, edge, _POINTS)
+    after = stats.norm.pdf((grid[:, None] - points) / spread) @ weights / spread
+    after[[0, -1]] /= 2
+    return grid, after * (grid[1] - grid[0])

@@ -72,18 +72,21 @@ def measures(evidence: Evidence) -> list[Measure]:
     Faithfulness is insertion minus deletion over the model's own full minus empty score of the
     pair; a pair whose full score hardly differs from its empty one has none.
     """
-    explanations, ladder, audited = evidence.explanations, evidence.ladder, evidence.roles.audited
-    assert explanations is not None and ladder is not None  # noqa: S101, PT018 - declared in needs
+    explanations, other, audited = (
+        evidence.explanations,
+        evidence.faithfulness,
+        evidence.roles.audited,
+    )
+    assert explanations is not None and other is not None  # noqa: S101, PT018 - declared in needs
     found = []
     if audited in explanations.localization:
         values = {n: v[LOCALIZATION] for n, v in explanations.localization.items()}
         found.append(Measure("localization", np.arange(len(values[audited])), values))
-    if audited in ladder.faithfulness:
-        scale = _scale(ladder.faithfulness_range[0])
-        values = {n: v[0] / scale for n, v in ladder.faithfulness.items()}
-        other = _scale(ladder.other_fill_range)
-        again = {n: v / other for n, v in ladder.other_fill.items()}
-        found.append(Measure("faithfulness", ladder.probed, values, again))
+    if audited in other.gaps:
+        scale, second = _scale(other.span), _scale(other.other_span)
+        values = {n: v / scale for n, v in other.gaps.items()}
+        again = {n: v / second for n, v in other.other_gaps.items()}
+        found.append(Measure("faithfulness", other.probed, values, again))
     known = [m.known(audited) for m in found]
     return [m for m in known if len(m.pairs)]
 

@@ -22,11 +22,11 @@ literature finds no such law.
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from audit.evidence.kinds import Evidence, Ladder, Reference, Roles
+from audit.evidence.kinds import Evidence, Ladder, Roles
 from audit.result import (
     Finding,
     Interval,
@@ -62,7 +62,6 @@ from principles.performance_alignment.settling import (
 )
 from principles.words import finite, interval_words, number, percent
 
-_MEASURES = ("localization", "faithfulness")
 _CONSTANT = 1e-9
 _FEWEST = 3
 _TEST = "permutations of rungs within their families, the null being no relation"
@@ -87,47 +86,78 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
             "a model that knows this little allows no verdict."
         )
         return Finding(verdict=Verdict.INCONCLUSIVE, summary=summary)
-    found = [m for m in _MEASURES if roles.audited in getattr(ladder, m)]
-    return combined([_reading(m, ladder, reference, roles, thresholds) for m in found])
+    found = [m for m in _measures(evidence) if roles.audited in m.values]
+    readings = [_reading(m, ladder, len(reference.ids), roles, thresholds) for m in found]
+    if evidence.rung_faithfulness is None and not any(r.may_speak for r in readings):
+        return combined(readings).model_copy(update={"wants": ["rung_faithfulness"]})
+    return combined(readings)
+
+
+@dataclass(frozen=True)
+class _Measure:
+    """A measure of quality on the rungs.
+
+    Attributes:
+        name: ``localization`` or ``faithfulness``.
+        values: per explainer, (rungs, measured pairs).
+        below: what they are a share of, (rungs, measured pairs), or None.
+        picture: of the pairs, (measured pairs,).
+    """
+
+    name: str
+    values: dict[str, Array]
+    below: Array | None
+    picture: Array
+
+
+def _measures(evidence: Evidence) -> list[_Measure]:
+    ladder, reference, faithful = evidence.ladder, evidence.reference, evidence.rung_faithfulness
+    assert ladder is not None and reference is not None  # noqa: S101, PT018 - declared in needs
+    found = [_Measure("localization", ladder.localization, None, reference.picture)]
+    if faithful is not None:
+        picture = reference.picture[faithful.probed]
+        found.append(_Measure("faithfulness", faithful.gaps, faithful.span, picture))
+    return found
 
 
 def _reading(
-    measure: str, ladder: Ladder, reference: Reference, roles: Roles, thresholds: Thresholds
+    measure: _Measure, ladder: Ladder, pairs: int, roles: Roles, thresholds: Thresholds
 ) -> Reading:
-    table, threshold = getattr(ladder, measure), float(thresholds["correlation"])
-    figures = [_figure(ladder, reference, measure, roles)]
-    known = {name: _rungs_with(ladder, measure, name) for name in judged(roles, table)}
+    threshold = float(thresholds["correlation"])
+    figures = [_figure(ladder, measure, roles)]
+    known = {name: _rungs_with(measure, name) for name in judged(roles, measure.values)}
     if known[roles.audited] < _FEWEST:
         sentence = (
-            f"By {measure} nothing can be said: {known[roles.audited]} rungs have it and {_FEWEST} "
-            "can be ranked; give more with --ladder."
+            f"By {measure.name} nothing can be said: {known[roles.audited]} rungs have it and "
+            f"{_FEWEST} can be ranked; give more with --ladder."
         )
         return Reading(
             may_speak=False, verdict=Verdict.INCONCLUSIVE, sentence=sentence, figures=figures
         )
     estimates = {
-        name: _correlation(ladder, reference, measure, name, level_for(name, roles, thresholds))
+        name: _correlation(ladder, measure, name, level_for(name, roles, thresholds))
         for name, rungs in known.items()
         if rungs >= _FEWEST
     }
     ours = estimates[roles.audited]
     verdict = vote(ours, threshold)
-    reliable = _reliability(ladder, reference, measure, roles, float(thresholds["reliability"]))
+    reliable = _reliability(ladder, measure, roles, float(thresholds["reliability"]))
     why = reasons(controls_fail(estimates, roles, threshold, "tracks the ladder"), reliable.why)
-    pairs = len(reference.ids)
     controls = pairs_for_controls(estimates, roles, threshold, pairs)
     settles, more = whole(max(controls, reliable.pairs_needed or 0)), ""
     if why:
         more = f" {settling_words(max(controls, reliable.pairs_needed or 0))}"
     if verdict is Verdict.INCONCLUSIVE and not why:
-        many = _correlation(ladder, reference, measure, roles.audited, ours.level, pictures=False)
+        many = _correlation(ladder, measure, roles.audited, ours.level, pictures=False)
         settles, more = _settling(ours, many, threshold, pairs)
     return Reading(
         may_speak=not why,
         verdict=verdict,
-        sentence=_sentence(measure, ours, threshold, why) + more,
+        sentence=_sentence(measure.name, ours, threshold, why) + more,
         statistics=[
-            statistic(f"rank correlation of {measure} with accuracy", ours, threshold, test=_TEST),
+            statistic(
+                f"rank correlation of {measure.name} with accuracy", ours, threshold, test=_TEST
+            ),
             reliable.statistic,
         ],
         figures=figures,
@@ -165,24 +195,18 @@ def _settling(
 
 
 def _correlation(
-    ladder: Ladder,
-    reference: Reference,
-    measure: str,
-    name: str,
-    level: float,
-    *,
-    pictures: bool = True,
+    ladder: Ladder, measure: _Measure, name: str, level: float, *, pictures: bool = True
 ) -> Estimate:
     rows, families = _by_family(ladder)
-    quality, denominator, picture = _quality(ladder, reference, measure, name)
-    same = measure == "localization" and np.nanmax(np.ptp(quality, axis=0)) < _CONSTANT
+    quality, below = measure.values[name], measure.below
+    same = measure.name == "localization" and np.nanmax(np.ptp(quality, axis=0)) < _CONSTANT
     if same:  # the same maps on every rung
         return Estimate(0.0, 0.0, 0.0, level, len(ladder.rungs))
     estimate = ladder_correlation(
         quality[rows],
         ladder.correct[rows].astype(float),
-        picture=picture,
-        denominator=None if denominator is None else denominator[rows],
+        picture=measure.picture,
+        denominator=None if below is None else below[rows],
         families=families,
         within=True,
         draw_pictures=pictures,
@@ -193,31 +217,17 @@ def _correlation(
     return replace(estimate, n=len(ladder.rungs))
 
 
-def _quality(
-    ladder: Ladder, reference: Reference, measure: str, name: str
-) -> tuple[Array, Array | None, Array]:
-    """Quality per rung and pair, its denominator, and the picture of each pair."""
-    if measure == "localization":
-        return ladder.localization[name], None, reference.picture
-    picture = reference.picture[ladder.probed]
-    return ladder.faithfulness[name], ladder.faithfulness_range, picture
-
-
-def _reliability(
-    ladder: Ladder, reference: Reference, measure: str, roles: Roles, least: float
-) -> Reliability:
+def _reliability(ladder: Ladder, measure: _Measure, roles: Roles, least: float) -> Reliability:
     rows, families = _by_family(ladder)
-    tables, picture = [], reference.picture
-    for name in others(roles, getattr(ladder, measure)) or [roles.audited]:
-        quality, below, picture = _quality(ladder, reference, measure, name)
-        tables.append(Measurement(quality[rows].T, None if below is None else below[rows].T))
-    return over_rungs(tables, measure, families, picture, least)
+    below = None if measure.below is None else measure.below[rows].T
+    names = others(roles, measure.values) or [roles.audited]
+    tables = [Measurement(measure.values[name][rows].T, below) for name in names]
+    return over_rungs(tables, measure.name, families, measure.picture, least)
 
 
-def _rungs_with(ladder: Ladder, measure: str, name: str) -> int:
+def _rungs_with(measure: _Measure, name: str) -> int:
     """How many rungs have a quality by this measure."""
-    below = ladder.faithfulness_range if measure == "faithfulness" else None
-    return int(np.isfinite(rung_quality(getattr(ladder, measure)[name], below)[0]).sum())
+    return int(np.isfinite(rung_quality(measure.values[name], measure.below)[0]).sum())
 
 
 def _by_family(ladder: Ladder) -> tuple[np.ndarray, list[str]]:
@@ -243,32 +253,30 @@ def _sentence(measure: str, ours: Estimate, threshold: float, why: str) -> str:
     return f"Map quality ({measure}) {verb}: {correlation}."
 
 
-def _figure(ladder: Ladder, reference: Reference, measure: str, roles: Roles) -> ScatterFigure:
-    table = getattr(ladder, measure)
+def _figure(ladder: Ladder, measure: _Measure, roles: Roles) -> ScatterFigure:
     shown = [roles.audited, *roles.positive[:1], *roles.negative]
     series = [
         Series(
             name=name,
-            points=_points(ladder, reference, measure, table[name]),
+            points=_points(ladder, measure, name),
             control=name != roles.audited,
         )
         for name in dict.fromkeys(shown)
-        if name in table
+        if name in measure.values
     ]
     return ScatterFigure(
-        title=f"Map quality by {measure} against zero-shot accuracy",
+        title=f"Map quality by {measure.name} against zero-shot accuracy",
         caption="Each point is a rung of the ladder: the unmodified model, weight noise, random "
         "topmost blocks, or a checkpoint that was given. Bars are 95 % intervals over pictures.",
         x_label="zero-shot accuracy",
-        y_label=measure,
+        y_label=measure.name,
         series=series,
     )
 
 
-def _points(ladder: Ladder, reference: Reference, measure: str, quality: np.ndarray) -> list[Point]:
+def _points(ladder: Ladder, measure: _Measure, name: str) -> list[Point]:
     rng = np.random.default_rng(0)
-    denominator = ladder.faithfulness_range if measure == "faithfulness" else None
-    picture = reference.picture if denominator is None else reference.picture[ladder.probed]
+    quality, denominator, picture = measure.values[name], measure.below, measure.picture
     accuracy = ladder.correct.mean(1)
     draws = _pair_weights(picture, rng)
     center = rung_quality(quality, denominator)[0]
@@ -299,7 +307,8 @@ CHECK = Check(
     title="Across models of graded performance, does map quality rise with performance?",
     failure_title="Map quality does not follow the model's performance",
     severity=Severity.ERROR,
-    needs=frozenset({"ladder", "reference"}),
+    needs=frozenset({"ladder", "rung_faithfulness", "reference"}),
+    on_demand=frozenset({"rung_faithfulness"}),
     thresholds={
         "correlation": 0.5,
         "least_accuracy_spread": 0.15,

@@ -244,7 +244,7 @@ CHECK = Check(
     title="Are maps better where the model is right than where it is wrong?",
     failure_title="Maps are not better where the model is right",
     severity=Severity.WARNING,
-    needs=frozenset({"explanations", "ladder", "reference"}),
+    needs=frozenset({"explanations", "faithfulness", "reference"}),
     thresholds={
         "area": 0.5,
         "least_of_each": 5,

@@ -227,7 +227,7 @@ CHECK = Check(
     title="Do the classes that the model knows better have the better maps?",
     failure_title="Map quality does not follow accuracy over classes",
     severity=Severity.WARNING,
-    needs=frozenset({"explanations", "ladder", "reference"}),
+    needs=frozenset({"explanations", "faithfulness", "reference"}),
     thresholds={
         "correlation": 0.0,
         "least_pairs": 3,

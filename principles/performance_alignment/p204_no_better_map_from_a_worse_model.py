@@ -35,7 +35,7 @@ from principles.performance_alignment.estimates import (
     combined,
     measures,
 )
-from principles.performance_alignment.prediction import above_ladder, has_ladder
+from principles.performance_alignment.prediction import above_ladder, rungs_of
 from principles.performance_alignment.reliability import RELIABILITY, over_explainers
 from principles.words import finite, interval_words, number, percent
 
@@ -64,6 +64,11 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
     words = _accuracy_words(executed, drop)
     if executed.how == "model" or not drop.below(0.0):
         return _not_worse(executed, drop, words, statistics, float(thresholds["negligible_drop"]))
+    asked = {"ladder": evidence.ladder, "rung_faithfulness": evidence.rung_faithfulness}
+    if wants := [kind for kind, there in asked.items() if there is None]:
+        return Finding(
+            verdict=Verdict.INCONCLUSIVE, summary=words, statistics=statistics, wants=wants
+        )
     readings = [_reading(evidence, one, words, level, thresholds) for one in measures(evidence)]
     found = combined([r for r in readings if r.statistics])
     if not found.statistics:
@@ -141,7 +146,7 @@ def _gains(evidence: Evidence, measure: Measure, level: float) -> list[tuple[str
     above zero: the prediction is an interpolation, the twin a measurement.
     """
     reference, roles = evidence.reference, evidence.roles
-    ladder, executed = evidence.ladder, evidence.executed
+    executed = evidence.executed
     assert reference is not None and executed is not None  # noqa: S101, PT018 - declared in needs
     gains = []
     if roles.twin in measure.values:
@@ -154,8 +159,9 @@ def _gains(evidence: Evidence, measure: Measure, level: float) -> list[tuple[str
         )
         gains.append((f"that of its faithful twin ({roles.twin})", gain))
     base = roles.twin if roles.twin in measure.values else roles.audited
-    if ladder is not None and has_ladder(ladder, measure, base):
-        above = above_ladder(measure, roles.audited, base, ladder, reference, executed, level)
+    ladder = rungs_of(evidence, measure.name, base)
+    if ladder is not None:
+        above = above_ladder(measure, roles.audited, ladder, reference, executed, level)
         if not gains or above.above(0.0):
             gains.append((f"what the ladder of {base} has at that accuracy", above))
     return gains
@@ -209,7 +215,10 @@ CHECK = Check(
     title="Does a worse executed model come with worse maps?",
     failure_title="A worse model is executed and its maps are not worse",
     severity=Severity.ERROR,
-    needs=frozenset({"executed", "reference", "explanations", "ladder"}),
+    needs=frozenset(
+        {"executed", "reference", "explanations", "faithfulness", "ladder", "rung_faithfulness"}
+    ),
+    on_demand=frozenset({"ladder", "rung_faithfulness"}),
     thresholds={
         "negligible_drop": 0.02,
         "negligible_quality": 0.02,

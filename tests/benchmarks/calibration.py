@@ -1,8 +1,9 @@
 """Wrong verdicts, and power, of the real checks of principle 2 on simulated evidence.
 
-``python -m tests.benchmarks.calibration [--audits 2000] [--world boundary]`` judges simulated
-audits by P201 to P206 as they are, with Holm's procedure, controls and reliability, and prints how
-often each check passed, was violated, and was wrong, beside the stated error rate. Worlds:
+``python -m tests.benchmarks.calibration [--audits 2000] [--world boundary] [--looks]`` judges
+simulated audits by P201 to P206 as they are, with Holm's procedure, controls and reliability, and
+prints how often each check passed, was violated, and was wrong, beside the stated error rate; with
+``--looks`` at 48, 68, 96 and all 120 pairs, as ``audit check --samples auto`` does. Worlds:
 
 - ``boundary``: the truth of each check lies exactly at its threshold (P201: a rank correlation of
   one half; P202: an area of one half; P203: no correlation; P204: two models of equal accuracy;
@@ -34,9 +35,20 @@ from unittest import mock
 import numpy as np
 from scipy import stats
 
-from audit.evidence.kinds import Evidence, Executed, Ladder, RungInfo
+from audit.evidence.kinds import (
+    Evidence,
+    Executed,
+    Explanations,
+    Ladder,
+    RungFaithfulness,
+    RungInfo,
+)
+from audit.gathering import Gathered
 from audit.judging import judge_all
-from audit.result import Finding, Verdict
+from audit.looks import Looks
+from audit.result import CheckResult, Failure, Finding, Verdict
+from audit.statistics.spending import look_sizes
+from audit.stopping import judge_by_looks
 from principles.catalogue import all_checks
 from principles.performance_alignment import (
     p201_tracks_ladder,
@@ -113,7 +125,54 @@ def evidence(effects: Effects, rng: np.random.Generator) -> Evidence:
         "gradient", np.zeros((PICTURES, 2)), np.zeros((PICTURES, 2)),
         np.where(parted, first, classifies), np.where(parted, ~first, classifies), 0.1,
     )  # fmt: skip
-    return replace(built, executed=executed, ladder=_ladder(effects, quality, noise, rng))
+    ladder = _ladder(effects, quality, noise, rng)
+    none = RungFaithfulness(np.zeros(0, int), {}, np.ones((len(ladder.rungs), 0)))
+    return replace(built, executed=executed, ladder=ladder, rung_faithfulness=none)
+
+
+def first(whole: Evidence, pairs: int) -> Evidence:
+    """The evidence of the first pairs."""
+    reference, ladder, executed = whole.reference, whole.ladder, whole.executed
+    assert reference is not None
+    assert ladder is not None
+    assert executed is not None
+    pictures = int(reference.picture[pairs - 1]) + 1
+    shown = replace(
+        reference, ids=reference.ids[:pairs], texts=reference.texts[:pairs],
+        picture=reference.picture[:pairs], labels=reference.labels[:pairs],
+        present=reference.present[:pictures], cosine=reference.cosine[:pictures],
+    )  # fmt: skip
+    own, other = whole.explanations, whole.text_specificity
+    assert own is not None
+    assert other is not None
+    return replace(
+        whole,
+        reference=shown,
+        explanations=Explanations(_first(own.maps, pairs), _named(own.localization, pairs)),
+        text_specificity=replace(
+            other, absent=other.absent[:pairs], maps=_first(other.maps, pairs),
+            localization=_named(other.localization, pairs),
+        ),
+        ladder=replace(
+            ladder, correct=ladder.correct[:, :pictures],
+            localization={n: rows[:, :pairs] for n, rows in ladder.localization.items()},
+        ),
+        executed=replace(
+            executed, candidates=executed.candidates[:pictures],
+            scores=executed.scores[:pictures], correct=executed.correct[:pictures],
+            model_correct=executed.model_correct[:pictures],
+        ),
+    )  # fmt: skip
+
+
+def _first(table: dict[str, np.ndarray], pairs: int) -> dict[str, np.ndarray]:
+    return {name: values[:pairs] for name, values in table.items()}
+
+
+def _named(
+    tables: dict[str, dict[str, np.ndarray]], pairs: int
+) -> dict[str, dict[str, np.ndarray]]:
+    return {name: _first(table, pairs) for name, table in tables.items()}
 
 
 def _ladder(effects, quality, noise, rng) -> Ladder:
@@ -133,7 +192,7 @@ def _ladder(effects, quality, noise, rng) -> Ladder:
     for name in ("random", "edges"):
         rows[name] = np.tile(quality[name], (len(rungs), 1))
     return Ladder(
-        rungs, 0.0, draws < share[:, None], rows, {}, np.ones((len(rungs), 0)), np.zeros(0, int)
+        rungs, 0.0, draws < share[:, None], rows
     )  # fmt: skip
 
 
@@ -163,16 +222,29 @@ class Found:
     silent: bool
 
 
-def judged(world: str, audits: int, seed: int = 0) -> list[dict[str, Found]]:
-    """What the checks found in simulated audits."""
+def judged(
+    world: str, audits: int, seed: int = 0, *, by_looks: bool = False
+) -> list[dict[str, Found]]:
+    """What the checks found in simulated audits, at once or look by look."""
     found = []
     with quick():
         for i in range(audits):
             built = evidence(EFFECTS[world], np.random.default_rng([seed, i]))
-            results, broken = judge_all(CHECKS, built, (), severity={}, thresholds={})
+            results, broken = _at_looks(built) if by_looks else _at_once(built)
             assert not broken, broken[0].traceback
             found.append({r.id: _found(r.finding) for r in results})
     return found
+
+
+def _at_once(built: Evidence) -> tuple[list[CheckResult], list[Failure]]:
+    return judge_all(CHECKS, built, (), severity={}, thresholds={})
+
+
+def _at_looks(built: Evidence) -> tuple[list[CheckResult], list[Failure]]:
+    sizes = look_sizes(N)
+    looks = Looks(sizes, lambda number, _: Gathered(first(built, sizes[number - 1]), (), {}))
+    found = judge_by_looks(CHECKS, looks, severity={}, thresholds={})
+    return found.results, found.broken
 
 
 def _found(finding: Finding) -> Found:
@@ -194,10 +266,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--audits", type=int, default=2000)
     parser.add_argument("--world", choices=sorted(EFFECTS), action="append")
+    parser.add_argument("--looks", action="store_true", help="judge look by look")
     chosen = parser.parse_args()
     for world in chosen.world or sorted(EFFECTS):
         started = time.process_time()
-        found = judged(world, chosen.audits)
+        found = judged(world, chosen.audits, by_looks=chosen.looks)
         seconds = time.process_time() - started
         print(f"{world}: {len(found)} audits, {seconds:.0f} s, {EFFECTS[world]}")
         for check in CHECKS:

@@ -7,7 +7,9 @@ from safetensors.torch import save_file
 
 from audit.evidence import ladder as gathering
 from audit.evidence.explanations import gather_explanations
+from audit.evidence.faithfulness import gather_faithfulness
 from audit.evidence.reference import class_scores, gather_reference
+from audit.evidence.rung_faithfulness import gather_rung_faithfulness
 from audit.models.relatives import find_checkpoints
 
 
@@ -28,14 +30,17 @@ def measured(context_for, tmp_path):
         checkpoints = find_checkpoints(context.model, files)
         context = dataclasses.replace(context, checkpoints=checkpoints)
         reference = gather_reference(context)
-        found = gathering.gather_ladder(context, reference, gather_explanations(context))
-        return context, reference, found
+        explanations = gather_explanations(context)
+        ladder = gathering.gather_ladder(context, reference, explanations)
+        own = gather_faithfulness(context, explanations)
+        rungs = gather_rung_faithfulness(context, reference, explanations, own, ladder)
+        return context, reference, ladder, own, rungs
 
     return measure
 
 
 def test_checkpoints_are_rungs_of_a_family_of_their_own(measured):
-    context, _, ladder = measured(0.2, 0.5)
+    context, _, ladder, *_ = measured(0.2, 0.5)
     assert [r.family for r in ladder.rungs] == ["unmodified", "checkpoint", "checkpoint"]
     assert [r.sha256 for r in ladder.rungs] == [None, *(c.sha256 for c in context.checkpoints)]
     assert all(r.name.endswith(f"{i}.safetensors") for i, r in enumerate(ladder.rungs[1:]))
@@ -43,20 +48,20 @@ def test_checkpoints_are_rungs_of_a_family_of_their_own(measured):
 
 
 def test_accuracy_and_maps_are_those_of_the_checkpoint(measured):
-    context, reference, ladder = measured(0.5)
+    context, reference, ladder, _, rungs = measured(0.5)
     module = context.checkpoints[0].load(context.pristine)
     best = class_scores(context, module).argmax(1).numpy()
     expected = reference.present[np.arange(len(best)), best]
     assert np.array_equal(ladder.correct[1], expected)
     for name in ("gradient", "attention-logit-gradient"):
-        first, second = ladder.faithfulness[name]
+        first, second = rungs.gaps[name]
         assert not np.allclose(first, second)
 
 
 def test_a_checkpoint_that_hardly_differs_changes_hardly_anything(measured):
-    _, _, ladder = measured(1e-7)
+    _, _, ladder, _, rungs = measured(1e-7)
     assert np.array_equal(ladder.correct[0], ladder.correct[1])
-    assert np.allclose(ladder.faithfulness_range[0], ladder.faithfulness_range[1], atol=1e-4)
+    assert np.allclose(rungs.span[0], rungs.span[1], atol=1e-4)
 
 
 def test_degraded_rungs_come_before_the_checkpoints(context_for, monkeypatch):
@@ -69,10 +74,11 @@ def test_degraded_rungs_come_before_the_checkpoints(context_for, monkeypatch):
     assert all(step.info.sha256 is None for step in steps)
 
 
-def test_a_second_fill_is_measured_on_the_model_itself(measured):
-    _, _, ladder = measured(0.5)
-    assert list(ladder.other_fill) == list(ladder.faithfulness)
-    assert ladder.other_fill_range.shape == ladder.probed.shape
-    for name, other in ladder.other_fill.items():
-        assert other.shape == ladder.probed.shape
-        assert not np.allclose(other, ladder.faithfulness[name][0]), name
+def test_the_first_rung_has_the_faithfulness_of_the_model_itself(measured):
+    _, _, _, own, rungs = measured(0.5)
+    assert list(own.gaps) == list(own.other_gaps) == list(rungs.gaps)
+    assert np.array_equal(own.probed, rungs.probed)
+    assert np.array_equal(own.span, rungs.span[0])
+    for name, gaps in own.gaps.items():
+        assert np.array_equal(gaps, rungs.gaps[name][0]), name
+        assert not np.allclose(gaps, own.other_gaps[name]), name

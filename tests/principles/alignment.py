@@ -8,10 +8,9 @@ from scipy import stats
 from audit.evidence.kinds import (
     Evidence,
     Explanations,
-    Ladder,
+    Faithfulness,
     Reference,
     Roles,
-    RungInfo,
     TextSpecificity,
 )
 
@@ -38,7 +37,7 @@ def made(quality=None, correct=None, *, labels=None, per_picture=2, faithfulness
         roles=roles,
         reference=_reference(correct, labels, np.arange(n) // per_picture),
         explanations=Explanations(maps, localization),
-        ladder=_ladder(faithfulness or {}),
+        faithfulness=_faithfulness(faithfulness or {}),
     )
 
 
@@ -74,14 +73,7 @@ def _reference(correct, labels, picture):
     )  # fmt: skip
 
 
-def _ladder(faithfulness):
-    n = len(next(iter(faithfulness.values()), ()))
-    return Ladder(
-        rungs=(RungInfo("unmodified", "unmodified", 0.0, 0),),
-        identity_error=0.0,
-        correct=np.ones((1, 1), bool),
-        localization={},
-        faithfulness={k: np.asarray(v, float)[None] for k, v in faithfulness.items()},
-        faithfulness_range=np.ones((1, n)),
-        probed=np.arange(n),
-    )
+def _faithfulness(gaps):
+    n = len(next(iter(gaps.values()), ()))
+    gaps = {k: np.asarray(v, float) for k, v in gaps.items()}
+    return Faithfulness(np.arange(n), gaps, np.ones(n))

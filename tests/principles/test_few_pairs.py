@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from audit.evidence.kinds import Executed, Ladder, RungInfo
+from audit.evidence.kinds import Executed, Ladder, RungFaithfulness, RungInfo
 from audit.judging import judge_all
 from audit.result import Verdict
 from principles.catalogue import all_checks
@@ -25,13 +25,14 @@ def few(n, rungs=5, same=False):
     rows = {name: np.full((rungs, n), 0.5) if same else rng.random((rungs, n)) for name in NAMES}
     ladder = Ladder(
         tuple(infos), 0.0, np.arange(rungs)[:, None] < np.full((1, pictures), rungs - 1),
-        rows, rows, np.ones((rungs, n)), np.arange(n),
+        rows,
     )  # fmt: skip
     zeros = np.zeros((pictures, 2))
     executed = Executed(
         "gradient", zeros, zeros, np.zeros(pictures, bool), np.ones(pictures, bool), 0.1
     )
-    return dataclasses.replace(built, ladder=ladder, executed=executed)
+    faithful = RungFaithfulness(np.arange(n), rows, np.ones((rungs, n)))
+    return dataclasses.replace(built, ladder=ladder, rung_faithfulness=faithful, executed=executed)
 
 
 @pytest.mark.parametrize("same", [False, True])

@@ -5,7 +5,14 @@ import dataclasses
 import numpy as np
 import pytest
 
-from audit.evidence.kinds import Evidence, Ladder, Reference, Roles, RungInfo
+from audit.evidence.kinds import (
+    Evidence,
+    Ladder,
+    Reference,
+    Roles,
+    RungFaithfulness,
+    RungInfo,
+)
 from audit.result import Verdict
 from principles.performance_alignment.p201_tracks_ladder import CHECK, judge
 
@@ -29,13 +36,10 @@ def ladder(slope):
             "faithful": share[:, None] + noise[::-1],
             "edges": np.full((RUNGS, PAIRS), 0.4),
         },
-        faithfulness={},
-        faithfulness_range=np.ones((RUNGS, 0)),
-        probed=np.zeros(0, dtype=int),
     )
 
 
-def evidence(found):
+def evidence(found, faithfulness=None):
     index = np.arange(PAIRS)
     present = np.eye(PAIRS, dtype=bool)
     reference = Reference(
@@ -53,7 +57,10 @@ def evidence(found):
         image_heads=4,
     )
     roles = Roles("mine", ("faithful",), ("edges",), None, True, False, False)
-    return Evidence(roles=roles, reference=reference, ladder=found)
+    faithful = None
+    if faithfulness is not None:
+        faithful = RungFaithfulness(index, faithfulness, np.ones((RUNGS, PAIRS)))
+    return Evidence(roles=roles, reference=reference, ladder=found, rung_faithfulness=faithful)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +101,6 @@ def with_checkpoints(found, quality, correct):
         localization={
             name: np.concatenate([rows, quality]) for name, rows in found.localization.items()
         },
-        faithfulness_range=np.ones((len(found.rungs) + 2, 0)),
     )
 
 
@@ -127,39 +133,34 @@ def test_one_checkpoint_and_a_model_that_knows_nothing_allow_no_verdict():
         rungs=(found.rungs[0], RungInfo("checkpoint a", "checkpoint", 1.0, 0, "hash")),
         correct=found.correct[[last, first]],
         localization={n: rows[[last, first]] for n, rows in found.localization.items()},
-        faithfulness_range=np.ones((2, 0)),
     )
     finding = judge(evidence(two), CHECK.thresholds)
     assert finding.verdict is Verdict.INCONCLUSIVE
     assert "2 rungs have it and 3 can be ranked" in finding.summary
 
 
-def faithful_only(found, quality):
-    """The same ladder with faithfulness instead of localization, and one picture a pair."""
-    return dataclasses.replace(
-        found,
-        localization={},
-        faithfulness=quality,
-        faithfulness_range=np.ones((RUNGS, PAIRS)),
-        probed=np.arange(PAIRS),
-    )
-
-
 def test_localization_decides_before_faithfulness():
-    found, other = ladder(1.0), ladder(-1.0)
-    both = dataclasses.replace(
-        found,
-        faithfulness=other.localization,
-        faithfulness_range=np.ones((RUNGS, PAIRS)),
-        probed=np.arange(PAIRS),
-    )
-    finding = judge(evidence(both), CHECK.thresholds)
+    found, other = ladder(1.0), ladder(-1.0).localization
+    finding = judge(evidence(found, other), CHECK.thresholds)
     assert finding.verdict is Verdict.PASS
     assert "(localization)" in finding.summary
     assert "(faithfulness) does not follow" in finding.detail[1]
-    alone = judge(evidence(faithful_only(found, other.localization)), CHECK.thresholds)
-    assert alone.verdict is Verdict.VIOLATION
-    assert "(faithfulness)" in alone.summary
+    alone = dataclasses.replace(found, localization={})
+    finding = judge(evidence(alone, other), CHECK.thresholds)
+    assert finding.verdict is Verdict.VIOLATION
+    assert "(faithfulness)" in finding.summary
+
+
+def test_faithfulness_is_asked_for_where_localization_may_not_speak():
+    found = ladder(1.0)
+    assert judge(evidence(found), CHECK.thresholds).wants == []
+    mute = {**found.localization, "faithful": found.localization["edges"]}
+    for localization in ({}, mute):
+        lacking = dataclasses.replace(found, localization=localization)
+        finding = judge(evidence(lacking), CHECK.thresholds)
+        assert finding.verdict is Verdict.INCONCLUSIVE
+        assert finding.wants == ["rung_faithfulness"]
+        assert judge(evidence(lacking, found.localization), CHECK.thresholds).wants == []
 
 
 def test_too_few_rungs_are_not_settled_by_more_pairs():

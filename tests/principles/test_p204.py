@@ -5,12 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from audit.evidence.kinds import Executed, RungInfo
+from audit.evidence.kinds import Executed, Ladder, RungFaithfulness, RungInfo
 from audit.result import Verdict
 from principles.performance_alignment.p204_no_better_map_from_a_worse_model import CHECK
 from tests.principles.alignment import ROLES, made
 
 PAIRS = 200
+NO_LADDER = Ladder((RungInfo("unmodified", "unmodified", 0.0, 0),), 0.0, np.ones((1, PAIRS)), {})
+NO_RUNGS = RungFaithfulness(np.arange(0), {}, np.ones((1, 0)))
 TWIN = replace(ROLES, twin="twin")
 
 
@@ -44,8 +46,9 @@ def judged(
     scores = np.zeros((PAIRS, 2))
     correct = np.arange(PAIRS) < right * PAIRS
     executed = Executed(how, scores, scores, correct, np.ones(PAIRS, bool), 0.1)
-    ladder = replace(evidence.ladder, **on) if on else evidence.ladder
-    return CHECK.judge(replace(evidence, executed=executed, ladder=ladder), CHECK.thresholds)
+    ladder, rungs = on or (NO_LADDER, NO_RUNGS)
+    evidence = replace(evidence, executed=executed, ladder=ladder, rung_faithfulness=rungs)
+    return CHECK.judge(evidence, CHECK.thresholds)
 
 
 @pytest.mark.parametrize(
@@ -110,12 +113,10 @@ def test_without_a_twin_the_ladder_predicts_faithfulness(gain, verdict):
         RungInfo("unmodified", "unmodified", 0.0, 0),
         RungInfo("weight-noise 1", "weight-noise", 1.0, 0),
     )
-    on = {
-        "rungs": infos,
-        "correct": correct,
-        "faithfulness": rungs,
-        "faithfulness_range": np.ones((2, PAIRS)),
-    }
+    on = (
+        Ladder(infos, 0.0, correct, {}),
+        RungFaithfulness(np.arange(PAIRS), rungs, np.ones((2, PAIRS))),
+    )
     finding = judged(0.0, masks=False, roles=roles, on=on)
     assert "faithfulness minus what the ladder of audited has" in finding.statistics[1].name
     drop = 0.2 + gain
@@ -125,3 +126,11 @@ def test_without_a_twin_the_ladder_predicts_faithfulness(gain, verdict):
 
 def test_accuracies_that_never_differ_need_no_test():
     assert judged(0.1, right=1.0).statistics[0].p is None
+
+
+def test_the_ladder_is_asked_for_where_the_executed_model_is_worse():
+    """And only there: an executed model that is as good may have any maps."""
+    assert judged(0.1, right=1.0, on=(None, None)).verdict is Verdict.PASS
+    finding = judged(0.1, on=(None, None))
+    assert finding.verdict is Verdict.INCONCLUSIVE
+    assert finding.wants == ["ladder", "rung_faithfulness"]

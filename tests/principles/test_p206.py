@@ -75,10 +75,10 @@ def test_faithfulness_is_second_and_decides_where_localization_cannot_speak():
 
 def test_faithfulness_is_a_share_of_the_models_own_range():
     evidence = made(None, faithfulness=qualities(0.7 + NOISE[0]))
-    scale = np.full((1, N), 2.0)
-    scale[0, :6] = -1.0, 0.0, 0.01, 2.0, 2.0, 2.0
-    ladder = dataclasses.replace(evidence.ladder, faithfulness_range=scale)
-    found = p206.judge(dataclasses.replace(evidence, ladder=ladder), p206.CHECK.thresholds)
+    scale = np.full(N, 2.0)
+    scale[:6] = -1.0, 0.0, 0.01, 2.0, 2.0, 2.0
+    scaled = dataclasses.replace(evidence.faithfulness, span=scale)
+    found = p206.judge(dataclasses.replace(evidence, faithfulness=scaled), p206.CHECK.thresholds)
     whole = p206.judge(evidence, p206.CHECK.thresholds)
     assert found.statistics[0].value == pytest.approx(whole.statistics[0].value / 2, abs=0.01)
     assert found.statistics[0].n == N // 2 - 1  # three pairs have no scale, two share a picture

@@ -87,8 +87,7 @@ def ladder(noise):
     }
     rows |= {n: np.full((rungs, N), 0.4) for n in NAMES[2:]}
     return Ladder(
-        tuple(infos), 0.0, rng.random((rungs, N // 2)) < share[:, None], rows, {},
-        np.ones((rungs, 0)), np.zeros(0, int),
+        tuple(infos), 0.0, rng.random((rungs, N // 2)) < share[:, None], rows,
     )  # fmt: skip
 
 
@@ -102,16 +101,16 @@ def test_of_rungs():
         assert (found.verdict is Verdict.INCONCLUSIVE) is silent
 
 
-def with_fill(fill):
-    evidence = made(None, CORRECT, faithfulness=table(APART))
-    both = {"other_fill": fill, "other_fill_range": np.ones(N)}
-    return dataclasses.replace(evidence, ladder=dataclasses.replace(evidence.ladder, **both))
+def by_two_fills(evidence, fill):
+    both = dataclasses.replace(evidence.faithfulness, other_gaps=fill, other_span=np.ones(N))
+    return dataclasses.replace(evidence, faithfulness=both)
 
 
 def test_fills_that_disagree_about_the_explainers_silence_faithfulness():
     turned = {n: -v for n, v in table(APART).items()}
     for fill, verdict in ((table(APART), Verdict.PASS), (turned, Verdict.INCONCLUSIVE)):
-        found = p206.judge(with_fill(fill), p206.CHECK.thresholds)
+        evidence = by_two_fills(made(None, CORRECT, faithfulness=table(APART)), fill)
+        found = p206.judge(evidence, p206.CHECK.thresholds)
         assert found.verdict is verdict
     assert "each with its own fill, do not agree enough" in found.summary
 
@@ -121,9 +120,7 @@ def test_fills_that_disagree_about_the_pairs_silence_p202():
     evidence = made(None, CORRECT, faithfulness=good)
     mixed = {n: v[::-1].copy() for n, v in good.items()}
     for fill, verdict in ((good, Verdict.PASS), (mixed, Verdict.INCONCLUSIVE)):
-        both = {"other_fill": fill, "other_fill_range": np.ones(N)}
-        ladder = dataclasses.replace(evidence.ladder, **both)
-        found = p202.judge(dataclasses.replace(evidence, ladder=ladder), p202.CHECK.thresholds)
+        found = p202.judge(by_two_fills(evidence, fill), p202.CHECK.thresholds)
         assert found.verdict is verdict
     assert "two fills do not agree enough about the order of the pairs" in found.summary
 

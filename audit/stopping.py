@@ -1,0 +1,162 @@
+"""Judging at every look at growing evidence, and stopping when the checks are settled."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from audit.gathering import Gathered, plan
+from audit.judging import ERROR_RATE, judge_all
+from audit.looks import ALWAYS, Looks
+from audit.multiplicity import SETTLED
+from audit.result import CheckResult, Failure, Verdict
+from audit.statistics.spending import levels
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What the checks found, and from what.
+
+    Attributes:
+        results: one per check.
+        broken: failures of judging itself.
+        gathered: the evidence of the last look.
+        looks: how many there were.
+        seen: per check, the last look that it was judged at.
+    """
+
+    results: list[CheckResult]
+    broken: list[Failure]
+    gathered: Gathered
+    looks: int
+    seen: Mapping[str, int]
+
+
+def judge_by_looks(
+    checks: Sequence[Any],
+    looks: Looks,
+    *,
+    severity: Mapping[str, str],
+    thresholds: Mapping[str, Mapping[str, float]],
+) -> Judged:
+    """Judge at every look until each check is settled, or no more pairs would settle it.
+
+    A check keeps the verdict of the look that settled it. Every look after the first measures only
+    what the checks need that are still open and may be settled; an open one whose evidence does
+    not grow is left without a verdict. Error rates are shared among the open checks by Holm's
+    procedure, those left included, and each share is spent over the looks by a boundary
+    (`audit.statistics.spending.levels`), so that the chance of any wrong verdict at any look keeps
+    the error rate (Maurer and Bretz 2013). To leave a check makes no verdict and costs none of it.
+
+    Args:
+        checks: see `principles.check.Check`.
+        looks: evidence, growing; what is not needed is never asked for.
+        severity: overrides by check.
+        thresholds: overrides by check and name.
+    """
+    judge = functools.partial(judge_all, severity=severity, thresholds=thresholds)
+    left, others = [c for c in checks if ERROR_RATE in c.thresholds], 0
+    wanted = _needs(checks)
+    latest: dict[str, CheckResult] = {}
+    seen: dict[str, int] = {}
+    broken: list[Failure] = []
+    gathered: Gathered | None = None
+    spend = [functools.partial(_level, looks.pairs, look) for look in range(len(looks.pairs))]
+    for number, pairs in enumerate(looks.pairs, 1):
+        at = functools.partial(judge, spend=spend[number - 1], others=others)
+        found = _at_look(left, looks, number, wanted, at)
+        if found is None:
+            break
+        gathered, judged, failed = found
+        latest |= {r.id: r for r in judged}
+        seen |= {r.id: number for r in judged}
+        broken += failed
+        open_ = [c for c in left if latest[c.id].finding.verdict is Verdict.INCONCLUSIVE]
+        if not open_ or number == len(looks.pairs):
+            break
+        # at the last level: a forecast makes no verdict, and costs no error rate
+        at = functools.partial(judge, spend=spend[-1], others=others, to_come=_on_demand(open_))
+        forecast, _ = at(open_, gathered.evidence, gathered.failures)
+        may = {r.id for r in forecast if _may_settle(r, pairs, looks.pairs[-1])}
+        if not may:
+            break
+        wanted = _needs([c for c in open_ if c.id in may])
+        left = [c for c in open_ if c.needs - c.on_demand <= frozenset(plan(wanted))]
+        others += len(open_) - len(left)
+    if gathered is None:
+        raise ValueError("expected evidence of one look or more, got none")
+    number = max(seen.values(), default=1)
+    rest = [c for c in checks if c.id not in seen]
+    judged, failed = judge(rest, gathered.evidence, gathered.failures)
+    latest |= {r.id: r for r in judged}
+    seen |= {r.id: number for r in judged}
+    return Judged([latest[c.id] for c in checks], [*broken, *failed], gathered, number, seen)
+
+
+def stopping_words(judged: Judged, pairs: Sequence[int]) -> str:
+    """When the audit stopped, from how many pairs each check was judged, and why that may be."""
+    why = "every check is settled, or no number of pairs would settle it"
+    end = why if judged.looks < len(pairs) else "that was the budget"
+    fewer = [
+        f"{', '.join(sorted(c for c, at in judged.seen.items() if at == look))} by "
+        f"{pairs[look - 1]:,}"
+        for look in sorted(set(judged.seen.values()) - {judged.looks})
+    ]
+    judged_by = f" Judged by fewer pairs: {'; '.join(fewer)}." if fewer else ""
+    return (
+        f"Stopped after {pairs[judged.looks - 1]:,} of at most {pairs[-1]:,} pairs, at look "
+        f"{judged.looks} of {len(pairs)}: {end}.{judged_by} The looks together keep the error rate "
+        "(Lan and DeMets 1983)."
+    )
+
+
+def _at_look(
+    checks: Sequence[Any],
+    looks: Looks,
+    number: int,
+    wanted: frozenset[str],
+    judge: Callable[..., tuple[list[CheckResult], list[Failure]]],
+) -> tuple[Gathered, list[CheckResult], list[Failure]] | None:
+    """Judge at a look, with the evidence that findings ask for; None where there is none."""
+    while True:
+        gathered = looks.at(number, wanted)
+        if gathered is None:
+            return None
+        to_come = _on_demand(checks) - wanted
+        judged, broken = judge(checks, gathered.evidence, gathered.failures, to_come=to_come)
+        more = frozenset(kind for r in judged for kind in r.finding.wants) - wanted
+        if not more:
+            return gathered, judged, broken
+        wanted |= more
+
+
+def _level(pairs: Sequence[int], look: int, rate: float) -> float:
+    return levels([n / pairs[-1] for n in pairs], rate)[look]
+
+
+def _needs(checks: Sequence[Any]) -> frozenset[str]:
+    """The kinds that checks cannot do without, and those of every report."""
+    return ALWAYS.union(*(c.needs - c.on_demand for c in checks))
+
+
+def _on_demand(checks: Sequence[Any]) -> frozenset[str]:
+    return frozenset[str]().union(*(c.on_demand for c in checks))
+
+
+def _may_settle(forecast: CheckResult, pairs: int, budget: int) -> bool:
+    """Whether more pairs within the budget may settle a check, by what it would find at the last.
+
+    An effect that looks too small is no reason to give up: at a quarter of the budget that would
+    cost most of the power. That no number of pairs helps, as where a control fails or rungs are
+    too few, is believed from half of the budget on.
+    """
+    finding = forecast.finding
+    if finding.verdict in SETTLED:
+        return True
+    if finding.verdict is not Verdict.INCONCLUSIVE:
+        return False
+    if not finding.statistics:  # not even a test was possible
+        return finding.pairs_to_settle is not None and finding.pairs_to_settle <= budget
+    return finding.more_pairs_help or 2 * pairs < budget

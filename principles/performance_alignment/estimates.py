@@ -24,7 +24,7 @@ from principles.words import finite, interval_words, listed
 LOCALIZATION = "average precision"
 ERROR_RATE = 0.05
 CONTROL_LEVEL = 0.95  # controls are a gate, no claim: they take no share of the error rate
-_LEAST_RANGE = 0.1  # of the median range of scores, below which faithfulness has no scale
+LEAST_RANGE = 0.1  # of the usual range of scores, below which faithfulness has no scale
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def measures(evidence: Evidence) -> list[Measure]:
 
 def _scale(span: Array) -> Array:
     """Full minus empty score of each pair, NaN where it hardly differs from zero."""
-    least = _LEAST_RANGE * max(float(np.median(span)), 0.0) if len(span) else 0.0
+    least = LEAST_RANGE * max(float(np.median(span)), 0.0) if len(span) else 0.0
     return np.where(span > least, span, np.nan)
 
 

@@ -10,7 +10,8 @@ rung's own full minus empty score) where there are none or where localization ma
 measure speaks only if a faithful control tracks the ladder
 by it, no model-free control does, and two halves of the pictures agree about the order of the rungs
 by that control's maps (split-half reliability; of faithfulness with one fill, as a second on every
-rung would double its cost).
+rung would double its cost). Rungs whose scores hardly tell full pictures from empty ones, by a
+tenth of the unmodified model's range, have no faithfulness.
 
 Why it matters: A map that looks as good on a broken model as on a working one does not show what
 the model knows; it shows where objects usually are.
@@ -22,22 +23,19 @@ literature finds no such law.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
-from audit.evidence.kinds import Evidence, Ladder, Roles
+from audit.evidence.kinds import Evidence, Ladder, Reference, Roles
 from audit.result import (
     Finding,
-    Interval,
-    Point,
-    ScatterFigure,
-    Series,
     Severity,
     Verdict,
 )
 from audit.statistics.estimate import Estimate
-from audit.statistics.ladder import ladder_correlation, rung_quality
+from audit.statistics.ladder import ladder_correlation
 from audit.statistics.reliability import Measurement
 from audit.trace.records import Array
 from principles.check import Check, Thresholds
@@ -54,13 +52,15 @@ from principles.performance_alignment.estimates import (
     statistic,
     vote,
 )
+from principles.performance_alignment.ladder_figure import ladder_figure
 from principles.performance_alignment.reliability import RELIABILITY, Reliability, over_rungs
+from principles.performance_alignment.rungs import RungQuality, rung_measures
 from principles.performance_alignment.settling import (
     pairs_for_controls,
     settling_words,
     whole,
 )
-from principles.words import finite, interval_words, number, percent
+from principles.words import interval_words, number, percent
 
 _CONSTANT = 1e-9
 _FEWEST = 3
@@ -86,46 +86,21 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
             "a model that knows this little allows no verdict."
         )
         return Finding(verdict=Verdict.INCONCLUSIVE, summary=summary)
-    found = [m for m in _measures(evidence) if roles.audited in m.values]
-    readings = [_reading(m, ladder, len(reference.ids), roles, thresholds) for m in found]
+    found = [m for m in rung_measures(evidence).values() if roles.audited in m.values]
+    readings = [_reading(m, ladder, reference, roles, thresholds) for m in found]
     if evidence.rung_faithfulness is None and not any(r.may_speak for r in readings):
         return combined(readings).model_copy(update={"wants": ["rung_faithfulness"]})
     return combined(readings)
 
 
-@dataclass(frozen=True)
-class _Measure:
-    """A measure of quality on the rungs.
-
-    Attributes:
-        name: ``localization`` or ``faithfulness``.
-        values: per explainer, (rungs, measured pairs).
-        below: what they are a share of, (rungs, measured pairs), or None.
-        picture: of the pairs, (measured pairs,).
-    """
-
-    name: str
-    values: dict[str, Array]
-    below: Array | None
-    picture: Array
-
-
-def _measures(evidence: Evidence) -> list[_Measure]:
-    ladder, reference, faithful = evidence.ladder, evidence.reference, evidence.rung_faithfulness
-    assert ladder is not None and reference is not None  # noqa: S101, PT018 - declared in needs
-    found = [_Measure("localization", ladder.localization, None, reference.picture)]
-    if faithful is not None:
-        picture = reference.picture[faithful.probed]
-        found.append(_Measure("faithfulness", faithful.gaps, faithful.span, picture))
-    return found
-
-
 def _reading(
-    measure: _Measure, ladder: Ladder, pairs: int, roles: Roles, thresholds: Thresholds
+    measure: RungQuality, ladder: Ladder, reference: Reference, roles: Roles, thresholds: Thresholds
 ) -> Reading:
-    threshold = float(thresholds["correlation"])
-    figures = [_figure(ladder, measure, roles)]
-    known = {name: _rungs_with(measure, name) for name in judged(roles, measure.values)}
+    threshold, pairs = float(thresholds["correlation"]), len(reference.ids)
+    picture = reference.picture[measure.pairs]
+    correlation = partial(_correlation, ladder, measure, picture)
+    figures = [ladder_figure(ladder, measure, picture, roles)]
+    known = {name: measure.rungs_with(name) for name in judged(roles, measure.values)}
     if known[roles.audited] < _FEWEST:
         sentence = (
             f"By {measure.name} nothing can be said: {known[roles.audited]} rungs have it and "
@@ -135,20 +110,21 @@ def _reading(
             may_speak=False, verdict=Verdict.INCONCLUSIVE, sentence=sentence, figures=figures
         )
     estimates = {
-        name: _correlation(ladder, measure, name, level_for(name, roles, thresholds))
+        name: correlation(name, level_for(name, roles, thresholds))
         for name, rungs in known.items()
         if rungs >= _FEWEST
     }
     ours = estimates[roles.audited]
     verdict = vote(ours, threshold)
-    reliable = _reliability(ladder, measure, roles, float(thresholds["reliability"]))
+    least = float(thresholds["reliability"])
+    reliable = _reliability(ladder, measure, picture, roles, least)
     why = reasons(controls_fail(estimates, roles, threshold, "tracks the ladder"), reliable.why)
     controls = pairs_for_controls(estimates, roles, threshold, pairs)
     settles, more = whole(max(controls, reliable.pairs_needed or 0)), ""
     if why:
         more = f" {settling_words(max(controls, reliable.pairs_needed or 0))}"
     if verdict is Verdict.INCONCLUSIVE and not why:
-        many = _correlation(ladder, measure, roles.audited, ours.level, pictures=False)
+        many = correlation(roles.audited, ours.level, pictures=False)
         settles, more = _settling(ours, many, threshold, pairs)
     return Reading(
         may_speak=not why,
@@ -195,7 +171,13 @@ def _settling(
 
 
 def _correlation(
-    ladder: Ladder, measure: _Measure, name: str, level: float, *, pictures: bool = True
+    ladder: Ladder,
+    measure: RungQuality,
+    picture: Array,
+    name: str,
+    level: float,
+    *,
+    pictures: bool = True,
 ) -> Estimate:
     rows, families = _by_family(ladder)
     quality, below = measure.values[name], measure.below
@@ -205,7 +187,7 @@ def _correlation(
     estimate = ladder_correlation(
         quality[rows],
         ladder.correct[rows].astype(float),
-        picture=measure.picture,
+        picture=picture,
         denominator=None if below is None else below[rows],
         families=families,
         within=True,
@@ -217,17 +199,14 @@ def _correlation(
     return replace(estimate, n=len(ladder.rungs))
 
 
-def _reliability(ladder: Ladder, measure: _Measure, roles: Roles, least: float) -> Reliability:
+def _reliability(
+    ladder: Ladder, measure: RungQuality, picture: Array, roles: Roles, least: float
+) -> Reliability:
     rows, families = _by_family(ladder)
     below = None if measure.below is None else measure.below[rows].T
     names = others(roles, measure.values) or [roles.audited]
     tables = [Measurement(measure.values[name][rows].T, below) for name in names]
-    return over_rungs(tables, measure.name, families, measure.picture, least)
-
-
-def _rungs_with(measure: _Measure, name: str) -> int:
-    """How many rungs have a quality by this measure."""
-    return int(np.isfinite(rung_quality(measure.values[name], measure.below)[0]).sum())
+    return over_rungs(tables, measure.name, families, picture, least)
 
 
 def _by_family(ladder: Ladder) -> tuple[np.ndarray, list[str]]:
@@ -251,54 +230,6 @@ def _sentence(measure: str, ours: Estimate, threshold: float, why: str) -> str:
     }.get(found, "may or may not follow accuracy over the ladder")
     correlation = f"rank correlation {interval_words(ours)}, n = {ours.n} rungs"
     return f"Map quality ({measure}) {verb}: {correlation}."
-
-
-def _figure(ladder: Ladder, measure: _Measure, roles: Roles) -> ScatterFigure:
-    shown = [roles.audited, *roles.positive[:1], *roles.negative]
-    series = [
-        Series(
-            name=name,
-            points=_points(ladder, measure, name),
-            control=name != roles.audited,
-        )
-        for name in dict.fromkeys(shown)
-        if name in measure.values
-    ]
-    return ScatterFigure(
-        title=f"Map quality by {measure.name} against zero-shot accuracy",
-        caption="Each point is a rung of the ladder: the unmodified model, weight noise, random "
-        "topmost blocks, or a checkpoint that was given. Bars are 95 % intervals over pictures.",
-        x_label="zero-shot accuracy",
-        y_label=measure.name,
-        series=series,
-    )
-
-
-def _points(ladder: Ladder, measure: _Measure, name: str) -> list[Point]:
-    rng = np.random.default_rng(0)
-    quality, denominator, picture = measure.values[name], measure.below, measure.picture
-    accuracy = ladder.correct.mean(1)
-    draws = _pair_weights(picture, rng)
-    center = rung_quality(quality, denominator)[0]
-    resampled = rung_quality(quality, denominator, draws)
-    known = np.flatnonzero(np.isfinite(center))
-    low, high = np.nanquantile(resampled[:, known], (0.025, 0.975), axis=0)
-    return [
-        Point(
-            x=float(accuracy[i]),
-            y=float(center[i]),
-            y_interval=Interval(low=finite(low[at]), high=finite(high[at])),
-            label=ladder.rungs[i].name,
-        )
-        for at, i in enumerate(known)
-    ]
-
-
-def _pair_weights(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Bootstrap weights of pairs, drawn by picture."""
-    distinct, index = np.unique(picture, return_inverse=True)
-    drawn = rng.multinomial(len(distinct), np.full(len(distinct), 1 / len(distinct)), size=400)
-    return drawn[:, index].astype(float)
 
 
 CHECK = Check(

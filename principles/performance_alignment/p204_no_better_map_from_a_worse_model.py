@@ -35,8 +35,9 @@ from principles.performance_alignment.estimates import (
     combined,
     measures,
 )
-from principles.performance_alignment.prediction import above_ladder, rungs_of
+from principles.performance_alignment.prediction import above_ladder
 from principles.performance_alignment.reliability import RELIABILITY, over_explainers
+from principles.performance_alignment.rungs import rung_measures
 from principles.words import finite, interval_words, number, percent
 
 _MCNEMAR = "McNemar's exact test, the null being equal accuracy"
@@ -159,9 +160,11 @@ def _gains(evidence: Evidence, measure: Measure, level: float) -> list[tuple[str
         )
         gains.append((f"that of its faithful twin ({roles.twin})", gain))
     base = roles.twin if roles.twin in measure.values else roles.audited
-    ladder = rungs_of(evidence, measure.name, base)
-    if ladder is not None:
-        above = above_ladder(measure, roles.audited, ladder, reference, executed, level)
+    ladder, rungs = evidence.ladder, rung_measures(evidence).get(measure.name)
+    if ladder and rungs and base in rungs.values and rungs.rungs_with(base) > 1:
+        above = above_ladder(
+            measure, roles.audited, base, rungs, ladder.correct, reference, executed, level
+        )
         if not gains or above.above(0.0):
             gains.append((f"what the ladder of {base} has at that accuracy", above))
     return gains

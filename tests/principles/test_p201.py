@@ -15,6 +15,7 @@ from audit.evidence.kinds import (
 )
 from audit.result import Verdict
 from principles.performance_alignment.p201_tracks_ladder import CHECK, judge
+from principles.performance_alignment.rungs import rung_measures
 
 PAIRS, RUNGS = 60, 13
 
@@ -185,3 +186,19 @@ def test_noise_between_pictures_is_settled_by_more_pairs():
     assert finding.verdict is Verdict.INCONCLUSIVE
     assert finding.pairs_to_settle > PAIRS
     assert f"About {finding.pairs_to_settle:,} pairs would settle" in finding.summary
+
+
+def test_a_rung_without_a_range_of_scores_has_no_faithfulness():
+    """A share of nearly nothing may be anything, and would stand among the best rungs."""
+    found = ladder(1.0)
+    given = evidence(found, found.localization)
+    span = np.ones((RUNGS, PAIRS))
+    span[-2:] = [[0.09], [-0.2]]
+    given = dataclasses.replace(
+        given, rung_faithfulness=dataclasses.replace(given.rung_faithfulness, span=span)
+    )
+    quality = rung_measures(given)["faithfulness"]
+    assert quality.rungs_with("mine") == RUNGS - 2
+    assert np.isfinite(quality.of("mine")[0, :-2]).all()
+    ladder_plot = judge(given, CHECK.thresholds).figures[1]
+    assert [len(one.points) for one in ladder_plot.series] == [RUNGS - 2] * 3

@@ -1,0 +1,60 @@
+"""The picture of P201: map quality against zero-shot accuracy, a point for each rung."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from audit.evidence.kinds import Ladder, Roles
+from audit.result import Interval, Point, ScatterFigure, Series
+from audit.trace.records import Array
+from principles.performance_alignment.rungs import RungQuality
+from principles.words import finite
+
+
+def ladder_figure(
+    ladder: Ladder, measure: RungQuality, picture: Array, roles: Roles
+) -> ScatterFigure:
+    """Quality against accuracy, of the audited explainer and its controls."""
+    shown = [roles.audited, *roles.positive[:1], *roles.negative]
+    series = [
+        Series(
+            name=name,
+            points=_points(ladder, measure, picture, name),
+            control=name != roles.audited,
+        )
+        for name in dict.fromkeys(shown)
+        if name in measure.values
+    ]
+    return ScatterFigure(
+        title=f"Map quality by {measure.name} against zero-shot accuracy",
+        caption="Each point is a rung of the ladder: the unmodified model, weight noise, random "
+        "topmost blocks, or a checkpoint that was given. Bars are 95 % intervals over pictures.",
+        x_label="zero-shot accuracy",
+        y_label=measure.name,
+        series=series,
+    )
+
+
+def _points(ladder: Ladder, measure: RungQuality, picture: Array, name: str) -> list[Point]:
+    rng = np.random.default_rng(0)
+    accuracy = ladder.correct.mean(1)
+    center = measure.of(name)[0]
+    resampled = measure.of(name, _pair_weights(picture, rng))
+    known = np.flatnonzero(np.isfinite(center))
+    low, high = np.nanquantile(resampled[:, known], (0.025, 0.975), axis=0)
+    return [
+        Point(
+            x=float(accuracy[i]),
+            y=float(center[i]),
+            y_interval=Interval(low=finite(low[at]), high=finite(high[at])),
+            label=ladder.rungs[i].name,
+        )
+        for at, i in enumerate(known)
+    ]
+
+
+def _pair_weights(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Bootstrap weights of pairs, drawn by picture."""
+    distinct, index = np.unique(picture, return_inverse=True)
+    drawn = rng.multinomial(len(distinct), np.full(len(distinct), 1 / len(distinct)), size=400)
+    return drawn[:, index].astype(float)

@@ -27,8 +27,7 @@ from audit.explainers.registry import load_explainer
 from audit.gallery import MOST_PAIRS
 from audit.gate.gating import Gate, load_gate
 from audit.gate.words import hint
-from audit.gathering import gather
-from audit.judging import judge_all
+from audit.gathering import evidence_format, gather
 from audit.looks import ALWAYS, forget_looks, measured_looks, saved_looks
 from audit.models.loading import BUNDLED, ModelUnderAudit, load_model
 from audit.models.relatives import find_checkpoints
@@ -38,7 +37,7 @@ from audit.reproduction import command_line, snippet
 from audit.result import Result
 from audit.selection import by_check, selected_checks
 from audit.sources import sources_sha256
-from audit.stopping import Judged, judge_by_looks, stopping_words
+from audit.stopping import Judged, judge_at_once, judge_by_looks, stopping_words
 from audit.summary import summarize
 from audit.threads import suited_threads
 from audit.trace.integrity import pristine_copy
@@ -134,10 +133,7 @@ def _found(
     forget_looks(folder)
     needs = ALWAYS.union(*(c.needs for c in checks))
     gathered = gather(context, needs, folder, key, resume=settings.resume)
-    judged, broken = judge_all(
-        checks, gathered.evidence, gathered.failures, severity=severity, thresholds=thresholds
-    )
-    return Judged(judged, broken, gathered, 1, {c.id: 1 for c in checks})
+    return judge_at_once(checks, gathered, severity=severity, thresholds=thresholds)
 
 
 def load_audited_model(settings: Settings) -> ModelUnderAudit:
@@ -211,6 +207,7 @@ def _context(
 def _key(settings: Settings, context: Context) -> str:
     parts = (
         __version__,
+        evidence_format(),
         torch.__version__,
         settings.device,
         settings.dtype,

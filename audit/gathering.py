@@ -12,7 +12,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from audit.evidence import store
+from audit.evidence import kinds, store
 from audit.evidence.context import Context
 from audit.evidence.effects import gather_effects
 from audit.evidence.executed import gather_executed
@@ -28,6 +28,7 @@ from audit.evidence.rung_faithfulness import gather_rung_faithfulness
 from audit.evidence.text_specificity import gather_text_specificity
 from audit.evidence.traces import gather_trace
 from audit.result import Failure
+from audit.trace import records
 
 
 @dataclass(frozen=True)
@@ -172,6 +173,18 @@ def gather(
         evidence = dataclasses.replace(evidence, **{kind: found})
         seconds[kind] = perf_counter() - started
     return Gathered(evidence, tuple(failures), seconds)
+
+
+def evidence_format() -> str:
+    """Names and types of all that evidence is made of; evidence of another is gathered again."""
+    parts = [c for c in (*vars(kinds).values(), *vars(records).values()) if isinstance(c, type)]
+    found = {
+        f"{c.__name__}.{f.name}: {f.type}"
+        for c in parts
+        if dataclasses.is_dataclass(c)
+        for f in dataclasses.fields(c)
+    }
+    return "; ".join(sorted(found))
 
 
 def load_evidence(folder: Path) -> Evidence:

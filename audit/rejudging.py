@@ -12,14 +12,13 @@ from audit.gate.gating import load_gate
 from audit.gate.rule import exit_code
 from audit.gathering import Gathered, load_evidence
 from audit.headline import headline_and_sentences
-from audit.judging import judge_all
 from audit.looks import PLAN, Looks, saved_looks
 from audit.pictures import pictures_of, with_pictures
 from audit.reports.json import load_result
-from audit.result import CheckResult, Failure, Result, Severity
+from audit.result import Failure, Result, Severity
 from audit.selection import by_check, selected_checks
-from audit.stopping import judge_by_looks
-from audit.summary import equivalence_notes
+from audit.stopping import Judged, judge_at_once, judge_by_looks, stopping_words
+from audit.summary import equivalence_notes, trace_notes
 from principles.catalogue import all_checks
 from principles.check import Check
 
@@ -53,9 +52,9 @@ def rejudge(folder: Path, settings: Settings) -> Result:
     whole = None if (evidence_folder / PLAN).is_file() else load_evidence(evidence_folder)
     old = _result_beside(evidence_folder)
     gathering = [f for f in old.failures if not f.where.startswith("judging ")]
-    judged, broken = _judged(whole or saved_looks(evidence_folder), chosen, gathering, settings)
+    found = _judged(whole or saved_looks(evidence_folder), chosen, gathering, settings)
     checks, notes = gate.applied(
-        judged,
+        found.results,
         explainer=old.explainer.name,
         model=old.model.state_sha256,
         data=old.data.sha256,
@@ -72,8 +71,13 @@ def rejudge(folder: Path, settings: Settings) -> Result:
             "verdict": {0: "pass", 1: "violation", 3: "incomplete"}[code],
             "headline": headline,
             "principle_sentences": sentences,
-            "failures": [*gathering, *broken],
-            "notes": [*notes, *equivalence_notes(old.explainer.name, old.relatives)],
+            "failures": [*gathering, *found.broken],
+            "notes": [
+                *notes,
+                *equivalence_notes(old.explainer.name, old.relatives),
+                *trace_notes(old.explainer.name, found.gathered.evidence.trace),
+                *([] if whole else [stopping_words(found, saved_looks(evidence_folder).pairs)]),
+            ],
             "conditions": old.conditions.model_copy(update={"settings": _settings(old, settings)}),
         }
     )
@@ -85,20 +89,20 @@ def _judged(
     chosen: Sequence[Check],
     gathering: Sequence[Failure],
     settings: Settings,
-) -> tuple[list[CheckResult], list[Failure]]:
+) -> Judged:
     """Judge at once, or at the same looks as the audit did."""
     severity = by_check(settings.severity, chosen)
     thresholds = by_check(settings.thresholds, chosen)
     if isinstance(evidence, Evidence):
-        return judge_all(chosen, evidence, gathering, severity=severity, thresholds=thresholds)
+        gathered = Gathered(evidence, tuple(gathering), {})
+        return judge_at_once(chosen, gathered, severity=severity, thresholds=thresholds)
 
     def named(number: int, wanted: frozenset[str]) -> Gathered | None:
         found = evidence.at(number, wanted)
         return found and replace(found, failures=tuple(gathering))
 
     looks = Looks(evidence.pairs, named)
-    found = judge_by_looks(chosen, looks, severity=severity, thresholds=thresholds)
-    return found.results, found.broken
+    return judge_by_looks(chosen, looks, severity=severity, thresholds=thresholds)
 
 
 def _result_beside(evidence_folder: Path) -> Result:

@@ -34,6 +34,20 @@ class Judged:
     seen: Mapping[str, int]
 
 
+def judge_at_once(
+    checks: Sequence[Any],
+    gathered: Gathered,
+    *,
+    severity: Mapping[str, str],
+    thresholds: Mapping[str, Mapping[str, float]],
+) -> Judged:
+    """Judge evidence of all pairs: one look."""
+    judged, broken = judge_all(
+        checks, gathered.evidence, gathered.failures, severity=severity, thresholds=thresholds
+    )
+    return Judged(judged, broken, gathered, 1, {c.id: 1 for c in checks})
+
+
 def judge_by_looks(
     checks: Sequence[Any],
     looks: Looks,

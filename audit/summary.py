@@ -9,7 +9,7 @@ import numpy as np
 
 from audit.config import Settings
 from audit.data.pairs import Pairs
-from audit.evidence.kinds import Evidence
+from audit.evidence.kinds import Evidence, TraceEvidence
 from audit.gallery import gallery
 from audit.gate.rule import exit_code
 from audit.headline import headline_and_sentences
@@ -67,7 +67,11 @@ def summarize(
         gallery=gallery(evidence, chosen),
         pair_quality=_pair_quality(evidence),
         failures=failures,
-        notes=[*gate_notes, *equivalence_notes(explainer.name, relatives)],
+        notes=[
+            *gate_notes,
+            *equivalence_notes(explainer.name, relatives),
+            *trace_notes(explainer.name, evidence.trace),
+        ],
     )
 
 
@@ -183,3 +187,15 @@ def equivalence_notes(name: str, relatives: Sequence[Relative]) -> list[str]:
         for r in relatives
         if r.equivalent
     ]
+
+
+def trace_notes(name: str, trace: TraceEvidence | None) -> list[str]:
+    """Why fewer pairs were traced than the profile asks for."""
+    if trace is None or len(trace.traces) >= trace.asked:
+        return []
+    sentence = (
+        f"{name} was traced on {len(trace.traces)} of {trace.asked} pairs, since an explanation "
+        f"takes {trace.cost:.0f} times the operations of a score: what it does on some pairs alone "
+        "is likelier to be missed."
+    )
+    return [sentence]

@@ -133,6 +133,8 @@ def test_judged_again_it_looks_as_the_audit_did(auto, command):
     for one, two in zip(before.checks, result("again").checks, strict=True):
         assert one.finding.verdict is two.finding.verdict
         assert one.finding.statistics == two.finding.statistics
+    assert before.notes == result("again").notes
+    assert before.notes[-1].startswith("Stopped after 12 of at most 12 pairs")
 
 
 def test_looks_of_another_audit_or_unfinished_ones_are_no_evidence(auto):

@@ -1,6 +1,7 @@
 """A whole audit: determinism, resumption, explainers that raise, models that know nothing."""
 
 import json
+import shutil
 
 import pytest
 
@@ -97,6 +98,19 @@ def test_finished_evidence_is_used_again(grad_eclip, monkeypatch):
     assert verdicts(again) == verdicts(first)
 
 
+def test_evidence_of_another_format_is_gathered_again(grad_eclip, tmp_path, monkeypatch):
+    shutil.copytree(grad_eclip[0], tmp_path, dirs_exist_ok=True)
+
+    def refuse(*_):
+        raise AssertionError("gathered again")
+
+    monkeypatch.setattr("audit.gathering.gather_reference", refuse)
+    assert not audit(tmp_path, explainer="grad-eclip", select=("P204",)).result.failures
+    monkeypatch.setattr("audit.engine.evidence_format", lambda: "of another version")
+    failures = audit(tmp_path, explainer="grad-eclip", select=("P204",)).result.failures
+    assert "gathered again" in failures[0].message
+
+
 @pytest.mark.parametrize("condition", ["> 1", "== 1"])
 def test_an_explainer_that_raises_is_an_error_and_loses_nothing(tmp_path, condition):
     file = tmp_path / "mine.py"
@@ -106,6 +120,12 @@ def test_an_explainer_that_raises_is_an_error_and_loses_nothing(tmp_path, condit
     assert Verdict.ERROR in verdicts(result).values()
     assert "no <b>maps</b> today" in result.failures[0].traceback
     assert (tmp_path / "out" / "evidence" / "reference.json").is_file()
+
+
+def test_a_dear_explainer_is_traced_on_fewer_pairs_and_the_result_says_so(tmp_path):
+    found = audit(tmp_path, explainer="occlusion", select=("P103",), model="bundled").result
+    (note,) = [n for n in found.notes if "was traced on" in n]
+    assert note.startswith("occlusion was traced on 2 of 3 pairs, since an explanation takes ")
 
 
 def test_an_explainer_that_returns_nan_is_an_error(tmp_path):

@@ -107,6 +107,8 @@ class TraceEvidence:
         null_difference: the largest seen between the model and itself.
         dtype: the model's.
         sources: lines of source around each place that a trace names.
+        asked: pairs that the profile would have traced.
+        cost: operations of one explanation over those of one score.
     """
 
     traces: tuple[PairTrace, ...]
@@ -115,6 +117,8 @@ class TraceEvidence:
     null_difference: float
     dtype: str
     sources: dict[str, SourceLines]
+    asked: int = 0
+    cost: float = 1.0
 
 
 @dataclass(frozen=True)

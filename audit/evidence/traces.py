@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from audit.evidence.context import Context
-from audit.evidence.expense import dear
+from audit.evidence.expense import cost, dear
 from audit.evidence.kinds import SourceLines, TraceEvidence
 from audit.evidence.spread import spread
 from audit.explainers.contract import Explainer
@@ -26,7 +26,7 @@ def gather_trace(context: Context) -> TraceEvidence:
     A pair shows what an explainer executes; a further one guards against what only some pairs
     meet. Every finding that is judged by traces states their number.
     """
-    wanted = context.sizes.traced
+    asked = wanted = min(context.sizes.traced, len(context.pairs))
     if dear(context, (context.audited,)):
         wanted = min(wanted, TRACED_IF_DEAR)
     chosen = spread(len(context.pairs), wanted)
@@ -44,6 +44,8 @@ def gather_trace(context: Context) -> TraceEvidence:
         null_difference=null,
         dtype=str(context.model.dtype).removeprefix("torch."),
         sources={shown: lines for shown, lines in places.items() if lines.lines},
+        asked=asked,
+        cost=cost(context, context.audited),
     )
 
 

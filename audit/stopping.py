@@ -133,14 +133,19 @@ def _at_look(
     wanted: frozenset[str],
     judge: Callable[..., tuple[list[CheckResult], list[Failure]]],
 ) -> tuple[Gathered, list[CheckResult], list[Failure]] | None:
-    """Judge at a look, with the evidence that findings ask for; None where there is none."""
+    """Judge at a look, with the evidence that findings ask for; None where there is none.
+
+    What more pairs may make unnecessary is asked for at the last look.
+    """
     while True:
         gathered = looks.at(number, wanted)
         if gathered is None:
             return None
         to_come = _on_demand(checks) - wanted
         judged, broken = judge(checks, gathered.evidence, gathered.failures, to_come=to_come)
-        more = frozenset(kind for r in judged for kind in r.finding.wants) - wanted
+        last = number == len(looks.pairs)
+        asking = [r.finding for r in judged if last or not r.finding.more_pairs_help]
+        more = frozenset(kind for finding in asking for kind in finding.wants) - wanted
         if not more:
             return gathered, judged, broken
         wanted |= more
@@ -167,7 +172,7 @@ def _may_settle(forecast: CheckResult, pairs: int, budget: int) -> bool:
     too few, is believed from half of the budget on.
     """
     finding = forecast.finding
-    if finding.verdict in SETTLED:
+    if finding.verdict in SETTLED or finding.wants:
         return True
     if finding.verdict is not Verdict.INCONCLUSIVE:
         return False

@@ -135,20 +135,24 @@ def test_only_what_open_checks_need_grows():
     assert "Judged by fewer pairs: P291 by 48." in words
 
 
-def test_what_a_check_asks_for_on_demand_is_measured_at_that_look():
+@pytest.mark.parametrize(("more_pairs_help", "look"), [(False, 1), (True, 2)])
+def test_what_a_check_asks_for_is_measured_where_pairs_do_not_help_or_at_the_last(
+    more_pairs_help, look
+):
     def judge(evidence, _):
         if evidence.ladder is None:
-            return found_as(Verdict.INCONCLUSIVE, wants=["ladder"])
+            return found_as(Verdict.INCONCLUSIVE, wants=["ladder"], more_pairs_help=more_pairs_help)
         return found_as(Verdict.PASS)
 
     asked, found = recorded([check("P291", {"ladder", "faithfulness"}, judge, {"ladder"})])
-    assert asked == [(1, {"faithfulness"}), (1, {"faithfulness", "ladder"})]
+    before = [(number, {"faithfulness"}) for number in range(1, look + 1)]
+    assert asked == [*before, (look, {"faithfulness", "ladder"})]
     assert found.results[0].finding.verdict is Verdict.PASS
 
 
 def test_what_is_asked_for_and_not_to_be_had_is_an_error():
     def judge(*_):
-        return found_as(Verdict.INCONCLUSIVE, wants=["effects"])
+        return found_as(Verdict.INCONCLUSIVE, wants=["effects"], more_pairs_help=False)
 
     asked, found = recorded([check("P291", {"effects", "faithfulness"}, judge, {"effects"})])
     assert [number for number, _ in asked] == [1, 1]

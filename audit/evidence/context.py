@@ -80,23 +80,21 @@ class Context:
     progress: Progress
     checkpoints: tuple[Checkpoint, ...] = ()
     rungs: tuple[RungInfo, ...] = ()
-    _measured: dict[tuple[Hashable, int], tuple[Explainer, Any]] = field(
+    _measured: dict[tuple[Hashable, int], tuple[object, Any]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )  # not carried over by dataclasses.replace: other pairs or another seed measure anew
 
-    def once(
-        self, what: Hashable, explainer: Explainer, measure: Callable[[], Measured]
-    ) -> Measured:
-        """What several gatherers ask of the same explainer, measured for the first of them.
+    def once(self, what: Hashable, of: object, measure: Callable[[], Measured]) -> Measured:
+        """What several gatherers ask of the same explainer or model, measured for the first.
 
         Args:
             what: names the measurement and all that it depends on beside this context.
-            explainer: of which it is measured.
+            of: of which it is measured.
             measure: measures it.
         """
-        key = (what, id(explainer))
+        key = (what, id(of))
         if key not in self._measured:
-            self._measured[key] = (explainer, measure())  # kept, so that no other gets its id
+            self._measured[key] = (of, measure())  # kept, so that no other gets its id
         found: Measured = self._measured[key][1]
         return found
 

@@ -15,6 +15,8 @@ from audit.evidence.context import Context
 from audit.evidence.explanations import grid_masks
 from audit.evidence.kinds import Explanations, Ladder, Reference, RungInfo
 from audit.evidence.reference import class_scores
+from audit.evidence.spread import spread
+from audit.explainers.contract import Explainer
 from audit.interventions.degrading import UNMODIFIED, Family, Rung, apply_rung, default_ladder
 from audit.metrics.localization import chance_corrected_average_precision
 from audit.statistics.proportions import proportion_interval
@@ -37,11 +39,15 @@ def gather_ladder(context: Context, reference: Reference, explanations: Explanat
     Maps on the first rung, the unmodified model, are those drawn before.
     """
     steps = ladder_steps(context, reference)
+    probed = torch.tensor(spread(len(context.pairs), context.sizes.probed))
     rows: list[_Row] = []
     for done, step in enumerate(steps, 1):
         module = step.make().eval()
         maps = maps_on_rung(context, module, explanations, unmodified=done == 1)
-        rows.append(_Row(class_scores(context, module), _localization(context, maps)))
+        for name, found in maps.items():
+            probed_maps(context, context.explainers[name], step, partial(found.__getitem__, probed))
+        scores = _scores(context, step.info.name, module)
+        rows.append(_Row(scores, _localization(context, maps)))
         context.progress("ladder", done, len(steps))
     first = torch.from_numpy(reference.cosine)
     return Ladder(
@@ -62,6 +68,13 @@ def maps_on_rung(
         else context.maps(explainer, module)
         for name, explainer in context.explainers.items()
     }
+
+
+def probed_maps(
+    context: Context, explainer: Explainer, step: Step, draw: Callable[[], Tensor]
+) -> Tensor:
+    """Maps on a rung of the pairs whose faithfulness may be asked for, drawn once."""
+    return context.once(("maps of probed pairs", step.info.name), explainer, draw)
 
 
 def ladder_steps(context: Context, reference: Reference) -> list[Step]:
@@ -103,8 +116,9 @@ def spread_strengths(context: Context, reference: Reference) -> tuple[float, ...
     """
     accuracies = []
     for done, strength in enumerate(STRENGTH_GRID, 1):
-        module = apply_rung(context.pristine, Rung("weight-noise", strength, 0)).eval()
-        accuracies.append(float(_correct(class_scores(context, module), reference).mean()))
+        rung = Rung("weight-noise", strength, 0)
+        scores = _scores(context, rung.name, apply_rung(context.pristine, rung).eval())
+        accuracies.append(float(_correct(scores, reference).mean()))
         context.progress("strengths of the ladder", done, len(STRENGTH_GRID))
     targets = np.linspace(float(reference.correct.mean()), reference.chance, RUNGS_PER_SEED + 1)[1:]
     grid = np.minimum.accumulate(np.array(accuracies))
@@ -115,6 +129,11 @@ def spread_strengths(context: Context, reference: Reference) -> tuple[float, ...
         free.remove(nearest)
         chosen.append(STRENGTH_GRID[nearest])
     return tuple(sorted(chosen))
+
+
+def _scores(context: Context, rung: str, module: nn.Module) -> Tensor:
+    """Class scores on a rung; rungs are scored when their strength is chosen, and not again."""
+    return context.once(("scores", rung), context.pristine, lambda: class_scores(context, module))
 
 
 def knows_something(reference: Reference) -> bool:

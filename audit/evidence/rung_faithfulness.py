@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from audit.evidence.kinds import (
     Reference,
     RungFaithfulness,
 )
-from audit.evidence.ladder import ladder_steps, maps_on_rung
+from audit.evidence.ladder import ladder_steps, probed_maps
 
 
 def gather_rung_faithfulness(
@@ -32,18 +33,19 @@ def gather_rung_faithfulness(
     """
     probed, roles = faithfulness.probed, context.roles
     twin = None if roles.twin in roles.positive else roles.twin
-    few = dataclasses.replace(
-        context,
-        pairs=context.pairs.select(probed.tolist()),
-        explainers={name: e for name, e in context.explainers.items() if name != twin},
-        rungs=ladder.rungs,
-    )
-    known = Explanations({n: m[probed] for n, m in explanations.maps.items()}, {})
+    few = dataclasses.replace(context, pairs=context.pairs.select(probed.tolist()))
+    known = {n: torch.from_numpy(m[probed]).to(torch.float32) for n, m in explanations.maps.items()}
     gaps, spans = [faithfulness.gaps], [faithfulness.span]
-    steps = ladder_steps(few, reference)
+    steps = ladder_steps(dataclasses.replace(context, rungs=ladder.rungs), reference)
     for done, step in enumerate(steps[1:], 2):
         module = step.make().eval()
-        maps = maps_on_rung(few, module, known)
+        maps = {
+            name: known[name]
+            if explainer.model_free
+            else probed_maps(context, explainer, step, partial(few.maps, explainer, module))
+            for name, explainer in context.explainers.items()
+            if name != twin
+        }
         found, span = measured(few, module, maps, torch.arange(len(probed)))
         gaps.append(found)
         spans.append(span)

@@ -68,7 +68,11 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
     asked = {"ladder": evidence.ladder, "rung_faithfulness": evidence.rung_faithfulness}
     if wants := [kind for kind, there in asked.items() if there is None]:
         return Finding(
-            verdict=Verdict.INCONCLUSIVE, summary=words, statistics=statistics, wants=wants
+            verdict=Verdict.INCONCLUSIVE,
+            summary=words,
+            statistics=statistics,
+            wants=wants,
+            more_pairs_help=False,
         )
     readings = [_reading(evidence, one, words, level, thresholds) for one in measures(evidence)]
     found = combined([r for r in readings if r.statistics])

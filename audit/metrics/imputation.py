@@ -82,6 +82,7 @@ def impute(
         block: side of the blocks that may be removed as a whole, in pixels.
     """
     blocks = _whole_blocks(removed, block)
+    given, images = images, images.to(torch.promote_types(images.dtype, torch.float32))
     size = len(images)
     if images.device.type == "cpu":
         size = max(1, (_CACHED if blocks is None else 3 * _CACHED) // images[0].numel())
@@ -94,7 +95,7 @@ def impute(
         else:
             system = RemovedBlocks.of(images[rows], blocks[rows])
         found[rows] = system.pictures(solve(system, tolerance, most_steps))
-    return found
+    return found.to(given.dtype)
 
 
 def _whole_blocks(removed: Bool[Tensor, "m H W"], block: int) -> Bool[Tensor, "m h w"] | None:

@@ -58,17 +58,28 @@ def test_default_tolerance_stays_below_the_noise(images, removed):
         assert error < NoisyLinear.noise
 
 
-def test_kept_pixels_stay_and_an_empty_picture_is_zero(images, removed):
-    found = impute(images, removed)
+@pytest.mark.parametrize("block", [1, 4])
+def test_kept_pixels_stay_and_an_empty_picture_is_zero(images, removed, block):
+    found = impute(images, removed, block=block)
     kept = ~removed[:, None].expand_as(images)
     assert torch.equal(found[kept], images[kept])
-    assert (impute(images, torch.ones_like(removed)) == 0).all()
-    assert torch.equal(impute(images, torch.zeros_like(removed)), images)
+    assert (impute(images, torch.ones_like(removed), block=block) == 0).all()
+    assert torch.equal(impute(images, torch.zeros_like(removed), block=block), images)
 
 
-def test_neighbors_in_the_batch_do_not_matter(images, removed):
-    alone = torch.cat([impute(images[i : i + 1], removed[i : i + 1]) for i in range(4)])
-    torch.testing.assert_close(impute(images, removed), alone, atol=1e-4, rtol=1e-4)
+@pytest.mark.parametrize("block", [1, 4])
+def test_half_precision_is_solved_in_single(images, removed, block):
+    half = images.to(torch.bfloat16)
+    found = impute(half, removed, block=block)
+    assert found.dtype is torch.bfloat16
+    assert torch.equal(found, impute(half.float(), removed, block=block).to(torch.bfloat16))
+
+
+@pytest.mark.parametrize("block", [1, 4])
+def test_neighbors_in_the_batch_do_not_matter(images, removed, block):
+    alone = [impute(images[i : i + 1], removed[i : i + 1], block=block) for i in range(4)]
+    together = impute(images, removed, block=block)
+    torch.testing.assert_close(together, torch.cat(alone), atol=1e-4, rtol=1e-4)
 
 
 def test_a_plane_is_restored_inside():

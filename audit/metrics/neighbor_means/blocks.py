@@ -85,8 +85,7 @@ class RemovedBlocks:
         return filled[:, :, 1:-1, 1:-1]
 
     def _by_picture(self, values: Float[Tensor, "n c"]) -> Float[Tensor, "m most c"]:
-        most = int(self.frames.rank.max()) + 1 if len(values) else 1
-        rows = values.new_zeros(len(self.padded), most, values.shape[1])
+        rows = values.new_zeros(len(self.padded), self.frames.most, values.shape[1])
         rows[self.frames.picture, self.frames.rank] = values
         return rows
 

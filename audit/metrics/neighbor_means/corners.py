@@ -26,7 +26,7 @@ class Corners:
     Attributes:
         inverse: of each picture's system, with zeros in the last row and column.
         slot: of the corners of each frame in (m, c, most); the last one is of all other corners.
-        part: of the same in (4, m, c, most), which no other frame has.
+        part: of the same in (4, m, c, most), which no other frame has but for the last.
     """
 
     inverse: Float[Tensor, "m most most"]

@@ -22,6 +22,7 @@ class Frames:
         picture: of each.
         block: of each.
         rank: among those of its picture.
+        most: blocks of one picture.
         counts: blocks of each kind.
         ring: where the rings of the frames lie among all frames; past the end where known.
     """
@@ -30,6 +31,7 @@ class Frames:
     picture: Int[Tensor, " n"]
     block: Int[Tensor, " n"]
     rank: Int[Tensor, " n"]
+    most: int
     counts: list[int]
     ring: Int[Tensor, "n c r"]
 
@@ -37,8 +39,8 @@ class Frames:
     def of(cls, removed: Bool[Tensor, "m p"], blocks: Blocks, channels: int) -> Self:
         """The frames of the removed blocks."""
         picture, block = removed.nonzero(as_tuple=True)
-        before = removed.sum(1).cumsum(0) - removed.sum(1)
-        rank = torch.arange(len(block), device=block.device) - before[picture]
+        size = removed.sum(1)
+        rank = torch.arange(len(block), device=block.device) - (size.cumsum(0) - size)[picture]
         order = blocks.kind[block].argsort(stable=True)
         picture, block, rank = picture[order], block[order], rank[order]
         counts = torch.bincount(blocks.kind[block], minlength=len(blocks.inward)).tolist()
@@ -50,7 +52,7 @@ class Frames:
         at[first + blocks.frame] = own + own.div(f, rounding_mode="floor") * ((channels - 1) * f)
         channel = torch.arange(channels, dtype=torch.int32, device=block.device)[:, None]
         ring = at[first + blocks.ring][:, None] + channel * f
-        return cls(blocks, picture, block, rank, counts, ring.clamp_(max=last))
+        return cls(blocks, picture, block, rank, int(size.max()), counts, ring.clamp_(max=last))
 
     def by_kind(
         self,

@@ -13,8 +13,8 @@ and 22,306; grad-eclip 17,169 (384) and 26,614; edges 2,402 (48) and 16,719. Tha
 fewer in all, 3.3 as the mean of the four ratios. A part of it is not owed to stopping: the looks
 measure faithfulness on the rungs only where localization does not let P201 speak, and the fixed
 sample is measured before anybody judges. Without its passes that no check turned out to need, about
-27,000 by calculation, the looks take 1.6 times fewer. Under Pocock-like spending they took 2.7 times
-fewer than their own fixed sample of 323 pairs, and saw less (`audit/statistics/spending.py`).
+27,000 by calculation, the looks take 1.6 times fewer. Under Pocock-like spending they took 2.7
+times fewer than their own fixed sample of 323 pairs, and saw less (`audit.statistics.spending`).
 
 Verdicts are the same but for P201 and P204 of grad-eclip, which the fixed sample passes and the
 looks leave open. Both lie so near their thresholds that the level decides: of all 384 pairs the

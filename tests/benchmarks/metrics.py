@@ -13,10 +13,10 @@ installed, and their values compared where the definitions agree. On a machine t
 
 Measured with `--threads 1` on a quiet machine, batch 16, against Quantus 0.6 and captum 0.9: 317
 pictures a second forward; measures other than ROAD 0.98 to 1.02 of it, ROAD 0.74, Quantus 1.03 and
-0.99 (region perturbation, pixel flipping), captum infidelity 1.01. ROAD's imputation is 18, 15 and 14
-times as fast as Quantus's (MoRF, LeRF, random order; 0.91 to 0.94 ms a picture), and within 0.012
-of it at the worst pixel, where the noise has a standard deviation of 0.01. The bundled model is so
-small (3.2 ms a picture) that imputation costs a quarter of its time; that of a picture of 224
+0.99 (region perturbation, pixel flipping), captum infidelity 1.01. ROAD's imputation is 18, 15 and
+14 times as fast as Quantus's (MoRF, LeRF, random order; 0.91 to 0.94 ms a picture), and within
+0.012 of it at the worst pixel, where the noise has a standard deviation of 0.01. The bundled model
+is so small (3.2 ms a picture) that imputation costs a quarter of its time; that of a picture of 224
 pixels takes 6 ms, 2 % of the time of ViT-B-16 on the same core.
 """
 

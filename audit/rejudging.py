@@ -75,7 +75,9 @@ def rejudge(folder: Path, settings: Settings) -> Result:
             "notes": [
                 *notes,
                 *equivalence_notes(old.explainer.name, old.relatives),
-                *trace_notes(old.explainer.name, found.gathered.evidence.trace),
+                *trace_notes(
+                    old.explainer.name, found.gathered.evidence.trace, old.conditions.dtype
+                ),
                 *([] if whole else [stopping_words(found, saved_looks(evidence_folder).pairs)]),
             ],
             "conditions": old.conditions.model_copy(update={"settings": _settings(old, settings)}),

@@ -70,7 +70,7 @@ def summarize(
         notes=[
             *gate_notes,
             *equivalence_notes(explainer.name, relatives),
-            *trace_notes(explainer.name, evidence.trace),
+            *trace_notes(explainer.name, evidence.trace, run.dtype),
         ],
     )
 
@@ -189,13 +189,20 @@ def equivalence_notes(name: str, relatives: Sequence[Relative]) -> list[str]:
     ]
 
 
-def trace_notes(name: str, trace: TraceEvidence | None) -> list[str]:
-    """Why fewer pairs were traced than the profile asks for."""
-    if trace is None or len(trace.traces) >= trace.asked:
+def trace_notes(name: str, trace: TraceEvidence | None, dtype: str) -> list[str]:
+    """Why fewer pairs were traced than the profile asks for, and why in another dtype."""
+    if trace is None:
         return []
-    sentence = (
-        f"{name} was traced on {len(trace.traces)} of {trace.asked} pairs, since an explanation "
-        f"takes {trace.cost:.0f} times the operations of a score: what it does on some pairs alone "
-        "is likelier to be missed."
-    )
-    return [sentence]
+    found = []
+    if len(trace.traces) < trace.asked:
+        found.append(
+            f"{name} was traced on {len(trace.traces)} of {trace.asked} pairs, since an "
+            f"explanation takes {trace.cost:.0f} times the operations of a score: what it does on "
+            "some pairs alone is likelier to be missed."
+        )
+    if trace.dtype != dtype:
+        found.append(
+            f"{name} was traced in {trace.dtype} on a copy of the model: in {dtype} rounding hides "
+            "what it executes. Code that only runs in that precision was not seen."
+        )
+    return found

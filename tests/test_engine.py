@@ -128,6 +128,21 @@ def test_a_dear_explainer_is_traced_on_fewer_pairs_and_the_result_says_so(tmp_pa
     assert note.startswith("occlusion was traced on 2 of 3 pairs, since an explanation takes ")
 
 
+TRACED = ("P101", "P102", "P103", "P104", "P105")
+
+
+@pytest.mark.parametrize(
+    ("explainer", "violated"), [("grad-eclip", {"P104", "P105"}), ("grad-attention", set())]
+)
+def test_half_precision_hides_no_fault_and_accuses_nobody(tmp_path, explainer, violated):
+    """Traced in bfloat16, the score of grad-eclip would be the model's to within its rounding."""
+    found = audit(tmp_path, explainer=explainer, select=TRACED, dtype="bfloat16", samples=4).result
+    bad = {name for name, verdict in verdicts(found).items() if verdict is not Verdict.PASS}
+    assert bad == violated
+    assert any("was traced in float32 on a copy of the model" in note for note in found.notes)
+    assert found.conditions.dtype == "bfloat16"
+
+
 def test_an_explainer_that_returns_nan_is_an_error(tmp_path):
     file = tmp_path / "mine.py"
     file.write_text(RAISING.replace("{condition}", "< 0"))

@@ -54,6 +54,20 @@ def full_dtype(dtype: torch.dtype) -> torch.dtype:
     return torch.float32 if dtype in HALF else dtype
 
 
+def in_full_precision(context: Context) -> Context:
+    """The same context, or one of a copy of the model in float32 where it is in half precision.
+
+    In half precision the kernels alone make scores and features differ by what a fault would, so a
+    trace there accuses honest explainers and misses faulty ones.
+    """
+    dtype = full_dtype(context.model.dtype)
+    if dtype is context.model.dtype:
+        return context
+    copy = pristine_copy(context.pristine).to(dtype)
+    model = dataclasses.replace(context.model, module=copy, dtype=dtype)
+    return dataclasses.replace(context, model=model, pristine=pristine_copy(copy))
+
+
 def of_what_it_explains(context: Context, explainer: Explainer) -> Explainer:
     """The explainer itself, or, where it explains the text only, one whose map is that of tokens.
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from audit.evidence.context import Context
+from audit.evidence.copies import in_full_precision
 from audit.evidence.expense import cost, dear
 from audit.evidence.kinds import SourceLines, TraceEvidence
 from audit.evidence.spread import spread
@@ -24,8 +25,10 @@ def gather_trace(context: Context) -> TraceEvidence:
     """Trace a few pairs, spread over the data; of an explainer that costs a lot, two.
 
     A pair shows what an explainer executes; a further one guards against what only some pairs
-    meet. Every finding that is judged by traces states their number.
+    meet. Every finding that is judged by traces states their number. A model in half precision is
+    traced in float32.
     """
+    context = in_full_precision(context)
     asked = wanted = min(context.sizes.traced, len(context.pairs))
     if dear(context, (context.audited,)):
         wanted = min(wanted, TRACED_IF_DEAR)

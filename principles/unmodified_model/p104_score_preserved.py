@@ -46,6 +46,15 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
         summary = "The map explains no score: the explainer never computes one (class-agnostic)."
         return Finding(verdict=Verdict.NOT_APPLICABLE, summary=summary)
     statistics = [_statistic(trace, tolerance)]
+    coarse = tolerance > float(thresholds["coarsest_tolerance"])
+    if not faults and coarse and any(_faults(t, _NONE) for t in trace.traces):
+        summary = (
+            f"The model's score is known to {number(tolerance)} only, by the model against itself. "
+            "The explained score is that close to it but cannot be traced back to the model's "
+            "features, so whether it is the model's cannot be told; audit with more exact numbers "
+            "(--dtype float64, or another device)."
+        )
+        return Finding(verdict=Verdict.INCONCLUSIVE, summary=summary, statistics=statistics)
     if not faults:
         count = sum(len(t.scalars) for t in trace.traces)
         what = plural(count, "explained scalar") if count else "the scores behind the maps"
@@ -95,6 +104,7 @@ def _probed_faults(trace: PairTrace) -> list[Fault]:
     return faults
 
 
+_NONE = -1.0  # a tolerance within which no value is
 _FOREIGN = "values of unknown origin are mixed into a feature"
 
 
@@ -172,7 +182,7 @@ CHECK = Check(
     failure_title="The explainer explains another score than the model's",
     severity=Severity.ERROR,
     needs=frozenset({"trace"}),
-    thresholds={"least_tolerance": 0.0},
+    thresholds={"least_tolerance": 0.0, "coarsest_tolerance": 1e-3},
     reference="Cui and Fan 2026, principle 1 (arXiv 2605.12952); Zhao et al. 2024, official code",
     judge=judge,
 )

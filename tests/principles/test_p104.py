@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 
 from audit.result import Verdict
@@ -22,6 +24,21 @@ def test_the_models_score_passes(judged):
 def test_a_value_is_the_models_within_the_tolerance_of_the_null_control(judged, value, verdict):
     found = judged_trace(judged, scalars=(traces.scalar(value, **FOREIGN),))
     assert found.verdict is verdict
+
+
+def test_where_numbers_are_coarse_a_value_alone_acquits_nobody(judged):
+    """A cosine that is known to 0.5 would make nearly every score the model's."""
+
+    def found(**changed):
+        trace = traces.evidence(traces.trace(**changed))
+        return judged(CHECK, trace=dataclasses.replace(trace, tolerance=0.5))
+
+    hidden = found(scalars=(traces.scalar(0.1, **FOREIGN),))
+    assert hidden.verdict is Verdict.INCONCLUSIVE
+    assert "The model's score is known to 0.5 only" in hidden.summary
+    assert found(scalars=(traces.scalar(0.3, **FOREIGN),)).verdict is Verdict.INCONCLUSIVE
+    assert found(scalars=(traces.scalar(0.9, **FOREIGN),)).verdict is Verdict.VIOLATION
+    assert found().verdict is Verdict.PASS
 
 
 def test_a_violation_says_both_scores_the_cause_and_the_line(judged):

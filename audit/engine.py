@@ -28,7 +28,7 @@ from audit.gallery import MOST_PAIRS
 from audit.gate.gating import Gate, load_gate
 from audit.gate.words import hint
 from audit.gathering import evidence_format, gather
-from audit.looks import ALWAYS, forget_looks, measured_looks, saved_looks
+from audit.looks import ALWAYS, forget_looks, measured_looks
 from audit.models.loading import BUNDLED, ModelUnderAudit, load_model
 from audit.models.relatives import find_checkpoints
 from audit.pictures import pairs_shown, with_pictures
@@ -37,7 +37,7 @@ from audit.reproduction import command_line, snippet
 from audit.result import Result
 from audit.selection import by_check, selected_checks
 from audit.sources import sources_sha256
-from audit.stopping import Judged, judge_at_once, judge_by_looks, stopping_words
+from audit.stopping import Judged, judge_at_once, judge_by_looks
 from audit.summary import summarize
 from audit.threads import suited_threads
 from audit.trace.integrity import pristine_copy
@@ -101,17 +101,13 @@ def run_audit(settings: Settings, progress: Progress) -> Audit:
     try_explainer(context)
     folder = Path(settings.out) / "evidence"
     key = _key(settings, context)
-    by_looks = settings.samples == "auto"
     with suited_threads(model):
         found = _found(settings, context, checks, folder, key)
     used = found.gathered.evidence.reference
-    if by_looks and used is not None:
+    if found.pairs and used is not None:
         index = {pair: i for i, pair in enumerate(context.pairs.ids)}
         context = replace(context, pairs=context.pairs.select([index[i] for i in used.ids]))
     result = _assembled(settings, context, found, gate)
-    if by_looks:
-        notes = [*result.notes, stopping_words(found, saved_looks(folder).pairs)]
-        result = result.model_copy(update={"notes": notes})
     return Audit(result, context, found.gathered.evidence)
 
 
@@ -228,7 +224,6 @@ def _assembled(
     found: Judged,
     gate: Gate,
 ) -> Result:
-    gathered = found.gathered
     explainer = explainer_info(context.audited)
     gated, notes = gate.applied(
         found.results,
@@ -242,15 +237,14 @@ def _assembled(
         dtype=settings.dtype,
         settings=settings.shown(),
         command=command_line(settings),
-        seconds=gathered.seconds,
+        seconds=found.gathered.seconds,
         source=context.audited.source_file,
         checkpoints={c.source: c.sha256 for c in context.checkpoints},
     )
     result = summarize(
-        evidence=gathered.evidence,
+        found=found,
         checks=gated,
         gate_notes=notes,
-        failures=[*gathered.failures, *found.broken],
         explainer=explainer,
         model=context.model,
         pairs=context.pairs,

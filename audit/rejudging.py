@@ -17,8 +17,8 @@ from audit.pictures import pictures_of, with_pictures
 from audit.reports.json import load_result
 from audit.result import Failure, Result, Severity
 from audit.selection import by_check, selected_checks
-from audit.stopping import Judged, judge_at_once, judge_by_looks, stopping_words
-from audit.summary import equivalence_notes, trace_notes
+from audit.stopping import Judged, judge_at_once, judge_by_looks
+from audit.summary import audit_notes
 from principles.catalogue import all_checks
 from principles.check import Check
 
@@ -49,10 +49,11 @@ def rejudge(folder: Path, settings: Settings) -> Result:
     gate = load_gate(settings, [check.id for check in all_checks()])
     own = any((folder / name).is_file() for name in ("roles.json", PLAN))
     evidence_folder = folder if own else folder / "evidence"
-    whole = None if (evidence_folder / PLAN).is_file() else load_evidence(evidence_folder)
+    in_looks = (evidence_folder / PLAN).is_file()
+    evidence = saved_looks(evidence_folder) if in_looks else load_evidence(evidence_folder)
     old = _result_beside(evidence_folder)
     gathering = [f for f in old.failures if not f.where.startswith("judging ")]
-    found = _judged(whole or saved_looks(evidence_folder), chosen, gathering, settings)
+    found = _judged(evidence, chosen, gathering, settings)
     checks, notes = gate.applied(
         found.results,
         explainer=old.explainer.name,
@@ -74,11 +75,7 @@ def rejudge(folder: Path, settings: Settings) -> Result:
             "failures": [*gathering, *found.broken],
             "notes": [
                 *notes,
-                *equivalence_notes(old.explainer.name, old.relatives),
-                *trace_notes(
-                    old.explainer.name, found.gathered.evidence.trace, old.conditions.dtype
-                ),
-                *([] if whole else [stopping_words(found, saved_looks(evidence_folder).pairs)]),
+                *audit_notes(old.explainer.name, old.relatives, found, old.conditions.dtype),
             ],
             "conditions": old.conditions.model_copy(update={"settings": _settings(old, settings)}),
         }

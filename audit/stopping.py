@@ -25,6 +25,7 @@ class Judged:
         gathered: the evidence of the last look.
         looks: how many there were.
         seen: per check, the last look that it was judged at.
+        pairs: at each look that was planned; empty where all evidence was judged at once.
     """
 
     results: list[CheckResult]
@@ -32,6 +33,7 @@ class Judged:
     gathered: Gathered
     looks: int
     seen: Mapping[str, int]
+    pairs: Sequence[int] = ()
 
 
 def judge_at_once(
@@ -106,11 +108,15 @@ def judge_by_looks(
     judged, failed = judge(rest, gathered.evidence, gathered.failures)
     latest |= {r.id: r for r in judged}
     seen |= {r.id: number for r in judged}
-    return Judged([latest[c.id] for c in checks], [*broken, *failed], gathered, number, seen)
+    results = [latest[c.id] for c in checks]
+    return Judged(results, [*broken, *failed], gathered, number, seen, looks.pairs)
 
 
-def stopping_words(judged: Judged, pairs: Sequence[int]) -> str:
-    """When the audit stopped, from how many pairs each check was judged, and why that may be."""
+def stopping_notes(judged: Judged) -> list[str]:
+    """When the looks stopped, from how many pairs each check was judged, and why that may be."""
+    pairs = judged.pairs
+    if not pairs:
+        return []
     why = "every check is settled, or no number of pairs would settle it"
     end = why if judged.looks < len(pairs) else "that was the budget"
     fewer = [
@@ -119,11 +125,12 @@ def stopping_words(judged: Judged, pairs: Sequence[int]) -> str:
         for look in sorted(set(judged.seen.values()) - {judged.looks})
     ]
     judged_by = f" Judged by fewer pairs: {'; '.join(fewer)}." if fewer else ""
-    return (
+    sentence = (
         f"Stopped after {pairs[judged.looks - 1]:,} of at most {pairs[-1]:,} pairs, at look "
         f"{judged.looks} of {len(pairs)}: {end}.{judged_by} The looks together keep the error rate "
         "(Lan and DeMets 1983)."
     )
+    return [sentence]
 
 
 def _at_look(

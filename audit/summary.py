@@ -20,7 +20,6 @@ from audit.result import (
     ControlResult,
     DataInfo,
     ExplainerInfo,
-    Failure,
     Interval,
     ModelInfo,
     PairQuality,
@@ -29,15 +28,15 @@ from audit.result import (
     Severity,
 )
 from audit.statistics.proportions import proportion_interval
+from audit.stopping import Judged, stopping_notes
 
 EQUIVALENT = {"float64": 1e-10, "float32": 1e-5, "float16": 1e-2, "bfloat16": 5e-2}
 
 
 def summarize(
     *,
-    evidence: Evidence,
+    found: Judged,
     checks: list[CheckResult],
-    failures: list[Failure],
     explainer: ExplainerInfo,
     model: ModelUnderAudit,
     pairs: Pairs,
@@ -46,7 +45,8 @@ def summarize(
     chosen: Sequence[int],
     gate_notes: Sequence[str] = (),
 ) -> Result:
-    """One result from findings and evidence."""
+    """One result from findings and evidence; ``checks`` are those found, as the gate has them."""
+    evidence = found.gathered.evidence
     code = exit_code(checks, fail_on=Severity(settings.fail_on), strict=settings.strict)
     headline, sentences = headline_and_sentences(
         explainer.name, checks, code, fail_on=Severity(settings.fail_on), strict=settings.strict
@@ -66,12 +66,8 @@ def summarize(
         relatives=relatives,
         gallery=gallery(evidence, chosen),
         pair_quality=_pair_quality(evidence),
-        failures=failures,
-        notes=[
-            *gate_notes,
-            *equivalence_notes(explainer.name, relatives),
-            *trace_notes(explainer.name, evidence.trace, run.dtype),
-        ],
+        failures=[*found.gathered.failures, *found.broken],
+        notes=[*gate_notes, *audit_notes(explainer.name, relatives, found, run.dtype)],
     )
 
 
@@ -179,7 +175,16 @@ def _relatives(evidence: Evidence, dtype: str) -> list[Relative]:
     ]
 
 
-def equivalence_notes(name: str, relatives: Sequence[Relative]) -> list[str]:
+def audit_notes(name: str, relatives: Sequence[Relative], found: Judged, dtype: str) -> list[str]:
+    """What a reader should know beside the verdicts."""
+    return [
+        *_equivalence_notes(name, relatives),
+        *_trace_notes(name, found.gathered.evidence.trace, dtype),
+        *stopping_notes(found),
+    ]
+
+
+def _equivalence_notes(name: str, relatives: Sequence[Relative]) -> list[str]:
     """Which registered explainers the audited one is equivalent to."""
     return [
         f"{name} is equivalent to {r.name}: on every pair the maps differ by at most "
@@ -189,7 +194,7 @@ def equivalence_notes(name: str, relatives: Sequence[Relative]) -> list[str]:
     ]
 
 
-def trace_notes(name: str, trace: TraceEvidence | None, dtype: str) -> list[str]:
+def _trace_notes(name: str, trace: TraceEvidence | None, dtype: str) -> list[str]:
     """Why fewer pairs were traced than the profile asks for, and why in another dtype."""
     if trace is None:
         return []

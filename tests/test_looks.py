@@ -11,7 +11,7 @@ from audit.gathering import Gathered
 from audit.looks import Looks, picture_blocks
 from audit.result import CheckResult, Finding, Severity, Statistic, Verdict
 from audit.statistics.spending import levels
-from audit.stopping import _may_settle, judge_by_looks, stopping_words
+from audit.stopping import _may_settle, judge_by_looks, stopping_notes
 from principles.check import Check
 from principles.performance_alignment import p206_beats_model_free as p206
 from tests.principles.alignment import made
@@ -81,7 +81,7 @@ def test_what_is_settled_is_not_looked_at_again(audited, verdict):
     assert found.results[0].finding.verdict is verdict
     assert asked == [FIRST]
     assert found.looks == 1
-    assert "Stopped after 48 of at most 96 pairs" in stopping_words(found, [FIRST, N])
+    assert "Stopped after 48 of at most 96 pairs" in stopping_notes(found)[0]
 
 
 def test_more_is_asked_for_where_it_may_settle_a_check():
@@ -130,7 +130,7 @@ def test_only_what_open_checks_need_grows():
     asked, found = recorded([settled, opened])
     assert asked == [(1, {"ladder", "faithfulness"}), (2, {"faithfulness"})]
     assert found.seen == {"P291": 1, "P292": 2}
-    words = stopping_words(found, [FIRST, N])
+    (words,) = stopping_notes(found)
     assert "Stopped after 96 of at most 96 pairs" in words
     assert "Judged by fewer pairs: P291 by 48." in words
 

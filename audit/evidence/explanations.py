@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -37,6 +38,13 @@ def grid_masks(context: Context) -> Float[Tensor, "pairs rows columns"] | None:
     """Masks on the patch grid."""
     masks = context.pairs.masks
     return None if masks is None else mask_on_grid(masks, context.grid)
+
+
+def maps_in_single(
+    explanations: Explanations, names: Iterable[str]
+) -> dict[str, Float[Tensor, "pairs rows columns"]]:
+    """Maps of some explainers in single precision, as they are measured."""
+    return {name: torch.from_numpy(explanations.maps[name]).to(torch.float32) for name in names}
 
 
 def localization(

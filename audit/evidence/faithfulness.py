@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from audit.evidence.context import Context
+from audit.evidence.explanations import maps_in_single
 from audit.evidence.kinds import Explanations, Faithfulness
 from audit.evidence.spread import spread
 from audit.metrics.faithfulness import shared_removal_curves
@@ -23,10 +24,8 @@ OTHER_FILL: FillName = "blur"
 def gather_faithfulness(context: Context, explanations: Explanations) -> Faithfulness:
     """Faithfulness of some pairs' maps, by two fills."""
     probed = torch.tensor(spread(len(context.pairs), context.sizes.probed))
-    maps = {
-        name: torch.from_numpy(found).to(torch.float32)[probed]
-        for name, found in explanations.maps.items()
-    }
+    known = maps_in_single(explanations, explanations.maps)
+    maps = {name: found[probed] for name, found in known.items()}
     gaps, span = measured(context, context.pristine, maps, probed, FILL)
     other_gaps, other_span = measured(context, context.pristine, maps, probed, OTHER_FILL)
     return Faithfulness(probed.numpy(), gaps, span, other_gaps, other_span)

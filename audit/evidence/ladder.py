@@ -12,11 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from audit.evidence.context import Context
-from audit.evidence.explanations import grid_masks
+from audit.evidence.explanations import grid_masks, maps_in_single
 from audit.evidence.kinds import Explanations, Ladder, Reference, RungInfo
 from audit.evidence.reference import class_scores
 from audit.evidence.spread import spread
-from audit.explainers.contract import Explainer
 from audit.interventions.degrading import UNMODIFIED, Family, Rung, apply_rung, default_ladder
 from audit.metrics.localization import chance_corrected_average_precision
 from audit.statistics.proportions import proportion_interval
@@ -40,12 +39,17 @@ def gather_ladder(context: Context, reference: Reference, explanations: Explanat
     """
     steps = ladder_steps(context, reference)
     probed = torch.tensor(spread(len(context.pairs), context.sizes.probed))
+    known = maps_in_single(explanations, context.explainers)
     rows: list[_Row] = []
     for done, step in enumerate(steps, 1):
         module = step.make().eval()
-        maps = maps_on_rung(context, module, explanations, unmodified=done == 1)
+        maps = (
+            known
+            if done == 1
+            else {name: map_on_rung(context, name, module, one) for name, one in known.items()}
+        )
         for name, found in maps.items():
-            probed_maps(context, context.explainers[name], step, partial(found.__getitem__, probed))
+            probed_maps(context, name, step, partial(found.__getitem__, probed))
         scores = _scores(context, step.info.name, module)
         rows.append(_Row(scores, _localization(context, maps)))
         context.progress("ladder", done, len(steps))
@@ -58,23 +62,15 @@ def gather_ladder(context: Context, reference: Reference, explanations: Explanat
     )
 
 
-def maps_on_rung(
-    context: Context, module: nn.Module, explanations: Explanations, *, unmodified: bool = False
-) -> dict[str, Tensor]:
-    """Maps of every explainer on a rung; those that never look at the model stay as they are."""
-    return {
-        name: torch.from_numpy(explanations.maps[name]).to(torch.float32)
-        if explainer.model_free or unmodified
-        else context.maps(explainer, module)
-        for name, explainer in context.explainers.items()
-    }
+def map_on_rung(context: Context, name: str, module: nn.Module, known: Tensor) -> Tensor:
+    """Maps of an explainer on a rung; those known stay where it never looks at the model."""
+    explainer = context.explainers[name]
+    return known if explainer.model_free else context.maps(explainer, module)
 
 
-def probed_maps(
-    context: Context, explainer: Explainer, step: Step, draw: Callable[[], Tensor]
-) -> Tensor:
+def probed_maps(context: Context, name: str, step: Step, draw: Callable[[], Tensor]) -> Tensor:
     """Maps on a rung of the pairs whose faithfulness may be asked for, drawn once."""
-    return context.once(("maps of probed pairs", step.info.name), explainer, draw)
+    return context.once(("maps of probed pairs", step.info.name), context.explainers[name], draw)
 
 
 def ladder_steps(context: Context, reference: Reference) -> list[Step]:

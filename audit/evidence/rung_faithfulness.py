@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from audit.evidence.context import Context
+from audit.evidence.explanations import maps_in_single
 from audit.evidence.faithfulness import measured
 from audit.evidence.kinds import (
     Explanations,
@@ -17,7 +18,7 @@ from audit.evidence.kinds import (
     Reference,
     RungFaithfulness,
 )
-from audit.evidence.ladder import ladder_steps, probed_maps
+from audit.evidence.ladder import ladder_steps, map_on_rung, probed_maps
 
 
 def gather_rung_faithfulness(
@@ -34,17 +35,15 @@ def gather_rung_faithfulness(
     probed, roles = faithfulness.probed, context.roles
     twin = None if roles.twin in roles.positive else roles.twin
     few = dataclasses.replace(context, pairs=context.pairs.select(probed.tolist()))
-    known = {n: torch.from_numpy(m[probed]).to(torch.float32) for n, m in explanations.maps.items()}
+    names = [name for name in context.explainers if name != twin]
+    known = {n: maps[probed] for n, maps in maps_in_single(explanations, names).items()}
     gaps, spans = [faithfulness.gaps], [faithfulness.span]
     steps = ladder_steps(dataclasses.replace(context, rungs=ladder.rungs), reference)
     for done, step in enumerate(steps[1:], 2):
         module = step.make().eval()
         maps = {
-            name: known[name]
-            if explainer.model_free
-            else probed_maps(context, explainer, step, partial(few.maps, explainer, module))
-            for name, explainer in context.explainers.items()
-            if name != twin
+            name: probed_maps(context, name, step, partial(map_on_rung, few, name, module, one))
+            for name, one in known.items()
         }
         found, span = measured(few, module, maps, torch.arange(len(probed)))
         gaps.append(found)

@@ -28,10 +28,11 @@ def gather_trace(context: Context) -> TraceEvidence:
     meet. Every finding that is judged by traces states their number. A model in half precision is
     traced in float32.
     """
-    context = in_full_precision(context)
     asked = wanted = min(context.sizes.traced, len(context.pairs))
     if dear(context, (context.audited,)):
         wanted = min(wanted, TRACED_IF_DEAR)
+    spent = cost(context, context.audited)
+    context = in_full_precision(context)
     chosen = spread(len(context.pairs), wanted)
     pairs = [_pair(context, i) for i in chosen]
     null = _null_difference(context, chosen)
@@ -48,7 +49,7 @@ def gather_trace(context: Context) -> TraceEvidence:
         dtype=str(context.model.dtype).removeprefix("torch."),
         sources={shown: lines for shown, lines in places.items() if lines.lines},
         asked=asked,
-        cost=cost(context, context.audited),
+        cost=spent,
     )
 
 

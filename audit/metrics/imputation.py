@@ -85,7 +85,8 @@ def impute(
     given, images = images, images.to(torch.promote_types(images.dtype, torch.float32))
     size = len(images)
     if images.device.type == "cpu":
-        size = max(1, (_CACHED if blocks is None else 3 * _CACHED) // images[0].numel())
+        cached = _CACHED if blocks is None else 3 * _CACHED  # frames are fewer numbers than pixels
+        size = max(1, cached // images[0].numel())
     order = removed.flatten(1).sum(1).argsort(stable=True)  # those alike take as many steps
     found = torch.empty_like(images)
     for rows in order.split(size):

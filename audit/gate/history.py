@@ -59,19 +59,22 @@ def keep(result: Result, root: Path) -> Path:
     part.replace(path)
     with (folder / "index.jsonl").open("a", encoding="utf-8") as index:
         index.write(_entry(result, path.name).model_dump_json() + "\n")
-    for old in sorted(folder.glob("*.json"))[:-KEPT]:
-        old.unlink(missing_ok=True)
+    for old in entries(root)[:-KEPT]:
+        (folder / old.file).unlink(missing_ok=True)
     return path
 
 
 def entries(root: Path, explainer: str | None = None) -> list[Entry]:
-    """Past audits whose result is still there, newest last."""
+    """Past audits whose result is still there, newest last.
+
+    Audits that started within the same second stay in the order in which they were kept.
+    """
     found = {
         entry.file: entry
         for entry in _index(root / FOLDER / "index.jsonl")
         if (root / FOLDER / entry.file).is_file() and _is_of(entry, explainer)
     }
-    return sorted(found.values(), key=lambda entry: (entry.started, entry.file))
+    return sorted(found.values(), key=lambda entry: entry.started)
 
 
 def of_one_explainer(root: Path, explainer: str | None = None) -> list[Entry]:

@@ -65,6 +65,18 @@ def test_only_so_many_are_kept(tmp_path, red, monkeypatch):
     assert [e.started[:10] for e in history.entries(tmp_path)] == ["2026-01-02", "2026-01-03"]
 
 
+def test_audits_of_one_second_stay_in_the_order_in_which_they_were_kept(tmp_path, red, monkeypatch):
+    monkeypatch.setattr(history, "KEPT", 5)
+    kept = [
+        history.keep(at(red, "2026-01-01T00:00:00+00:00", git_commit=f"{n:07}"), tmp_path)
+        for n in range(8)
+    ]
+    names = [path.name for path in kept]
+    assert names != sorted(names)
+    assert [e.file for e in history.entries(tmp_path)] == names[-5:]
+    assert history.latest(tmp_path) == kept[-1]
+
+
 def test_commands(check_tiny, command):
     assert "no audits" in command("history").output
     refused = command("report", "--latest")

@@ -92,14 +92,10 @@ def judge_by_looks(
         open_ = [c for c in left if latest[c.id].finding.verdict is Verdict.INCONCLUSIVE]
         if not open_ or number == len(looks.pairs):
             break
-        # at the last level: a forecast makes no verdict, and costs no error rate
-        at = functools.partial(judge, spend=spend[-1], others=others, to_come=_on_demand(open_))
-        forecast, _ = at(open_, gathered.evidence, gathered.failures)
-        may = {r.id for r in forecast if _may_settle(r, pairs, looks.pairs[-1])}
-        if not may:
+        forecast = functools.partial(judge, spend=spend[-1], others=others)
+        wanted, left = _worth_a_look(open_, gathered, forecast, pairs, looks.pairs[-1])
+        if not left:
             break
-        wanted = _needs([c for c in open_ if c.id in may])
-        left = [c for c in open_ if c.needs - c.on_demand <= frozenset(plan(wanted))]
         others += len(open_) - len(left)
     if gathered is None:
         raise ValueError("expected evidence of one look or more, got none")
@@ -156,6 +152,25 @@ def _at_look(
         if not more:
             return gathered, judged, broken
         wanted |= more
+
+
+def _worth_a_look(
+    checks: Sequence[Any],
+    gathered: Gathered,
+    judge: Callable[..., tuple[list[CheckResult], list[Failure]]],
+    pairs: int,
+    budget: int,
+) -> tuple[frozenset[str], list[Any]]:
+    """What the next look has to measure, and the open checks that it is evidence for.
+
+    The forecast is at the level of the last look: it makes no verdict, and costs no error rate.
+    """
+    forecast, _ = judge(checks, gathered.evidence, gathered.failures, to_come=_on_demand(checks))
+    may = {r.id for r in forecast if _may_settle(r, pairs, budget)}
+    if not may:
+        return frozenset(), []
+    wanted = _needs([c for c in checks if c.id in may])
+    return wanted, [c for c in checks if c.needs - c.on_demand <= frozenset(plan(wanted))]
 
 
 def _level(pairs: Sequence[int], look: int, rate: float) -> float:

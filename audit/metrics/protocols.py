@@ -120,8 +120,9 @@ def road(
 
     Rong et al. score accuracy, so pass a score of 0 or 1. Range: that of the score; for MoRF lower
     is better, for LeRF higher is better. Chance: both curves agree. Pitfalls: where whole patches
-    go, the imputation is a smooth blur of their surroundings. Source: see
-    `audit.metrics.imputation.NoisyLinear`.
+    go, the imputation is a smooth blur of their surroundings. The area of a smooth score's curve
+    through every count of patches takes a third of the passes with `NoisyLinear` as the fill of
+    `audit.metrics.adaptive.adaptive_curves`. Source: see `audit.metrics.imputation.NoisyLinear`.
     """
     return removal_curves(
         score,

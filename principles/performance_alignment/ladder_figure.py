@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
-from audit.evidence.kinds import Ladder, Roles
+from audit.evidence.kinds import Roles
 from audit.result import Interval, Point, ScatterFigure, Series
-from audit.trace.records import Array
 from principles.performance_alignment.rungs import RungQuality
 from principles.words import finite
 
 
-def ladder_figure(
-    ladder: Ladder, measure: RungQuality, picture: Array, roles: Roles
-) -> ScatterFigure:
+def ladder_figure(measure: RungQuality, roles: Roles) -> ScatterFigure:
     """Quality against accuracy, of the audited explainer and its controls."""
     shown = [roles.audited, *roles.positive[:1], *roles.negative]
     series = [
         Series(
             name=name,
-            points=_points(ladder, measure, picture, name),
+            points=_points(measure, name),
             control=name != roles.audited,
         )
         for name in dict.fromkeys(shown)
@@ -35,11 +32,11 @@ def ladder_figure(
     )
 
 
-def _points(ladder: Ladder, measure: RungQuality, picture: Array, name: str) -> list[Point]:
+def _points(measure: RungQuality, name: str) -> list[Point]:
     rng = np.random.default_rng(0)
-    accuracy = ladder.correct.mean(1)
+    accuracy = measure.correct.mean(1)
     center = measure.of(name)[0]
-    resampled = measure.of(name, _pair_weights(picture, rng))
+    resampled = measure.of(name, _pair_weights(measure.picture, rng))
     known = np.flatnonzero(np.isfinite(center))
     low, high = np.nanquantile(resampled[:, known], (0.025, 0.975), axis=0)
     return [
@@ -47,7 +44,7 @@ def _points(ladder: Ladder, measure: RungQuality, picture: Array, name: str) -> 
             x=float(accuracy[i]),
             y=float(center[i]),
             y_interval=Interval(low=finite(low[at]), high=finite(high[at])),
-            label=ladder.rungs[i].name,
+            label=measure.rungs[i].name,
         )
         for at, i in enumerate(known)
     ]

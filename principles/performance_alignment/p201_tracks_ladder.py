@@ -28,7 +28,7 @@ from functools import partial
 
 import numpy as np
 
-from audit.evidence.kinds import Evidence, Ladder, Reference, Roles
+from audit.evidence.kinds import Evidence, Roles
 from audit.result import (
     Finding,
     Severity,
@@ -37,7 +37,6 @@ from audit.result import (
 from audit.statistics.estimate import Estimate
 from audit.statistics.ladder import ladder_correlation
 from audit.statistics.reliability import Measurement
-from audit.trace.records import Array
 from principles.check import Check, Thresholds
 from principles.performance_alignment.estimates import (
     ERROR_RATE,
@@ -87,19 +86,16 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
         )
         return Finding(verdict=Verdict.INCONCLUSIVE, summary=summary)
     found = [m for m in rung_measures(evidence).values() if roles.audited in m.values]
-    readings = [_reading(m, ladder, reference, roles, thresholds) for m in found]
+    readings = [_reading(m, roles, thresholds, len(reference.ids)) for m in found]
     if evidence.rung_faithfulness is None and not any(r.may_speak for r in readings):
         return combined(readings).model_copy(update={"wants": ["rung_faithfulness"]})
     return combined(readings)
 
 
-def _reading(
-    measure: RungQuality, ladder: Ladder, reference: Reference, roles: Roles, thresholds: Thresholds
-) -> Reading:
-    threshold, pairs = float(thresholds["correlation"]), len(reference.ids)
-    picture = reference.picture[measure.pairs]
-    correlation = partial(_correlation, ladder, measure, picture)
-    figures = [ladder_figure(ladder, measure, picture, roles)]
+def _reading(measure: RungQuality, roles: Roles, thresholds: Thresholds, pairs: int) -> Reading:
+    threshold = float(thresholds["correlation"])
+    correlation = partial(_correlation, measure)
+    figures = [ladder_figure(measure, roles)]
     known = {name: measure.rungs_with(name) for name in judged(roles, measure.values)}
     if known[roles.audited] < _FEWEST:
         sentence = (
@@ -117,7 +113,7 @@ def _reading(
     ours = estimates[roles.audited]
     verdict = vote(ours, threshold)
     least = float(thresholds["reliability"])
-    reliable = _reliability(ladder, measure, picture, roles, least)
+    reliable = _reliability(measure, roles, least)
     why = reasons(controls_fail(estimates, roles, threshold, "tracks the ladder"), reliable.why)
     controls = pairs_for_controls(estimates, roles, threshold, pairs)
     settles, more = whole(max(controls, reliable.pairs_needed or 0)), ""
@@ -171,23 +167,17 @@ def _settling(
 
 
 def _correlation(
-    ladder: Ladder,
-    measure: RungQuality,
-    picture: Array,
-    name: str,
-    level: float,
-    *,
-    pictures: bool = True,
+    measure: RungQuality, name: str, level: float, *, pictures: bool = True
 ) -> Estimate:
-    rows, families = _by_family(ladder)
-    quality, below = measure.values[name], measure.below
+    rows, families = measure.by_family()
+    quality, below, rungs = measure.values[name], measure.below, len(measure.rungs)
     same = measure.name == "localization" and np.nanmax(np.ptp(quality, axis=0)) < _CONSTANT
     if same:  # the same maps on every rung
-        return Estimate(0.0, 0.0, 0.0, level, len(ladder.rungs))
+        return Estimate(0.0, 0.0, 0.0, level, rungs)
     estimate = ladder_correlation(
         quality[rows],
-        ladder.correct[rows].astype(float),
-        picture=picture,
+        measure.correct[rows].astype(float),
+        picture=measure.picture,
         denominator=None if below is None else below[rows],
         families=families,
         within=True,
@@ -196,28 +186,15 @@ def _correlation(
         resamples=resamples_for(RESAMPLES, level),
         level=level,
     )
-    return replace(estimate, n=len(ladder.rungs))
+    return replace(estimate, n=rungs)
 
 
-def _reliability(
-    ladder: Ladder, measure: RungQuality, picture: Array, roles: Roles, least: float
-) -> Reliability:
-    rows, families = _by_family(ladder)
+def _reliability(measure: RungQuality, roles: Roles, least: float) -> Reliability:
+    rows, families = measure.by_family()
     below = None if measure.below is None else measure.below[rows].T
     names = others(roles, measure.values) or [roles.audited]
     tables = [Measurement(measure.values[name][rows].T, below) for name in names]
-    return over_rungs(tables, measure.name, families, picture, least)
-
-
-def _by_family(ladder: Ladder) -> tuple[np.ndarray, list[str]]:
-    """Rungs by family, the unmodified model on top of each."""
-    families = sorted({r.family for r in ladder.rungs} - {"unmodified"})
-    rows, names = [], []
-    for family in families:
-        own = [i for i, r in enumerate(ladder.rungs) if r.family in {family, "unmodified"}]
-        rows += own
-        names += [family] * len(own)
-    return np.array(rows), names
+    return over_rungs(tables, measure.name, families, measure.picture, least)
 
 
 def _sentence(measure: str, ours: Estimate, threshold: float, why: str) -> str:

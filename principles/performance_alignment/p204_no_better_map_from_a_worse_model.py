@@ -164,11 +164,9 @@ def _gains(evidence: Evidence, measure: Measure, level: float) -> list[tuple[str
         )
         gains.append((f"that of its faithful twin ({roles.twin})", gain))
     base = roles.twin if roles.twin in measure.values else roles.audited
-    ladder, rungs = evidence.ladder, rung_measures(evidence).get(measure.name)
-    if ladder and rungs and base in rungs.values and rungs.rungs_with(base) > 1:
-        above = above_ladder(
-            measure, roles.audited, base, rungs, ladder.correct, reference, executed, level
-        )
+    rungs = rung_measures(evidence).get(measure.name)
+    if rungs and base in rungs.values and rungs.rungs_with(base) > 1:
+        above = above_ladder(rungs, roles.audited, base, measure.pairs, executed.correct, level)
         if not gains or above.above(0.0):
             gains.append((f"what the ladder of {base} has at that accuracy", above))
     return gains

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from audit.evidence.kinds import Evidence, RungFaithfulness
+from audit.evidence.kinds import Evidence, RungFaithfulness, RungInfo
 from audit.statistics.ladder import rung_quality
 from audit.trace.records import Array
 from principles.performance_alignment.estimates import LEAST_RANGE
@@ -18,13 +18,19 @@ class RungQuality:
 
     Attributes:
         name: ``localization`` or ``faithfulness``.
+        rungs: of the ladder, the unmodified model first.
+        correct: whether a rung's model is right about each picture, (rungs, pictures).
         pairs: indices of the pairs that it was measured on, (measured,).
+        picture: of each of them, (measured,).
         values: per explainer, (rungs, measured), NaN where a rung has none.
         below: what they are a share of, (rungs, measured), or None.
     """
 
     name: str
+    rungs: tuple[RungInfo, ...]
+    correct: Array
     pairs: Array
+    picture: Array
     values: dict[str, Array]
     below: Array | None
 
@@ -36,25 +42,42 @@ class RungQuality:
         """How many rungs have a quality."""
         return int(np.isfinite(self.of(name)[0]).sum())
 
+    def by_family(self) -> tuple[Array, list[str]]:
+        """Indices of the rungs by family, the unmodified model on top of each; and the families."""
+        families = sorted({r.family for r in self.rungs} - {"unmodified"})
+        rows, names = [], []
+        for family in families:
+            own = [i for i, r in enumerate(self.rungs) if r.family in {family, "unmodified"}]
+            rows += own
+            names += [family] * len(own)
+        return np.array(rows), names
+
 
 def rung_measures(evidence: Evidence) -> dict[str, RungQuality]:
     """The measures that there are, by name."""
-    ladder, faithful, found = evidence.ladder, evidence.rung_faithfulness, []
-    if ladder is not None and ladder.localization:
-        pairs = np.arange(next(iter(ladder.localization.values())).shape[1])
-        found.append(RungQuality("localization", pairs, ladder.localization, None))
+    ladder, reference, faithful = evidence.ladder, evidence.reference, evidence.rung_faithfulness
+    if ladder is None or reference is None:
+        return {}
+    found: list[tuple[str, Array, dict[str, Array], Array | None]] = []
+    if ladder.localization:
+        every = np.arange(next(iter(ladder.localization.values())).shape[1])
+        found.append(("localization", every, ladder.localization, None))
     if faithful is not None and len(faithful.probed):
-        found.append(_faithfulness(faithful))
-    return {one.name: one for one in found}
+        found.append(("faithfulness", faithful.probed, _with_a_scale(faithful), faithful.span))
+    return {
+        name: RungQuality(
+            name, ladder.rungs, ladder.correct, pairs, reference.picture[pairs], values, below
+        )
+        for name, pairs, values, below in found
+    }
 
 
-def _faithfulness(measured: RungFaithfulness) -> RungQuality:
-    """Insertion minus deletion over each rung's own full minus empty score.
+def _with_a_scale(measured: RungFaithfulness) -> dict[str, Array]:
+    """Insertion minus deletion, where a rung's full minus empty score is a scale to measure it by.
 
-    A model whose scores hardly tell full pictures from empty ones has no scale: a rung with less
-    than a tenth of the unmodified model's range has no faithfulness.
+    The scores of some models hardly tell full pictures from empty ones: a rung with less than a
+    tenth of the unmodified model's range has no faithfulness.
     """
     span = measured.span.mean(1)
     without = span <= LEAST_RANGE * max(float(span[0]), 0.0)
-    values = {n: np.where(without[:, None], np.nan, gaps) for n, gaps in measured.gaps.items()}
-    return RungQuality("faithfulness", measured.probed, values, measured.span)
+    return {n: np.where(without[:, None], np.nan, gaps) for n, gaps in measured.gaps.items()}

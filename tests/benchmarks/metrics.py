@@ -1,7 +1,7 @@
 """Rates of the metrics against the model's bare forward rate, side by side in one run.
 
-    python tests/benchmarks/metrics.py [--pairs 16] [--batch N] [--rounds 3] [--device cpu]
-        [--clock wall|cpu]
+    python tests/benchmarks/metrics.py [--model bundled] [--pairs 16] [--batch N] [--rounds 3]
+        [--device cpu] [--clock wall|cpu]
 
 The batch is the one at which the bare forward is fastest, for every way. Every way takes its turn
 in each round; the median over rounds of its rate over the bare forward rate of the same round
@@ -34,12 +34,13 @@ from audit.explainers.registry import load_explainer
 from audit.metrics import infidelity, localization, overlap, similarity
 from audit.metrics.adaptive import adaptive_curves
 from audit.metrics.faithfulness import removal_curves
+from audit.metrics.imputation import NoisyLinear, impute
 from audit.metrics.perturbation import enlarge, perturbation_curves, removal_ranks
 from audit.metrics.protocols import road
 from audit.models.loading import load_model
 
-FRACTIONS = [k / 144 for k in range(145)]
 TENTHS = [k / 10 for k in range(11)]
+ADAPTIVE = {"adaptive MoRF and LeRF": "mean", "adaptive ROAD": NoisyLinear()}
 
 
 class Scores(torch.nn.Module):
@@ -63,9 +64,9 @@ class Scores(torch.nn.Module):
             return torch.nn.functional.normalize(self.visual(images), dim=-1) @ self.texts.T
 
 
-def load(device, count):
-    """The bundled model, pictures of its scenes, and their maps by gradient times attention."""
-    model = load_model(device=device)
+def load(name, device, count):
+    """A model, pictures of the bundled scenes, and their maps by gradient times attention."""
+    model = load_model(name, device=device)
     pairs = bundled_pairs(model, count, seed=0)
     images, tokens = pairs.batch(torch.arange(count), model.device, model.dtype)
     maps = run_explainer(load_explainer("grad-attention"), model.module, images, tokens).maps
@@ -76,6 +77,21 @@ def load(device, count):
 
 def seeded():
     return torch.Generator().manual_seed(0)
+
+
+def every_count(maps):
+    """The fractions at which every patch of the maps is removed one after another."""
+    patches = maps[0].numel()
+    return [k / patches for k in range(patches + 1)]
+
+
+def patch_side(images, maps):
+    return images.shape[-1] // maps.shape[-1]
+
+
+def in_pixels(images, maps):
+    side = patch_side(images, maps)
+    return maps.repeat_interleave(side, 1).repeat_interleave(side, 2)[:, None]
 
 
 def repeated(images, batch):
@@ -102,7 +118,7 @@ def best_batch(model, images, clock, candidates=(4, 8, 16, 32, 64, 128)):
 
 def faithfulness_ways(model, images, maps, batch):
     common = {"batch_size": batch}
-    score, grid = model.score, (12, 12)
+    score, grid = model.score, tuple(maps.shape[1:])
 
     full, pairs = repeated(images, batch)
 
@@ -127,7 +143,7 @@ def faithfulness_ways(model, images, maps, batch):
             maps,
             order="morf",
             fill="dataset-mean",
-            fractions=FRACTIONS,
+            fractions=every_count(maps),
             generator=seeded(),
             **common,
         ),
@@ -137,10 +153,13 @@ def faithfulness_ways(model, images, maps, batch):
         "subset drops",
         lambda: infidelity.subset_drops(score, images, grid, generator=seeded(), **common),
     )
-    yield (
-        "adaptive MoRF and LeRF",
-        lambda: adaptive_curves(score, images, maps, generator=seeded(), **common),
-    )
+    for name, fill in ADAPTIVE.items():
+        yield (
+            name,
+            lambda fill=fill: adaptive_curves(
+                score, images, maps, fill=fill, generator=seeded(), **common
+            ),
+        )
 
 
 def quantus_ways(model, images, maps, batch):
@@ -150,13 +169,14 @@ def quantus_ways(model, images, maps, batch):
         print("quantus is not installed: left out")
         return
     x = images.numpy()
-    pixels = maps.repeat_interleave(6, 1).repeat_interleave(6, 2)[:, None].numpy()
+    pixels = in_pixels(images, maps).numpy()
+    side, patches = patch_side(images, maps), maps[0].numel()
     y = np.arange(len(x))
     common = {"normalise": False, "disable_warnings": True}
     region = quantus.RegionPerturbation(
-        patch_size=6, regions_evaluation=144, perturb_baseline=0.0, **common
+        patch_size=side, regions_evaluation=patches, perturb_baseline=0.0, **common
     )
-    flipping = quantus.PixelFlipping(features_in_step=108, perturb_baseline=0.0, **common)
+    flipping = quantus.PixelFlipping(features_in_step=3 * side**2, perturb_baseline=0.0, **common)
     call = {"model": model, "y_batch": y, "softmax": False, "batch_size": min(batch, len(x))}
     yield "quantus region perturbation", lambda: region(x_batch=x, a_batch=pixels, **call)
     yield "quantus pixel flipping", lambda: flipping(x_batch=x, a_batch=pixels, **call)
@@ -168,11 +188,12 @@ def captum_ways(model, images, maps, batch):
     except ImportError:
         print("captum is not installed: left out")
         return
-    pixels = maps.repeat_interleave(6, 1).repeat_interleave(6, 2)[:, None].expand_as(images) / 108
+    size, grid = images.shape[-2:], maps.shape[1:]
+    pixels = in_pixels(images, maps).expand_as(images) / (3 * patch_side(images, maps) ** 2)
 
     def perturb(inputs):
         g = torch.Generator().manual_seed(0)
-        gone = enlarge(torch.rand(len(inputs), 12, 12, generator=g) < 0.3, (72, 72))[:, None]
+        gone = enlarge(torch.rand(len(inputs), *grid, generator=g) < 0.3, size)[:, None]
         return gone.expand_as(inputs).to(inputs.dtype), inputs * ~gone
 
     def forward(inputs, pair):
@@ -202,10 +223,9 @@ def quantus_road(images, maps, clock):
     """
     from quantus.functions.perturb_func import noisy_linear_imputation
 
-    from audit.metrics.imputation import impute
-
     ranks = removal_ranks(maps, "morf", torch.rand(maps.flatten(1).shape, generator=seeded()))
-    gone = torch.cat([enlarge(ranks < k * 14.4, (72, 72)) for k in range(1, 10)])
+    side, patches = patch_side(images, maps), maps[0].numel()
+    gone = torch.cat([enlarge(ranks < k * patches / 10, images.shape[-2:]) for k in range(1, 10)])
     images = images.repeat(9, 1, 1, 1)
     indices = [np.flatnonzero(g.numpy()) for g in gone]
     start = clock()
@@ -217,25 +237,27 @@ def quantus_road(images, maps, clock):
     fast = []
     for _ in range(3):
         start = clock()
-        ours = impute(images, gone, block=6)
+        ours = impute(images, gone, block=side)
         fast.append(clock() - start)
     error = np.abs(ours.numpy() - np.stack(theirs)).max()
     return slow / len(images), statistics.median(fast) / len(images), error
 
 
-def adaptive_error(model, images, maps, batch):
+def adaptive_error(model, images, maps, batch, fill):
     """What adaptive sampling loses against every count, and what it saves."""
-    common = {"generator": seeded(), "batch_size": batch}
-    full = removal_curves(model.score, images, maps, fractions=FRACTIONS, **common)
-    few = adaptive_curves(model.score, images, maps, generator=seeded(), batch_size=batch)
+    common = {"fill": fill, "batch_size": batch}
+    full = removal_curves(
+        model.score, images, maps, fractions=every_count(maps), generator=seeded(), **common
+    )
+    few = adaptive_curves(model.score, images, maps, generator=seeded(), **common)
     error = max(
         float((getattr(few.curves, name) - getattr(full, name)).abs().max())
         for name in ("deletion", "insertion")
     )
-    passes = few.passes.double()
+    passes, every = few.passes.double(), 2 * maps[0].numel()
     return (
-        f"adaptive curves: largest error of an area {error:.4f} (bound 0.005), {passes.mean():.0f} "
-        f"passes a pair (at most {passes.max():.0f}) for 288, {288 / passes.mean():.1f} times fewer"
+        f"largest error of an area {error:.4f} (bound 0.005), {passes.mean():.0f} passes a pair "
+        f"(at most {passes.max():.0f}) for {every}, {every / passes.mean():.1f} times fewer"
     )
 
 
@@ -276,6 +298,7 @@ def localization_ways():
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("--model", default="bundled", help="others have random weights")
     parser.add_argument("--pairs", type=int, default=16)
     parser.add_argument("--batch", type=int)
     parser.add_argument("--rounds", type=int, default=3)
@@ -285,15 +308,16 @@ def main():
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     clock = time.perf_counter if options.clock == "wall" else time.process_time
-    model, images, maps = load(options.device, options.pairs)
+    model, images, maps = load(options.model, options.device, options.pairs)
     batch = options.batch or best_batch(model, images, clock)
-    print(f"bundled model, {options.pairs} pairs, batch {batch}, {options.threads} threads")
+    print(f"{options.model}, {options.pairs} pairs, batch {batch}, {options.threads} threads")
     ways = list(faithfulness_ways(model, images, maps, batch))
     if options.device == "cpu":
         ways += list(quantus_ways(model, images, maps, batch))
         ways += list(captum_ways(model, images, maps, batch))
     rates = {way: [] for way, _ in ways}
     passes = {}
+    every = 2 * maps.numel()
     for _ in range(options.rounds + 1):
         for way, run in ways:
             model.pictures = 0
@@ -307,7 +331,10 @@ def main():
     for way, found in rates.items():
         share = statistics.median(a / b for a, b in zip(found[1:], forward, strict=True))
         rate = statistics.median(found[1:])
-        print(f"{way:32} {rate:9.0f} pictures/s  {share:6.2f} of forward  {passes[way]:6} passes")
+        line = f"{way:32} {rate:9.1f} pictures/s  {share:6.2f} of forward  {passes[way]:6} passes"
+        if way in ADAPTIVE:
+            line += f", {share * every / passes[way]:.2f} in values of the curve of every count"
+        print(line)
     if options.device == "cpu" and any("quantus" in way for way in rates):
         scattered = torch.rand(maps.shape, generator=seeded())
         orders = {"MoRF": maps, "LeRF": -maps, "random": scattered}
@@ -318,7 +345,8 @@ def main():
                 f"{ours * 1e3:.2f} ms a picture, {theirs / ours:.0f} times as fast, largest "
                 f"difference {error:.1e}"
             )
-    print(adaptive_error(model, images, maps, batch))
+    for way, fill in ADAPTIVE.items():
+        print(f"{way}: {adaptive_error(model, images, maps, batch, fill)}")
     for way, run, n in localization_ways():
         seconds = []
         for _ in range(options.rounds + 1):

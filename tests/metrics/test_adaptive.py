@@ -5,6 +5,7 @@ import torch
 
 from audit.metrics.adaptive import adaptive_curves
 from audit.metrics.faithfulness import removal_curves
+from audit.metrics.imputation import NoisyLinear
 
 EVERY = [k / 144 for k in range(145)]
 
@@ -21,10 +22,13 @@ def fine(images, score):
     return effects.sum((2, 4))
 
 
-def test_area_is_that_of_every_patch_for_a_third_of_the_passes(steep, images, fine, seeded, score):
-    full = removal_curves(steep, images, fine, fractions=EVERY, generator=seeded())
+@pytest.mark.parametrize("fill", ["mean", NoisyLinear()], ids=["mean", "ROAD"])
+def test_area_is_that_of_every_patch_for_a_third_of_the_passes(
+    steep, images, fine, seeded, score, fill
+):
+    full = removal_curves(steep, images, fine, fill=fill, fractions=EVERY, generator=seeded())
     before = score.pictures
-    found = adaptive_curves(steep, images, fine, generator=seeded())
+    found = adaptive_curves(steep, images, fine, fill=fill, generator=seeded())
     assert score.pictures - before == found.passes.sum()
     assert (full.deletion - full.deletion.mean()).abs().max() > 0.01  # the curves do differ
     for name in ("deletion", "insertion"):

@@ -1,11 +1,9 @@
 """The command line: bad input with its message and exit code, and every command once."""
 
 import json
-import os
 import shlex
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -337,20 +335,16 @@ def test_equivalence(command, tiny_model):
     assert "grad-eclip and gradient differ" in other.output
 
 
-def test_help_is_quick_and_imports_no_torch():
+def test_help_imports_nothing_slow():
     code = (
-        "import sys, time; start = time.perf_counter()\n"
+        "import sys\n"
         "from audit.cli import main\n"
         "try:\n    main(['--help'])\nexcept SystemExit as end:\n    code = end.code\n"
         "slow = {'torch', 'numpy', 'scipy', 'open_clip', 'pydantic'} & set(sys.modules)\n"
-        "print(code, sorted(slow), time.perf_counter() - start < 5)"
+        "print(code, sorted(slow))"
     )
-    started = time.perf_counter()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    elapsed = time.perf_counter() - started
-    assert done.stdout.splitlines()[-1] == "0 [] True"
-    if os.getloadavg()[0] < (os.cpu_count() or 1):
-        assert elapsed < 0.5
+    assert done.stdout.splitlines()[-1] == "0 []"
 
 
 @pytest.mark.parametrize(

@@ -176,7 +176,7 @@ def quantus_ways(model, images, maps, batch):
     region = quantus.RegionPerturbation(
         patch_size=side, regions_evaluation=patches, perturb_baseline=0.0, **common
     )
-    flipping = quantus.PixelFlipping(features_in_step=3 * side**2, perturb_baseline=0.0, **common)
+    flipping = quantus.PixelFlipping(features_in_step=4 * side**2, perturb_baseline=0.0, **common)
     call = {"model": model, "y_batch": y, "softmax": False, "batch_size": min(batch, len(x))}
     yield "quantus region perturbation", lambda: region(x_batch=x, a_batch=pixels, **call)
     yield "quantus pixel flipping", lambda: flipping(x_batch=x, a_batch=pixels, **call)

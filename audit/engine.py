@@ -63,7 +63,8 @@ SIZES = {
     "full": Sizes(
         traced=12,
         probed=96,
-        ladder_seeds=4,
+        ladder_seeds=3,
+        graded=("weight-noise", "interpolation", "removed-heads"),
         reparametrized=32,
         randomized=32,
         randomizations=4,

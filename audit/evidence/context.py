@@ -15,6 +15,7 @@ from torch.nn import functional
 from audit.data.pairs import Pairs
 from audit.evidence.kinds import Roles, RungInfo
 from audit.explainers.contract import Explainer, Explanation, run_explainer
+from audit.interventions.degrading import Family
 from audit.models.loading import ModelUnderAudit
 from audit.models.relatives import Checkpoint
 from audit.trace.integrity import Integrity, pristine_copy
@@ -34,6 +35,7 @@ class Sizes:
         traced: pairs whose explanation is traced.
         probed: pairs whose faithfulness is measured on every rung.
         ladder_seeds: draws of each rung.
+        graded: families of rungs that have strengths; random blocks are on every ladder.
         executed_candidates: at most so many classes are asked of each picture.
         reparametrized: pairs that are explained on every edited model.
         randomized: pairs that are explained on every randomized model.
@@ -45,6 +47,7 @@ class Sizes:
     traced: int = 4
     probed: int = 16
     ladder_seeds: int = 2
+    graded: tuple[Family, ...] = ("weight-noise",)
     executed_candidates: int = 40
     reparametrized: int = 16
     randomized: int = 16

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import cast
@@ -20,7 +20,11 @@ from audit.interventions.degrading import UNMODIFIED, Family, Rung, apply_rung, 
 from audit.metrics.localization import chance_corrected_average_precision
 from audit.statistics.proportions import proportion_interval
 
-STRENGTH_GRID = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2, 1.5)
+GRADES: Mapping[Family, Sequence[float]] = {
+    "weight-noise": (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2, 1.5),
+    "interpolation": (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6, 0.8),
+    "removed-heads": (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0),
+}
 RUNGS_PER_SEED = 7
 
 
@@ -84,7 +88,7 @@ def ladder_steps(context: Context, reference: Reference) -> list[Step]:
         rungs = tuple(Rung(cast("Family", r.family), r.strength, r.seed) for r in chosen)
     elif knows_something(reference):
         seeds = tuple(range(context.sizes.ladder_seeds))
-        strengths = spread_strengths(context, reference)
+        strengths = {f: spread_strengths(context, reference, f) for f in context.sizes.graded}
         blocks = len(context.model.anatomy.image.blocks)
         rungs = default_ladder(blocks, seeds, strengths)
     degraded = [
@@ -104,18 +108,18 @@ def ladder_steps(context: Context, reference: Reference) -> list[Step]:
     return degraded + given
 
 
-def spread_strengths(context: Context, reference: Reference) -> tuple[float, ...]:
-    """Strengths of weight noise whose accuracies spread evenly from the model's down to chance.
+def spread_strengths(context: Context, reference: Reference, family: Family) -> tuple[float, ...]:
+    """Strengths of a family whose accuracies spread evenly from the model's down to chance.
 
     How much noise a model bears differs between models by an order of magnitude. The choice looks
     at accuracy alone, never at a map.
     """
-    accuracies = []
-    for done, strength in enumerate(STRENGTH_GRID, 1):
-        rung = Rung("weight-noise", strength, 0)
+    accuracies, grades = [], GRADES[family]
+    for done, strength in enumerate(grades, 1):
+        rung = Rung(family, strength, 0)
         scores = _scores(context, rung.name, apply_rung(context.pristine, rung).eval())
         accuracies.append(float(_correct(scores, reference).mean()))
-        context.progress("strengths of the ladder", done, len(STRENGTH_GRID))
+        context.progress("strengths of the ladder", done, len(grades))
     targets = np.linspace(float(reference.correct.mean()), reference.chance, RUNGS_PER_SEED + 1)[1:]
     grid = np.minimum.accumulate(np.array(accuracies))
     free = list(range(len(grid)))
@@ -123,7 +127,7 @@ def spread_strengths(context: Context, reference: Reference) -> tuple[float, ...
     for target in targets:
         nearest = min(free, key=lambda i: (abs(grid[i] - target), i))
         free.remove(nearest)
-        chosen.append(STRENGTH_GRID[nearest])
+        chosen.append(grades[nearest])
     return tuple(sorted(chosen))
 
 

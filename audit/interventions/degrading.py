@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,8 +14,6 @@ from audit.interventions.draws import generator_for, noisy, redrawn
 from audit.models.anatomy import anatomy_of
 
 Family = Literal["unmodified", "weight-noise", "random-blocks", "interpolation", "removed-heads"]
-
-NOISE_STRENGTHS = (0.1, 0.15, 0.2, 0.3, 0.4, 0.55, 0.8)
 
 
 @dataclass(frozen=True)
@@ -44,21 +42,20 @@ UNMODIFIED = Rung("unmodified", 0.0, 0)
 
 
 def default_ladder(
-    tower_blocks: int,
-    seeds: Sequence[int] = (0, 1),
-    noise_strengths: Sequence[float] = NOISE_STRENGTHS,
+    tower_blocks: int, seeds: Sequence[int], strengths: Mapping[Family, Sequence[float]]
 ) -> tuple[Rung, ...]:
-    """The unmodified model, weight noise of several strengths, and half or all blocks random.
+    """The unmodified model, families of several strengths, and half or all blocks random.
 
     Args:
         tower_blocks: number of blocks of the image tower.
-        seeds: draws of each rung; two give 19 rungs for a tower of two or more blocks.
-        noise_strengths: relative strengths of weight noise.
+        seeds: draws of each rung; two, and seven strengths, give 19 rungs for a tower of two or
+            more blocks.
+        strengths: of each family that has grades.
     """
     counts = sorted({max(1, tower_blocks // 2), tower_blocks})
     return (
         UNMODIFIED,
-        *(Rung("weight-noise", s, seed) for s in noise_strengths for seed in seeds),
+        *(Rung(f, s, seed) for f, grades in strengths.items() for s in grades for seed in seeds),
         *(Rung("random-blocks", float(c), seed) for c in counts for seed in seeds),
     )
 

@@ -7,7 +7,16 @@ import numpy as np
 from audit.evidence.kinds import Roles
 from audit.result import Interval, Point, ScatterFigure, Series
 from principles.performance_alignment.rungs import RungQuality
-from principles.words import finite
+from principles.words import finite, listed
+
+_KINDS = {
+    "unmodified": "the unmodified model",
+    "weight-noise": "weight noise",
+    "random-blocks": "random topmost blocks",
+    "interpolation": "interpolation to random weights",
+    "removed-heads": "removed attention heads",
+    "checkpoint": "a checkpoint that was given",
+}
 
 
 def ladder_figure(measure: RungQuality, roles: Roles) -> ScatterFigure:
@@ -22,10 +31,11 @@ def ladder_figure(measure: RungQuality, roles: Roles) -> ScatterFigure:
         for name in dict.fromkeys(shown)
         if name in measure.values
     ]
+    kinds = listed((_KINDS[rung.family] for rung in measure.rungs), most=len(_KINDS))
     return ScatterFigure(
         title=f"Map quality by {measure.name} against zero-shot accuracy",
-        caption="Each point is a rung of the ladder: the unmodified model, weight noise, random "
-        "topmost blocks, or a checkpoint that was given. Bars are 95 % intervals over pictures.",
+        caption=f"Each point is a rung of the ladder: {kinds}. Bars are 95 % intervals "
+        "over pictures.",
         x_label="zero-shot accuracy",
         y_label=measure.name,
         series=series,

@@ -1,10 +1,11 @@
 """P201 tracks-ladder.
 
-What it does: Degrades copies of the model by weight noise and by random blocks, in several
-strengths and draws, and asks whether the quality of the maps rises with zero-shot accuracy over
-these rungs, and over other checkpoints of the model that you give (`--ladder FILE`, a family of
-rungs of their own): rank correlation within each family of rungs, pooled, with an interval by
-bootstrap over pictures and rungs. Quality is localization (average precision of the mask,
+What it does: Degrades copies of the model by weight noise and by random blocks (with `--profile
+full` also by interpolation to random weights and by removed attention heads), in several strengths
+and draws, and asks whether the quality of the maps rises with zero-shot accuracy over these rungs,
+and over other checkpoints of the model that you give (`--ladder FILE`, a family of rungs of their
+own): rank correlation within each family of rungs, pooled, with an interval by bootstrap over
+pictures and rungs. Quality is localization (average precision of the mask,
 chance-corrected) where there are masks, and faithfulness (insertion minus deletion, over each
 rung's own full minus empty score) where there are none or where localization may not speak. A
 measure speaks only if a faithful control tracks the ladder

@@ -5,6 +5,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from audit.engine import SIZES
 from audit.evidence import ladder as gathering
 from audit.evidence.explanations import gather_explanations
 from audit.evidence.faithfulness import gather_faithfulness
@@ -72,6 +73,17 @@ def test_degraded_rungs_come_before_the_checkpoints(context_for, monkeypatch):
     assert len(set(names)) == len(names) == 1 + 2 * (7 + 2)
     assert {s.info.family for s in steps} == {"unmodified", "weight-noise", "random-blocks"}
     assert all(step.info.sha256 is None for step in steps)
+
+
+def test_the_full_profile_degrades_in_every_way(context_for, monkeypatch):
+    monkeypatch.setattr(gathering, "knows_something", lambda _: True)
+    context = context_for("gradient", sizes=SIZES["full"])
+    infos = [step.info for step in gathering.ladder_steps(context, gather_reference(context))]
+    for family in gathering.GRADES:
+        strengths = {info.strength for info in infos if info.family == family}
+        assert len(strengths) == 7
+        assert strengths <= set(gathering.GRADES[family])
+    assert len(infos) == len({info.name for info in infos}) == 1 + 3 * (3 * 7 + 2)
 
 
 def test_the_first_rung_has_the_faithfulness_of_the_model_itself(measured):

@@ -100,10 +100,11 @@ def test_interpolation_ends_at_a_tower_of_equal_spread(clip, differing):
     assert abs(float(correlation)) < 0.1
 
 
-def test_default_ladder_has_fifteen_rungs_and_starts_unmodified(clip, differing):
-    for blocks in (1, 4, 12):
-        ladder = default_ladder(blocks)
-        assert len(ladder) >= 15
+def test_default_ladder_has_every_strength_and_draw_and_starts_unmodified(clip, differing):
+    strengths = {"weight-noise": (0.1, 0.2), "removed-heads": (0.5,)}
+    for blocks, counts in ((1, 1), (4, 2), (12, 2)):
+        ladder = default_ladder(blocks, (0, 1), strengths)
+        assert len(ladder) == 1 + 2 * (3 + counts)
         assert len({rung.name for rung in ladder}) == len(ladder)
     assert differing(clip, apply_rung(clip, ladder[0])) == (set(), set())
 

@@ -104,8 +104,9 @@ model_options = _all(
 ladder_option = click.option(
     "--ladder",
     multiple=True,
-    metavar="FILE",
-    help="Other weights of the model (a checkpoint file, or a tag of open_clip); repeatable.",
+    metavar="WEIGHTS",
+    help="Other weights of the model (a checkpoint file, or a tag of open_clip), or another model, "
+    "shown and not judged (ARCHITECTURE:TAG, local-dir:FOLDER); repeatable.",
 )
 data_options = _all(
     (

@@ -86,7 +86,9 @@ class Settings(BaseModel):
     model: str = Field("bundled", description="bundled, an open_clip name, or local-dir:FOLDER")
     pretrained: str | None = Field(None, description="an open_clip tag or a checkpoint file")
     ladder: Sources = Field(
-        (), description="other weights of the model: checkpoint files or open_clip tags"
+        (),
+        description="other weights of the model: checkpoint files or open_clip tags; or other "
+        "models, shown and not judged: ARCHITECTURE:TAG, local-dir:FOLDER",
     )
     data: str = Field("bundled", description="bundled, or a manifest (file or folder)")
     template: str = Field("a photo of a {}.", description="prompt of a label of a manifest")

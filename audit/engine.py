@@ -7,6 +7,7 @@ import hashlib
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,7 @@ from audit.gate.words import hint
 from audit.gathering import evidence_format, gather
 from audit.looks import ALWAYS, forget_looks, measured_looks
 from audit.models.loading import BUNDLED, ModelUnderAudit, load_model
+from audit.models.others import find_other_models, names_a_model
 from audit.models.relatives import find_checkpoints
 from audit.pictures import pairs_shown, with_pictures
 from audit.provenance import conditions, explainer_info
@@ -197,7 +199,9 @@ def _context(
         sizes=SIZES[settings.profile],
         seed=settings.seed,
         progress=progress,
-        checkpoints=find_checkpoints(model, settings.ladder),
+        checkpoints=find_checkpoints(model, [s for s in settings.ladder if not names_a_model(s)]),
+        others=find_other_models(model, [s for s in settings.ladder if names_a_model(s)]),
+        pairs_for=partial(load_pairs, settings),
     )
 
 
@@ -213,6 +217,7 @@ def _key(settings: Settings, context: Context) -> str:
         context.model.state_sha256(),
         context.pairs.sha256,
         context.checkpoints,
+        context.others,
         context.roles,
         sources_sha256(context.audited.source_file),
     )
@@ -240,7 +245,8 @@ def _assembled(
         command=command_line(settings),
         seconds=found.gathered.seconds,
         source=context.audited.source_file,
-        checkpoints={c.source: c.sha256 for c in context.checkpoints},
+        checkpoints={c.source: c.sha256 for c in context.checkpoints}
+        | {other.source: other.sha256 for other in context.others},
     )
     result = summarize(
         found=found,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from audit.evidence.kinds import Evidence, Explanations, Reference, Roles
+from audit.evidence.kinds import AVERAGE_PRECISION, Evidence, Explanations, Reference, Roles
 from audit.result import Finding, NamedMap, PairFigure, Picture, Verdict
 
 MOST_PAIRS = 1000
@@ -119,7 +119,7 @@ def _tags(explanations: Explanations, roles: Roles, index: int, *, right: bool) 
 
 def _localization(explanations: Explanations, roles: Roles, index: int) -> float | None:
     """Chance-corrected average precision of the audited map, None where it is not known."""
-    measured = explanations.localization.get(roles.audited, {}).get("average precision")
+    measured = explanations.localization.get(roles.audited, {}).get(AVERAGE_PRECISION)
     return None if measured is None or np.isnan(measured[index]) else float(measured[index])
 
 

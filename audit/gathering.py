@@ -20,6 +20,7 @@ from audit.evidence.explanations import gather_explanations, gather_relatives
 from audit.evidence.faithfulness import gather_faithfulness
 from audit.evidence.kinds import Evidence, Executed, Reference, Roles, TraceEvidence
 from audit.evidence.ladder import gather_ladder
+from audit.evidence.other_models import gather_other_models
 from audit.evidence.randomization import gather_randomization
 from audit.evidence.reference import gather_reference
 from audit.evidence.reparametrization import gather_reparametrization
@@ -99,6 +100,12 @@ GATHERERS: dict[str, Gatherer] = {
             typing.cast("Any", e.ladder),
         ),
         ("reference", "explanations", "faithfulness", "ladder"),
+    ),
+    "other_models": Gatherer(
+        lambda c, e: gather_other_models(
+            c, typing.cast("Any", e.reference), typing.cast("Any", e.explanations)
+        ),
+        ("reference", "explanations"),
     ),
     "text_specificity": Gatherer(
         lambda c, e: gather_text_specificity(

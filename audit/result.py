@@ -293,7 +293,8 @@ class DataInfo(_Frozen):
 class Conditions(_Frozen):
     """Under which conditions the audit ran.
 
-    ``checkpoints`` are the user's rungs of the ladder, and the hash of each one's weights.
+    ``checkpoints`` are the user's rungs of the ladder and other models, and the hash of each one's
+    weights.
     """
 
     audit_version: str

@@ -17,6 +17,7 @@ from audit.evidence.kinds import Roles, RungInfo
 from audit.explainers.contract import Explainer, Explanation, run_explainer
 from audit.interventions.degrading import Family
 from audit.models.loading import ModelUnderAudit
+from audit.models.others import OtherModel
 from audit.models.relatives import Checkpoint
 from audit.trace.integrity import Integrity, pristine_copy
 
@@ -70,6 +71,8 @@ class Context:
         seed: of every random choice.
         progress: told how far the work is.
         checkpoints: other weights of the model's architecture, rungs of the ladder.
+        others: other models, on which the maps are seen as well.
+        pairs_for: the data as another model receives them; None where there are no others.
         rungs: of the ladder, where they are chosen already; else their strengths are looked for.
     """
 
@@ -82,6 +85,8 @@ class Context:
     seed: int
     progress: Progress
     checkpoints: tuple[Checkpoint, ...] = ()
+    others: tuple[OtherModel, ...] = ()
+    pairs_for: Callable[[ModelUnderAudit], Pairs] | None = None
     rungs: tuple[RungInfo, ...] = ()
     _measured: dict[tuple[Hashable, int], tuple[object, Any]] = field(
         default_factory=dict, init=False, repr=False, compare=False

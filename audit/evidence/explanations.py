@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from audit.evidence.context import Context
-from audit.evidence.kinds import Explanations, RelativeEvidence, Relatives
+from audit.evidence.kinds import AVERAGE_PRECISION, Explanations, RelativeEvidence, Relatives
 from audit.explainers.registry import relatives_of
 from audit.metrics.localization import (
     chance_corrected_average_precision,
@@ -52,7 +52,7 @@ def localization(
 ) -> dict[str, np.ndarray]:
     """Localization of each map by several measures."""
     measures = {
-        "average precision": chance_corrected_average_precision,
+        AVERAGE_PRECISION: chance_corrected_average_precision,
         "energy gain": energy_gain,
         "pointing game": pointing_game,
     }

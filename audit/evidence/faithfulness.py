@@ -22,7 +22,13 @@ OTHER_FILL: FillName = "blur"
 
 
 def gather_faithfulness(context: Context, explanations: Explanations) -> Faithfulness:
-    """Faithfulness of some pairs' maps, by two fills."""
+    """Faithfulness of some pairs' maps, by two fills; measured once."""
+    return context.once(
+        "faithfulness", context.pristine, lambda: _by_two_fills(context, explanations)
+    )
+
+
+def _by_two_fills(context: Context, explanations: Explanations) -> Faithfulness:
     probed = torch.tensor(spread(len(context.pairs), context.sizes.probed))
     known = maps_in_single(explanations, explanations.maps)
     maps = {name: found[probed] for name, found in known.items()}

@@ -12,6 +12,8 @@ import numpy as np
 
 from audit.trace.records import Array, PairTrace
 
+AVERAGE_PRECISION = "average precision"  # the measure of localization that decides
+
 
 @dataclass(frozen=True)
 class Roles:
@@ -140,11 +142,11 @@ class RungInfo:
 
     Attributes:
         name: unique in the ladder.
-        family: how the model was degraded, ``unmodified``, or ``checkpoint`` for other weights that
-            the user gave.
-        strength: how far it was degraded; of checkpoints the place among those given, from 1.
+        family: how the model was degraded, ``unmodified``, ``checkpoint`` for other weights that
+            the user gave, or ``other-model``.
+        strength: how far it was degraded; of what was given the place among it, from 1.
         seed: which draw.
-        sha256: hash of a checkpoint's parameters and buffers.
+        sha256: hash of the parameters and buffers of what was given.
     """
 
     name: str
@@ -204,6 +206,21 @@ class RungFaithfulness:
     probed: Array
     gaps: dict[str, Array]
     span: Array
+
+
+@dataclass(frozen=True)
+class OtherModels:
+    """The maps on other models that the user gave, beside the model under audit.
+
+    Attributes:
+        ladder: the model under audit, then the others, as rungs; None where none was given.
+        faithfulness: of the maps on them.
+        failures: of models without maps, by name, what the explainer raised there.
+    """
+
+    ladder: Ladder | None = None
+    faithfulness: RungFaithfulness | None = None
+    failures: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -416,6 +433,7 @@ class Evidence:
     faithfulness: Faithfulness | None = None
     ladder: Ladder | None = None
     rung_faithfulness: RungFaithfulness | None = None
+    other_models: OtherModels | None = None
     executed: Executed | None = None
     relatives: Relatives | None = None
     text_specificity: TextSpecificity | None = None

@@ -31,7 +31,7 @@ from audit.models.checkpoints import (
 from audit.models.errors import ModelError
 
 BUNDLED = "bundled"
-_FOLDER = "local-dir:"
+FOLDER = "local-dir:"
 
 
 @dataclass(frozen=True)
@@ -110,9 +110,9 @@ def load_model(
         UnknownAnatomyError: the model is of a kind that is not known.
     """
     torch_device, torch_dtype = _device(device), _dtype(dtype)
-    source = f"{_FOLDER}{bundled.DIRECTORY}" if name == BUNDLED else name
+    source = f"{FOLDER}{bundled.DIRECTORY}" if name == BUNDLED else name
     _check_source(source, pretrained)
-    if pretrained is not None and source.startswith(_FOLDER):  # open_clip would ignore the file
+    if pretrained is not None and source.startswith(FOLDER):  # open_clip would ignore the file
         module, transform = _create(source, None, seed)
         lay_into(module, read_state(pretrained), pretrained)
     else:
@@ -148,8 +148,8 @@ def _quiet(record: logging.LogRecord) -> bool:
 
 
 def _check_source(source: str, pretrained: str | None) -> None:
-    if source.startswith(_FOLDER):
-        folder = Path(source.removeprefix(_FOLDER))
+    if source.startswith(FOLDER):
+        folder = Path(source.removeprefix(FOLDER))
         if not (folder / "open_clip_config.json").is_file():
             raise ModelError(
                 f"expected open_clip_config.json in the folder '{folder}', found none; give a "

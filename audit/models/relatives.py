@@ -49,8 +49,8 @@ def find_checkpoints(model: ModelUnderAudit, sources: Sequence[str]) -> tuple[Ch
     """Read each source once, so that what is wrong with it is said before hours of work.
 
     Only weights of the very same architecture are rungs of one ladder: across architectures the
-    quality of maps follows no law that the literature knows. Compare architectures by one audit
-    each. What the tensors do not hold, such as the number of heads, is taken from the model.
+    quality of maps follows no law that the literature knows (`audit.models.others`). What the
+    tensors do not hold, such as the number of heads, is taken from the model.
 
     Args:
         model: the model under audit.

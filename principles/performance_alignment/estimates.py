@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from audit.evidence.kinds import Evidence, Reference, Roles
+from audit.evidence.kinds import AVERAGE_PRECISION, Evidence, Reference, Roles
 from audit.result import Figure, Finding, Interval, Statistic, Verdict, Witness
 from audit.statistics.correlation import spread_between
 from audit.statistics.estimate import Estimate
@@ -21,7 +21,6 @@ from audit.trace.records import Array
 from principles.check import Thresholds
 from principles.words import finite, interval_words, listed
 
-LOCALIZATION = "average precision"
 ERROR_RATE = 0.05
 CONTROL_LEVEL = 0.95  # controls are a gate, no claim: they take no share of the error rate
 LEAST_RANGE = 0.1  # of the usual range of scores, below which faithfulness has no scale
@@ -80,7 +79,7 @@ def measures(evidence: Evidence) -> list[Measure]:
     assert explanations is not None and other is not None  # noqa: S101, PT018 - declared in needs
     found = []
     if audited in explanations.localization:
-        values = {n: v[LOCALIZATION] for n, v in explanations.localization.items()}
+        values = {n: v[AVERAGE_PRECISION] for n, v in explanations.localization.items()}
         found.append(Measure("localization", np.arange(len(values[audited])), values))
     if audited in other.gaps:
         scale, second = _scale(other.span), _scale(other.other_span)

@@ -1,4 +1,4 @@
-"""The picture of P201: map quality against zero-shot accuracy, a point for each rung."""
+"""The pictures of P201: map quality against zero-shot accuracy, a point for each model."""
 
 from __future__ import annotations
 
@@ -20,7 +20,28 @@ _KINDS = {
 
 
 def ladder_figure(measure: RungQuality, roles: Roles) -> ScatterFigure:
-    """Quality against accuracy, of the audited explainer and its controls."""
+    """Quality against accuracy over the ladder, of the audited explainer and its controls."""
+    kinds = listed((_KINDS[rung.family] for rung in measure.rungs), most=len(_KINDS))
+    return _figure(
+        measure,
+        roles,
+        f"Map quality by {measure.name} against zero-shot accuracy",
+        f"Each point is a rung of the ladder: {kinds}.",
+    )
+
+
+def other_models_figure(measure: RungQuality, roles: Roles) -> ScatterFigure:
+    """The same over other models, which no verdict counts."""
+    return _figure(
+        measure,
+        roles,
+        f"Other models: map quality by {measure.name} against zero-shot accuracy",
+        "Each point is a model: the one under audit, or one given beside it. Shown, not judged: "
+        "across architectures no law says that the more accurate model has the better maps.",
+    )
+
+
+def _figure(measure: RungQuality, roles: Roles, title: str, caption: str) -> ScatterFigure:
     shown = [roles.audited, *roles.positive[:1], *roles.negative]
     series = [
         Series(
@@ -31,11 +52,9 @@ def ladder_figure(measure: RungQuality, roles: Roles) -> ScatterFigure:
         for name in dict.fromkeys(shown)
         if name in measure.values
     ]
-    kinds = listed((_KINDS[rung.family] for rung in measure.rungs), most=len(_KINDS))
     return ScatterFigure(
-        title=f"Map quality by {measure.name} against zero-shot accuracy",
-        caption=f"Each point is a rung of the ladder: {kinds}. Bars are 95 % intervals "
-        "over pictures.",
+        title=title,
+        caption=f"{caption} Bars are 95 % intervals over pictures.",
         x_label="zero-shot accuracy",
         y_label=measure.name,
         series=series,

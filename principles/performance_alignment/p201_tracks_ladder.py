@@ -5,7 +5,8 @@ full` also by interpolation to random weights and by removed attention heads), i
 and draws, and asks whether the quality of the maps rises with zero-shot accuracy over these rungs,
 and over other checkpoints of the model that you give (`--ladder FILE`, a family of rungs of their
 own): rank correlation within each family of rungs, pooled, with an interval by bootstrap over
-pictures and rungs. Quality is localization (average precision of the mask,
+pictures and rungs. Other models (`--ladder ARCHITECTURE:TAG`, `local-dir:FOLDER`) are shown beside
+it and never judged. Quality is localization (average precision of the mask,
 chance-corrected) where there are masks, and faithfulness (insertion minus deletion, over each
 rung's own full minus empty score) where there are none or where localization may not speak. A
 measure speaks only if a faithful control tracks the ladder
@@ -52,9 +53,9 @@ from principles.performance_alignment.estimates import (
     statistic,
     vote,
 )
-from principles.performance_alignment.ladder_figure import ladder_figure
+from principles.performance_alignment.ladder_figure import ladder_figure, other_models_figure
 from principles.performance_alignment.reliability import RELIABILITY, Reliability, over_rungs
-from principles.performance_alignment.rungs import RungQuality, rung_measures
+from principles.performance_alignment.rungs import RungQuality, other_model_measures, rung_measures
 from principles.performance_alignment.settling import (
     pairs_for_controls,
     settling_words,
@@ -70,6 +71,10 @@ RESAMPLES = 2000
 
 def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
     """Violated where the correlation lies below the threshold with its whole interval."""
+    return _beside(evidence, _on_the_ladder(evidence, thresholds))
+
+
+def _on_the_ladder(evidence: Evidence, thresholds: Thresholds) -> Finding:
     ladder, reference, roles = evidence.ladder, evidence.reference, evidence.roles
     assert ladder is not None and reference is not None  # noqa: S101, PT018 - declared in needs
     if ladder.identity_error > float(thresholds["identity_tolerance"]):
@@ -137,6 +142,18 @@ def _reading(measure: RungQuality, roles: Roles, thresholds: Thresholds, pairs: 
         pairs_to_settle=settles,
         more_pairs_help=settles is not None or not more,
     )
+
+
+def _beside(evidence: Evidence, finding: Finding) -> Finding:
+    """The finding, with other models that were given shown beside the ladder."""
+    others, roles = evidence.other_models, evidence.roles
+    assert others is not None  # noqa: S101 - declared in needs
+    measured = [m for m in other_model_measures(evidence).values() if len(m.rungs) > 1]
+    failed = [
+        f"On {name} the maps could not be measured: {why}." for name, why in others.failures.items()
+    ]
+    figures = [*finding.figures, *(other_models_figure(m, roles) for m in measured)]
+    return finding.model_copy(update={"figures": figures, "detail": [*finding.detail, *failed]})
 
 
 def _settling(
@@ -216,7 +233,7 @@ CHECK = Check(
     title="Across models of graded performance, does map quality rise with performance?",
     failure_title="Map quality does not follow the model's performance",
     severity=Severity.ERROR,
-    needs=frozenset({"ladder", "rung_faithfulness", "reference"}),
+    needs=frozenset({"ladder", "rung_faithfulness", "reference", "other_models"}),
     on_demand=frozenset({"rung_faithfulness"}),
     thresholds={
         "correlation": 0.5,

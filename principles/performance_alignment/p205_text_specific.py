@@ -20,7 +20,14 @@ import math
 
 import numpy as np
 
-from audit.evidence.kinds import Evidence, Explanations, Reference, Roles, TextSpecificity
+from audit.evidence.kinds import (
+    AVERAGE_PRECISION,
+    Evidence,
+    Explanations,
+    Reference,
+    Roles,
+    TextSpecificity,
+)
 from audit.result import Finding, PairFigure, Severity, TableFigure, Verdict
 from audit.statistics.bootstrap import bootstrap_interval
 from audit.statistics.estimate import Estimate
@@ -29,7 +36,6 @@ from principles.check import Check, Thresholds
 from principles.performance_alignment.estimates import (
     CONTROL_LEVEL,
     ERROR_RATE,
-    LOCALIZATION,
     Measure,
     controls_fail,
     flipped,
@@ -94,7 +100,7 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
     settles = settles if verdict is Verdict.INCONCLUSIVE else pairs
     tested = flipped(found[roles.audited], ours, reference.picture, threshold)
     smallest = visible_difference(ours, reference.picture, found[roles.audited].level)
-    worst = _worst(ours, other.localization[roles.audited][LOCALIZATION])
+    worst = _worst(ours, other.localization[roles.audited][AVERAGE_PRECISION])
     shown = [reference.ids[i] for i in worst] if verdict is Verdict.VIOLATION else []
     name = "localization, own text minus absent text"
     return Finding(
@@ -117,8 +123,8 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
 
 
 def _difference(explanations: Explanations, other: TextSpecificity, name: str) -> Array:
-    right = explanations.localization[name][LOCALIZATION]
-    return np.asarray(right - other.localization[name][LOCALIZATION])
+    right = explanations.localization[name][AVERAGE_PRECISION]
+    return np.asarray(right - other.localization[name][AVERAGE_PRECISION])
 
 
 def _reliability(
@@ -181,8 +187,8 @@ def _figure(
     roles: Roles,
 ) -> PairFigure:
     absent = reference.classes[int(other.absent[index])]
-    right = explanations.localization[roles.audited][LOCALIZATION][index]
-    wrong = other.localization[roles.audited][LOCALIZATION][index]
+    right = explanations.localization[roles.audited][AVERAGE_PRECISION][index]
+    wrong = other.localization[roles.audited][AVERAGE_PRECISION][index]
     return pair_figure(
         reference,
         index,
@@ -202,8 +208,8 @@ def _table(
     rows = [
         [
             name,
-            number(float(np.nanmean(explanations.localization[name][LOCALIZATION]))),
-            number(float(np.nanmean(other.localization[name][LOCALIZATION]))),
+            number(float(np.nanmean(explanations.localization[name][AVERAGE_PRECISION]))),
+            number(float(np.nanmean(other.localization[name][AVERAGE_PRECISION]))),
             interval_words(estimate),
         ]
         for name, estimate in found.items()

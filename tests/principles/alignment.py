@@ -9,6 +9,7 @@ from audit.evidence.kinds import (
     Evidence,
     Explanations,
     Faithfulness,
+    OtherModels,
     Reference,
     Roles,
     TextSpecificity,
@@ -38,6 +39,7 @@ def made(quality=None, correct=None, *, labels=None, per_picture=2, faithfulness
         reference=_reference(correct, labels, np.arange(n) // per_picture),
         explanations=Explanations(maps, localization),
         faithfulness=_faithfulness(faithfulness or {}),
+        other_models=OtherModels(),
     )
 
 

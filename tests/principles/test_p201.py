@@ -8,6 +8,7 @@ import pytest
 from audit.evidence.kinds import (
     Evidence,
     Ladder,
+    OtherModels,
     Reference,
     Roles,
     RungFaithfulness,
@@ -61,7 +62,13 @@ def evidence(found, faithfulness=None):
     faithful = None
     if faithfulness is not None:
         faithful = RungFaithfulness(index, faithfulness, np.ones((RUNGS, PAIRS)))
-    return Evidence(roles=roles, reference=reference, ladder=found, rung_faithfulness=faithful)
+    return Evidence(
+        roles=roles,
+        reference=reference,
+        ladder=found,
+        rung_faithfulness=faithful,
+        other_models=OtherModels(),
+    )
 
 
 @pytest.mark.parametrize(

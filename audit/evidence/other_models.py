@@ -1,0 +1,97 @@
+"""Gathers accuracy and quality of the maps on other models: the same measurements, side by side."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+import numpy as np
+
+from audit.evidence.context import Context
+from audit.evidence.explanations import gather_explanations
+from audit.evidence.faithfulness import gather_faithfulness
+from audit.evidence.kinds import (
+    AVERAGE_PRECISION,
+    Explanations,
+    Faithfulness,
+    Ladder,
+    OtherModels,
+    Reference,
+    RungFaithfulness,
+    RungInfo,
+)
+from audit.evidence.reference import gather_reference
+from audit.models.others import OtherModel
+from audit.trace.integrity import pristine_copy
+
+
+@dataclass(frozen=True)
+class _Row:
+    """What was measured on one model."""
+
+    info: RungInfo
+    reference: Reference
+    explanations: Explanations
+    faithfulness: Faithfulness
+
+
+def gather_other_models(
+    context: Context, reference: Reference, explanations: Explanations
+) -> OtherModels:
+    """Measure the explainers on every other model, on the same pairs.
+
+    An explainer that raises on another model has no maps there; that is told, and is no failure of
+    the audit.
+    """
+    if not context.others:
+        return OtherModels()
+    own = RungInfo(context.model.name, "unmodified", 0.0, 0)
+    rows = [_Row(own, reference, explanations, gather_faithfulness(context, explanations))]
+    failures = {}
+    for place, other in enumerate(context.others, 1):
+        info = RungInfo(other.source, "other-model", float(place), 0, other.sha256)
+        try:
+            rows.append(_measured(context, other, info))
+        except Exception as error:  # noqa: BLE001 - an explainer may raise anything
+            failures[other.source] = f"{type(error).__name__}: {error}"[:500]
+        context.progress("other models", place, len(context.others))
+    return OtherModels(_ladder(rows), _faithfulness(rows), failures)
+
+
+def _measured(context: Context, other: OtherModel, info: RungInfo) -> _Row:
+    assert context.pairs_for is not None  # noqa: S101 - given with the others
+    model = other.load(context.model)
+    pairs = context.pairs_for(model)
+    index = {pair: i for i, pair in enumerate(pairs.ids)}
+    there = dataclasses.replace(
+        context,
+        model=model,
+        pristine=pristine_copy(model.module),
+        pairs=pairs.select([index[pair] for pair in context.pairs.ids]),
+        checkpoints=(),
+        others=(),
+    )
+    explanations = gather_explanations(there)
+    faithfulness = gather_faithfulness(there, explanations)
+    return _Row(info, gather_reference(there), explanations, faithfulness)
+
+
+def _ladder(rows: list[_Row]) -> Ladder:
+    return Ladder(
+        rungs=tuple(row.info for row in rows),
+        identity_error=0.0,
+        correct=np.stack([row.reference.correct for row in rows]),
+        localization={
+            name: np.stack([row.explanations.localization[name][AVERAGE_PRECISION] for row in rows])
+            for name in rows[0].explanations.localization
+        },
+    )
+
+
+def _faithfulness(rows: list[_Row]) -> RungFaithfulness:
+    measured = [row.faithfulness for row in rows]
+    return RungFaithfulness(
+        measured[0].probed,
+        {name: np.stack([one.gaps[name] for one in measured]) for name in measured[0].gaps},
+        np.stack([one.span for one in measured]),
+    )

@@ -4,9 +4,9 @@ What it does: Treats what the explainer executes as a model of its own: asks it 
 every picture with every class and measures how well it classifies, against the model on the same
 pictures. If it classifies worse, its maps should be worse too: they are compared, pair by pair,
 with those of the same method without the modification, or, where no such twin is declared, with
-what the explainer's own ladder predicts for that accuracy. Localization decides where there are
-masks, faithfulness where there are none or where two halves of the pictures do not agree about the
-explainers' localization.
+what the maps of a faithful control have on the ladder at that accuracy. Localization decides where
+there are masks, faithfulness where there are none or where two halves of the pictures do not agree
+about the explainers' localization.
 
 Why it matters: A prettier map from a worse model is the signature of an explanation that has come
 loose from the model. It should be a warning, and is often sold as success.
@@ -17,7 +17,7 @@ What a pass does not show: That the executed model is the model under audit; tha
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -34,6 +34,7 @@ from principles.performance_alignment.estimates import (
     Reading,
     combined,
     measures,
+    others,
 )
 from principles.performance_alignment.prediction import above_ladder
 from principles.performance_alignment.reliability import RELIABILITY, over_explainers
@@ -42,6 +43,48 @@ from principles.words import finite, interval_words, number, percent
 
 _MCNEMAR = "McNemar's exact test, the null being equal accuracy"
 _FLIPS = "sign flips of pictures, the null being equal quality"
+
+
+@dataclass(frozen=True)
+class Gain:
+    """Quality of the audited maps minus that of others.
+
+    Attributes:
+        of: whose quality is subtracted.
+        size: the difference.
+        predicted: by a ladder, else measured of a twin. Maps from a worse model should be worse
+            than those of a twin; than what a ladder has at that accuracy they should not be better.
+    """
+
+    of: str
+    size: Estimate
+    predicted: bool
+
+    def bar(self, negligible: float) -> float:
+        """Below which the gain has to lie."""
+        return negligible if self.predicted else 0.0
+
+    def verdict(self, negligible: float) -> Verdict:
+        """VIOLATION where the gain is wholly above what is negligible."""
+        if self.size.below(self.bar(negligible)):
+            return Verdict.PASS
+        limit = negligible if self.predicted else -negligible
+        return Verdict.VIOLATION if self.size.above(limit) else Verdict.INCONCLUSIVE
+
+    @property
+    def words(self) -> dict[Verdict, str]:
+        """What the maps are, by verdict."""
+        if self.predicted:
+            return {
+                Verdict.PASS: "are no better than that predicts:",
+                Verdict.VIOLATION: "are better than that predicts:",
+                Verdict.INCONCLUSIVE: "may or may not be better than that predicts:",
+            }
+        return {
+            Verdict.PASS: "are worse too:",
+            Verdict.VIOLATION: "are nevertheless not worse:",
+            Verdict.INCONCLUSIVE: "may or may not be worse:",
+        }
 
 
 def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
@@ -63,8 +106,9 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
         drop = replace(drop, p=None)  # they never disagree: there is nothing to test
     statistics = [_statistic("executed minus model accuracy", drop, 0.0, _MCNEMAR)]
     words = _accuracy_words(executed, drop)
-    if executed.how == "model" or not drop.below(0.0):
-        return _not_worse(executed, drop, words, statistics, float(thresholds["negligible_drop"]))
+    negligible = float(thresholds["negligible_drop"])
+    if executed.how == "model" or drop.above(-negligible) or not drop.below(0.0):
+        return _not_worse(executed, drop, words, statistics, negligible)
     asked = {"ladder": evidence.ladder, "rung_faithfulness": evidence.rung_faithfulness}
     if wants := [kind for kind, there in asked.items() if there is None]:
         return Finding(
@@ -91,38 +135,32 @@ def _reading(
     """What a measure says of the maps, of an executed model that is worse."""
     reference, roles = evidence.reference, evidence.roles
     assert reference is not None  # noqa: S101 - declared in needs
-    gains = _gains(evidence, measure, level)
+    negligible = float(thresholds["negligible_quality"])
+    gains = _gains(evidence, measure, level, negligible)
     if not gains:
         return Reading(may_speak=False, verdict=Verdict.INCONCLUSIVE, sentence=words)
     picture = reference.picture[measure.pairs]
     reliable = over_explainers(measure, roles, picture, float(thresholds["reliability"]))
-    votes = [_vote(gain, float(thresholds["negligible_quality"])) for _, gain in gains]
+    votes = [gain.verdict(negligible) for gain in gains]
     verdict = next(v for v in (Verdict.VIOLATION, Verdict.INCONCLUSIVE, Verdict.PASS) if v in votes)
-    name, gain = gains[votes.index(verdict)]
-    verb = {
-        Verdict.PASS: "are worse too:",
-        Verdict.VIOLATION: "are nevertheless not worse:",
-        Verdict.INCONCLUSIVE: "may or may not be worse:",
-    }[verdict]
+    gain = gains[votes.index(verdict)]
+    verb = gain.words[verdict]
     if reliable.why:
         verb = f"cannot be compared, since {reliable.why};"
     return Reading(
         may_speak=not reliable.why,
         verdict=verdict,
-        sentence=f"{words} Its maps ({measure.name}) {verb} quality minus {name} is "
-        f"{interval_words(gain)}.",
+        sentence=f"{words} Its maps ({measure.name}) {verb} quality minus {gain.of} is "
+        f"{interval_words(gain.size)}.",
         statistics=[
-            *(_statistic(f"{measure.name} minus {of}", one, 0.0, _FLIPS) for of, one in gains),
+            *(
+                _statistic(f"{measure.name} minus {one.of}", one.size, one.bar(negligible), _FLIPS)
+                for one in gains
+            ),
             reliable.statistic,
         ],
         pairs_to_settle=reliable.pairs_needed,
     )
-
-
-def _vote(gain: Estimate, negligible: float) -> Verdict:
-    if gain.below(0.0):
-        return Verdict.PASS
-    return Verdict.VIOLATION if gain.above(-negligible) else Verdict.INCONCLUSIVE
 
 
 def _not_worse(
@@ -144,11 +182,13 @@ def _not_worse(
     return Finding(verdict=Verdict.INCONCLUSIVE, summary=summary, statistics=statistics)
 
 
-def _gains(evidence: Evidence, measure: Measure, level: float) -> list[tuple[str, Estimate]]:
-    """Quality of the audited maps against the twin's, and against the ladder's prediction.
+def _gains(evidence: Evidence, measure: Measure, level: float, negligible: float) -> list[Gain]:
+    """Quality of the audited maps against the twin's, and against a ladder's prediction.
 
-    A gain over the ladder's prediction counts only where there is no twin, or where it is wholly
-    above zero: the prediction is an interpolation, the twin a measurement.
+    The ladder is the twin's or, without one, a faithful control's: on its own ladder the audited
+    explainer would be compared with itself, since what it executes is worse there as well. A gain
+    over the prediction counts only where there is no twin, or where it is wholly above what
+    is negligible: the prediction is an interpolation, the twin a measurement.
     """
     reference, roles = evidence.reference, evidence.roles
     executed = evidence.executed
@@ -162,13 +202,15 @@ def _gains(evidence: Evidence, measure: Measure, level: float) -> list[tuple[str
             rng=np.random.default_rng(0),
             level=level,
         )
-        gains.append((f"that of its faithful twin ({roles.twin})", gain))
-    base = roles.twin if roles.twin in measure.values else roles.audited
+        gains.append(Gain(f"that of its faithful twin ({roles.twin})", gain, predicted=False))
     rungs = rung_measures(evidence).get(measure.name)
-    if rungs and base in rungs.values and rungs.rungs_with(base) > 1:
-        above = above_ladder(rungs, roles.audited, base, measure.pairs, executed.correct, level)
-        if not gains or above.above(0.0):
-            gains.append((f"what the ladder of {base} has at that accuracy", above))
+    bases = [roles.twin] if gains else others(roles, rungs.values if rungs else {})
+    base = next((b for b in bases if rungs and b in rungs.values and rungs.rungs_with(b) > 1), None)
+    if rungs and base:
+        size = above_ladder(rungs, roles.audited, base, measure.pairs, executed.correct, level)
+        above = Gain(f"what the ladder of {base} has at that accuracy", size, predicted=True)
+        if not gains or above.verdict(negligible) is Verdict.VIOLATION:
+            gains.append(above)
     return gains
 
 

@@ -44,7 +44,9 @@ def above_ladder(
 
 
 def _predicted(accuracy: float, rungs: np.ndarray, quality: np.ndarray) -> float:
-    """Quality at an accuracy, interpolated between the rungs that have one."""
+    """Quality at an accuracy, interpolated between the rungs that have one; NaN if none has."""
     known = np.flatnonzero(np.isfinite(quality))
+    if not len(known):
+        return np.nan
     order = known[np.argsort(rungs[known], kind="stable")]
     return float(np.interp(accuracy, rungs[order], quality[order]))

@@ -102,25 +102,64 @@ def test_a_measure_that_does_not_repeat_itself_leaves_the_word_to_the_next():
     assert "Its maps (localization) cannot be compared, since two halves" in finding.summary
 
 
-@pytest.mark.parametrize(("gain", "verdict"), [(0.0, Verdict.VIOLATION), (-0.3, Verdict.PASS)])
-def test_without_a_twin_the_ladder_predicts_faithfulness(gain, verdict):
-    """The audited maps lose 0.2 as accuracy falls to one half; the executed model has 0.7."""
-    roles = replace(TWIN, twin=None)
-    quality = table(0.0, 0.02)
+def on_a_ladder(gain, noise=0.02, probed=PAIRS):
+    """Without a twin: a faithful control loses 0.2 as accuracy falls to one half."""
+    quality = table(gain, noise)
     correct = np.stack([np.ones(PAIRS), np.arange(PAIRS) % 2]).astype(bool)
-    rungs = {n: np.stack([q, q - 0.2 - gain]) for n, q in quality.items()}
+    rungs = {n: np.stack([q, q - 0.2])[:, :probed] for n, q in quality.items()}
     infos = (
         RungInfo("unmodified", "unmodified", 0.0, 0),
         RungInfo("weight-noise 1", "weight-noise", 1.0, 0),
     )
-    on = (
+    return (
         Ladder(infos, 0.0, correct, {}),
-        RungFaithfulness(np.arange(PAIRS), rungs, np.ones((2, PAIRS))),
+        RungFaithfulness(np.arange(probed), rungs, np.ones((2, probed))),
     )
-    finding = judged(0.0, masks=False, roles=roles, on=on)
-    assert "faithfulness minus what the ladder of audited has" in finding.statistics[1].name
-    drop = 0.2 + gain
-    assert finding.statistics[1].value == pytest.approx(drop * 0.3 / 0.5, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("gain", "noise", "verdict"),
+    [
+        (0.0, 0.02, Verdict.VIOLATION),
+        (-0.15, 0.02, Verdict.PASS),  # just below the control's ladder
+        (-0.3, 0.02, Verdict.PASS),
+        (-0.1, 0.3, Verdict.INCONCLUSIVE),
+    ],
+)
+def test_without_a_twin_a_control_s_ladder_predicts_faithfulness(gain, noise, verdict):
+    """The executed model is right on 0.7 of the pictures, where the control has lost 0.12."""
+    roles = replace(TWIN, twin=None)
+    finding = judged(gain, noise=noise, masks=False, roles=roles, on=on_a_ladder(gain, noise))
+    name = "faithfulness minus what the ladder of faithful has at that accuracy"
+    (statistic,) = [s for s in finding.statistics if s.name == name]
+    own = table(gain, noise)
+    expected = (own["audited"] - own["faithful"]).mean() + 0.2 * 0.3 / 0.5
+    assert statistic.value == pytest.approx(expected, abs=1e-9)
+    assert statistic.threshold == 0.02
+    assert finding.verdict is verdict
+
+
+def test_an_explainer_is_not_compared_with_its_own_ladder():
+    """Maps that follow the ladder lie above any lower rung of it, whoever draws them."""
+    roles = replace(TWIN, twin=None, positive=())
+    finding = judged(0.0, masks=False, roles=roles, on=on_a_ladder(0.0))
+    assert finding.verdict is Verdict.INCONCLUSIVE
+    assert not any("ladder" in s.name for s in finding.statistics)
+
+
+def test_a_resample_without_a_measured_picture_is_left_out():
+    roles = replace(TWIN, twin=None)
+    finding = judged(0.0, masks=False, roles=roles, on=on_a_ladder(0.0, probed=3))
+    (statistic,) = [s for s in finding.statistics if "ladder" in s.name]
+    assert np.isfinite([statistic.interval.low, statistic.interval.high]).all()
+
+
+@pytest.mark.parametrize(("share", "verdict"), [(0.995, Verdict.PASS), (0.9, Verdict.VIOLATION)])
+def test_a_drop_that_is_negligible_calls_for_no_worse_maps(monkeypatch, share, verdict):
+    """However many pictures show that it is there."""
+    monkeypatch.setattr("tests.principles.test_p204.PAIRS", 4000)
+    finding = judged(0.0, right=share, on=(NO_LADDER, NO_RUNGS))
+    assert finding.statistics[0].interval.high < 0
     assert finding.verdict is verdict
 
 

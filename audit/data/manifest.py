@@ -38,12 +38,14 @@ def manifest_pairs(
             ``image``; ``label`` or ``text``; optionally ``id``; ``mask`` (a picture file), or
             ``x0, y0, x1, y1`` in pixels of the picture, inclusive. Paths are relative to the
             manifest. A file ``classes.csv`` beside it with a column ``label`` names all classes.
-        count: how many pairs to draw at random, None for all.
+        count: how many pairs to draw at random, None for all. What a picture shows is read from all
+            of its rows, drawn or not, and a pair has the same id whatever is drawn.
         seed: of the draw.
         template: prompt of a label, with one ``{}``; texts are used as they are.
 
     Raises:
-        DataError: missing file, column, picture, or a label that is not among the classes.
+        DataError: missing file, column, picture, label or box, or a label that is not among the
+            classes.
     """
     path = _find(manifest)
     table = _read(path)
@@ -54,46 +56,59 @@ def manifest_pairs(
             f"{path}: expected the columns image and label (or text), found "
             f"{', '.join(map(str, table.columns))}"
         )
-    names = _classes(path, table[column].astype(str))
+    masked = ["mask"] if "mask" in table else list(_BOX) if set(_BOX) <= set(table.columns) else []
+    _expect_values(path, table, ["image", column, *masked])
+    table = table.astype({"image": str, column: str})
+    if "id" not in table:
+        table["id"] = range(len(table))
+    table["id"] = table["id"].astype(str)
+    if table["id"].duplicated().any():
+        twice = table["id"][table["id"].duplicated()].iloc[0]
+        raise DataError(f"{path}: expected unique ids, '{twice}' is twice")
+    names = _classes(path, table[column])
+    drawn = table
     if count is not None and count < len(table):
         rows = np.sort(np.random.default_rng(seed).permutation(len(table))[:count])
-        table = table.iloc[rows]
-    return _pairs(model, path, table.reset_index(drop=True), column, names, template)
-
-
-def _pairs(
-    model: ModelUnderAudit,
-    path: Path,
-    table: pd.DataFrame,
-    column: str,
-    names: tuple[str, ...],
-    template: str,
-) -> Pairs:
+        drawn = table.iloc[rows].reset_index(drop=True)
     template = template if column == "label" else "{}"
     label_of = {name: i for i, name in enumerate(names)}
-    unknown = sorted(set(table[column].astype(str)) - label_of.keys())
-    if unknown:
-        raise DataError(f"{path}: label '{unknown[0]}' is not in classes.csv beside it")
-    labels = torch.tensor([label_of[str(name)] for name in table[column]])
-    files, picture = np.unique(table["image"].astype(str).to_numpy(), return_inverse=True)
-    images = torch.stack([model.preprocess(_open(path.parent / f)) for f in files])
-    present = torch.zeros(len(files), len(names), dtype=torch.bool)
-    present[torch.from_numpy(picture), labels] = True
-    ids = table["id"].astype(str) if "id" in table else pd.Series(range(len(table))).astype(str)
-    if ids.duplicated().any():
-        raise DataError(f"{path}: expected unique ids, '{ids[ids.duplicated()].iloc[0]}' is twice")
+    files, picture = np.unique(drawn["image"].to_numpy(), return_inverse=True)
     return Pairs(
         name=path.parent.name or path.name,
-        ids=tuple(ids),
-        images=images,
+        ids=tuple(drawn["id"]),
+        images=torch.stack([model.preprocess(_open(path.parent / f)) for f in files]),
         picture=torch.from_numpy(picture),
-        labels=labels,
-        present=present,
-        masks=_masks(model, path, table),
+        labels=torch.tensor(drawn[column].map(label_of).to_numpy()),
+        present=_present(table["image"], table[column].map(label_of), files, len(names)),
+        masks=_masks(model, path, drawn),
         classes=names,
         templates=(template,),
         tokens=model.tokenize([template.format(name) for name in names]),
     )
+
+
+def _present(
+    images: pd.Series[str], labels: pd.Series[int], files: np.ndarray, classes: int
+) -> Tensor:
+    """Which classes each picture shows, by all rows of the manifest."""
+    own = images.isin(files)
+    picture = torch.from_numpy(np.searchsorted(files, images[own].to_numpy()))
+    present = torch.zeros(len(files), classes, dtype=torch.bool)
+    present[picture, torch.tensor(labels[own].to_numpy())] = True
+    return present
+
+
+def _expect_values(path: Path, table: pd.DataFrame, columns: list[str]) -> None:
+    """Every row has a value in these columns, and a number where it is the side of a box."""
+    for column in columns:
+        found = pd.to_numeric(table[column], errors="coerce") if column in _BOX else table[column]
+        if found.isna().any():
+            row = int(found.isna().to_numpy().argmax())
+            kind = "a whole number of pixels" if column in _BOX else "a value"
+            raise DataError(
+                f"{path}: expected {kind} in column {column} of every row, found "
+                f"'{table[column].iloc[row]}' in row {row + 1}; fill it in, or leave the row out"
+            )
 
 
 def _masks(model: ModelUnderAudit, path: Path, table: pd.DataFrame) -> Tensor | None:
@@ -101,7 +116,7 @@ def _masks(model: ModelUnderAudit, path: Path, table: pd.DataFrame) -> Tensor | 
         pictures = [_open(path.parent / str(name)).convert("L") for name in table["mask"]]
     elif set(_BOX) <= set(table.columns):
         pictures = [
-            _box(path.parent / str(row["image"]), [int(row[c]) for c in _BOX])
+            _box(path, path.parent / str(row["image"]), [int(row[c]) for c in _BOX])
             for _, row in table.iterrows()
         ]
     else:
@@ -109,11 +124,17 @@ def _masks(model: ModelUnderAudit, path: Path, table: pd.DataFrame) -> Tensor | 
     return torch.stack([model.preprocess_mask(p)[0] > 0.5 for p in pictures])
 
 
-def _box(picture: Path, box: list[int]) -> Image.Image:
+def _box(path: Path, picture: Path, box: list[int]) -> Image.Image:
     with Image.open(picture) as opened:
         width, height = opened.size
     mask = np.zeros((height, width), dtype=np.uint8)
     x0, y0, x1, y1 = box
+    if not (0 <= x0 <= x1 and 0 <= y0 <= y1 and x0 < width and y0 < height):
+        raise DataError(
+            f"{path}: expected a box x0 ≤ x1, y0 ≤ y1 that begins inside the {width}×{height} "
+            f"pixels of '{picture.name}', found {x0}, {y0}, {x1}, {y1}; correct it, or leave the "
+            "row out"
+        )
     mask[y0 : y1 + 1, x0 : x1 + 1] = 255
     return Image.fromarray(mask)
 
@@ -158,6 +179,16 @@ def _read(path: Path) -> pd.DataFrame:
 
 def _classes(path: Path, labels: pd.Series[str]) -> tuple[str, ...]:
     beside = path.parent / "classes.csv"
-    if beside.is_file():
-        return tuple(pd.read_csv(beside)["label"].astype(str))
-    return tuple(sorted(set(labels)))
+    if not beside.is_file():
+        return tuple(sorted(set(labels)))
+    classes = _read(beside)
+    if "label" not in classes:
+        raise DataError(
+            f"{beside}: expected a column label with the names of all classes, found "
+            f"{', '.join(map(str, classes.columns))}"
+        )
+    names = tuple(classes["label"].astype(str))
+    unknown = sorted(set(labels) - set(names))
+    if unknown:
+        raise DataError(f"{path}: label '{unknown[0]}' is not in classes.csv beside it")
+    return names

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from audit.gate.baseline import BADNESS, worse
+from audit.gate.baseline import ACCEPTED, BADNESS, worse
 from audit.gate.rule import fails
 from audit.result import CheckResult, Result, Severity, Verdict
 
@@ -129,7 +129,7 @@ def _got_worse(old: CheckResult | None, new: CheckResult) -> bool:
     was, now = old.finding.verdict if old else Verdict.PASS, new.finding.verdict
     if old and was is now is Verdict.VIOLATION:
         return (old.severity, new.severity) == (Severity.WARNING, Severity.ERROR)
-    return BADNESS[now] > max(BADNESS[was], 1)
+    return was is not now and BADNESS[now] > max(ACCEPTED[was], 1)
 
 
 def _fails(old: CheckResult | None, new: CheckResult, fail_on: Severity) -> bool:

@@ -110,7 +110,7 @@ def run_audit(settings: Settings, progress: Progress) -> Audit:
     if found.pairs and used is not None:
         index = {pair: i for i, pair in enumerate(context.pairs.ids)}
         context = replace(context, pairs=context.pairs.select([index[i] for i in used.ids]))
-    result = _assembled(settings, context, found, gate)
+    result = _assembled(settings, context, found, gate, key)
     return Audit(result, context, found.gathered.evidence)
 
 
@@ -229,6 +229,7 @@ def _assembled(
     context: Context,
     found: Judged,
     gate: Gate,
+    key: str,
 ) -> Result:
     explainer = explainer_info(context.audited)
     gated, notes = gate.applied(
@@ -247,6 +248,7 @@ def _assembled(
         source=context.audited.source_file,
         checkpoints={c.source: c.sha256 for c in context.checkpoints}
         | {other.source: other.sha256 for other in context.others},
+        evidence=key,
     )
     result = summarize(
         found=found,

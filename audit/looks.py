@@ -31,12 +31,13 @@ class Looks:
 
     Attributes:
         pairs: at each look that was planned.
-        at: the evidence of some kinds at a look (the first is 1), measured on all its pairs; None
-            where it is not to be had.
+        at: the evidence of some kinds at a look (the first is 1), measured on all its pairs.
+        lacking: which of some kinds are not to be had at a look.
     """
 
     pairs: Sequence[int]
-    at: Callable[[int, frozenset[str]], Gathered | None]
+    at: Callable[[int, frozenset[str]], Gathered]
+    lacking: Callable[[int, frozenset[str]], frozenset[str]] = lambda *_: frozenset()
 
 
 def measured_looks(context: Context, folder: Path, key: str, *, resume: bool) -> Looks:
@@ -101,23 +102,31 @@ def probed_at_looks(most: int, sizes: Sequence[int], least: int = 1) -> list[int
     ]
 
 
-def saved_looks(folder: Path) -> Looks:
-    """The finished looks of an audit that was taken in looks."""
+def saved_looks(folder: Path, failed: frozenset[str] = frozenset()) -> Looks:
+    """The finished looks of an audit that was taken in looks.
+
+    Args:
+        folder: of the evidence.
+        failed: kinds that could not be gathered; where one is not there, that is why.
+    """
     load = functools.cache(load_evidence)
 
-    def at(number: int, wanted: frozenset[str]) -> Gathered | None:
-        places = [folder / f"look-{block}" for block in range(1, number + 1)]
-        if not all(_of_one_audit(places[0], place, i) for i, place in enumerate(places, 1)):
-            return None
-        parts = [Gathered(load(place), (), {}) for place in places]
-        there = [_kinds(part.evidence) for part in parts]
-        asked = frozenset(plan(wanted)) & PER_PAIR & there[0]
-        if not all(kinds >= asked for kinds in there):
-            return None  # interrupted, or judged by other thresholds, which ask for more
-        return _joined(parts, wanted)
+    def places(number: int) -> list[Path]:
+        return [folder / f"look-{block}" for block in range(1, number + 1)]
+
+    def at(number: int, wanted: frozenset[str]) -> Gathered:
+        return _joined([Gathered(load(place), (), {}) for place in places(number)], wanted)
+
+    def lacking(number: int, wanted: frozenset[str]) -> frozenset[str]:
+        """What was never measured: interrupted, or other thresholds ask for more."""
+        asked, found = frozenset(plan(wanted)) & PER_PAIR, places(number)
+        if not all(_of_one_audit(found[0], place, i) for i, place in enumerate(found, 1)):
+            return asked
+        there = [_kinds(load(place)) for place in found]
+        return (asked & there[0]) - frozenset.intersection(*there) - failed
 
     pairs = json.loads((folder / PLAN).read_text())["pairs"]
-    return Looks([int(n) for n in pairs], at)
+    return Looks([int(n) for n in pairs], at, lacking)
 
 
 def forget_looks(folder: Path) -> None:

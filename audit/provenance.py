@@ -27,6 +27,7 @@ def conditions(
     seconds: dict[str, float],
     source: str | None,
     checkpoints: dict[str, str],
+    evidence: str,
 ) -> Conditions:
     """The run conditions, with the commit of the explainer's repository if it has one."""
     folder = Path(source).parent if source else Path.cwd()
@@ -45,6 +46,7 @@ def conditions(
         started=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         seconds={name: round(value, 2) for name, value in seconds.items()},
         checkpoints=checkpoints,
+        evidence=evidence,
     )
 
 

@@ -10,7 +10,7 @@ from audit.config import Settings, SettingsError
 from audit.evidence.kinds import Evidence
 from audit.gate.gating import load_gate
 from audit.gate.rule import exit_code
-from audit.gathering import Gathered, load_evidence
+from audit.gathering import Gathered, load_evidence, read_key
 from audit.headline import headline_and_sentences
 from audit.looks import PLAN, Looks, saved_looks
 from audit.pictures import pictures_of, with_pictures
@@ -50,9 +50,11 @@ def rejudge(folder: Path, settings: Settings) -> Result:
     own = any((folder / name).is_file() for name in ("roles.json", PLAN))
     evidence_folder = folder if own else folder / "evidence"
     in_looks = (evidence_folder / PLAN).is_file()
-    evidence = saved_looks(evidence_folder) if in_looks else load_evidence(evidence_folder)
-    old = _result_beside(evidence_folder)
+    at_once = None if in_looks else load_evidence(evidence_folder)
+    old = _result_beside(evidence_folder, looks=in_looks)
     gathering = [f for f in old.failures if not f.where.startswith("judging ")]
+    failed = frozenset(f.where.removeprefix("gathering ") for f in gathering)
+    evidence = at_once or saved_looks(evidence_folder, failed)
     found = _judged(evidence, chosen, gathering, settings)
     checks, notes = gate.applied(
         found.results,
@@ -96,22 +98,33 @@ def _judged(
         gathered = Gathered(evidence, tuple(gathering), {})
         return judge_at_once(chosen, gathered, severity=severity, thresholds=thresholds)
 
-    def named(number: int, wanted: frozenset[str]) -> Gathered | None:
-        found = evidence.at(number, wanted)
-        return found and replace(found, failures=tuple(gathering))
+    def named(number: int, wanted: frozenset[str]) -> Gathered:
+        return replace(evidence.at(number, wanted), failures=tuple(gathering))
 
-    looks = Looks(evidence.pairs, named)
+    looks = replace(evidence, at=named)
     return judge_by_looks(chosen, looks, severity=severity, thresholds=thresholds)
 
 
-def _result_beside(evidence_folder: Path) -> Result:
+def _result_beside(evidence_folder: Path, *, looks: bool) -> Result:
+    """The result that was judged by this evidence."""
     path = evidence_folder.parent / "result.json"
     if not path.is_file():
         raise SettingsError(
             f"expected result.json in '{evidence_folder.parent}' beside the evidence, found none; "
             "finish the audit first"
         )
-    return load_result(path.read_text(encoding="utf-8"))
+    result = load_result(path.read_text(encoding="utf-8"))
+    if looks:
+        key = (read_key(evidence_folder / "look-1") or "").removesuffix("-1")
+    else:
+        key = read_key(evidence_folder) or ""
+    if result.conditions.evidence != key:
+        raise SettingsError(
+            f"expected the result of this evidence beside it, found that of another audit, of "
+            f"'{result.explainer.name}', in '{path}': an audit that began later was not finished; "
+            "finish it, or give the folder of a finished one"
+        )
+    return result
 
 
 def _settings(old: Result, settings: Settings) -> dict[str, str]:

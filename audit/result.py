@@ -294,7 +294,7 @@ class Conditions(_Frozen):
     """Under which conditions the audit ran.
 
     ``checkpoints`` are the user's rungs of the ladder and other models, and the hash of each one's
-    weights.
+    weights. ``evidence`` is the key of the evidence that was judged.
     """
 
     audit_version: str
@@ -309,6 +309,7 @@ class Conditions(_Frozen):
     started: str
     seconds: dict[str, float]
     checkpoints: dict[str, str] = {}
+    evidence: str = ""
 
 
 class Failure(_Frozen):

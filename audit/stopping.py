@@ -26,6 +26,7 @@ class Judged:
         looks: how many there were.
         seen: per check, the last look that it was judged at.
         pairs: at each look that was planned; empty where all evidence was judged at once.
+        unsaved: open checks for which saved evidence of more pairs holds nothing.
     """
 
     results: list[CheckResult]
@@ -34,6 +35,7 @@ class Judged:
     looks: int
     seen: Mapping[str, int]
     pairs: Sequence[int] = ()
+    unsaved: Sequence[str] = ()
 
 
 def judge_at_once(
@@ -61,8 +63,8 @@ def judge_by_looks(
 
     A check keeps the verdict of the look that settled it. Every look after the first measures only
     what the checks need that are still open and may be settled; an open one whose evidence does
-    not grow is left without a verdict. Error rates are shared among the open checks by Holm's
-    procedure, those left included, and each share is spent over the looks by a boundary
+    not grow, or ends, is left without a verdict. Error rates are shared among the open checks by
+    Holm's procedure, those left included, and each share is spent over the looks by a boundary
     (`audit.statistics.spending.levels`), so that the chance of any wrong verdict at any look keeps
     the error rate (Maurer and Bretz 2013). To leave a check makes no verdict and costs none of it.
 
@@ -79,15 +81,21 @@ def judge_by_looks(
     seen: dict[str, int] = {}
     broken: list[Failure] = []
     gathered: Gathered | None = None
+    unsaved: set[str] = set()
     spend = [functools.partial(_level, looks.pairs, look) for look in range(len(looks.pairs))]
     for number, pairs in enumerate(looks.pairs, 1):
+        if gone := looks.lacking(number, wanted):
+            there = [] if gone & ALWAYS else [c for c in left if not gone & _planned(c)]
+            unsaved |= {c.id for c in left if c not in there}
+            others += len(left) - len(there)
+            left, wanted = there, _needs(there)
+            if not left:
+                break
         at = functools.partial(judge, spend=spend[number - 1], others=others)
-        found = _at_look(left, looks, number, wanted, at)
-        if found is None:
-            break
-        gathered, judged, failed = found
+        gathered, judged, failed = _at_look(left, looks, number, wanted, at)
         latest |= {r.id: r for r in judged}
         seen |= {r.id: number for r in judged}
+        unsaved |= {r.id for r in judged if looks.lacking(number, frozenset(r.finding.wants))}
         broken += failed
         open_ = [c for c in left if latest[c.id].finding.verdict is Verdict.INCONCLUSIVE]
         if not open_ or number == len(looks.pairs):
@@ -105,7 +113,8 @@ def judge_by_looks(
     latest |= {r.id: r for r in judged}
     seen |= {r.id: number for r in judged}
     results = [latest[c.id] for c in checks]
-    return Judged(results, [*broken, *failed], gathered, number, seen, looks.pairs)
+    broken += failed
+    return Judged(results, broken, gathered, number, seen, looks.pairs, sorted(unsaved))
 
 
 def stopping_notes(judged: Judged) -> list[str]:
@@ -113,8 +122,11 @@ def stopping_notes(judged: Judged) -> list[str]:
     pairs = judged.pairs
     if not pairs:
         return []
-    why = "every check is settled, or no number of pairs would settle it"
-    end = why if judged.looks < len(pairs) else "that was the budget"
+    end = "that was the budget"
+    if judged.looks < len(pairs):
+        end = "no check is left that more pairs would settle"
+    if judged.unsaved:
+        end = f"of more pairs no evidence was saved for {', '.join(judged.unsaved)}"
     fewer = [
         f"{', '.join(sorted(c for c, at in judged.seen.items() if at == look))} by "
         f"{pairs[look - 1]:,}"
@@ -135,20 +147,19 @@ def _at_look(
     number: int,
     wanted: frozenset[str],
     judge: Callable[..., tuple[list[CheckResult], list[Failure]]],
-) -> tuple[Gathered, list[CheckResult], list[Failure]] | None:
-    """Judge at a look, with the evidence that findings ask for; None where there is none.
+) -> tuple[Gathered, list[CheckResult], list[Failure]]:
+    """Judge at a look, with the evidence that findings ask for.
 
     What more pairs may make unnecessary is asked for at the last look.
     """
     while True:
         gathered = looks.at(number, wanted)
-        if gathered is None:
-            return None
         to_come = _on_demand(checks) - wanted
         judged, broken = judge(checks, gathered.evidence, gathered.failures, to_come=to_come)
         last = number == len(looks.pairs)
         asking = [r.finding for r in judged if last or not r.finding.more_pairs_help]
         more = frozenset(kind for finding in asking for kind in finding.wants) - wanted
+        more -= looks.lacking(number, more)
         if not more:
             return gathered, judged, broken
         wanted |= more
@@ -170,7 +181,7 @@ def _worth_a_look(
     if not may:
         return frozenset(), []
     wanted = _needs([c for c in checks if c.id in may])
-    return wanted, [c for c in checks if c.needs - c.on_demand <= frozenset(plan(wanted))]
+    return wanted, [c for c in checks if _planned(c) <= frozenset(plan(wanted))]
 
 
 def _level(pairs: Sequence[int], look: int, rate: float) -> float:
@@ -180,6 +191,11 @@ def _level(pairs: Sequence[int], look: int, rate: float) -> float:
 def _needs(checks: Sequence[Any]) -> frozenset[str]:
     """The kinds that checks cannot do without, and those of every report."""
     return ALWAYS.union(*(c.needs - c.on_demand for c in checks))
+
+
+def _planned(check: Any) -> frozenset[str]:
+    """The kinds that a check cannot do without, and what they need."""
+    return frozenset(plan(check.needs - check.on_demand))
 
 
 def _on_demand(checks: Sequence[Any]) -> frozenset[str]:

@@ -39,9 +39,9 @@ def result(folder="audit-report"):
 
 def saved(wanted=PER_PAIR, folder=EVIDENCE):
     """Pairs at each look whose evidence can be read again."""
-    at = looks.saved_looks(folder).at
-    found = [at(number, frozenset(wanted)) for number in range(1, len(SIZES) + 1)]
-    return [len(one.evidence.reference.ids) for one in found if one]
+    found, wanted = looks.saved_looks(folder), frozenset(wanted)
+    numbers = [n for n in range(1, len(SIZES) + 1) if not found.lacking(n, wanted)]
+    return [len(found.at(n, wanted).evidence.reference.ids) for n in numbers]
 
 
 def merged(folder=EVIDENCE):
@@ -135,6 +135,24 @@ def test_judged_again_it_looks_as_the_audit_did(auto, command):
         assert one.finding.statistics == two.finding.statistics
     assert before.notes == result("again").notes
     assert before.notes[-1].startswith("Stopped after 12 of at most 12 pairs")
+
+
+def test_what_failed_in_a_later_look_fails_when_it_is_judged_again(auto, command, monkeypatch):
+    real = audit.gathering.gather_faithfulness
+
+    def fails_later(context, explanations):
+        if len(context.pairs) < 6:
+            raise RuntimeError("not these pairs")
+        return real(context, explanations)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(audit.gathering, "gather_faithfulness", fails_later)
+        assert auto().exit_code == 3
+    words = ["--select", "P2", "--out", "again", "--format", "json"]
+    assert command("check", "--from-evidence", "audit-report", *words).exit_code == 3
+    for one, two in zip(result().checks, result("again").checks, strict=True):
+        assert one.finding.verdict is two.finding.verdict
+    assert any(c.finding.verdict.value == "error" for c in result().checks)
 
 
 def test_looks_of_another_audit_or_unfinished_ones_are_no_evidence(auto):

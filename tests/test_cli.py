@@ -214,6 +214,25 @@ def test_evidence_is_judged_again_without_a_model(check_tiny, command, monkeypat
     assert again.conditions.settings["select"] == "['P101', 'P104']"
 
 
+def test_evidence_is_not_judged_under_the_name_of_another_audit(check_tiny, command, monkeypatch):
+    """The second audit was interrupted: its evidence lies beside the result of the first."""
+    check_tiny("grad-eclip", select="P104")
+    from audit import engine
+
+    with monkeypatch.context() as patch:
+        patch.setattr(engine, "judge_at_once", interrupted)
+        assert check_tiny("edges", select="P104").exit_code == 3
+    done = command("check", "--from-evidence", "audit-report", "--select", "P104")
+    assert done.exit_code == 2
+    said = " ".join(done.output.split())
+    assert "expected the result of this evidence beside it, found that of another audit" in said
+    assert "of 'grad-eclip'" in said
+
+
+def interrupted(*_, **__):
+    raise KeyboardInterrupt
+
+
 def test_damaged_evidence_says_so(check_tiny, command):
     check_tiny("grad-eclip", select="P104")
     Path("audit-report", "evidence", "trace.npz").write_bytes(b"")

@@ -42,12 +42,13 @@ def judged(audited, planned=(FIRST, N)):
     asked = []
 
     def at(number, _):
-        if planned[number - 1] > N:
-            return None
         asked.append(planned[number - 1])
         return Gathered(evidence(audited, slice(planned[number - 1])), (), {})
 
-    looks = Looks(planned, at)
+    def lacking(number, wanted):
+        return wanted if planned[number - 1] > N else frozenset()
+
+    looks = Looks(planned, at, lacking)
     return judge_by_looks([p206.CHECK], looks, severity={}, thresholds={}), asked
 
 
@@ -90,6 +91,17 @@ def test_more_is_asked_for_where_it_may_settle_a_check():
     assert found.looks == 2
 
 
+def test_a_check_whose_saved_evidence_ends_holds_up_no_other():
+    ends = check("P291", {"ladder"}, lambda *_: found_as(Verdict.INCONCLUSIVE))
+    goes_on = check("P292", {"faithfulness"}, lambda *_: found_as(Verdict.INCONCLUSIVE))
+    asked, found = recorded([ends, goes_on], lacks={2: {"ladder"}})
+    assert asked == [(1, {"ladder", "faithfulness"}), (2, {"faithfulness"})]
+    assert found.seen == {"P291": 1, "P292": 2}
+    (words,) = stopping_notes(found)
+    assert "Stopped after 96 of at most 96 pairs" in words
+    assert "no evidence was saved for P291" in words
+
+
 def test_an_effect_that_looks_too_small_is_no_reason_to_give_up():
     found, asked = judged(0.503 - (NOISE[0] - NOISE[3])[:FIRST].mean())
     assert asked == [FIRST, N]
@@ -109,9 +121,12 @@ def check(name, needs, judge, on_demand=()):
     )  # fmt: skip
 
 
-def recorded(checks, pairs=(FIRST, N)):
-    """What was asked for at each look, and the judgement."""
+def recorded(checks, pairs=(FIRST, N), lacks=None):
+    """What was asked for at each look, and the judgement; some looks lack some kinds."""
     asked, whole = [], evidence(0.7)
+
+    def lacking(number, wanted):
+        return frozenset((lacks or {}).get(number, ())) & wanted
 
     def at(number, wanted):
         asked.append((number, wanted - {"reference", "explanations", "relatives"}))
@@ -120,7 +135,7 @@ def recorded(checks, pairs=(FIRST, N)):
         }
         return Gathered(dataclasses.replace(whole, **hidden), (), {})
 
-    found = judge_by_looks(checks, Looks(pairs, at), severity={}, thresholds={})
+    found = judge_by_looks(checks, Looks(pairs, at, lacking), severity={}, thresholds={})
     return asked, found
 
 

@@ -11,6 +11,7 @@ BADNESS = {
     Verdict.VIOLATION: 2,
     Verdict.ERROR: 3,
 }
+ACCEPTED = BADNESS | {Verdict.ERROR: 0}  # of an earlier result: where it has no verdict, nothing is
 TOLERANCE = 0.05  # relative, for numbers without an interval
 
 
@@ -51,7 +52,7 @@ def worse(old: CheckResult | None, new: CheckResult, *, numbers: bool) -> str | 
     """
     was = old.finding.verdict if old else Verdict.PASS
     now = new.finding.verdict
-    if BADNESS[now] > BADNESS[was]:
+    if was is not now and BADNESS[now] > ACCEPTED[was]:
         return f"{was.value if old else 'not checked'} → {now.value}"
     if old is None or now is not Verdict.VIOLATION:
         return None

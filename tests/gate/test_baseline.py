@@ -68,6 +68,13 @@ def test_worse_by_its_statistic(check_of, old, new, expected):
     assert (worse(before, now, numbers=True) is not None) is expected
 
 
+def test_what_was_no_verdict_was_not_accepted(check_of):
+    broken = check_of("P104", verdict=Verdict.ERROR)
+    assert worse(broken, check_of("P104"), numbers=True) == "error → violation"
+    unclear = check_of("P104", verdict=Verdict.INCONCLUSIVE)
+    assert worse(broken, unclear, numbers=True) == "error → inconclusive"
+
+
 def test_worse_by_severity_places_and_verdict(check_of):
     once = [Location(file="a.py", line=3, text="x")]
     moved = [Location(file="a.py", line=7, text="x")]

@@ -47,6 +47,8 @@ def test_an_error_is_worse_than_anything_and_fails(red, check_of):
     broken = red.model_copy(update={"checks": [check_of("P101", verdict=Verdict.ERROR)]})
     assert compare_results(red, broken).worse
     assert not compare_results(broken, broken).worse
+    violated = red.model_copy(update={"checks": [check_of("P101", verdict=Verdict.VIOLATION)]})
+    assert compare_results(broken, violated).worse  # an ERROR was no verdict that was accepted
     unclear = red.model_copy(update={"checks": [check_of("P101", verdict=Verdict.INCONCLUSIVE)]})
     assert not compare_results(red, unclear).worse
 

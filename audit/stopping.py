@@ -207,13 +207,16 @@ def _may_settle(forecast: CheckResult, pairs: int, budget: int) -> bool:
 
     An effect that looks too small is no reason to give up: at a quarter of the budget that would
     cost most of the power. That no number of pairs helps, as where a control fails or rungs are
-    too few, is believed from half of the budget on.
+    too few, is believed from half of the budget on, and so is that it takes more pairs than that
+    to test at all. Where nothing says that a test will be possible, as on a model that knows
+    nothing, the check is given up at once.
     """
     finding = forecast.finding
     if finding.verdict in SETTLED or finding.wants:
         return True
     if finding.verdict is not Verdict.INCONCLUSIVE:
         return False
+    early, needed = 2 * pairs < budget, finding.pairs_to_settle
     if not finding.statistics:  # not even a test was possible
-        return finding.pairs_to_settle is not None and finding.pairs_to_settle <= budget
-    return finding.more_pairs_help or 2 * pairs < budget
+        return needed is not None and (needed <= budget or early)
+    return finding.more_pairs_help or early

@@ -201,7 +201,9 @@ def test_a_check_whose_evidence_stops_growing_is_left_and_keeps_its_part_of_the_
         (found_as(Verdict.INCONCLUSIVE, more_pairs_help=False), 192, False),
         (found_as(Verdict.INCONCLUSIVE, tested=False), 48, False),
         (found_as(Verdict.INCONCLUSIVE, tested=False, pairs_to_settle=72), 48, True),
-        (found_as(Verdict.INCONCLUSIVE, tested=False, pairs_to_settle=400), 48, False),
+        (found_as(Verdict.INCONCLUSIVE, tested=False, pairs_to_settle=400), 48, True),
+        (found_as(Verdict.INCONCLUSIVE, tested=False, pairs_to_settle=400), 192, False),
+        (found_as(Verdict.INCONCLUSIVE, tested=False, pairs_to_settle=300), 272, True),
     ],
 )
 def test_given_up_is_only_what_no_number_of_pairs_would_settle(finding, pairs, may):

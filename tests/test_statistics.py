@@ -23,6 +23,19 @@ def holds(hits, trials, rate):
     return stats.binomtest(hits, trials, rate).pvalue > 1e-3
 
 
+def test_units_that_say_the_same_five_times_say_it_once():
+    rng = np.random.default_rng(0)
+    scores, labels = np.r_[rng.random(6), 1 + rng.random(6)], np.arange(12) > 5
+    once = s.auroc_with_interval(
+        scores, labels, clusters=np.arange(12), rng=np.random.default_rng(1)
+    )
+    again = s.auroc_with_interval(
+        scores.repeat(5), labels.repeat(5), clusters=np.arange(12).repeat(5),
+        rng=np.random.default_rng(1),
+    )  # fmt: skip
+    assert (once.value, once.low, once.high) == (again.value, again.low, again.high)
+
+
 def test_percentile_interval_is_that_of_a_loop(rng):
     values = rng.normal(size=30)
     found = s.bootstrap_interval(values, rng=np.random.default_rng(1), resamples=4000)

@@ -98,14 +98,17 @@ def auroc_with_interval(
     """Probability that a unit with a true label outscores one with a false label.
 
     Range: [0, 1], chance 0.5. The interval is the wider of the cluster bootstrap and Newcombe's
-    score interval (method 5, 2006), since the bootstrap has no width where the classes separate; p
-    is the Mann-Whitney one, which takes units as independent. Scores that are NaN are dropped.
+    score interval (method 5, 2006), since the bootstrap has no width where the classes separate;
+    Newcombe's counts the clusters that hold a unit of each class, since units of a cluster may all
+    say the same. p is the Mann-Whitney one, which takes units as independent. Scores that are NaN
+    are dropped.
 
     Raises:
         ValueError: where one of the two classes has no unit left.
     """
     rows = np.stack([np.asarray(scores, dtype=np.float64), np.asarray(labels, dtype=float)], 1)
-    kept = rows[~np.isnan(rows[:, 0])]
+    known = ~np.isnan(rows[:, 0])
+    kept = rows[known]
     right, wrong = kept[kept[:, 1] == 1, 0], kept[kept[:, 1] == 0, 0]
     if not len(right) or not len(wrong):
         raise ValueError(
@@ -114,7 +117,9 @@ def auroc_with_interval(
     drawn = bootstrap_interval(
         rows, auroc, clusters=clusters, rng=rng, resamples=resamples, level=level
     )
-    low, high = _newcombe_auroc(drawn.value, len(right), len(wrong), level)
+    whose = (np.arange(len(rows)) if clusters is None else np.asarray(clusters))[known]
+    n_right, n_wrong = (len(np.unique(whose[kept[:, 1] == label])) for label in (1, 0))
+    low, high = _newcombe_auroc(drawn.value, n_right, n_wrong, level)
     p = float(stats.mannwhitneyu(right, wrong, alternative="two-sided").pvalue)
     low, high = float(np.fmin(low, drawn.low)), float(np.fmax(high, drawn.high))
     return Estimate(drawn.value, low, high, level, drawn.n, drawn.dropped, p=p)

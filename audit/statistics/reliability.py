@@ -13,7 +13,7 @@ from scipy import stats
 from audit.statistics.estimate import Estimate
 from audit.statistics.ladder import centered_correlation, rung_quality
 
-_FEWEST_UNITS, _FEWEST_CONDITIONS = 4, 3
+FEWEST_UNITS, _FEWEST_CONDITIONS = 4, 3
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def split_half_reliability(
     labels = np.arange(units) if clusters is None else np.asarray(clusters)
     index = np.unique(labels, return_inverse=True)[1]
     n = int(index.max(initial=-1)) + 1
-    if n < _FEWEST_UNITS or conditions < _FEWEST_CONDITIONS:
+    if n < FEWEST_UNITS or conditions < _FEWEST_CONDITIONS:
         raise ValueError(
             f"expected four units and three conditions or more, got {n} and {conditions}"
         )

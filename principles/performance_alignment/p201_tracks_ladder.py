@@ -122,9 +122,10 @@ def _reading(measure: RungQuality, roles: Roles, thresholds: Thresholds, pairs: 
     reliable = _reliability(measure, roles, least)
     why = reasons(controls_fail(estimates, roles, threshold, "tracks the ladder"), reliable.why)
     controls = pairs_for_controls(estimates, roles, threshold, pairs)
-    settles, more = whole(max(controls, reliable.pairs_needed or 0)), ""
+    gates = max(controls, reliable.pairs_needed)
+    settles, more = whole(gates), ""
     if why:
-        more = f" {settling_words(max(controls, reliable.pairs_needed or 0))}"
+        more = f" {settling_words(gates)}"
     if verdict is Verdict.INCONCLUSIVE and not why:
         many = correlation(roles.audited, ours.level, pictures=False)
         settles, more = _settling(ours, many, threshold, pairs)

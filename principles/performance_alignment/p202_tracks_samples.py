@@ -76,23 +76,24 @@ def _reading(
     measure: Measure, reference: Reference, roles: Roles, thresholds: Thresholds
 ) -> Reading:
     correct = pair_margin(reference)[measure.pairs] > 0
+    picture = reference.picture[measure.pairs]
     rate = float(thresholds["error_rate"])
     wanted = pairs_wanted(correct, float(thresholds["worthwhile_area"]), rate)
-    wrong, least = int((~correct).sum()), int(thresholds["least_of_each"])
-    if min(wrong, len(correct) - wrong) < least:
+    least = int(thresholds["least_of_each"])
+    fewest = min(len(np.unique(picture[side])) for side in (correct, ~correct))
+    if fewest < least:
         sentence = (
             f"By {measure.name} nothing can be said: the model is wrong about "
-            f"{plural(wrong, 'pair')} of {len(correct)}, {least} right and {least} wrong are the "
-            f"least. {wanted}"
+            f"{plural(int((~correct).sum()), 'pair')} of {len(correct)}, {least} pictures with a "
+            f"right pair and {least} with a wrong one are the least. {wanted}"
         )
         return Reading(
             may_speak=False,
             verdict=Verdict.INCONCLUSIVE,
             sentence=sentence,
-            pairs_to_settle=needed_pairs(correct, float(thresholds["worthwhile_area"]), rate),
+            pairs_to_settle=math.ceil(len(correct) * least / max(fewest, 0.5)),
         )
     threshold = float(thresholds["area"])
-    picture = reference.picture[measure.pairs]
     values = measure.values
     areas = {
         n: area(values[n], correct, picture, level_for(n, roles, thresholds))
@@ -108,7 +109,7 @@ def _reading(
         threshold,
         len(reference.ids),
         pairs_for_controls(areas, roles, threshold, len(reference.ids)),
-        *(r.pairs_needed or 0 for r in reliable),
+        *(r.pairs_needed for r in reliable),
     )
     wanted = f"{wanted} {settling_words(settles)}"
     unreliable = next((r.why for r in reliable if r.why), "")
@@ -117,7 +118,7 @@ def _reading(
     )
     name = f"area of {measure.name} for correctness"
     smallest = smallest_visible_effect(
-        "auroc", len(correct), base=float(correct.mean()), alpha=rate
+        "auroc", len(np.unique(picture)), base=float(correct.mean()), alpha=rate
     )
     return Reading(
         may_speak=not why,

@@ -55,6 +55,7 @@ from principles.performance_alignment.estimates import (
     vote,
 )
 from principles.performance_alignment.reliability import RELIABILITY, Reliability, over_classes
+from principles.performance_alignment.settling import whole
 from principles.words import interval_words, percent, witness
 
 _TEST = "permutations of the classes, the null being no relation"
@@ -127,9 +128,7 @@ def _settling(
     parts = [x if math.isfinite(x) else 0.0 for x in (accuracies, own.value)]
     times = pairs_for_correlation(ours.value, parts, ours.n, rate)
     pairs = own.pairs
-    needed = None
-    if math.isfinite(times):
-        needed = max(math.ceil(times * pairs), gate.pairs_needed or 0, pairs + 1)
+    needed = whole(max(times * pairs, gate.pairs_needed, pairs + 1))
     at_least = min(parts) <= LEAST_RELIABILITY
     words = settling_words(ours.value, needed, ours.n, rate, at_least=at_least)
     return needed, f"{pairs_wanted(classes)} {words}"

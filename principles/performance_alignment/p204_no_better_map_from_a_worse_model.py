@@ -16,6 +16,7 @@ What a pass does not show: That the executed model is the model under audit; tha
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -39,6 +40,7 @@ from principles.performance_alignment.estimates import (
 from principles.performance_alignment.prediction import above_ladder
 from principles.performance_alignment.reliability import RELIABILITY, over_explainers
 from principles.performance_alignment.rungs import rung_measures
+from principles.performance_alignment.settling import whole
 from principles.words import finite, interval_words, number, percent
 
 _MCNEMAR = "McNemar's exact test, the null being equal accuracy"
@@ -159,7 +161,8 @@ def _reading(
             ),
             reliable.statistic,
         ],
-        pairs_to_settle=reliable.pairs_needed,
+        pairs_to_settle=whole(reliable.pairs_needed) if reliable.why else None,
+        more_pairs_help=math.isfinite(reliable.pairs_needed),
     )
 
 

@@ -95,7 +95,7 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
         threshold,
         pairs,
         pairs_for_controls(found, roles, threshold, pairs),
-        reliable.pairs_needed or 0,
+        reliable.pairs_needed,
     )
     settles = settles if verdict is Verdict.INCONCLUSIVE else pairs
     tested = flipped(found[roles.audited], ours, reference.picture, threshold)

@@ -75,7 +75,7 @@ def _reading(
     found = gains(measure, roles, roles.audited, picture, float(thresholds["error_rate"]))
     reliable = over_explainers(measure, roles, picture, float(thresholds["reliability"]))
     why = reasons(_cannot_speak(faithful, threshold), reliable.why)
-    best = closest(found)
+    best = deciding(found, threshold)
     verdict = verdict_of(found, threshold)
     difference = measure.values[roles.audited] - measure.values[best]
     more = pairs_to_settle(found[best], threshold, difference, picture)
@@ -84,7 +84,7 @@ def _reading(
         threshold,
         len(reference.ids),
         _pairs_for_controls(faithful, threshold, len(reference.ids)),
-        reliable.pairs_needed or 0,
+        reliable.pairs_needed,
     )
     shown = np.argsort(difference, kind="stable")[:_SHOWN]
     chosen = [int(i) for i in measure.pairs[shown]]
@@ -93,7 +93,7 @@ def _reading(
         verdict=verdict,
         sentence=_sentence(measure.name, best, found[best], verdict, why, more, settles),
         statistics=[
-            *_statistics(measure, roles, found, picture, threshold),
+            *_statistics(measure, roles, found, picture, threshold, best),
             reliable.statistic,
         ],
         figures=[
@@ -125,9 +125,15 @@ def gains(
     }
 
 
-def closest(found: Gains) -> str:
-    """The control that decides: the hardest to beat."""
-    return min(found, key=lambda control: found[control].high)
+def deciding(found: Gains, threshold: float) -> str:
+    """The control by which the verdict goes.
+
+    The one that beats the maps most clearly where one does, and else the one that they beat least
+    clearly, or not at all.
+    """
+    if verdict_of(found, threshold) is Verdict.VIOLATION:
+        return min(found, key=lambda control: found[control].high)
+    return min(found, key=lambda control: found[control].low)
 
 
 def verdict_of(found: Gains, threshold: float) -> Verdict:
@@ -142,7 +148,7 @@ def _cannot_speak(faithful: dict[str, Gains], threshold: float) -> str:
     if not faithful or any(verdict_of(g, threshold) is Verdict.PASS for g in faithful.values()):
         return ""
     name, found = next(iter(faithful.items()))
-    control = closest(found)
+    control = deciding(found, threshold)
     return (
         f"no faithful control beats the model-free ones ({name} against {control}: "
         f"{interval_words(found[control])})"
@@ -153,10 +159,12 @@ def _pairs_for_controls(faithful: dict[str, Gains], threshold: float, pairs: int
     """Pairs at which a faithful control would beat the model-free ones, by what it shows now."""
     if not _cannot_speak(faithful, threshold):
         return pairs
-    hardest = [found[closest(found)] for found in faithful.values()]
     return min(
-        settled_at(gain, threshold, pairs) if gain.value > threshold else math.inf
-        for gain in hardest
+        max(
+            settled_at(gain, threshold, pairs) if gain.value > threshold else math.inf
+            for gain in found.values()
+        )
+        for found in faithful.values()
     )
 
 
@@ -183,8 +191,9 @@ def _sentence(
 
 
 def _statistics(
-    measure: Measure, roles: Roles, found: Gains, picture: Array, threshold: float
+    measure: Measure, roles: Roles, found: Gains, picture: Array, threshold: float, best: str
 ) -> list[Statistic]:
+    """The gain over each control; first the one that decides."""
     ours = measure.values[roles.audited]
     return [
         statistic(
@@ -194,7 +203,7 @@ def _statistics(
             visible_difference(ours - measure.values[control], picture, gain.level),
             f"sign flips of pictures, times {len(found)} controls, the null being no gain",
         )
-        for control, gain in sorted(found.items(), key=lambda item: item[1].high)
+        for control, gain in sorted(found.items(), key=lambda item: (item[0] != best, item[1].low))
     ]
 
 

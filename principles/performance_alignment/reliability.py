@@ -17,7 +17,7 @@ import numpy as np
 from audit.evidence.kinds import Roles
 from audit.result import Statistic
 from audit.statistics.correlation import lengthening, spearman_interval
-from audit.statistics.reliability import Measurement, split_half_reliability
+from audit.statistics.reliability import FEWEST_UNITS, Measurement, split_half_reliability
 from audit.trace.records import Array
 from principles.performance_alignment.classes import Classes
 from principles.performance_alignment.estimates import Measure, judged, others
@@ -62,21 +62,26 @@ class Reliability:
                 "the least)"
             )
         needed = self.pairs_needed
-        more = "" if needed is None else f"; about {needed:,} pairs would reach that"
+        more = f"; about {needed:,.0f} pairs would reach that" if math.isfinite(needed) else ""
         return (
             f"{self.parts} do not agree enough about {self.what} (reliability "
             f"{number(self.value)}, {number(self.least)} is the least{more})"
         )
 
     @property
-    def pairs_needed(self) -> int | None:
-        """Pairs that would make it reliable; None where it is, or no number would."""
+    def pairs_needed(self) -> float:
+        """Pairs that would make it reliable: 0 where it is, infinite where no number would.
+
+        Where it cannot be told for lack of pictures, the pairs of as many as it takes to tell.
+        """
+        if self.value >= self.least:
+            return 0
         if self.parts == FILLS:  # more pairs do not make fills agree
-            return None
+            return math.inf
+        if math.isnan(self.value) and 0 < self.pictures < FEWEST_UNITS:
+            return math.ceil(self.pairs * FEWEST_UNITS / self.pictures)
         times = lengthening(self.value, self.least)
-        if not math.isfinite(times) or times <= 1:
-            return None
-        return math.ceil(self.pairs * times)
+        return math.ceil(self.pairs * times) if math.isfinite(times) else math.inf
 
     @property
     def statistic(self) -> Statistic:

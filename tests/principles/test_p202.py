@@ -1,5 +1,7 @@
 """P202: are maps better where the model is right?"""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -72,6 +74,32 @@ def test_too_few_wrong_pairs_say_how_many_are_needed(wrong, bound):
     assert found.verdict is Verdict.INCONCLUSIVE
     assert f"the model is wrong about {wrong} pair" in found.summary
     assert bound in found.summary
+
+
+@pytest.mark.parametrize(("pictures", "verdict"), [(4, "inconclusive"), (24, "pass")])
+def test_pairs_of_a_picture_are_no_independent_witnesses(pictures, verdict):
+    """However many pairs: with two right pictures and two wrong ones chance parts them often."""
+    each = 96 // pictures
+    right = np.arange(96) // each % 2 == 0
+    found = judged(
+        right + NOISE[0, :96], right + NOISE[1, :96], NOISE[2, :96], NOISE[3, :96],
+        correct=right, per_picture=each,
+    )  # fmt: skip
+    assert found.verdict.value == verdict
+    if verdict == "inconclusive":
+        assert "5 pictures with a right pair and 5 with a wrong one are the least" in found.summary
+        assert found.pairs_to_settle == 96 * 5 / 2
+
+
+def test_fills_that_do_not_agree_are_no_matter_of_pairs():
+    good = {"audited": CORRECT + NOISE[0], "faithful": CORRECT + NOISE[1], "random": NOISE[2]}
+    evidence = made(None, CORRECT, faithfulness=good)
+    other = {name: np.random.default_rng(i).random(N) for i, name in enumerate(good)}
+    faithfulness = replace(evidence.faithfulness, other_gaps=other, other_span=np.ones(N))
+    found = p202.judge(replace(evidence, faithfulness=faithfulness), p202.CHECK.thresholds)
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert "no number of pairs would settle it" in found.summary
+    assert (found.pairs_to_settle, found.more_pairs_help) == (None, False)
 
 
 def test_faithfulness_decides_where_there_are_no_masks_or_localization_cannot_speak():

@@ -57,6 +57,20 @@ def test_too_close_is_inconclusive_and_says_how_many_pairs_it_takes():
     assert "pairs would settle" in found.summary
 
 
+def test_an_undecided_verdict_names_the_control_that_is_undecided():
+    wide = 0.3 + 3 * np.random.default_rng(3).normal(size=len(NOISE[0]))
+    found = judged(0.6 + NOISE[0], random=wide, faithful=2.5 + NOISE[1])
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert "may or may not beat random" in found.summary
+    first, second = found.statistics[:2]
+    assert (first.name, second.name) == (
+        "gain in localization over random",
+        "gain in localization over edges",
+    )
+    assert first.interval.low < 0 < second.interval.low
+    assert first.p > 0.05 > second.p
+
+
 @pytest.mark.parametrize("audited", [0.9 + NOISE[0], NOISE[0]])
 def test_nobody_is_accused_where_the_faithful_control_loses(audited):
     found = judged(audited, faithful=0.4 + NOISE[1])

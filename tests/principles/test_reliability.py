@@ -13,7 +13,7 @@ from principles.performance_alignment import p203_tracks_classes as p203
 from principles.performance_alignment import p205_text_specific as p205
 from principles.performance_alignment import p206_beats_model_free as p206
 from principles.performance_alignment.estimates import measures
-from principles.performance_alignment.reliability import Reliability, over_explainers
+from principles.performance_alignment.reliability import FILLS, Reliability, over_explainers
 from tests.principles.alignment import made, with_absent
 
 N = 120
@@ -137,5 +137,13 @@ def test_pairs_that_would_reach_the_bar_follow_spearman_and_brown():
     found = Reliability(0.5, 0.8, "localization", "the order of the rungs", 50, 100)
     assert found.pairs_needed == pytest.approx(400, abs=1)
     assert "pairs would reach that" in found.why
-    assert Reliability(0.9, 0.8, "localization", "the order", 50, 100).why == ""
-    assert Reliability(-0.1, 0.8, "localization", "the order", 50, 100).pairs_needed is None
+    good = Reliability(0.9, 0.8, "localization", "the order", 50, 100)
+    assert (good.why, good.pairs_needed) == ("", 0)
+
+
+def test_pairs_that_no_number_makes_reliable_and_those_that_it_takes_to_tell():
+    assert Reliability(-0.1, 0.8, "localization", "the order", 50, 100).pairs_needed == np.inf
+    fills = Reliability(0.5, 0.8, "faithfulness", "the order", 50, 100, FILLS)
+    assert fills.pairs_needed == np.inf
+    assert Reliability(np.nan, 0.8, "localization", "the order", 3, 6).pairs_needed == 8
+    assert Reliability(np.nan, 0.8, "localization", "the order", 9, 9).pairs_needed == np.inf

@@ -119,6 +119,8 @@ def report(
 
         if (result is None) != latest:
             _fail("expected either a RESULT.json or --latest")
+        if explainer and not latest:
+            _fail("--explainer chooses from the history: give --latest with it, or leave it out")
         formats = formats or ("html",)
         known_formats(formats)
         path = _latest(explainer) if result is None else Path(result)
@@ -157,8 +159,7 @@ def history(
             past.keep(_load(Path(path)), Path.cwd())
         if html is None:
             lines = [past.shown(entry) for entry in past.entries(Path.cwd(), explainer)]
-            nothing = f"no audits in '{past.FOLDER}' yet; 'audit check' keeps them there"
-            click.echo("\n".join(lines or [nothing]))
+            click.echo("\n".join(lines or [past.nothing(Path(), explainer)]))
             return
         from audit.gate.trend import write_trend
         from audit.output import writable
@@ -233,15 +234,17 @@ def compare(*, old: str, new: str, strict: bool, fail_on: str) -> None:
 
     Exit 1 where a verdict got worse.
 
-    Lines with ! fail; lines with ~ got worse and do not fail, being warnings or waived.
+    Lines with ! fail; lines with ~ got worse and do not fail, being warnings, waived, or lower
+    quality without --strict.
     """
     with _exit_codes():
         from audit.comparison import compare_results
         from audit.result import Severity
 
-        found = compare_results(_load(Path(old)), _load(Path(new)), fail_on=Severity(fail_on))
+        one, two = _load(Path(old)), _load(Path(new))
+        found = compare_results(one, two, fail_on=Severity(fail_on), strict=strict)
     click.echo("\n".join(found.lines))
-    sys.exit(VIOLATED if found.worse or (strict and found.lower) else 0)
+    sys.exit(VIOLATED if found.worse else 0)
 
 
 def _load(path: Path) -> Result:

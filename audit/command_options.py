@@ -96,7 +96,7 @@ model_options = _all(
     (
         click.option("--model", help="bundled, an open_clip architecture, or local-dir:FOLDER."),
         click.option("--pretrained", help="A tag of open_clip or a checkpoint file."),
-        click.option("--seed", type=int, help="Seed of every random choice."),
+        click.option("--seed", type=int, help="Seed of pairs, fills, edits and random models."),
         click.option("--device", help="cpu, cuda, cuda:1, …"),
         click.option("--dtype", type=click.Choice(["float32", "float64", "float16", "bfloat16"])),
     )

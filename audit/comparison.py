@@ -42,7 +42,7 @@ class Comparison:
 
     Attributes:
         worse: a check came out worse and fails: an ERROR, or a violation at or above ``fail_on``
-            that no waiver excuses.
+            that no waiver excuses; or, where strict, quality fell.
         lower: quality fell by some measure.
         lines: for the reader.
     """
@@ -53,7 +53,12 @@ class Comparison:
 
 
 def compare_results(
-    old: Result, new: Result, *, fail_on: Severity = Severity.ERROR, seed: int = 0
+    old: Result,
+    new: Result,
+    *,
+    fail_on: Severity = Severity.ERROR,
+    strict: bool = False,
+    seed: int = 0,
 ) -> Comparison:
     """Compare two results check by check, and pair by pair where the data are the same.
 
@@ -61,6 +66,7 @@ def compare_results(
         old: the accepted release.
         new: the candidate.
         fail_on: severity from which a violation that was none before counts as worse.
+        strict: lower quality counts as well.
         seed: of the bootstrap.
     """
     before = {check.id: check for check in old.checks}
@@ -73,10 +79,12 @@ def compare_results(
         for check in old.checks
         if check.id not in {c.id for c in new.checks}
     ]
-    lines += [_quality_line(change) for change in changes]
+    lines += [_quality_line(change, "!" if strict else "~") for change in changes]
+    lower = any(change.lower for change in changes)
+    failing = any(_fails(before.get(check.id), check, fail_on) for check in new.checks)
     return Comparison(
-        worse=any(_fails(before.get(check.id), check, fail_on) for check in new.checks),
-        lower=any(change.lower for change in changes),
+        worse=failing or (strict and lower),
+        lower=lower,
         lines=tuple(lines),
     )
 
@@ -155,8 +163,8 @@ def _line(old: CheckResult | None, new: CheckResult, fail_on: Severity) -> str:
     return f"{mark} {new.id} {new.name}: {change}" + (f" ({details})" if details else "")
 
 
-def _quality_line(change: QualityChange) -> str:
-    mark = "!" if change.lower else " "
+def _quality_line(change: QualityChange, lower: str) -> str:
+    mark = lower if change.lower else " "
     difference = change.new - change.old
     return (
         f"{mark} quality by {change.measure}: {change.old:.3f} → {change.new:.3f}, "

@@ -98,7 +98,12 @@ class Settings(BaseModel):
         "where the profile is quick and nothing is given",
     )
     budget: int = Field(384, ge=1, description="with samples auto, at most so many pairs")
-    seed: int = Field(0, ge=0, description="of every random choice")
+    seed: int = Field(
+        0,
+        ge=0,
+        description="of pairs, fills, edits and random models; the ladder's draws and the "
+        "resamples of the statistics are always the same",
+    )
     device: str = Field("cpu", description="cpu, cuda, cuda:1, …")
     dtype: Literal["float32", "float64", "float16", "bfloat16"] = Field(
         "float32", description="number format of the model's parameters"

@@ -179,11 +179,12 @@ class Location(_Frozen):
 
 
 class Witness(_Frozen):
-    """The worst sample of a violation and how to see it again."""
+    """The worst sample of a violation and how to see it again: ``alone``, or among all pairs."""
 
     pair: str
     command: str
     snippet: str = ""
+    alone: bool = True
 
 
 class Finding(_Frozen):

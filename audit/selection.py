@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
 from audit.config import Settings, SettingsError
 from audit.gate.words import nearest_of
+from audit.judging import ERROR_RATE
 from principles.catalogue import all_checks
 from principles.check import Check
 
@@ -49,12 +51,24 @@ def _known(words: Iterable[str], checks: list[Check]) -> None:
             )
 
 
-def _known_thresholds(word: str, values: Iterable[str], checks: list[Check]) -> None:
-    own = {name for c in checks if _matches(c.id, (word,)) for name in c.thresholds}
-    for name in values:
+def _known_thresholds(word: str, values: Mapping[str, float], checks: list[Check]) -> None:
+    own = {n: v for c in checks if _matches(c.id, (word,)) for n, v in c.thresholds.items()}
+    for name, value in values.items():
         if name not in own:
             known = ", ".join(sorted(own)) or "none"
             raise SettingsError(f"check {word.upper()} has no threshold '{name}'; known: {known}")
+        wanted = ""
+        if name == ERROR_RATE and not 0 < value <= 0.5:
+            wanted = "a share above 0, at most 0.5"
+        elif isinstance(own[name], int) and not (value >= 1 and float(value).is_integer()):
+            wanted = "a whole number of 1 or more"
+        elif not math.isfinite(value):
+            wanted = "a finite number"
+        if wanted:
+            raise SettingsError(
+                f"threshold {word.upper()}.{name}: expected {wanted}, got {value:g}; the default "
+                f"is {own[name]:g}"
+            )
 
 
 def _matches(check_id: str, words: Iterable[str]) -> bool:

@@ -87,12 +87,14 @@ def source_figure(sources: dict[str, SourceLines], place: str, caption: str) -> 
     ]
 
 
-def witness(roles: Roles, check: str, pair: str) -> Witness:
-    """How to see a violation again."""
+def witness(roles: Roles, check: str, pair: str, *, alone: bool = True) -> Witness:
+    """How to see a violation again: on its worst pair, or on all where one settles nothing."""
+    one = f" --pair {shlex.quote(pair)}" if alone else ""
     return Witness(
         pair=pair,
-        command=f"{roles.command} --only {check} --pair {shlex.quote(pair)}",
+        command=f"{roles.command} --only {check}{one}",
         snippet=roles.snippet.replace(repr(PAIR), repr(pair)),
+        alone=alone,
     )
 
 

@@ -38,6 +38,23 @@ def test_thresholds_must_exist():
     assert ids(thresholds={"P2": {"correlation": 0.1}})
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "wanted"),
+    [
+        ("error_rate", 0.0, "a share above 0, at most 0.5, got 0"),
+        ("error_rate", 1.5, "a share above 0, at most 0.5, got 1.5"),
+        ("error_rate", float("nan"), "a share above 0, at most 0.5, got nan"),
+        ("least_of_each", 0, "a whole number of 1 or more, got 0; the default is 5"),
+        ("least_of_each", 2.5, "a whole number of 1 or more, got 2.5"),
+        ("area", float("inf"), "a finite number, got inf"),
+    ],
+)
+def test_thresholds_that_cannot_be(name, value, wanted):
+    with pytest.raises(SettingsError, match=rf"threshold P202\.{name}: expected {wanted}"):
+        selected_checks(Settings(thresholds={"P202": {name: value}}))
+    assert ids(thresholds={"P202": {"error_rate": 0.5, "least_of_each": 1, "area": -1}})
+
+
 def test_the_longest_word_counts():
     checks = selected_checks(Settings(select=("P104", "P105", "P201")))
     found = by_check({"P105": "error", "P1": "warning"}, checks)

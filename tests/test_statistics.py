@@ -46,15 +46,6 @@ def test_percentile_interval_is_that_of_a_loop(rng):
     assert found.value == pytest.approx(values.mean())
 
 
-def test_bca_interval_is_that_of_scipy(rng):
-    values = rng.exponential(size=40)
-    found = s.bootstrap_interval(values, rng=rng, resamples=20_000, method="bca")
-    wanted = stats.bootstrap(
-        (values,), np.mean, n_resamples=20_000, method="BCa", rng=np.random.default_rng(1)
-    ).confidence_interval
-    np.testing.assert_allclose([found.low, found.high], wanted, atol=0.03)
-
-
 def test_clusters_are_drawn_whole(rng):
     values = np.repeat(rng.normal(size=25), 8)
     clusters = np.repeat([f"picture {i:02}" for i in range(25)], 8)
@@ -90,27 +81,11 @@ def test_same_seed_same_bytes(rng):
 
 
 @pytest.mark.parametrize("n", [8, 40])
-@pytest.mark.parametrize("method", ["percentile", "bca"])
-def test_intervals_of_a_mean_cover_it(n, method):
+def test_intervals_of_a_mean_cover_it(n):
     rng = np.random.default_rng(n)
-    found = [
-        s.bootstrap_interval(rng.normal(1, 2, n), rng=rng, resamples=400, method=method)
-        for _ in range(400)
-    ]
+    found = [s.bootstrap_interval(rng.normal(1, 2, n), rng=rng, resamples=400) for _ in range(400)]
     share = np.mean([f.low <= 1 <= f.high for f in found])
-    assert (0.9 if method == "percentile" else 0.84) - 0.02 < share < 0.98
-
-
-def test_two_way_interval_covers_a_mean_of_rows_and_columns():
-    rng = np.random.default_rng(0)
-    hits = 0
-    for _ in range(200):
-        table = rng.normal(size=(12, 1)) + rng.normal(size=15) + rng.normal(size=(12, 15))
-        table[rng.random(table.shape) < 0.1] = np.nan
-        found = s.two_way_bootstrap(table, rng=rng, resamples=400)
-        assert found.value == pytest.approx(np.nanmean(table))
-        hits += found.low <= 0 <= found.high
-    assert 0.91 < hits / 200 <= 1
+    assert 0.88 < share < 0.98
 
 
 def test_sign_flips_are_exact_for_few_pairs(rng):

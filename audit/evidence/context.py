@@ -68,7 +68,7 @@ class Context:
         explainers: by full name.
         roles: which is which.
         sizes: how much to gather.
-        seed: of every random choice.
+        seed: of fills, edits and random models.
         progress: told how far the work is.
         checkpoints: other weights of the model's architecture, rungs of the ladder.
         others: other models, on which the maps are seen as well.

@@ -89,7 +89,7 @@ def of_one_explainer(root: Path, explainer: str | None = None) -> list[Entry]:
     """
     found = entries(root, explainer)
     if not found:
-        raise HistoryError(_nothing(root, explainer))
+        raise HistoryError(nothing(root, explainer))
     names = sorted({entry.explainer for entry in found})
     name = explainer if explainer in names else names[0]
     if len(names) > 1 and name != explainer:
@@ -120,13 +120,17 @@ def latest(root: Path, explainer: str | None = None) -> Path:
     """
     found = entries(root, explainer)
     if not found:
-        raise HistoryError(_nothing(root, explainer))
+        raise HistoryError(nothing(root, explainer))
     return root / FOLDER / found[-1].file
 
 
-def _nothing(root: Path, explainer: str | None) -> str:
-    whose = f" of '{explainer}'" if explainer else ""
-    return f"no audit{whose} in '{root / FOLDER}'; run 'audit check' in this folder first"
+def nothing(root: Path, explainer: str | None) -> str:
+    """That there is no audit, or none of an explainer, and what to do."""
+    known = sorted({entry.explainer for entry in entries(root)})
+    if explainer and known:
+        listed = ", ".join(f"'{name}'" for name in known)
+        return f"no audits of '{explainer}' in '{root / FOLDER}', which has some of {listed}"
+    return f"no audits in '{root / FOLDER}' yet; run 'audit check' in this folder first"
 
 
 def _index(path: Path) -> Iterator[Entry]:

@@ -8,8 +8,6 @@ from audit.statistics.bootstrap import (
     bootstrap_interval,
     mean,
     ratio_of_means,
-    two_way_bootstrap,
-    two_way_mean,
 )
 from audit.statistics.estimate import Estimate
 from audit.statistics.ladder import ladder_correlation, rung_quality
@@ -44,6 +42,4 @@ __all__ = [
     "smallest_visible_effect",
     "spearman_permutation",
     "split_half_reliability",
-    "two_way_bootstrap",
-    "two_way_mean",
 ]

@@ -115,13 +115,6 @@ def ladder_correlation(
     return Estimate(point.value, low, high, level, len(kept), dropped, p=point.p)
 
 
-def spearman_rows(
-    x: Float[np.ndarray, "b n"], y: Float[np.ndarray, "b n"]
-) -> Float[np.ndarray, " b"]:
-    """Spearman correlation of each pair of rows; NaN where one is constant or has NaN."""
-    return stratified_spearman_rows(x, y, np.zeros(x.shape[1], dtype=np.int64))
-
-
 def within_ranks(
     x: Float[np.ndarray, "b n"], strata: Int[np.ndarray, " n"]
 ) -> Float[np.ndarray, "b n"]:

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 from scipy import stats
 
-from audit.statistics.bootstrap import Method, bootstrap_interval
+from audit.statistics.bootstrap import bootstrap_interval
 from audit.statistics.estimate import Estimate, without_nan
 
 _EXACT_CLUSTERS = 12
@@ -28,7 +28,6 @@ def paired_difference(
     rng: np.random.Generator,
     resamples: int = 2000,
     level: float = 0.95,
-    method: Method = "percentile",
 ) -> Estimate:
     """Mean of a - b over the same pairs, its bootstrap interval, and a sign-flip p-value.
 
@@ -39,7 +38,7 @@ def paired_difference(
     """
     rows = np.asarray(a, dtype=np.float64) - np.asarray(b, dtype=np.float64)
     estimate = bootstrap_interval(
-        rows, clusters=clusters, rng=rng, resamples=resamples, level=level, method=method
+        rows, clusters=clusters, rng=rng, resamples=resamples, level=level
     )
     return replace(estimate, p=sign_flip(rows, clusters=clusters, rng=rng))
 

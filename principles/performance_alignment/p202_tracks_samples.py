@@ -129,7 +129,7 @@ def _reading(
             *(r.statistic for r in reliable),
         ],
         figures=[_scatter(measure, reference, roles, correct), _table(measure, areas, correct)],
-        witness=witness(roles, "P202", reference.ids[_worst(measure, roles, correct)]),
+        witness=witness(roles, "P202", reference.ids[_worst(measure, roles, correct)], alone=False),
         pairs_to_settle=whole(settles),
         more_pairs_help=math.isfinite(settles),
     )

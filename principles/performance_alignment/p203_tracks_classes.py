@@ -114,7 +114,7 @@ def _reading(
         sentence=_sentence(measure.name, ours, verdict, why, wanted),
         statistics=[statistic(name, tested, threshold, smallest, _TEST), reliable.statistic],
         figures=[_scatter(measure.name, classes, reference, roles), _table(measure.name, found)],
-        witness=witness(roles, "P203", reference.ids[measure.pairs[first]]),
+        witness=witness(roles, "P203", reference.ids[measure.pairs[first]], alone=False),
         pairs_to_settle=settles,
         more_pairs_help=settles is not None,
     )

@@ -116,7 +116,7 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
             *(_figure(int(i), reference, explanations, other, roles) for i in worst),
             _table(explanations, other, found),
         ],
-        witness=witness(roles, "P205", shown[0]) if shown else None,
+        witness=witness(roles, "P205", shown[0], alone=False) if shown else None,
         pairs_to_settle=whole(settles) if verdict is Verdict.INCONCLUSIVE else None,
         more_pairs_help=math.isfinite(settles),
     )

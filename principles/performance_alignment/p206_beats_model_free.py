@@ -100,7 +100,7 @@ def _reading(
             *(_figure(i, reference, maps, roles, best) for i in chosen),
             _table(measure, roles, found),
         ],
-        witness=witness(roles, "P206", reference.ids[chosen[0]]),
+        witness=witness(roles, "P206", reference.ids[chosen[0]], alone=False),
         pairs_to_settle=whole(settles),
         more_pairs_help=math.isfinite(settles),
     )

@@ -85,7 +85,7 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
             *(_bars(v, s) for v, s in zip(votes, _WORDS, strict=True)),
             _maps_figure(found, reference, evidence, row),
         ],
-        witness=witness(roles, "P108", pair) if violated else None,
+        witness=witness(roles, "P108", pair, alone=False) if violated else None,
     )
 
 

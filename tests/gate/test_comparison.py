@@ -107,7 +107,10 @@ def test_command_and_exit_codes(command, tmp_path, red, green):
     (tmp_path / "low.json").write_text(render_json(with_quality(red, [0.4, 0.3, 0.2])))
     assert command("compare", "green.json", "red.json").exit_code == 1
     assert command("compare", "red.json", "green.json").exit_code == 0
-    assert command("compare", "red.json", "low.json").exit_code == 0
+    lower = command("compare", "red.json", "low.json")
+    assert lower.exit_code == 0
+    assert "~ quality by m: 0.400 → 0.300" in lower.output
+    assert "!" not in lower.output
     strict = command("compare", "red.json", "low.json", "--strict")
     assert strict.exit_code == 1
     assert "! quality by m: 0.400 → 0.300, change -0.100, 95 % interval" in strict.output

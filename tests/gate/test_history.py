@@ -87,7 +87,12 @@ def test_commands(check_tiny, command):
     check_tiny("grad-eclip", select="P104")
     (line,) = command("history").output.splitlines()
     assert "violation   grad-eclip, local-dir:" in line
-    assert command("history", "-e", "gradient").output.startswith("no audits")
+    others = command("history", "-e", "gradient").output
+    assert others.startswith("no audits of 'gradient' in")
+    assert "which has some of 'grad-eclip'" in others
+    refused = command("report", "audit-report/result.json", "-e", "grad-eclip")
+    assert refused.exit_code == 2
+    assert "give --latest with it" in refused.output
     done = command("report", "--latest", "-e", "grad-eclip", "--out", "page")
     assert done.exit_code == 0, done.output
     assert Path("page", "report.html").is_file()

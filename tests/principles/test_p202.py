@@ -35,7 +35,7 @@ def test_better_maps_on_wrong_pairs_are_a_violation_with_a_right_pair_as_witness
     found = judged(~CORRECT + NOISE[0])
     assert found.verdict is Verdict.VIOLATION
     assert CORRECT[int(found.witness.pair.removeprefix("pair-"))]
-    assert "--only P202 --pair pair-" in found.witness.command
+    assert found.witness.command.endswith("--only P202")  # one pair alone settles nothing
 
 
 def test_no_relation_is_inconclusive_and_says_how_many_pairs_it_takes():

@@ -45,7 +45,7 @@ def gather_other_models(
     """
     if not context.others:
         return OtherModels()
-    own = RungInfo(context.model.name, "unmodified", 0.0, 0)
+    own = RungInfo("the model under audit", "unmodified", 0.0, 0)
     rows = [_Row(own, reference, explanations, gather_faithfulness(context, explanations))]
     failures = {}
     for place, other in enumerate(context.others, 1):

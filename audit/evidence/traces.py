@@ -46,7 +46,7 @@ def gather_trace(context: Context) -> TraceEvidence:
         control=control,
         tolerance=10 * null + 64 * torch.finfo(context.model.dtype).eps,
         null_difference=null,
-        dtype=str(context.model.dtype).removeprefix("torch."),
+        dtype=context.model.dtype_name,
         sources={shown: lines for shown, lines in places.items() if lines.lines},
         asked=asked,
         cost=spent,

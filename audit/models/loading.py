@@ -62,6 +62,11 @@ class ModelUnderAudit:
         return anatomy_of(self.module)
 
     @property
+    def dtype_name(self) -> str:
+        """The dtype as `load_model` takes it."""
+        return str(self.dtype).removeprefix("torch.")
+
+    @property
     def image_size(self) -> int:
         """Side of the pictures that enter it, in pixels."""
         size = self.module.visual.image_size  # type: ignore[union-attr]

@@ -77,9 +77,4 @@ def _load(source: str, like: ModelUnderAudit) -> ModelUnderAudit:
             f"--ladder {source}: expected a model with its weights, got an architecture alone; "
             f"give {source}:TAG with a tag of open_clip, or {source}:FILE"
         )
-    return load_model(name, weights or None, device=str(like.device), dtype=dtype_word(like))
-
-
-def dtype_word(model: ModelUnderAudit) -> str:
-    """The dtype of a model, as `load_model` takes it."""
-    return str(model.dtype).removeprefix("torch.")
+    return load_model(name, weights or None, device=str(like.device), dtype=like.dtype_name)

@@ -149,7 +149,8 @@ def _beside(evidence: Evidence, finding: Finding) -> Finding:
     """The finding, with other models that were given shown beside the ladder."""
     others, roles = evidence.other_models, evidence.roles
     assert others is not None  # noqa: S101 - declared in needs
-    measured = [m for m in other_model_measures(evidence).values() if len(m.rungs) > 1]
+    there = other_model_measures(evidence).values()
+    measured = [m for m in there if roles.audited in m.values and m.rungs_with(roles.audited) > 1]
     failed = [
         f"On {name} the maps could not be measured: {why}." for name, why in others.failures.items()
     ]

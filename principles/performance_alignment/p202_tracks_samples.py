@@ -3,10 +3,11 @@
 What it does: Calls the model right about a pair if the pair's class outranks every class that the
 picture does not show, and asks whether maps are better on the pairs where it is right than where it
 is wrong: area under the ROC curve of map quality for correctness, with an interval by bootstrap
-over pictures. Localization decides where there are masks, faithfulness where there are none or
-where the controls do not let localization speak: a faithful control must pass, no model-free one
-may. A measure speaks only if two halves of the pictures agree about the means of the explainers,
-and two fills about the order of the pairs (localization of a pair has no such second value).
+over pictures, of which five with a right pair and five with a wrong one are the least. Localization
+decides where there are masks, faithfulness where there are none or where the controls do not let
+localization speak: a faithful control must pass, no model-free one may. A measure speaks only if
+two halves of the pictures agree about the means of the explainers, and two fills about the order of
+the pairs (localization of a pair has no such second value).
 
 Why it matters: A user sees the map of one prediction at a time. If maps are as good on wrong
 answers as on right ones, a good map is no reason to trust an answer.

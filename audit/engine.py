@@ -190,6 +190,7 @@ def _context(
         command=command_line(settings),
         snippet=snippet(settings),
     )
+    models = [source for source in settings.ladder if names_a_model(source)]
     return Context(
         model=model,
         pristine=pristine_copy(model.module),
@@ -199,8 +200,8 @@ def _context(
         sizes=SIZES[settings.profile],
         seed=settings.seed,
         progress=progress,
-        checkpoints=find_checkpoints(model, [s for s in settings.ladder if not names_a_model(s)]),
-        others=find_other_models(model, [s for s in settings.ladder if names_a_model(s)]),
+        checkpoints=find_checkpoints(model, [s for s in settings.ladder if s not in models]),
+        others=find_other_models(model, models),
         pairs_for=partial(load_pairs, settings),
     )
 

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import traceback
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -30,6 +30,8 @@ from audit.evidence.text_specificity import gather_text_specificity
 from audit.evidence.traces import gather_trace
 from audit.result import Failure
 from audit.trace import records
+
+_GATHERING = "gathering "
 
 
 @dataclass(frozen=True)
@@ -233,10 +235,15 @@ def _kind_class(kind: str) -> Any:
     return next(t for t in typing.get_args(hints[kind]) if t is not type(None))
 
 
+def failed_kinds(failures: Iterable[Failure]) -> frozenset[str]:
+    """The kinds that could not be gathered."""
+    return frozenset(f.where.removeprefix(_GATHERING) for f in failures)
+
+
 def _failure(kind: str, error: Exception) -> Failure:
     lines = traceback.format_exception(type(error), error, error.__traceback__)
     return Failure(
-        where=f"gathering {kind}",
+        where=f"{_GATHERING}{kind}",
         message=f"{type(error).__name__}: {error}"[:2000],
         traceback="".join(lines)[-8000:],
     )

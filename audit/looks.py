@@ -17,7 +17,15 @@ import numpy as np
 from audit.evidence.context import Context
 from audit.evidence.growth import PER_PAIR, together
 from audit.evidence.kinds import Evidence
-from audit.gathering import GATHERERS, Gathered, gather, load_evidence, plan, read_key
+from audit.gathering import (
+    GATHERERS,
+    Gathered,
+    failed_kinds,
+    gather,
+    load_evidence,
+    plan,
+    read_key,
+)
 from audit.statistics.spending import look_sizes
 
 PLAN = "looks.json"
@@ -129,6 +137,13 @@ def saved_looks(folder: Path, failed: frozenset[str] = frozenset()) -> Looks:
     return Looks([int(n) for n in pairs], at, lacking)
 
 
+def audit_key(folder: Path) -> str:
+    """What the evidence in a folder belongs to, taken in looks or at once; empty where unknown."""
+    if not (folder / PLAN).is_file():
+        return read_key(folder) or ""
+    return (read_key(folder / "look-1") or "").removesuffix("-1")
+
+
 def forget_looks(folder: Path) -> None:
     """Before evidence is gathered at once: what was planned in looks holds no more."""
     (folder / PLAN).unlink(missing_ok=True)
@@ -148,8 +163,7 @@ def _given(parts: Mapping[int, Gathered], block: int) -> dict[str, Any]:
     given: dict[str, Any] = {}
     for source in {1, block} & parts.keys():
         part = parts[source]
-        failed = {f.where.removeprefix("gathering ") for f in part.failures}
-        known = dict.fromkeys(failed) | {
+        known = dict.fromkeys(failed_kinds(part.failures)) | {
             k: getattr(part.evidence, k) for k in _kinds(part.evidence)
         }
         given |= {k: v for k, v in known.items() if source == block or k not in PER_PAIR}

@@ -10,9 +10,9 @@ from audit.config import Settings, SettingsError
 from audit.evidence.kinds import Evidence
 from audit.gate.gating import load_gate
 from audit.gate.rule import exit_code
-from audit.gathering import Gathered, load_evidence, read_key
+from audit.gathering import Gathered, failed_kinds, load_evidence
 from audit.headline import headline_and_sentences
-from audit.looks import PLAN, Looks, saved_looks
+from audit.looks import PLAN, Looks, audit_key, saved_looks
 from audit.pictures import pictures_of, with_pictures
 from audit.reports.json import load_result
 from audit.result import Failure, Result, Severity
@@ -51,10 +51,9 @@ def rejudge(folder: Path, settings: Settings) -> Result:
     evidence_folder = folder if own else folder / "evidence"
     in_looks = (evidence_folder / PLAN).is_file()
     at_once = None if in_looks else load_evidence(evidence_folder)
-    old = _result_beside(evidence_folder, looks=in_looks)
+    old = _result_beside(evidence_folder)
     gathering = [f for f in old.failures if not f.where.startswith("judging ")]
-    failed = frozenset(f.where.removeprefix("gathering ") for f in gathering)
-    evidence = at_once or saved_looks(evidence_folder, failed)
+    evidence = at_once or saved_looks(evidence_folder, failed_kinds(gathering))
     found = _judged(evidence, chosen, gathering, settings)
     checks, notes = gate.applied(
         found.results,
@@ -105,7 +104,7 @@ def _judged(
     return judge_by_looks(chosen, looks, severity=severity, thresholds=thresholds)
 
 
-def _result_beside(evidence_folder: Path, *, looks: bool) -> Result:
+def _result_beside(evidence_folder: Path) -> Result:
     """The result that was judged by this evidence."""
     path = evidence_folder.parent / "result.json"
     if not path.is_file():
@@ -114,11 +113,7 @@ def _result_beside(evidence_folder: Path, *, looks: bool) -> Result:
             "finish the audit first"
         )
     result = load_result(path.read_text(encoding="utf-8"))
-    if looks:
-        key = (read_key(evidence_folder / "look-1") or "").removesuffix("-1")
-    else:
-        key = read_key(evidence_folder) or ""
-    if result.conditions.evidence != key:
+    if result.conditions.evidence != audit_key(evidence_folder):
         raise SettingsError(
             f"expected the result of this evidence beside it, found that of another audit, of "
             f"'{result.explainer.name}', in '{path}': an audit that began later was not finished; "

@@ -85,7 +85,7 @@ def judge_by_looks(
     spend = [functools.partial(_level, looks.pairs, look) for look in range(len(looks.pairs))]
     for number, pairs in enumerate(looks.pairs, 1):
         if gone := looks.lacking(number, wanted):
-            there = [] if gone & ALWAYS else [c for c in left if not gone & _planned(c)]
+            there = [c for c in left if not gone & (ALWAYS | _planned(c))]
             unsaved |= {c.id for c in left if c not in there}
             others += len(left) - len(there)
             left, wanted = there, _needs(there)

@@ -48,6 +48,31 @@ def manifest_pairs(
             classes.
     """
     path = _find(manifest)
+    table, column = _rows(path)
+    names = _classes(path, table[column])
+    table["class"] = table[column].map({name: i for i, name in enumerate(names)})
+    drawn = table
+    if count is not None and count < len(table):
+        rows = np.sort(np.random.default_rng(seed).permutation(len(table))[:count])
+        drawn = table.iloc[rows].reset_index(drop=True)
+    template = template if column == "label" else "{}"
+    files, picture = np.unique(drawn["image"].to_numpy(), return_inverse=True)
+    return Pairs(
+        name=path.parent.name or path.name,
+        ids=tuple(drawn["id"]),
+        images=torch.stack([model.preprocess(_open(path.parent / f)) for f in files]),
+        picture=torch.from_numpy(picture),
+        labels=torch.tensor(drawn["class"].to_numpy()),
+        present=_present(table, files, len(names)),
+        masks=_masks(model, path, drawn),
+        classes=names,
+        templates=(template,),
+        tokens=model.tokenize([template.format(name) for name in names]),
+    )
+
+
+def _rows(path: Path) -> tuple[pd.DataFrame, str]:
+    """All rows of a manifest, each with an id and all it needs, and the column of its label."""
     table = _read(path)
     column = "label" if "label" in table else "text"
     missing = [c for c in ("image", column) if c not in table]
@@ -56,45 +81,29 @@ def manifest_pairs(
             f"{path}: expected the columns image and label (or text), found "
             f"{', '.join(map(str, table.columns))}"
         )
-    masked = ["mask"] if "mask" in table else list(_BOX) if set(_BOX) <= set(table.columns) else []
-    _expect_values(path, table, ["image", column, *masked])
-    table = table.astype({"image": str, column: str})
+    _expect_values(path, table, ["image", column, *_mask_columns(table)])
     if "id" not in table:
         table["id"] = range(len(table))
-    table["id"] = table["id"].astype(str)
+    table = table.astype({"image": str, column: str, "id": str})
     if table["id"].duplicated().any():
         twice = table["id"][table["id"].duplicated()].iloc[0]
         raise DataError(f"{path}: expected unique ids, '{twice}' is twice")
-    names = _classes(path, table[column])
-    drawn = table
-    if count is not None and count < len(table):
-        rows = np.sort(np.random.default_rng(seed).permutation(len(table))[:count])
-        drawn = table.iloc[rows].reset_index(drop=True)
-    template = template if column == "label" else "{}"
-    label_of = {name: i for i, name in enumerate(names)}
-    files, picture = np.unique(drawn["image"].to_numpy(), return_inverse=True)
-    return Pairs(
-        name=path.parent.name or path.name,
-        ids=tuple(drawn["id"]),
-        images=torch.stack([model.preprocess(_open(path.parent / f)) for f in files]),
-        picture=torch.from_numpy(picture),
-        labels=torch.tensor(drawn[column].map(label_of).to_numpy()),
-        present=_present(table["image"], table[column].map(label_of), files, len(names)),
-        masks=_masks(model, path, drawn),
-        classes=names,
-        templates=(template,),
-        tokens=model.tokenize([template.format(name) for name in names]),
-    )
+    return table, column
 
 
-def _present(
-    images: pd.Series[str], labels: pd.Series[int], files: np.ndarray, classes: int
-) -> Tensor:
+def _mask_columns(table: pd.DataFrame) -> list[str]:
+    """The columns that say where the object is; none where nothing does."""
+    if "mask" in table:
+        return ["mask"]
+    return list(_BOX) if set(_BOX) <= set(table.columns) else []
+
+
+def _present(table: pd.DataFrame, files: np.ndarray, classes: int) -> Tensor:
     """Which classes each picture shows, by all rows of the manifest."""
-    own = images.isin(files)
-    picture = torch.from_numpy(np.searchsorted(files, images[own].to_numpy()))
+    own = table[table["image"].isin(files)]
+    picture = torch.from_numpy(np.searchsorted(files, own["image"].to_numpy()))
     present = torch.zeros(len(files), classes, dtype=torch.bool)
-    present[picture, torch.tensor(labels[own].to_numpy())] = True
+    present[picture, torch.tensor(own["class"].to_numpy())] = True
     return present
 
 
@@ -112,15 +121,16 @@ def _expect_values(path: Path, table: pd.DataFrame, columns: list[str]) -> None:
 
 
 def _masks(model: ModelUnderAudit, path: Path, table: pd.DataFrame) -> Tensor | None:
-    if "mask" in table:
+    columns = _mask_columns(table)
+    if not columns:
+        return None
+    if columns == ["mask"]:
         pictures = [_open(path.parent / str(name)).convert("L") for name in table["mask"]]
-    elif set(_BOX) <= set(table.columns):
+    else:
         pictures = [
             _box(path, path.parent / str(row["image"]), [int(row[c]) for c in _BOX])
             for _, row in table.iterrows()
         ]
-    else:
-        return None
     return torch.stack([model.preprocess_mask(p)[0] > 0.5 for p in pictures])
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from pickle import UnpicklingError
 
@@ -102,6 +102,30 @@ def lay_into(module: nn.Module, state: Mapping[str, Tensor], source: str) -> Non
             "give another checkpoint"
         )
     module.load_state_dict(dict(state))
+
+
+def all_different(
+    own: str, sources: Sequence[str], digest_of: Callable[[str], str], message: str
+) -> dict[str, str]:
+    """Hash of the weights of each source, none of which may be those of another.
+
+    Args:
+        own: hash of the model under audit.
+        sources: in their order.
+        digest_of: loads a source, and hashes it.
+        message: for weights given twice, with ``{source}`` and ``{other}``.
+
+    Raises:
+        ModelError: the same weights twice, and whatever ``digest_of`` raises.
+    """
+    seen, digests = {own: "the model under audit"}, {}
+    for source in sources:
+        digest = digest_of(source)
+        if digest in seen:
+            raise ModelError(message.format(source=source, other=seen[digest]))
+        seen[digest] = f"'{source}'"
+        digests[source] = digest
+    return digests
 
 
 def state_sha256(module: nn.Module) -> str:

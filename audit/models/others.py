@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import open_clip
 
+from audit.models.checkpoints import all_different
 from audit.models.errors import ModelError
 from audit.models.loading import BUNDLED, FOLDER, ModelUnderAudit, load_model
 
@@ -56,17 +57,13 @@ def find_other_models(model: ModelUnderAudit, sources: Sequence[str]) -> tuple[O
         ModelError: unknown, unreadable, without weights, or given twice.
         UnknownAnatomyError: of a kind that is not known.
     """
-    seen = {model.state_sha256(): "the model under audit"}
-    found = []
-    for source in sources:
-        digest = _load(source, model).state_sha256()
-        if digest in seen:
-            raise ModelError(
-                f"model '{source}' has the same weights as {seen[digest]}; leave it out"
-            )
-        seen[digest] = f"'{source}'"
-        found.append(OtherModel(source, digest))
-    return tuple(found)
+    digests = all_different(
+        model.state_sha256(),
+        sources,
+        lambda source: _load(source, model).state_sha256(),
+        "model '{source}' has the same weights as {other}; leave it out",
+    )
+    return tuple(OtherModel(source, digest) for source, digest in digests.items())
 
 
 def _load(source: str, like: ModelUnderAudit) -> ModelUnderAudit:

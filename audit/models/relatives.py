@@ -7,7 +7,13 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from audit.models.checkpoints import lay_into, looks_like_file, read_state, state_sha256
+from audit.models.checkpoints import (
+    all_different,
+    lay_into,
+    looks_like_file,
+    read_state,
+    state_sha256,
+)
 from audit.models.errors import ModelError
 from audit.models.loading import ModelUnderAudit, load_model
 from audit.trace.integrity import pristine_copy
@@ -59,18 +65,14 @@ def find_checkpoints(model: ModelUnderAudit, sources: Sequence[str]) -> tuple[Ch
     Raises:
         ModelError: unreadable, of another architecture, or the same weights twice.
     """
-    seen = {model.state_sha256(): "the model under audit"}
-    found = []
-    for source in sources:
-        digest = state_sha256(_with_weights(model.module, model.name, source))
-        if digest in seen:
-            raise ModelError(
-                f"checkpoint '{source}' holds the same weights as {seen[digest]}; a ladder needs "
-                "different models, so leave it out"
-            )
-        seen[digest] = f"'{source}'"
-        found.append(Checkpoint(model.name, source, digest))
-    return tuple(found)
+    digests = all_different(
+        model.state_sha256(),
+        sources,
+        lambda source: state_sha256(_with_weights(model.module, model.name, source)),
+        "checkpoint '{source}' holds the same weights as {other}; a ladder needs different models, "
+        "so leave it out",
+    )
+    return tuple(Checkpoint(model.name, source, digest) for source, digest in digests.items())
 
 
 def _with_weights(like: nn.Module, name: str, source: str) -> nn.Module:

@@ -6,14 +6,13 @@ and draws, and asks whether the quality of the maps rises with zero-shot accurac
 and over other checkpoints of the model that you give (`--ladder FILE`, a family of rungs of their
 own): rank correlation within each family of rungs, pooled, with an interval by bootstrap over
 pictures and rungs. Other models (`--ladder ARCHITECTURE:TAG`, `local-dir:FOLDER`) are shown beside
-it and never judged. Quality is localization (average precision of the mask,
-chance-corrected) where there are masks, and faithfulness (insertion minus deletion, over each
-rung's own full minus empty score) where there are none or where localization may not speak. A
-measure speaks only if a faithful control tracks the ladder
-by it, no model-free control does, and two halves of the pictures agree about the order of the rungs
-by that control's maps (split-half reliability; of faithfulness with one fill, as a second on every
-rung would double its cost). Rungs whose scores hardly tell full pictures from empty ones, by a
-tenth of the unmodified model's range, have no faithfulness.
+it and never judged. Quality is localization (average precision of the mask, chance-corrected) where
+there are masks, and faithfulness (insertion minus deletion, over each rung's own full minus empty
+score) where there are none or where localization may not speak. A measure speaks only if a faithful
+control tracks the ladder by it, no model-free control does, and two halves of the pictures agree
+about the order of the rungs by that control's maps (split-half reliability; of faithfulness with
+one fill, as a second on every rung would double its cost). Rungs whose scores hardly tell full
+pictures from empty ones, by a tenth of the unmodified model's range, have no faithfulness.
 
 Why it matters: A map that looks as good on a broken model as on a working one does not show what
 the model knows; it shows where objects usually are.

@@ -83,17 +83,7 @@ def _reading(
     least = int(thresholds["least_of_each"])
     fewest = min(len(np.unique(picture[side])) for side in (correct, ~correct))
     if fewest < least:
-        sentence = (
-            f"By {measure.name} nothing can be said: the model is wrong about "
-            f"{plural(int((~correct).sum()), 'pair')} of {len(correct)}, {least} pictures with a "
-            f"right pair and {least} with a wrong one are the least. {wanted}"
-        )
-        return Reading(
-            may_speak=False,
-            verdict=Verdict.INCONCLUSIVE,
-            sentence=sentence,
-            pairs_to_settle=math.ceil(len(correct) * least / max(fewest, 0.5)),
-        )
+        return _too_few(measure.name, correct, fewest, least, wanted)
     threshold = float(thresholds["area"])
     values = measure.values
     areas = {
@@ -133,6 +123,21 @@ def _reading(
         witness=witness(roles, "P202", reference.ids[_worst(measure, roles, correct)], alone=False),
         pairs_to_settle=whole(settles),
         more_pairs_help=math.isfinite(settles),
+    )
+
+
+def _too_few(measure: str, correct: Array, fewest: int, least: int, wanted: str) -> Reading:
+    """Where the model is right, or wrong, about fewer pictures than it takes."""
+    sentence = (
+        f"By {measure} nothing can be said: the model is wrong about "
+        f"{plural(int((~correct).sum()), 'pair')} of {len(correct)}, {least} pictures with a right "
+        f"pair and {least} with a wrong one are the least. {wanted}"
+    )
+    return Reading(
+        may_speak=False,
+        verdict=Verdict.INCONCLUSIVE,
+        sentence=sentence,
+        pairs_to_settle=math.ceil(len(correct) * least / max(fewest, 0.5)),
     )
 
 

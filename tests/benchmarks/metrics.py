@@ -22,8 +22,8 @@ fill and at 3.63 times under the mean, with errors of 0.0022 and 0.0025.
 
 `--model ViT-B-16 --pairs 2 --batch 8 --rounds 2`, 3.3 pictures a second: measures other than ROAD
 0.97 to 1.02, ROAD 0.96, Quantus 0.87 and 0.91, captum 0.98; adaptive curves at 7.2 (ROAD) and 8.2
-times the bare forward rate; imputation 31, 32 and 31 times as fast
-as Quantus's, within 0.018 of it.
+times the bare forward rate; imputation 31, 32 and 31 times as fast as Quantus's, within 0.018 of
+it.
 """
 
 import argparse
@@ -302,6 +302,33 @@ def localization_ways():
         yield f"quantus {name}", lambda m=metric: m(**few), 500
 
 
+def print_rates(ways, model, options, clock, every):
+    """Time every way in each round, and print its rate beside that of the bare forward.
+
+    The first round does not count. ``every`` pictures would give the curves of every count, most of
+    which adaptive ones do without.
+    """
+    rates = {way: [] for way, _ in ways}
+    passes = {}
+    for _ in range(options.rounds + 1):
+        for way, run in ways:
+            model.pictures = 0
+            start = clock()
+            run()
+            if options.device != "cpu":
+                torch.cuda.synchronize()
+            rates[way].append(model.pictures / (clock() - start))
+            passes[way] = model.pictures
+    forward = rates["bare forward"][1:]
+    for way, found in rates.items():
+        share = statistics.median(a / b for a, b in zip(found[1:], forward, strict=True))
+        rate = statistics.median(found[1:])
+        line = f"{way:32} {rate:9.1f} pictures/s  {share:6.2f} of forward  {passes[way]:6} passes"
+        if way in ADAPTIVE:
+            line += f", {share * every / passes[way]:.2f} in values of the curve of every count"
+        print(line)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--model", default="bundled", help="others have random weights")
@@ -321,27 +348,8 @@ def main():
     if options.device == "cpu":
         ways += list(quantus_ways(model, images, maps, batch))
         ways += list(captum_ways(model, images, maps, batch))
-    rates = {way: [] for way, _ in ways}
-    passes = {}
-    every = 2 * maps.numel()
-    for _ in range(options.rounds + 1):
-        for way, run in ways:
-            model.pictures = 0
-            start = clock()
-            run()
-            if options.device != "cpu":
-                torch.cuda.synchronize()
-            rates[way].append(model.pictures / (clock() - start))
-            passes[way] = model.pictures
-    forward = rates["bare forward"][1:]
-    for way, found in rates.items():
-        share = statistics.median(a / b for a, b in zip(found[1:], forward, strict=True))
-        rate = statistics.median(found[1:])
-        line = f"{way:32} {rate:9.1f} pictures/s  {share:6.2f} of forward  {passes[way]:6} passes"
-        if way in ADAPTIVE:
-            line += f", {share * every / passes[way]:.2f} in values of the curve of every count"
-        print(line)
-    if options.device == "cpu" and any("quantus" in way for way in rates):
+    print_rates(ways, model, options, clock, every=2 * maps.numel())
+    if options.device == "cpu" and any("quantus" in way for way, _ in ways):
         scattered = torch.rand(maps.shape, generator=seeded())
         orders = {"MoRF": maps, "LeRF": -maps, "random": scattered}
         for order, ranked in orders.items():

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from types import ModuleType
 
 from audit.evidence.kinds import Evidence
-from audit.result import Finding, Severity
+from audit.result.schema import Finding, Severity
 
 Threshold = float | int | str | bool
 Thresholds = dict[str, Threshold]

@@ -15,7 +15,7 @@ from audit.evidence.reparametrization import gather_reparametrization
 from audit.explainers.contract import Explainer
 from audit.explainers.registry import load_explainer
 from audit.judging import judge_all
-from audit.result import CheckResult, Verdict
+from audit.result.schema import CheckResult, Verdict
 from principles.catalogue import all_checks
 from tests.panel_stage import Stage, context_of, reference_of
 from tests.reference_explainers.written_down import HONEST_MOVED, MOVED

@@ -13,15 +13,15 @@ from pathlib import Path
 
 import torch
 
-from audit.config import Settings
-from audit.engine import SIZES, _context
+from audit.config.settings import Settings
+from audit.engine.auditing import SIZES, _context
+from audit.engine.progress import silent
 from audit.evidence.context import Context
 from audit.evidence.kinds import Evidence
+from audit.evidence.plan import GATHERERS, plan
 from audit.explainers.registry import load_explainer
-from audit.gathering import GATHERERS, plan
 from audit.judging import judge_all
 from audit.models.loading import load_model
-from audit.progress import silent
 from principles.catalogue import all_checks
 
 GOLDEN = Path(__file__).parent / "golden" / "matrix.json"

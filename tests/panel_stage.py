@@ -11,14 +11,14 @@ from open_clip.model import CLIP, CustomTextCLIP
 from torchvision.transforms import Compose
 
 from audit.data.pairs import Pairs
+from audit.engine.progress import silent
 from audit.evidence.context import Context, Sizes
 from audit.evidence.kinds import Reference, Roles
 from audit.explainers.contract import Explainer
 from audit.explainers.registry import load_explainer
 from audit.models.anatomy import anatomy_of
 from audit.models.loading import ModelUnderAudit
-from audit.progress import silent
-from audit.trace.integrity import pristine_copy
+from audit.models.pristine import pristine_copy
 from audit.trace.tracing import TracedPair
 
 CONTEXT, END = 16, 99

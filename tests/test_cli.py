@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from audit.reports.json import load_result
+from audit.result.document import load_result
 
 BROKEN = {
     "syntax.py": "def explain(model, images, tokens)\n",
@@ -200,7 +200,7 @@ def test_nothing_judged_is_not_green(check_tiny):
 
 def test_evidence_is_judged_again_without_a_model(check_tiny, command, monkeypatch):
     assert check_tiny("grad-eclip", select="P104,P105").exit_code == 1
-    from audit import engine
+    from audit.engine import auditing as engine
 
     monkeypatch.setattr(engine, "run_audit", None)
     done = command(
@@ -217,7 +217,7 @@ def test_evidence_is_judged_again_without_a_model(check_tiny, command, monkeypat
 def test_evidence_is_not_judged_under_the_name_of_another_audit(check_tiny, command, monkeypatch):
     """The second audit was interrupted: its evidence lies beside the result of the first."""
     check_tiny("grad-eclip", select="P104")
-    from audit import engine
+    from audit.engine import auditing as engine
 
     with monkeypatch.context() as patch:
         patch.setattr(engine, "judge_at_once", interrupted)
@@ -357,7 +357,7 @@ def test_equivalence(command, tiny_model):
 def test_help_imports_nothing_slow():
     code = (
         "import sys\n"
-        "from audit.cli import main\n"
+        "from audit.cli.commands import main\n"
         "try:\n    main(['--help'])\nexcept SystemExit as end:\n    code = end.code\n"
         "slow = {'torch', 'numpy', 'scipy', 'open_clip', 'pydantic'} & set(sys.modules)\n"
         "print(code, sorted(slow))"

@@ -5,9 +5,9 @@ import json
 import jsonschema
 import pytest
 
-from audit.config import Settings, SettingsError, load_settings, settings_schema, tomllib
-from audit.gate.starting import settings_text
-from audit.gate.waivers import WaiverError
+from audit.config.settings import Settings, SettingsError, load_settings, settings_schema, tomllib
+from audit.config.waivers import WaiverError
+from audit.engine.project_start import settings_text
 
 
 def write(folder, text, name="audit.toml"):

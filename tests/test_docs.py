@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from audit.config import tomllib
-from audit.listing import with_catalogue
+from audit.config.settings import tomllib
+from audit.engine.listing import with_catalogue
 from principles.catalogue import all_checks
 from tests import checks_page
 

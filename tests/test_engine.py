@@ -5,11 +5,11 @@ import shutil
 
 import pytest
 
-from audit.config import Settings
-from audit.engine import run_audit
-from audit.progress import silent
-from audit.reports.json import render_json
-from audit.result import Verdict
+from audit.config.settings import Settings
+from audit.engine.auditing import run_audit
+from audit.engine.progress import silent
+from audit.result.document import render_json
+from audit.result.schema import Verdict
 
 QUICK = {"samples": 12, "profile": "quick"}
 
@@ -93,7 +93,7 @@ def test_finished_evidence_is_used_again(grad_eclip, monkeypatch):
     def refuse(*_):
         raise AssertionError("gathered twice")
 
-    monkeypatch.setattr("audit.gathering.gather_ladder", refuse)
+    monkeypatch.setattr("audit.evidence.plan.gather_ladder", refuse)
     again = audit(folder, explainer="grad-eclip").result
     assert verdicts(again) == verdicts(first)
 
@@ -104,9 +104,9 @@ def test_evidence_of_another_format_is_gathered_again(grad_eclip, tmp_path, monk
     def refuse(*_):
         raise AssertionError("gathered again")
 
-    monkeypatch.setattr("audit.gathering.gather_reference", refuse)
+    monkeypatch.setattr("audit.evidence.plan.gather_reference", refuse)
     assert not audit(tmp_path, explainer="grad-eclip", select=("P204",)).result.failures
-    monkeypatch.setattr("audit.engine.evidence_format", lambda: "of another version")
+    monkeypatch.setattr("audit.engine.auditing.evidence_format", lambda: "of another version")
     failures = audit(tmp_path, explainer="grad-eclip", select=("P204",)).result.failures
     assert "gathered again" in failures[0].message
 

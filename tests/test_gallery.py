@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from audit.evidence.kinds import Evidence, Explanations, Reference, Roles
-from audit.gallery import gallery, with_worst_pair
-from audit.result import Finding, NamedMap, PairFigure, Picture, Verdict, Witness
+from audit.judging.gallery import gallery, with_worst_pair
+from audit.result.schema import Finding, NamedMap, PairFigure, Picture, Verdict, Witness
 
 RNG = np.random.default_rng(3)
 OURS, TWIN, CONTROL = (RNG.random((3, 4, 4)) for _ in range(3))

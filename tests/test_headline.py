@@ -2,9 +2,9 @@
 
 import pytest
 
-from audit.gate.rule import exit_code
-from audit.headline import BROKEN, headline_and_sentences
-from audit.result import CheckResult, Finding, Severity, Verdict, Waiver
+from audit.result.gate_rule import exit_code
+from audit.result.schema import CheckResult, Finding, Severity, Verdict, Waiver
+from audit.result.verdict_sentences import BROKEN, headline_and_sentences
 
 TITLES = {"P104": "The explainer explains another score than the model's"}
 WAIVER = Waiver(check="P104", reason="r", owner="o", expires="2030-01-31")

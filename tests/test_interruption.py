@@ -11,7 +11,7 @@ from pathlib import Path
 from audit.errors import ending, is_usage
 from audit.evidence import store
 from audit.explainers.errors import UnknownExplainerError
-from audit.reports.json import load_result
+from audit.result.document import load_result
 
 SLEEPER = """\
 import os
@@ -127,7 +127,7 @@ def test_control_c_anywhere_is_never_exit_code_1(command, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("audit.listing.explained", interrupted)
+    monkeypatch.setattr("audit.engine.listing.explained", interrupted)
     done = command("explain", "P104")
     assert done.exit_code == 3
     assert "audit: interrupted" in done.output

@@ -7,8 +7,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from audit.config import Settings, load_settings
-from audit.reproduction import command_line
+from audit.config.settings import Settings, load_settings
+from audit.engine.reproduction import command_line
 
 
 @pytest.fixture

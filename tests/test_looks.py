@@ -5,13 +5,13 @@ import dataclasses
 import numpy as np
 import pytest
 
-from audit.evidence.growth import together
+from audit.evidence.interim_looks import Looks, picture_blocks
+from audit.evidence.joining import together
 from audit.evidence.kinds import Ladder, RungFaithfulness, RungInfo
-from audit.gathering import Gathered
-from audit.looks import Looks, picture_blocks
-from audit.result import CheckResult, Finding, Severity, Statistic, Verdict
+from audit.evidence.plan import Gathered
+from audit.judging.group_sequential import _may_settle, judge_by_looks, stopping_notes
+from audit.result.schema import CheckResult, Finding, Severity, Statistic, Verdict
 from audit.statistics.spending import levels
-from audit.stopping import _may_settle, judge_by_looks, stopping_notes
 from principles.check import Check
 from principles.performance_alignment import p206_beats_model_free as p206
 from tests.principles.alignment import made

@@ -7,8 +7,8 @@ import pytest
 from scipy import stats
 
 from audit.judging import judge_all
-from audit.multiplicity import holm_over_checks, with_adjusted_p
-from audit.result import Finding, Statistic, Verdict
+from audit.judging.multiplicity import holm_over_checks, with_adjusted_p
+from audit.result.schema import Finding, Statistic, Verdict
 from audit.statistics import holm
 from audit.statistics.power import pairs_to_clear, visible_distance
 from audit.statistics.spending import levels, look_sizes

@@ -6,18 +6,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from audit.config import Settings
-from audit.engine import SIZES, _context
+from audit.config.settings import Settings
+from audit.engine.auditing import SIZES, _context
+from audit.engine.progress import silent
 from audit.evidence.explanations import grid_masks
 from audit.evidence.kinds import Evidence
+from audit.evidence.plan import GATHERERS
 from audit.evidence.reference import class_scores
 from audit.explainers.registry import load_explainer
-from audit.gathering import GATHERERS
 from audit.interventions.degrading import Rung, apply_rung
 from audit.judging import judge_all
 from audit.metrics.localization import chance_corrected_average_precision
 from audit.models.loading import load_model
-from audit.progress import silent
 from principles.catalogue import all_checks
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"

@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from audit import progress
+from audit.engine import progress
 
 
 class Terminal(io.StringIO):

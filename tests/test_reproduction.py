@@ -5,13 +5,13 @@ import shlex
 import pytest
 import torch
 
-from audit.config import Settings
-from audit.engine import load_pairs, run_audit
+from audit.config.settings import Settings
+from audit.engine.auditing import load_pairs, run_audit
+from audit.engine.progress import silent
+from audit.engine.reproduction import command_line, snippet
 from audit.explainers.contract import run_explainer
 from audit.explainers.registry import load_explainer
 from audit.models.loading import load_model
-from audit.progress import silent
-from audit.reproduction import command_line, snippet
 
 
 @pytest.fixture

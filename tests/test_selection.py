@@ -2,10 +2,10 @@
 
 import pytest
 
-from audit.config import Settings, SettingsError
+from audit.config.settings import Settings, SettingsError
 from audit.judging import judge_all
-from audit.result import Finding, Severity, Verdict
-from audit.selection import by_check, selected_checks
+from audit.judging.selection import by_check, selected_checks
+from audit.result.schema import Finding, Severity, Verdict
 
 
 def ids(**settings):

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from audit.statistics import ladder_correlation, rung_quality
-from audit.statistics.ladder import stratified_spearman_rows
+from audit.statistics.ladder_trend import stratified_spearman_rows
 
 
 def ladder(rng, rungs=12, pairs=60, truth=0.95):

@@ -2,8 +2,8 @@
 
 import torch
 
+from audit.engine.thread_count import suited_threads
 from audit.models.loading import load_model
-from audit.threads import suited_threads
 
 
 def test_one_thread_for_the_bundled_model_and_the_setting_is_put_back():

@@ -10,8 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from audit.data.pairs import Pairs
-from audit.models.loading import ModelUnderAudit
+from audit.data.pairs import ModelInputs, Pairs
 
 TEMPLATE = "a photo of a {}."
 _BOX = ("x0", "y0", "x1", "y1")
@@ -23,7 +22,7 @@ class DataError(ValueError):
 
 
 def manifest_pairs(
-    model: ModelUnderAudit,
+    model: ModelInputs,
     manifest: Path,
     count: int | None,
     *,
@@ -67,7 +66,7 @@ def manifest_pairs(
         masks=_masks(model, path, drawn),
         classes=names,
         templates=(template,),
-        tokens=model.tokenize([template.format(name) for name in names]),
+        tokens=model.encode([template.format(name) for name in names]),
     )
 
 
@@ -120,7 +119,7 @@ def _expect_values(path: Path, table: pd.DataFrame, columns: list[str]) -> None:
             )
 
 
-def _masks(model: ModelUnderAudit, path: Path, table: pd.DataFrame) -> Tensor | None:
+def _masks(model: ModelInputs, path: Path, table: pd.DataFrame) -> Tensor | None:
     columns = _mask_columns(table)
     if not columns:
         return None

@@ -4,11 +4,26 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
+from PIL import Image
 from torch import Tensor
+
+
+class ModelInputs(Protocol):
+    """How pictures and texts enter a model; `audit.models.loading.ModelUnderAudit` is one."""
+
+    def preprocess(self, picture: Image.Image) -> Float[Tensor, "3 H W"]:
+        """A picture as the model receives it."""
+
+    def preprocess_mask(self, mask: Image.Image) -> Float[Tensor, "1 H W"]:
+        """A mask in the picture's own pixels, moved as the picture is."""
+
+    def encode(self, texts: list[str]) -> Int[Tensor, "texts ..."]:
+        """Texts as the model's targets."""
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,11 @@ from audit.data.pairs import Pairs
 from audit.evidence.kinds import Roles, RungInfo
 from audit.explainers.contract import Explainer, Explanation, run_explainer
 from audit.interventions.degrading import Family
+from audit.models.companion_models import OtherModel
+from audit.models.ladder_checkpoints import Checkpoint
 from audit.models.loading import ModelUnderAudit
-from audit.models.others import OtherModel
-from audit.models.relatives import Checkpoint
-from audit.trace.integrity import Integrity, pristine_copy
+from audit.models.pristine import pristine_copy
+from audit.trace.integrity import Integrity
 
 _ACTIVATIONS = {"cpu": 3e6}  # numbers of a block's widest activations in a batch
 _DEVICE = 3e7

@@ -8,8 +8,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from audit.evidence.context import Context
+from audit.evidence.evenly_spaced import spread
 from audit.evidence.kinds import Explanations, PatchEffects
-from audit.evidence.spread import spread
 from audit.explainers.occlusion import ACCELERATOR_BATCH, BATCH
 from audit.interventions.probing import Probed, null_control, occlude, patch_activations
 from audit.metrics.agreement import effect_captured

@@ -12,6 +12,7 @@ import numpy as np
 
 from audit.trace.records import Array, PairTrace
 
+PAIR_PLACEHOLDER = "THE-PAIR"  # stands for the pair in `Roles.snippet`
 AVERAGE_PRECISION = "average precision"  # the measure of localization that decides
 
 
@@ -28,7 +29,7 @@ class Roles:
         model_free: True where the audited method declares that it never looks at the model.
         stochastic: True where it declares that two runs differ.
         command: the command line that runs this audit again.
-        snippet: lines of Python that explain one pair; see `audit.reproduction`.
+        snippet: lines of Python that explain one pair, `PAIR_PLACEHOLDER` standing for its id.
     """
 
     audited: str

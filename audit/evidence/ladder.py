@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from audit.evidence.context import Context
+from audit.evidence.evenly_spaced import spread
 from audit.evidence.explanations import grid_masks, maps_in_single
 from audit.evidence.kinds import Explanations, Ladder, Reference, RungInfo
 from audit.evidence.reference import class_scores
-from audit.evidence.spread import spread
 from audit.interventions.degrading import UNMODIFIED, Family, Rung, apply_rung, default_ladder
 from audit.metrics.localization import chance_corrected_average_precision
 from audit.statistics.proportions import proportion_interval

@@ -9,7 +9,6 @@ import numpy as np
 
 from audit.evidence.context import Context
 from audit.evidence.explanations import gather_explanations
-from audit.evidence.faithfulness import gather_faithfulness
 from audit.evidence.kinds import (
     AVERAGE_PRECISION,
     Explanations,
@@ -20,9 +19,10 @@ from audit.evidence.kinds import (
     RungFaithfulness,
     RungInfo,
 )
+from audit.evidence.map_faithfulness import gather_faithfulness
 from audit.evidence.reference import gather_reference
-from audit.models.others import OtherModel
-from audit.trace.integrity import pristine_copy
+from audit.models.companion_models import OtherModel
+from audit.models.pristine import pristine_copy
 
 
 @dataclass(frozen=True)

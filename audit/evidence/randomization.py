@@ -10,16 +10,16 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from audit.evidence.context import Context
-from audit.evidence.copies import (
+from audit.evidence.cost import chosen, dear
+from audit.evidence.evenly_spaced import spread
+from audit.evidence.explained_copies import (
     likeness,
     maps_of,
     of_what_it_explains,
     own_copy,
     unedited_maps,
 )
-from audit.evidence.expense import chosen, dear
 from audit.evidence.kinds import Randomization
-from audit.evidence.spread import spread
 from audit.interventions.copies import MODEL_LEVEL
 from audit.interventions.draws import generator_for
 from audit.interventions.randomizing import cascade, stages

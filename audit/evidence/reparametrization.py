@@ -10,7 +10,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from audit.evidence.context import Context
-from audit.evidence.copies import (
+from audit.evidence.cost import chosen
+from audit.evidence.explained_copies import (
     batch,
     full_dtype,
     maps_of,
@@ -19,7 +20,6 @@ from audit.evidence.copies import (
     own_copy,
     unedited_maps,
 )
-from audit.evidence.expense import chosen
 from audit.evidence.kinds import EditedMaps, Reparametrization
 from audit.explainers.contract import Explainer
 from audit.explainers.registry import load_explainer

@@ -10,7 +10,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from audit.evidence.context import Context
-from audit.evidence.copies import (
+from audit.evidence.cost import chosen
+from audit.evidence.explained_copies import (
     as_shown,
     batch,
     common_random_numbers,
@@ -18,7 +19,6 @@ from audit.evidence.copies import (
     of_what_it_explains,
     own_copy,
 )
-from audit.evidence.expense import chosen
 from audit.evidence.kinds import Repeatability
 from audit.explainers.contract import Explainer, run_explainer
 from audit.metrics.similarity import relative_l2

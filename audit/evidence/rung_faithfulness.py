@@ -10,7 +10,6 @@ import torch
 
 from audit.evidence.context import Context
 from audit.evidence.explanations import maps_in_single
-from audit.evidence.faithfulness import measured
 from audit.evidence.kinds import (
     Explanations,
     Faithfulness,
@@ -19,6 +18,7 @@ from audit.evidence.kinds import (
     RungFaithfulness,
 )
 from audit.evidence.ladder import ladder_steps, map_on_rung, probed_maps
+from audit.evidence.map_faithfulness import measured
 
 
 def gather_rung_faithfulness(

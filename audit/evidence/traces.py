@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from audit.evidence.context import Context
-from audit.evidence.copies import in_full_precision
-from audit.evidence.expense import cost, dear
+from audit.evidence.cost import cost, dear
+from audit.evidence.evenly_spaced import spread
+from audit.evidence.explained_copies import in_full_precision
 from audit.evidence.kinds import SourceLines, TraceEvidence
-from audit.evidence.spread import spread
 from audit.explainers.contract import Explainer
 from audit.models.anatomy import anatomy_of
 from audit.trace.records import PairTrace

@@ -10,9 +10,9 @@ import hashlib
 import json
 from typing import Any
 
-from audit.gate.rule import fails
-from audit.reports import words
-from audit.result import Result, Severity, Verdict
+from audit.result import wording as words
+from audit.result.gate_rule import fails
+from audit.result.schema import Result, Severity, Verdict
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://in-toto.io/attestation/test-result/v0.1"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from audit.result import CheckResult, Result, Severity, Statistic, Verdict
+from audit.result.schema import CheckResult, Result, Severity, Statistic, Verdict
 
 BADNESS = {
     Verdict.PASS: 0,

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timezone
-from pathlib import Path
+from datetime import date
 
-from audit.config import Settings, SettingsError
 from audit.gate.baseline import apply_baseline
-from audit.gate.waivers import WaiverEntry, apply_waivers, read_waivers
-from audit.gate.words import nearest_of
-from audit.reports.json import ResultFormatError, load_result
-from audit.result import CheckResult, Result
+from audit.gate.waivers import Accepted, apply_waivers
+from audit.result.schema import CheckResult, Result
 
 
 @dataclass(frozen=True)
@@ -26,7 +22,7 @@ class Gate:
         today: by which waivers expire.
     """
 
-    waivers: tuple[WaiverEntry, ...]
+    waivers: tuple[Accepted, ...]
     baseline: Result | None
     strict: bool
     today: date
@@ -50,40 +46,3 @@ class Gate:
         same = (self.baseline.model.state_sha256, self.baseline.data.sha256) == (model, data)
         marked, more = apply_baseline(judged, self.baseline, same_subject=same)
         return marked, notes + more
-
-
-def load_gate(settings: Settings, known: Sequence[str], today: date | None = None) -> Gate:
-    """Read waivers and baseline.
-
-    Args:
-        settings: name them.
-        known: ids of all checks, since a waiver for no check is a slip.
-        today: by which waivers expire; default the current day (UTC).
-
-    Raises:
-        SettingsError: the baseline is missing or no result, or a waiver names no check.
-        WaiverError: the waivers cannot be read.
-    """
-    waivers = settings.waivers
-    entries = read_waivers(Path(waivers)) if isinstance(waivers, str) else waivers
-    for entry in entries:
-        if entry.check.upper() not in known:
-            raise SettingsError(f"waivers: {nearest_of('check', entry.check.upper(), known)}")
-    return Gate(
-        waivers=entries,
-        baseline=_baseline(settings.baseline),
-        strict=settings.strict,
-        today=today or datetime.now(timezone.utc).date(),
-    )
-
-
-def _baseline(path: str | None) -> Result | None:
-    if path is None:
-        return None
-    try:
-        return load_result(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, ResultFormatError) as error:
-        cause = error.strerror if isinstance(error, OSError) else error
-        raise SettingsError(
-            f"cannot read the baseline '{path}': {cause}; give the result.json of an earlier audit"
-        ) from error

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from audit.reports import words
-from audit.reports.json import render_json
-from audit.result import Result, Verdict
+from audit.result import wording as words
+from audit.result.document import render_json
+from audit.result.schema import Result, Verdict
 
 FOLDER = Path(".audit") / "history"
 KEPT = 200

@@ -2,85 +2,40 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from datetime import date
-from pathlib import Path
-from typing import Any
+from typing import Protocol
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
-from audit.gate.words import nearest_of
-from audit.result import CheckResult, Verdict, Waiver
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
-_EXAMPLE = 'check = "P104", reason = "…", owner = "…", expires = 2030-01-31'
+from audit.result.schema import CheckResult, Verdict, Waiver
 
 
-class WaiverError(ValueError):
-    """Waivers cannot be read; the message says what was expected, found, where, and what to do."""
+class Accepted(Protocol):
+    """A violation that somebody accepted; see `audit.config.waivers.WaiverEntry`."""
 
+    @property
+    def check(self) -> str:
+        """Id of the check, such as P104."""
 
-class WaiverEntry(BaseModel):
-    """One waiver, as a table of ``[[waivers]]``."""
+    @property
+    def reason(self) -> str:
+        """Why the violation is accepted."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    @property
+    def owner(self) -> str:
+        """Who answers for it."""
 
-    check: str = Field(min_length=1, description="id of the check, such as P104")
-    reason: str = Field(min_length=1, description="why the violation is accepted")
-    owner: str = Field(min_length=1, description="who answers for it")
-    expires: date = Field(description="last day on which it counts, YYYY-MM-DD")
-    explainer: str | None = Field(None, description="only for this explainer; default any")
+    @property
+    def expires(self) -> date:
+        """Last day on which it counts."""
 
-    def stated(self) -> Waiver:
-        """As a result states it."""
-        return Waiver(
-            check=self.check.upper(),
-            reason=self.reason,
-            owner=self.owner,
-            expires=self.expires.isoformat(),
-        )
-
-
-def read_waivers(path: Path) -> tuple[WaiverEntry, ...]:
-    """Waivers of a TOML file with tables ``[[waivers]]``.
-
-    Raises:
-        WaiverError: no such file, no TOML, or a waiver that lacks something.
-    """
-    try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise WaiverError(
-            f"cannot read the waivers '{path}': {error.strerror}; give a TOML file with tables "
-            "[[waivers]]"
-        ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise WaiverError(f"{path}: not valid TOML: {error}") from error
-    unknown = [key for key in document if key != "waivers"]
-    if unknown:
-        raise WaiverError(f"{path}: expected tables [[waivers]] only, found '{unknown[0]}'")
-    return parse_waivers(document.get("waivers", []), str(path))
-
-
-def parse_waivers(entries: Any, place: str) -> tuple[WaiverEntry, ...]:
-    """Waivers from a list of tables.
-
-    Raises:
-        WaiverError: one lacks a field, has another one, or its date is no date.
-    """
-    if not isinstance(entries, list):
-        raise WaiverError(f"{place}: expected a list of waivers, each with {_EXAMPLE}")
-    return tuple(_parsed(entry, f"{place}, waiver {n}") for n, entry in enumerate(entries, 1))
+    @property
+    def explainer(self) -> str | None:
+        """Only for this explainer; None for any."""
 
 
 def apply_waivers(
     checks: Sequence[CheckResult],
-    waivers: Sequence[WaiverEntry],
+    waivers: Sequence[Accepted],
     *,
     explainer: str,
     strict: bool,
@@ -99,7 +54,7 @@ def apply_waivers(
     live = {w.check.upper(): w for w in mine if w.expires >= today}
     excusable = {Verdict.VIOLATION, *([Verdict.INCONCLUSIVE] if strict else [])}
     waived = [
-        c.model_copy(update={"waiver": live[c.id].stated()})
+        c.model_copy(update={"waiver": _stated(live[c.id])})
         if c.id in live and c.finding.verdict in excusable
         else c
         for c in checks
@@ -113,7 +68,7 @@ def apply_waivers(
     return waived, [note for note in notes if note]
 
 
-def _note(waiver: WaiverEntry, verdict: Verdict, excusable: set[Verdict], today: date) -> str:
+def _note(waiver: Accepted, verdict: Verdict, excusable: set[Verdict], today: date) -> str:
     name = f"The waiver of {waiver.check.upper()} by {waiver.owner}"
     if verdict is Verdict.PASS:
         return f"{name} is not needed: the check passes; remove the waiver."
@@ -129,16 +84,11 @@ def _note(waiver: WaiverEntry, verdict: Verdict, excusable: set[Verdict], today:
     return ""
 
 
-def _parsed(entry: Any, place: str) -> WaiverEntry:
-    if not isinstance(entry, dict):
-        raise WaiverError(f"{place}: expected a table with {_EXAMPLE}; found {entry!r}")
-    for key in entry:
-        if key not in WaiverEntry.model_fields:
-            raise WaiverError(f"{place}: {nearest_of('key', key, WaiverEntry.model_fields)}")
-    try:
-        return WaiverEntry.model_validate(entry)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise WaiverError(
-            f"{place}: '{first['loc'][0]}': {first['msg'].lower()}; expected {_EXAMPLE}"
-        ) from error
+def _stated(waiver: Accepted) -> Waiver:
+    """As a result states it."""
+    return Waiver(
+        check=waiver.check.upper(),
+        reason=waiver.reason,
+        owner=waiver.owner,
+        expires=waiver.expires.isoformat(),
+    )

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from audit.metrics.neighbor_means.blocks import RemovedBlocks
 from audit.metrics.neighbor_means.conjugate_gradients import NeighborMeans, solve
-from audit.metrics.neighbor_means.pixels import RemovedPixels
+from audit.metrics.neighbor_means.whole_pictures import RemovedPixels
 
 if TYPE_CHECKING:
     from audit.metrics.fills import Replacement

@@ -43,7 +43,7 @@ class ModelUnderAudit:
         pretrained: tag or file of weights, None for random ones.
         module: the torch module, in eval mode.
         transform: from a PIL picture to the model's input.
-        tokenize: from texts to token ids, (texts, context).
+        tokenizer: from texts to token ids, (texts, context).
         device: where the module is.
         dtype: of its parameters.
     """
@@ -52,7 +52,7 @@ class ModelUnderAudit:
     pretrained: str | None
     module: nn.Module
     transform: Compose
-    tokenize: Callable[[list[str]], Int[Tensor, "texts context"]]
+    tokenizer: Callable[[list[str]], Int[Tensor, "texts context"]]
     device: torch.device
     dtype: torch.dtype
 
@@ -75,6 +75,10 @@ class ModelUnderAudit:
     def preprocess(self, picture: Image.Image) -> Float[Tensor, "3 H W"]:
         """A picture as the model receives it."""
         return self.transform(picture)  # type: ignore[no-any-return]
+
+    def encode(self, texts: list[str]) -> Int[Tensor, "texts context"]:
+        """Texts as targets: their token ids."""
+        return self.tokenizer(texts)
 
     def preprocess_mask(self, mask: Image.Image) -> Float[Tensor, "1 H W"]:
         """A mask in the picture's own pixels, moved as the picture is, by nearest neighbor."""

@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from audit.reports.words import MINUS, number
-from audit.result import BarsFigure, Interval, Point, ScatterFigure, Statistic
+from audit.result.schema import BarsFigure, Interval, Point, ScatterFigure, Statistic
+from audit.result.wording import MINUS, number
 
 __all__ = [
     "Bar",

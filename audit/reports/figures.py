@@ -6,8 +6,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from audit.reports.pixels import Scale, Thumbnail, map_uri, mask_uri, reduced, scale_of, thumbnail
-from audit.result import Figure, PairFigure
+from audit.reports.data_uris import (
+    Scale,
+    Thumbnail,
+    map_uri,
+    mask_uri,
+    reduced,
+    scale_of,
+    thumbnail,
+)
+from audit.result.schema import Figure, PairFigure
 
 __all__ = ["MapView", "PairView", "in_order", "pair_view"]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from audit.result import Result
+from audit.result.schema import Result
 
 __all__ = ["FORMATS", "Format"]
 
@@ -36,7 +36,7 @@ def _html(result: Result) -> str:
 
 
 def _json(result: Result) -> str:
-    from audit.reports.json import render_json
+    from audit.result.document import render_json
 
     return render_json(result)
 
@@ -66,7 +66,7 @@ def _github(result: Result) -> str:
 
 
 def _schema(result: Result) -> str:
-    from audit.reports.json import render_schema
+    from audit.result.document import render_schema
 
     del result  # the same for all
     return render_schema()

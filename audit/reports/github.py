@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from audit.reports import statuses, words
-from audit.result import CheckResult, Result
+from audit.reports import statuses
+from audit.result import wording as words
+from audit.result.schema import CheckResult, Result
 
 __all__ = ["escape_data", "escape_property", "render_github"]
 

@@ -14,9 +14,10 @@ from typing import Final
 import jinja2
 from markupsafe import Markup
 
-from audit.reports import charts, figures, statuses, words
-from audit.reports.pixels import ramp_uri
-from audit.result import CheckResult, Finding, PairFigure, Result
+from audit.reports import charts, figures, statuses
+from audit.reports.data_uris import ramp_uri
+from audit.result import wording as words
+from audit.result.schema import CheckResult, Finding, PairFigure, Result
 
 __all__ = ["CheckView", "Page", "PairCard", "PrincipleView", "render_html", "render_page"]
 

@@ -14,8 +14,9 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
-from audit.reports import statuses, words
-from audit.result import CheckResult, Result
+from audit.reports import statuses
+from audit.result import wording as words
+from audit.result.schema import CheckResult, Result
 
 __all__ = ["render_junit"]
 

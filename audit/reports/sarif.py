@@ -15,9 +15,10 @@ from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any, Final, TypeAlias
 from urllib.parse import quote
 
-from audit.reports import statuses, words
+from audit.reports import statuses
 from audit.reports.markdown import escape_markdown
-from audit.result import CheckResult, Location, Result, Severity, SourceFigure
+from audit.result import wording as words
+from audit.result.schema import CheckResult, Location, Result, Severity, SourceFigure
 
 __all__ = ["FINGERPRINT", "SARIF_SCHEMA", "render_sarif"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from audit.reports.words import DASH
-from audit.result import CheckResult, Result, Severity, Verdict
+from audit.result.schema import CheckResult, Result, Severity, Verdict
+from audit.result.wording import DASH
 
 __all__ = ["STATUSES", "Status", "overall", "severity_of", "status_of", "tally", "verdict_word"]
 

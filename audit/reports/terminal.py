@@ -11,8 +11,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from audit.reports import statuses, words
-from audit.result import CheckResult, Result
+from audit.reports import statuses
+from audit.result import wording as words
+from audit.result.schema import CheckResult, Result
 
 __all__ = ["TerminalReport", "render_terminal"]
 

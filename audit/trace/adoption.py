@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from audit.trace.integrity import Integrity, same_values
+from audit.models.pristine import same_values
+from audit.trace.integrity import Integrity
 
 _FEWEST_TENSORS = 4
 

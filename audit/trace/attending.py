@@ -7,12 +7,12 @@ from typing import Any
 from torch import Tensor
 
 from audit.models.anatomy import Tower
+from audit.models.unwrapped_values import plain_tree
 from audit.trace.attention_calls import ATTENTION_CALLS
 from audit.trace.fingerprint import fingerprint
 from audit.trace.frames import Frames
 from audit.trace.lineage import Lineage, union
 from audit.trace.passes import Passes
-from audit.trace.plain import plain_tree
 from audit.trace.seen import AttentionSeen, Expected, Run
 
 _QUERY_SITES = frozenset({"query", "key", "qkv", "attention logits"})

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from audit.models.anatomy import TowerName
+from audit.models.unwrapped_values import plain
 from audit.trace.descent import Descent, distinct_prints
 from audit.trace.family import attends_around, rows_of, surrounds
-from audit.trace.plain import plain
 from audit.trace.reasons import words_of
 from audit.trace.recorder import Recorder
 from audit.trace.records import AlterationRecord, AttentionRecord

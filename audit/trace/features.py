@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from audit.models.unwrapped_values import plain
 from audit.trace.fingerprint import RELATIVE_TOLERANCE
 from audit.trace.lineage import EMPTY, Lineage
 from audit.trace.passes import Passes
-from audit.trace.plain import plain
 from audit.trace.torch_calls import CUTTING, MIXING
 
 _SLACK = 50.0

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from audit.trace.plain import plain
+from audit.models.unwrapped_values import plain
 
 RELATIVE_TOLERANCE = {
     torch.float64: 1e-9,

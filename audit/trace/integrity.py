@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import inspect
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -13,7 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.modules import module as module_globals
 
-from audit.trace.plain import plain
+from audit.models.pristine import same_values
+from audit.models.unwrapped_values import plain
 
 When = Literal["during", "after"]
 _HOOKS = (
@@ -228,18 +228,6 @@ def _tensor_hooks(tensor: Tensor) -> tuple[int, ...]:
 def _global_hooks() -> dict[str, frozenset[int]]:
     """Hooks that torch calls for every module."""
     return {name: frozenset(vars(module_globals)[name]) for name in _GLOBAL_HOOKS}
-
-
-def same_values(one: Tensor, other: Tensor) -> bool:
-    """Bit-identical values, shape and type."""
-    if one.shape != other.shape or one.dtype != other.dtype:
-        return False
-    return torch.equal(plain(one), other)
-
-
-def pristine_copy(model: nn.Module) -> nn.Module:
-    """A deep copy in eval mode without gradients."""
-    return copy.deepcopy(model).eval().requires_grad_(requires_grad=False)
 
 
 def _difference(tensor: Tensor, original: Tensor) -> str:

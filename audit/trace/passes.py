@@ -11,11 +11,11 @@ from torch import Tensor
 from torch.utils.weak import WeakIdKeyDictionary
 
 from audit.models.anatomy import Anatomy, Tower, TowerName
+from audit.models.unwrapped_values import plain
 from audit.trace.anchors import AnchorIndex
 from audit.trace.fingerprint import fingerprint
 from audit.trace.frames import Place
 from audit.trace.lineage import EMPTY, Anchor, Lineage, union
-from audit.trace.plain import plain
 from audit.trace.seen import AlterationSeen, Entry, Expected, Run
 from audit.trace.states import block_states, embedding_states, final_states
 

@@ -19,6 +19,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakIdKeyDictionary
 
 from audit.models.anatomy import Anatomy, TowerName, anatomy_of
+from audit.models.unwrapped_values import outside_transforms, plain
 from audit.trace.attending import Attending
 from audit.trace.chosen import narrowed
 from audit.trace.entrances import entrance_paths, norm_paths
@@ -28,7 +29,6 @@ from audit.trace.integrity import Integrity
 from audit.trace.lineage import EMPTY, Anchor, Lineage, union
 from audit.trace.modules import Modules
 from audit.trace.passes import Passes
-from audit.trace.plain import outside_transforms, plain
 from audit.trace.probed import ProbedScores
 from audit.trace.seen import ScalarSeen
 from audit.trace.threads import in_every_thread

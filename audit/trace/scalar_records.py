@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from torch import Tensor
 
+from audit.models.unwrapped_values import plain
 from audit.trace.descent import Descent
 from audit.trace.frames import Place
 from audit.trace.lineage import EMPTY, Lineage, union
-from audit.trace.plain import plain
 from audit.trace.reasons import first_cause, reasons_of
 from audit.trace.recorder import Recorder
 from audit.trace.records import ScalarRecord

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from audit.explainers.contract import Explainer, call_explainer, checked_explanation
 from audit.interventions.draws import generator_for, redrawn
+from audit.models.pristine import pristine_copy
 from audit.trace.frames import Place
-from audit.trace.integrity import Integrity, pristine_copy
+from audit.trace.integrity import Integrity
 from audit.trace.recorder import Recorder
 from audit.trace.records import PairTrace
 from audit.trace.summary import Returned, summarize

@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from audit.models.pristine import same_values
+from audit.models.unwrapped_values import plain_tree
 from audit.trace.frames import Frames, Place
-from audit.trace.integrity import Change, Integrity, same_values
-from audit.trace.plain import plain_tree
+from audit.trace.integrity import Change, Integrity
 from audit.trace.torch_calls import tensors_in
 
 

@@ -12,7 +12,7 @@ from scipy import optimize
 from audit.statistics.correlation import lengthening, reliability_of_shares
 from audit.statistics.power import pairs_needed, smallest_visible_effect
 from audit.trace.records import Array
-from principles.words import number
+from principles.finding_parts import number
 
 _RELIABLE = 0.8
 LEAST_RELIABILITY = 0.05

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from audit.evidence.kinds import AVERAGE_PRECISION, Evidence, Reference, Roles
-from audit.result import Figure, Finding, Interval, Statistic, Verdict, Witness
+from audit.result.schema import Figure, Finding, Interval, Statistic, Verdict, Witness
 from audit.statistics.correlation import spread_between
 from audit.statistics.estimate import Estimate
 from audit.statistics.paired import sign_flip
@@ -19,7 +19,7 @@ from audit.statistics.power import (
 )
 from audit.trace.records import Array
 from principles.check import Thresholds
-from principles.words import finite, interval_words, listed
+from principles.finding_parts import finite, interval_words, listed
 
 ERROR_RATE = 0.05
 CONTROL_LEVEL = 0.95  # controls are a gate, no claim: they take no share of the error rate

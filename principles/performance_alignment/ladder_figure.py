@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from audit.evidence.kinds import Roles
-from audit.result import Interval, Point, ScatterFigure, Series
+from audit.result.schema import Interval, Point, ScatterFigure, Series
+from principles.finding_parts import finite, listed
 from principles.performance_alignment.rungs import RungQuality
-from principles.words import finite, listed
 
 _KINDS = {
     "unmodified": "the unmodified model",

@@ -30,15 +30,16 @@ from functools import partial
 import numpy as np
 
 from audit.evidence.kinds import Evidence, Roles
-from audit.result import (
+from audit.result.schema import (
     Finding,
     Severity,
     Verdict,
 )
 from audit.statistics.estimate import Estimate
-from audit.statistics.ladder import ladder_correlation
-from audit.statistics.reliability import Measurement
+from audit.statistics.ladder_trend import ladder_correlation
+from audit.statistics.split_half import Measurement
 from principles.check import Check, Thresholds
+from principles.finding_parts import interval_words, number, percent
 from principles.performance_alignment.estimates import (
     ERROR_RATE,
     Reading,
@@ -60,7 +61,6 @@ from principles.performance_alignment.settling import (
     settling_words,
     whole,
 )
-from principles.words import interval_words, number, percent
 
 _CONSTANT = 1e-9
 _FEWEST = 3

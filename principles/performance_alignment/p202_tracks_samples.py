@@ -24,12 +24,21 @@ from dataclasses import replace
 import numpy as np
 
 from audit.evidence.kinds import Evidence, Reference, Roles
-from audit.result import Finding, Point, ScatterFigure, Series, Severity, TableFigure, Verdict
+from audit.result.schema import (
+    Finding,
+    Point,
+    ScatterFigure,
+    Series,
+    Severity,
+    TableFigure,
+    Verdict,
+)
 from audit.statistics.estimate import Estimate
 from audit.statistics.power import pairs_needed, smallest_visible_effect
 from audit.statistics.proportions import auroc_permutation, auroc_with_interval
 from audit.trace.records import Array
 from principles.check import Check, Thresholds
+from principles.finding_parts import interval_words, number, plural, witness
 from principles.performance_alignment.estimates import (
     CONTROL_LEVEL,
     ERROR_RATE,
@@ -58,7 +67,6 @@ from principles.performance_alignment.settling import (
     settling_words,
     whole,
 )
-from principles.words import interval_words, number, plural, witness
 
 RESAMPLES = 2000
 _TEST = "permutations of correctness between pictures, the null being no relation"

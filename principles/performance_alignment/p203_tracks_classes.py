@@ -23,13 +23,22 @@ from dataclasses import replace
 import numpy as np
 
 from audit.evidence.kinds import Evidence, Reference, Roles
-from audit.result import Finding, Point, ScatterFigure, Series, Severity, TableFigure, Verdict
+from audit.result.schema import (
+    Finding,
+    Point,
+    ScatterFigure,
+    Series,
+    Severity,
+    TableFigure,
+    Verdict,
+)
 from audit.statistics.correlation import reliability_of_shares, spearman_interval
 from audit.statistics.estimate import Estimate
 from audit.statistics.paired import spearman_permutation
 from audit.statistics.power import smallest_visible_effect
 from audit.trace.records import Array
 from principles.check import Check, Thresholds
+from principles.finding_parts import interval_words, percent, witness
 from principles.performance_alignment.classes import (
     LEAST_RELIABILITY,
     Classes,
@@ -56,7 +65,6 @@ from principles.performance_alignment.estimates import (
 )
 from principles.performance_alignment.reliability import RELIABILITY, Reliability, over_classes
 from principles.performance_alignment.settling import whole
-from principles.words import interval_words, percent, witness
 
 _TEST = "permutations of the classes, the null being no relation"
 

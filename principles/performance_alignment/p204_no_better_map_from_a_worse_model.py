@@ -23,12 +23,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from audit.evidence.kinds import Evidence, Executed, Roles
-from audit.result import Finding, Interval, Severity, Statistic, TableFigure, Verdict
+from audit.result.schema import Finding, Interval, Severity, Statistic, TableFigure, Verdict
 from audit.statistics.estimate import Estimate
 from audit.statistics.paired import paired_difference
 from audit.statistics.power import visible_distance
 from audit.statistics.proportions import paired_proportion_difference
 from principles.check import Check, Thresholds
+from principles.finding_parts import finite, interval_words, number, percent
 from principles.performance_alignment.estimates import (
     ERROR_RATE,
     Measure,
@@ -41,7 +42,6 @@ from principles.performance_alignment.prediction import above_ladder
 from principles.performance_alignment.reliability import RELIABILITY, over_explainers
 from principles.performance_alignment.rungs import rung_measures
 from principles.performance_alignment.settling import whole
-from principles.words import finite, interval_words, number, percent
 
 _MCNEMAR = "McNemar's exact test, the null being equal accuracy"
 _FLIPS = "sign flips of pictures, the null being equal quality"

@@ -28,11 +28,12 @@ from audit.evidence.kinds import (
     Roles,
     TextSpecificity,
 )
-from audit.result import Finding, PairFigure, Severity, TableFigure, Verdict
+from audit.result.schema import Finding, PairFigure, Severity, TableFigure, Verdict
 from audit.statistics.bootstrap import bootstrap_interval
 from audit.statistics.estimate import Estimate
 from audit.trace.records import Array
 from principles.check import Check, Thresholds
+from principles.finding_parts import interval_words, number, pair_figure, witness
 from principles.performance_alignment.estimates import (
     CONTROL_LEVEL,
     ERROR_RATE,
@@ -59,7 +60,6 @@ from principles.performance_alignment.settling import (
     settling_words,
     whole,
 )
-from principles.words import interval_words, number, pair_figure, witness
 
 RESAMPLES = 2000
 _SHOWN = 3

@@ -21,11 +21,12 @@ import math
 import numpy as np
 
 from audit.evidence.kinds import Evidence, Reference, Roles
-from audit.result import Finding, PairFigure, Severity, Statistic, TableFigure, Verdict
+from audit.result.schema import Finding, PairFigure, Severity, Statistic, TableFigure, Verdict
 from audit.statistics.bootstrap import bootstrap_interval
 from audit.statistics.estimate import Estimate
 from audit.trace.records import Array
 from principles.check import Check, Thresholds
+from principles.finding_parts import interval_words, number, pair_figure, witness
 from principles.performance_alignment.estimates import (
     ERROR_RATE,
     Measure,
@@ -47,7 +48,6 @@ from principles.performance_alignment.settling import (
     settling_words,
     whole,
 )
-from principles.words import interval_words, number, pair_figure, witness
 
 RESAMPLES = 2000
 _SHOWN = 2

@@ -15,13 +15,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from audit.evidence.kinds import Roles
-from audit.result import Statistic
+from audit.result.schema import Statistic
 from audit.statistics.correlation import lengthening, spearman_interval
-from audit.statistics.reliability import FEWEST_UNITS, Measurement, split_half_reliability
+from audit.statistics.split_half import FEWEST_UNITS, Measurement, split_half_reliability
 from audit.trace.records import Array
+from principles.finding_parts import finite, number, plural
 from principles.performance_alignment.classes import Classes
 from principles.performance_alignment.estimates import Measure, judged, others
-from principles.words import finite, number, plural
 
 RELIABILITY = 0.8  # Nunnally (1978) asks this of basic research; Tomsett et al. (2020) of metrics
 SPLITS = 500

@@ -13,9 +13,9 @@ and P105.
 """
 
 from audit.evidence.kinds import Evidence
-from audit.result import Finding, Severity, Statistic, Verdict
+from audit.result.schema import Finding, Severity, Statistic, Verdict
 from principles.check import Check, Thresholds
-from principles.words import listed, locations, plural, witness
+from principles.finding_parts import listed, locations, plural, witness
 
 
 def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:

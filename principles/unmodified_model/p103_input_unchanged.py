@@ -15,11 +15,11 @@ What a pass does not show: That what follows the first layer is the model's. See
 from __future__ import annotations
 
 from audit.evidence.kinds import Evidence
-from audit.result import Finding, Severity, Statistic, Verdict
+from audit.result.schema import Finding, Severity, Statistic, Verdict
 from audit.trace.records import PairTrace, PassRecord
 from principles.check import Check, Thresholds
+from principles.finding_parts import locations, plural, source_figure, witness
 from principles.unmodified_model.faults import FEWEST_PROBES, Fault, unseen
-from principles.words import locations, plural, source_figure, witness
 
 
 def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:

@@ -16,9 +16,10 @@ What a pass does not show: That the map says truly where the score comes from. S
 from __future__ import annotations
 
 from audit.evidence.kinds import Evidence, TraceEvidence
-from audit.result import Finding, Severity, Statistic, TableFigure, Verdict
+from audit.result.schema import Finding, Severity, Statistic, TableFigure, Verdict
 from audit.trace.records import PairTrace, ScalarRecord
 from principles.check import Check, Thresholds
+from principles.finding_parts import listed, locations, number, plural, source_figure, witness
 from principles.unmodified_model.faults import (
     FEWEST_PROBES,
     Fault,
@@ -27,7 +28,6 @@ from principles.unmodified_model.faults import (
     scalar_fault,
     unseen,
 )
-from principles.words import listed, locations, number, plural, source_figure, witness
 
 
 def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:

@@ -20,18 +20,10 @@ from collections.abc import Iterable
 import numpy as np
 
 from audit.evidence.kinds import Evidence, Reference, TraceEvidence
-from audit.result import BarsFigure, Figure, Finding, Severity, Statistic, Verdict
+from audit.result.schema import BarsFigure, Figure, Finding, Severity, Statistic, Verdict
 from audit.trace.records import AttentionRecord, PairTrace
 from principles.check import Check, Thresholds
-from principles.unmodified_model.faults import (
-    Fault,
-    alteration_faults,
-    attention_faults,
-    probes_only,
-    runs_the_model,
-    unseen,
-)
-from principles.words import (
+from principles.finding_parts import (
     listed,
     locations,
     number,
@@ -39,6 +31,14 @@ from principles.words import (
     plural,
     source_figure,
     witness,
+)
+from principles.unmodified_model.faults import (
+    Fault,
+    alteration_faults,
+    attention_faults,
+    probes_only,
+    runs_the_model,
+    unseen,
 )
 
 Grid = tuple[int, int]

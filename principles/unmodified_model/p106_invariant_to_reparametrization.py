@@ -24,10 +24,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from audit.evidence.kinds import EditedMaps, Evidence, Reference, Reparametrization, Roles
-from audit.result import Finding, PairFigure, Severity, Statistic, TableFigure, Verdict
+from audit.result.schema import Finding, PairFigure, Severity, Statistic, TableFigure, Verdict
 from audit.trace.records import Array
 from principles.check import Check, Thresholds
-from principles.words import listed, number, pair_figure, percent, plural, witness
+from principles.finding_parts import listed, number, pair_figure, percent, plural, witness
 
 SHIFTS = ("key-bias", "value-bias")
 MOVED, STAYED, UNPROVEN, NUMERICS = "moved", "stayed", "not proven", "numerics"

@@ -20,7 +20,7 @@ from __future__ import annotations
 import numpy as np
 
 from audit.evidence.kinds import Evidence, Randomization, Reference, Roles
-from audit.result import (
+from audit.result.schema import (
     Finding,
     Interval,
     PairFigure,
@@ -34,7 +34,7 @@ from audit.result import (
 from audit.statistics.bootstrap import bootstrap_interval
 from audit.statistics.estimate import Estimate
 from principles.check import Check, Thresholds
-from principles.words import finite, number, pair_figure, percent, plural, witness
+from principles.finding_parts import finite, number, pair_figure, percent, plural, witness
 
 _UNCHANGED = 1e-3
 

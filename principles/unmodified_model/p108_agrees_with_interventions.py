@@ -25,12 +25,20 @@ from typing import Literal
 import numpy as np
 
 from audit.evidence.kinds import Evidence, PatchEffects, Reference, Roles
-from audit.result import BarsFigure, Finding, Interval, PairFigure, Severity, Statistic, Verdict
+from audit.result.schema import (
+    BarsFigure,
+    Finding,
+    Interval,
+    PairFigure,
+    Severity,
+    Statistic,
+    Verdict,
+)
 from audit.statistics.estimate import Estimate
 from audit.statistics.paired import paired_difference
 from audit.trace.records import Array
 from principles.check import Check, Thresholds
-from principles.words import finite, number, pair_figure, plural, witness
+from principles.finding_parts import finite, number, pair_figure, plural, witness
 
 Sense = Literal["signed", "unsigned"]
 _WORDS: dict[Sense, str] = {"signed": "effect", "unsigned": "size of the effect"}

@@ -20,7 +20,7 @@ from __future__ import annotations
 import numpy as np
 
 from audit.evidence.kinds import Evidence, Reference, Repeatability, Roles
-from audit.result import (
+from audit.result.schema import (
     BarsFigure,
     Figure,
     Finding,
@@ -32,7 +32,7 @@ from audit.result import (
 )
 from audit.trace.records import Array
 from principles.check import Check, Thresholds
-from principles.words import finite, listed, number, pair_figure, percent, plural, witness
+from principles.finding_parts import finite, listed, number, pair_figure, percent, plural, witness
 
 ITSELF = "beside itself"
 

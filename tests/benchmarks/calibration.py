@@ -37,6 +37,7 @@ from unittest import mock
 import numpy as np
 from scipy import stats
 
+from audit.evidence.interim_looks import Looks
 from audit.evidence.kinds import (
     Evidence,
     Executed,
@@ -45,12 +46,11 @@ from audit.evidence.kinds import (
     RungFaithfulness,
     RungInfo,
 )
-from audit.gathering import Gathered
+from audit.evidence.plan import Gathered
 from audit.judging import judge_all
-from audit.looks import Looks
-from audit.result import CheckResult, Failure, Finding, Verdict
+from audit.judging.group_sequential import judge_by_looks
+from audit.result.schema import CheckResult, Failure, Finding, Verdict
 from audit.statistics.spending import look_sizes
-from audit.stopping import judge_by_looks
 from principles.catalogue import all_checks
 from principles.performance_alignment import (
     p201_tracks_ladder,

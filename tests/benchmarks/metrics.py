@@ -34,7 +34,7 @@ import time
 import numpy as np
 import torch
 
-from audit.data.bundled import bundled_pairs
+from audit.data.bundled_scenes import bundled_pairs
 from audit.explainers.contract import run_explainer
 from audit.explainers.registry import load_explainer
 from audit.metrics import infidelity, localization, overlap, similarity

@@ -38,10 +38,10 @@ import numpy as np
 import torch
 from torch.nn.modules.module import register_module_forward_pre_hook
 
-from audit.config import Settings
-from audit.engine import run_audit
-from audit.progress import silent
-from audit.result import Result
+from audit.config.settings import Settings
+from audit.engine.auditing import run_audit
+from audit.engine.progress import silent
+from audit.result.schema import Result
 
 EXPLAINERS = ("grad-attention", "raw-attention", "grad-eclip", "edges")
 SHARE = 0.93

@@ -25,7 +25,7 @@ BATCH = 32
 
 def one(count):
     """Processor seconds and peak MiB of both orders of removal, plain and by ROAD."""
-    from audit.data.bundled import bundled_pairs
+    from audit.data.bundled_scenes import bundled_pairs
     from audit.metrics.faithfulness import removal_curves
     from audit.metrics.imputation import NoisyLinear
     from audit.models.loading import load_model

@@ -17,14 +17,14 @@ from contextlib import contextmanager
 
 import torch
 
-from audit.config import Settings
-from audit.engine import SIZES, _context
+from audit.config.settings import Settings
+from audit.engine.auditing import SIZES, _context
+from audit.engine.progress import silent
+from audit.engine.thread_count import suited_threads
 from audit.evidence.kinds import Evidence
+from audit.evidence.plan import GATHERERS, plan
 from audit.explainers.registry import load_explainer
-from audit.gathering import GATHERERS, plan
 from audit.models.loading import load_model
-from audit.progress import silent
-from audit.threads import suited_threads
 from principles.catalogue import all_checks
 
 NEEDED = 0.8

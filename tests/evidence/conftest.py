@@ -11,7 +11,7 @@ from audit.evidence.kinds import Evidence, Roles
 from audit.explainers.contract import Explainer
 from audit.explainers.registry import load_explainer
 from audit.models.loading import ModelUnderAudit
-from audit.trace.integrity import pristine_copy
+from audit.models.pristine import pristine_copy
 
 VISION = {"layers": 2, "width": 32, "head_width": 8, "patch_size": 8, "image_size": 32}
 TEXT = {"context_length": 8, "vocab_size": 50, "width": 32, "heads": 4, "layers": 2}

@@ -4,13 +4,13 @@ import dataclasses
 
 import pytest
 
-from audit.config import Settings
-from audit.engine import _context
+from audit.config.settings import Settings
+from audit.engine.auditing import _context
+from audit.engine.progress import silent
 from audit.evidence.context import Sizes
 from audit.evidence.reparametrization import gather_reparametrization
 from audit.explainers.registry import load_explainer
 from audit.models.loading import load_model
-from audit.progress import silent
 
 KEYS = {"key-bias", "query-key-rotation", "query-key-mixing"}
 

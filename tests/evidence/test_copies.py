@@ -4,7 +4,8 @@ import random
 import numpy as np
 import torch
 
-from audit.evidence.copies import (
+from audit.evidence.cost import chosen, cost, dear
+from audit.evidence.explained_copies import (
     common_random_numbers,
     full_dtype,
     likeness,
@@ -15,7 +16,6 @@ from audit.evidence.copies import (
     rounded_copy,
     unedited_maps,
 )
-from audit.evidence.expense import chosen, cost, dear
 
 PAIRS = torch.arange(4)
 

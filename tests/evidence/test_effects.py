@@ -10,7 +10,7 @@ from audit.evidence.explanations import gather_explanations
 from audit.evidence.reference import gather_reference
 from audit.interventions.probing import square_windows
 from audit.metrics.agreement import effect_captured
-from audit.result import Verdict
+from audit.result.schema import Verdict
 from principles.unmodified_model.p108_agrees_with_interventions import CHECK
 
 

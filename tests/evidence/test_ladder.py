@@ -5,13 +5,13 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from audit.engine import SIZES
+from audit.engine.auditing import SIZES
 from audit.evidence import ladder as gathering
 from audit.evidence.explanations import gather_explanations
-from audit.evidence.faithfulness import gather_faithfulness
+from audit.evidence.map_faithfulness import gather_faithfulness
 from audit.evidence.reference import class_scores, gather_reference
 from audit.evidence.rung_faithfulness import gather_rung_faithfulness
-from audit.models.relatives import find_checkpoints
+from audit.models.ladder_checkpoints import find_checkpoints
 
 
 @pytest.fixture

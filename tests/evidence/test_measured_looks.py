@@ -5,8 +5,9 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from audit import gathering, looks
-from audit.gathering import Gatherer
+from audit.evidence import interim_looks as looks
+from audit.evidence import plan as gathering
+from audit.evidence.plan import Gatherer
 
 BASE = frozenset({"reference", "explanations"})
 

@@ -10,8 +10,8 @@ import torch
 from audit.evidence import ladder, reparametrization
 from audit.evidence.context import Sizes
 from audit.evidence.kinds import Evidence
+from audit.evidence.plan import GATHERERS
 from audit.explainers.registry import load_explainer
-from audit.gathering import GATHERERS
 from audit.interventions.degrading import UNMODIFIED, Rung
 from audit.interventions.function_preserving.edits import Edit
 from tests.other_device import OTHER, OtherDeviceError, moved, other_device

@@ -9,7 +9,7 @@ from audit.evidence.kinds import Reference
 from audit.evidence.reference import gather_reference
 from audit.evidence.reparametrization import gather_reparametrization
 from audit.models.anatomy import anatomy_of
-from audit.result import Verdict
+from audit.result.schema import Verdict
 from principles.unmodified_model.p106_invariant_to_reparametrization import CHECK
 
 BLOCK_EDITS = 9

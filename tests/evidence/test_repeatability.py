@@ -7,7 +7,7 @@ from audit.evidence.reference import gather_reference
 from audit.evidence.repeatability import gather_repeatability
 from audit.explainers.contract import Explanation
 from audit.models.anatomy import anatomy_of
-from audit.result import Verdict
+from audit.result.schema import Verdict
 from principles.unmodified_model.p109_repeatable import CHECK
 
 

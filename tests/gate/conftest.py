@@ -2,9 +2,9 @@
 
 import pytest
 
-from audit.config import Settings
-from audit.engine import run_audit
-from audit.progress import silent
+from audit.config.settings import Settings
+from audit.engine.auditing import run_audit
+from audit.engine.progress import silent
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from audit.gate.attestation import (
     AttestationError,
     render_attestation,
 )
-from audit.result import Severity, Verdict, Waiver
+from audit.result.schema import Severity, Verdict, Waiver
 
 
 def predicate(result):

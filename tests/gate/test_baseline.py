@@ -3,8 +3,8 @@
 import pytest
 
 from audit.gate.baseline import apply_baseline, worse
-from audit.gate.rule import exit_code
-from audit.result import Interval, Location, Severity, Statistic, Verdict
+from audit.result.gate_rule import exit_code
+from audit.result.schema import Interval, Location, Severity, Statistic, Verdict
 
 
 def statistic(value, side="below", ends=None):

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from audit.comparison import compare_results, quality_changes
-from audit.reports.json import render_json
-from audit.result import PairQuality, Severity, Verdict, Waiver
+from audit.engine.comparison import compare_results, quality_changes
+from audit.result.document import render_json
+from audit.result.schema import PairQuality, Severity, Verdict, Waiver
 
 
 def with_quality(result, values, pictures=None):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from audit.gate import history
-from audit.reports.json import load_result
+from audit.result.document import load_result
 
 
 def at(result, when, **conditions):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from audit.reports.json import load_result
+from audit.result.document import load_result
 
 FAITHFUL = '''\
 """Our explainer: the gradient of the score."""

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from audit.config import Settings, load_settings
-from audit.gate.starting import WORKFLOW, settings_text, start
-from audit.selection import selected_checks
+from audit.config.settings import Settings, load_settings
+from audit.engine.project_start import WORKFLOW, settings_text, start
+from audit.judging.selection import selected_checks
 
 yaml = pytest.importorskip("yaml")
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from audit.engine.trend import EXECUTED, Past, _executed, _quality, render_trend
 from audit.evidence.kinds import Executed
 from audit.gate import history
-from audit.gate.trend import EXECUTED, Past, _executed, _quality, render_trend
 from audit.reports.html import render_html
-from audit.reports.json import render_json
-from audit.result import Interval, Statistic
+from audit.result.document import render_json
+from audit.result.schema import Interval, Statistic
 from principles.catalogue import all_checks
 from tests.principles.alignment import made
 from tests.reports.browser import CHROMIUM, DESKTOP, PHONE, Browser

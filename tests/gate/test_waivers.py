@@ -4,12 +4,13 @@ from datetime import date
 
 import pytest
 
-from audit.config import Settings, SettingsError
-from audit.gate.gating import load_gate
-from audit.gate.rule import exit_code
-from audit.gate.waivers import WaiverEntry, WaiverError, apply_waivers, read_waivers
-from audit.headline import headline_and_sentences
-from audit.result import Severity, Verdict
+from audit.config.settings import Settings, SettingsError
+from audit.config.waivers import WaiverEntry, WaiverError, read_waivers
+from audit.engine.gate_inputs import load_gate
+from audit.gate.waivers import apply_waivers
+from audit.result.gate_rule import exit_code
+from audit.result.schema import Severity, Verdict
+from audit.result.verdict_sentences import headline_and_sentences
 
 GOOD = 'check = "P104"\nreason = "known"\nowner = "we"\nexpires = 2030-01-31\n'
 TODAY = date(2030, 1, 31)

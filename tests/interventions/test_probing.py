@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from audit.interventions import probing
 from audit.interventions.probing.knockout import run_visible
-from audit.interventions.probing.pictures import blurred, neutral_pictures
+from audit.interventions.probing.neutral_pictures import blurred, neutral_pictures
 from audit.interventions.probing.windows import spread, square_windows
 from audit.models.anatomy import anatomy_of
 

@@ -3,11 +3,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from audit.models import relatives
+from audit.models import ladder_checkpoints as relatives
 from audit.models.checkpoints import state_sha256
 from audit.models.errors import ModelError
-from audit.models.relatives import find_checkpoints
-from audit.trace.integrity import pristine_copy
+from audit.models.ladder_checkpoints import find_checkpoints
+from audit.models.pristine import pristine_copy
 
 
 def test_a_checkpoint_becomes_a_model_and_leaves_the_audited_one(tiny, other_state, saved):

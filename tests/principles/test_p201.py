@@ -14,7 +14,7 @@ from audit.evidence.kinds import (
     RungFaithfulness,
     RungInfo,
 )
-from audit.result import Verdict
+from audit.result.schema import Verdict
 from principles.performance_alignment.p201_tracks_ladder import CHECK, judge
 from principles.performance_alignment.rungs import rung_measures
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from audit.result import Verdict
+from audit.result.schema import Verdict
 from audit.statistics.correlation import (
     lengthening,
     reliability_of_shares,

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from audit.config import Settings
-from audit.engine import _context
+from audit.config.settings import Settings
+from audit.engine.auditing import _context
+from audit.engine.progress import silent
 from audit.evidence.kinds import Evidence
+from audit.evidence.plan import GATHERERS
 from audit.evidence.text_specificity import absent_classes
 from audit.explainers.registry import load_explainer
-from audit.gathering import GATHERERS
 from audit.models.loading import load_model
-from audit.progress import silent
-from audit.result import Verdict
+from audit.result.schema import Verdict
 from audit.statistics.power import smallest_visible_effect
 from principles.performance_alignment import p205_text_specific as p205
 from principles.performance_alignment.estimates import vote

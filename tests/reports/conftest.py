@@ -10,8 +10,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from audit import result as schema
-from audit.result import Finding, Interval, NamedMap, PairFigure, Picture, Statistic, Verdict
+from audit.result.schema import (
+    Finding,
+    Interval,
+    NamedMap,
+    PairFigure,
+    Picture,
+    Statistic,
+    Verdict,
+    schema,
+)
 
 HOSTILE = (
     "<img src=x onerror=alert(1)>\"'`--></script></style></title></textarea>"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from audit.reports.html import render_html
-from audit.result import Result
+from audit.result.schema import Result
 from tests.reports.browser import CHROMIUM, DESKTOP, PHONE, Browser
 from tests.reports.conftest import HOSTILE
 

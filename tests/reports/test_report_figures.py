@@ -11,9 +11,9 @@ from matplotlib import colormaps
 from PIL import Image
 
 from audit.reports.charts import GAUGE_WIDTH, PLOT, bars_view, gauge, scatter_view
+from audit.reports.data_uris import Scale, map_uri, mask_uri, ramp_uri, reduced, scale_of, thumbnail
 from audit.reports.figures import in_order, pair_view
-from audit.reports.pixels import Scale, map_uri, mask_uri, ramp_uri, reduced, scale_of, thumbnail
-from audit.result import (
+from audit.result.schema import (
     BarsFigure,
     Interval,
     NamedMap,

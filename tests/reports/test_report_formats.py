@@ -16,7 +16,7 @@ from audit.reports.github import escape_data, escape_property, render_github
 from audit.reports.junit import render_junit
 from audit.reports.markdown import escape_markdown, render_markdown
 from audit.reports.sarif import FINGERPRINT, render_sarif
-from audit.result import Location, Result, SourceFigure, Verdict
+from audit.result.schema import Location, Result, SourceFigure, Verdict
 
 GOLDEN = Path(__file__).parent / "golden"
 SARIF = json.loads((GOLDEN / "sarif_2_1_0.json").read_text(encoding="utf-8"))

@@ -11,8 +11,8 @@ from itertools import pairwise
 import pytest
 
 from audit.reports.html import render_html
-from audit.reports.json import load_result, render_json
-from audit.result import Result
+from audit.result.document import load_result, render_json
+from audit.result.schema import Result
 
 VOID = {"meta", "link", "img", "br", "input", "path", "rect", "circle", "use"}
 ATTRIBUTES = {

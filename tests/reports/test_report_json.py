@@ -8,11 +8,11 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from audit.reports import json as report_json
 from audit.reports.formats import FORMATS
 from audit.reports.html import render_html
-from audit.reports.json import ResultFormatError, json_schema, load_result, render_json
-from audit.result import SCHEMA_VERSION, Point, Result
+from audit.result import document as report_json
+from audit.result.document import ResultFormatError, json_schema, load_result, render_json
+from audit.result.schema import SCHEMA_VERSION, Point, Result
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -8,9 +8,10 @@ import re
 import pytest
 from rich.console import Console
 
-from audit.reports import statuses, words
+from audit.reports import statuses
 from audit.reports.terminal import render_terminal
-from audit.result import Interval, Result, Statistic
+from audit.result import wording as words
+from audit.result.schema import Interval, Result, Statistic
 
 MINUS, DASH, TIMES = words.MINUS, words.DASH, words.TIMES
 

@@ -6,7 +6,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from audit.trace.integrity import Integrity, pristine_copy
+from audit.models.pristine import pristine_copy
+from audit.trace.integrity import Integrity
 
 
 @pytest.fixture

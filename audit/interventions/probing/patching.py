@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from audit.interventions.probing.pictures import Neutral, neutral_pictures
+from audit.interventions.probing.neutral_pictures import Neutral, neutral_pictures
 from audit.interventions.probing.streams import block_range, features_from, inputs_of_blocks
 from audit.interventions.probing.windows import (
     Probed,

@@ -16,8 +16,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional
 
+from audit.metrics.neighbor_means.block_frames import Frames
 from audit.metrics.neighbor_means.corners import Corners, coarse_system
-from audit.metrics.neighbor_means.frames import Frames
 from audit.metrics.neighbor_means.grid import Grid, blocks_of
 
 

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional
 
-from audit.metrics.neighbor_means.frames import Frames
+from audit.metrics.neighbor_means.block_frames import Frames
 from audit.metrics.neighbor_means.grid import Blocks, Grid, blocks_of
 
 _RIDGE = 1e-5  # keeps the system positive where a picture is wholly removed

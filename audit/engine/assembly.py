@@ -1,0 +1,213 @@
+"""Puts a result together: the verdict over all checks, sentences, gallery, controls, relatives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+
+from audit.config.settings import Settings
+from audit.data.pairs import Pairs
+from audit.evidence.kinds import Evidence, TraceEvidence
+from audit.judging.gallery import gallery
+from audit.judging.group_sequential import Judged, stopping_notes
+from audit.models.loading import ModelUnderAudit
+from audit.result.gate_rule import exit_code
+from audit.result.schema import (
+    CheckResult,
+    Conditions,
+    ControlResult,
+    DataInfo,
+    ExplainerInfo,
+    Interval,
+    ModelInfo,
+    PairQuality,
+    Relative,
+    Result,
+    Severity,
+)
+from audit.result.verdict_sentences import headline_and_sentences
+from audit.statistics.proportions import proportion_interval
+
+EQUIVALENT = {"float64": 1e-10, "float32": 1e-5, "float16": 1e-2, "bfloat16": 5e-2}
+
+
+def summarize(
+    *,
+    found: Judged,
+    checks: list[CheckResult],
+    explainer: ExplainerInfo,
+    model: ModelUnderAudit,
+    pairs: Pairs,
+    run: Conditions,
+    settings: Settings,
+    chosen: Sequence[int],
+    gate_notes: Sequence[str] = (),
+) -> Result:
+    """One result from findings and evidence; ``checks`` are those found, as the gate has them."""
+    evidence = found.gathered.evidence
+    code = exit_code(checks, fail_on=Severity(settings.fail_on), strict=settings.strict)
+    headline, sentences = headline_and_sentences(
+        explainer.name, checks, code, fail_on=Severity(settings.fail_on), strict=settings.strict
+    )
+    relatives = _relatives(evidence, run.dtype)
+    return Result(
+        verdict={0: "pass", 1: "violation", 3: "incomplete"}[code],  # type: ignore[arg-type]
+        exit_code=code,
+        headline=headline,
+        principle_sentences=sentences,
+        explainer=explainer,
+        model=_model_info(model),
+        data=_data_info(pairs, evidence),
+        conditions=run,
+        checks=checks,
+        controls=_controls(evidence),
+        relatives=relatives,
+        gallery=gallery(evidence, chosen),
+        pair_quality=_pair_quality(evidence),
+        failures=[*found.gathered.failures, *found.broken],
+        notes=[*gate_notes, *audit_notes(explainer.name, relatives, found, run.dtype)],
+    )
+
+
+def _model_info(model: ModelUnderAudit) -> ModelInfo:
+    anatomy = model.anatomy
+    return ModelInfo(
+        name=model.name,
+        pretrained=model.pretrained,
+        state_sha256=model.state_sha256(),
+        parameters=sum(p.numel() for p in model.module.parameters()),
+        image_size=model.image_size,
+        image_blocks=len(anatomy.image.blocks),
+        image_heads=anatomy.image.heads,
+        patch_grid=list(anatomy.image.grid),
+        text_blocks=len(anatomy.text.blocks),
+        text_heads=anatomy.text.heads,
+    )
+
+
+def _data_info(pairs: Pairs, evidence: Evidence) -> DataInfo:
+    accuracy, interval = None, None
+    if evidence.reference is not None:
+        correct = evidence.reference.correct
+        estimate = proportion_interval(int(correct.sum()), len(correct))
+        accuracy = estimate.value
+        interval = Interval(low=estimate.low, high=estimate.high, level=estimate.level)
+    return DataInfo(
+        name=pairs.name,
+        pairs=len(pairs),
+        pictures=len(pairs.images),
+        classes=len(pairs.classes),
+        templates=list(pairs.templates),
+        sha256=pairs.sha256,
+        has_masks=pairs.masks is not None,
+        zero_shot_accuracy=accuracy,
+        zero_shot_interval=interval,
+    )
+
+
+def _controls(evidence: Evidence) -> list[ControlResult]:
+    if evidence.explanations is None:
+        return []
+    roles, quality = evidence.roles, evidence.explanations.localization
+    notes = {
+        "positive": "a faithful method on the unmodified model",
+        "negative": "never looks at the model",
+    }
+    listed: list[tuple[str, Literal["positive", "negative"]]] = [
+        *((name, "positive") for name in roles.positive),
+        *((name, "negative") for name in roles.negative),
+    ]
+    return [
+        ControlResult(
+            name=name,
+            role=role,
+            note=notes[role],
+            quality={m: _mean(v) for m, v in quality.get(name, {}).items()},
+        )
+        for name, role in listed
+    ]
+
+
+def _pair_quality(evidence: Evidence) -> list[PairQuality]:
+    """Quality of every audited map: localization, and faithfulness where it was probed."""
+    reference, roles = evidence.reference, evidence.roles
+    if evidence.explanations is None or reference is None:
+        return []
+    measured = {
+        name: {i: float(v) for i, v in enumerate(values)}
+        for name, values in evidence.explanations.localization.get(roles.audited, {}).items()
+    }
+    if evidence.faithfulness is not None and roles.audited in evidence.faithfulness.gaps:
+        own, probed = evidence.faithfulness.gaps[roles.audited], evidence.faithfulness.probed
+        measured["faithfulness"] = {int(i): float(v) for i, v in zip(probed, own, strict=True)}
+    return [
+        PairQuality(
+            pair=pair,
+            picture=int(reference.picture[i]),
+            values={n: v[i] if np.isfinite(v[i]) else None for n, v in measured.items() if i in v},
+        )
+        for i, pair in enumerate(reference.ids)
+    ]
+
+
+def _mean(values: np.ndarray) -> float | None:
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else None
+
+
+def _relatives(evidence: Evidence, dtype: str) -> list[Relative]:
+    if evidence.relatives is None:
+        return []
+    tolerance = EQUIVALENT[dtype]
+    return [
+        Relative(
+            name=entry.name,
+            equivalent=entry.largest_difference <= tolerance,
+            largest_difference=entry.largest_difference,
+            mean_rank_correlation=entry.rank_correlation
+            if np.isfinite(entry.rank_correlation)
+            else None,
+            note=f"equivalent means within {tolerance:g} of the map's range on every pair",
+        )
+        for entry in evidence.relatives.entries
+    ]
+
+
+def audit_notes(name: str, relatives: Sequence[Relative], found: Judged, dtype: str) -> list[str]:
+    """What a reader should know beside the verdicts."""
+    return [
+        *_equivalence_notes(name, relatives),
+        *_trace_notes(name, found.gathered.evidence.trace, dtype),
+        *stopping_notes(found),
+    ]
+
+
+def _equivalence_notes(name: str, relatives: Sequence[Relative]) -> list[str]:
+    """Which registered explainers the audited one is equivalent to."""
+    return [
+        f"{name} is equivalent to {r.name}: on every pair the maps differ by at most "
+        f"{r.largest_difference:.1e} of their range."
+        for r in relatives
+        if r.equivalent
+    ]
+
+
+def _trace_notes(name: str, trace: TraceEvidence | None, dtype: str) -> list[str]:
+    """Why fewer pairs were traced than the profile asks for, and why in another dtype."""
+    if trace is None:
+        return []
+    found = []
+    if len(trace.traces) < trace.asked:
+        found.append(
+            f"{name} was traced on {len(trace.traces)} of {trace.asked} pairs, since an "
+            f"explanation takes {trace.cost:.0f} times the operations of a score: what it does on "
+            "some pairs alone is likelier to be missed."
+        )
+    if trace.dtype != dtype:
+        found.append(
+            f"{name} was traced in {trace.dtype} on a copy of the model: in {dtype} rounding hides "
+            "what it executes. Code that only runs in that precision was not seen."
+        )
+    return found

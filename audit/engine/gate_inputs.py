@@ -1,0 +1,51 @@
+"""What the gate works with: waivers and baseline, read before the work begins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, datetime, timezone
+from pathlib import Path
+
+from audit.config.settings import Settings, SettingsError
+from audit.config.waivers import read_waivers
+from audit.gate.gating import Gate
+from audit.nearest_name import nearest_of
+from audit.result.document import ResultFormatError, load_result
+from audit.result.schema import Result
+
+
+def load_gate(settings: Settings, known: Sequence[str], today: date | None = None) -> Gate:
+    """Read waivers and baseline.
+
+    Args:
+        settings: name them.
+        known: ids of all checks, since a waiver for no check is a slip.
+        today: by which waivers expire; default the current day (UTC).
+
+    Raises:
+        SettingsError: the baseline is missing or no result, or a waiver names no check.
+        WaiverError: the waivers cannot be read.
+    """
+    waivers = settings.waivers
+    entries = read_waivers(Path(waivers)) if isinstance(waivers, str) else waivers
+    for entry in entries:
+        if entry.check.upper() not in known:
+            raise SettingsError(f"waivers: {nearest_of('check', entry.check.upper(), known)}")
+    return Gate(
+        waivers=entries,
+        baseline=_baseline(settings.baseline),
+        strict=settings.strict,
+        today=today or datetime.now(timezone.utc).date(),
+    )
+
+
+def _baseline(path: str | None) -> Result | None:
+    if path is None:
+        return None
+    try:
+        return load_result(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, ResultFormatError) as error:
+        cause = error.strerror if isinstance(error, OSError) else error
+        raise SettingsError(
+            f"cannot read the baseline '{path}': {cause}; give the result.json of an earlier audit"
+        ) from error

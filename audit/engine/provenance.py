@@ -1,0 +1,96 @@
+"""Under which conditions an audit ran: versions, commit, hashes."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import subprocess
+from datetime import datetime, timezone
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from audit import __version__
+from audit.explainers.contract import Explainer
+from audit.result.schema import Conditions, ExplainerInfo
+from audit.trace.frames import shown_path
+
+_PACKAGES = ("torch", "open_clip_torch", "numpy", "scipy", "scikit-learn", "pandas")
+
+
+def conditions(
+    *,
+    seed: int,
+    device: str,
+    dtype: str,
+    settings: dict[str, str],
+    command: str,
+    seconds: dict[str, float],
+    source: str | None,
+    checkpoints: dict[str, str],
+    evidence: str,
+) -> Conditions:
+    """The run conditions, with the commit of the explainer's repository if it has one."""
+    folder = Path(source).parent if source else Path.cwd()
+    commit = _git(folder, "rev-parse", "HEAD")
+    status = _git(folder, "status", "--porcelain")
+    return Conditions(
+        audit_version=__version__,
+        versions={"python": platform.python_version(), **_versions()},
+        git_commit=commit,
+        git_dirty=None if commit is None or status is None else bool(status),
+        seed=seed,
+        device=device,
+        dtype=dtype,
+        settings=settings,
+        command=command,
+        started=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        seconds={name: round(value, 2) for name, value in seconds.items()},
+        checkpoints=checkpoints,
+        evidence=evidence,
+    )
+
+
+def explainer_info(explainer: Explainer) -> ExplainerInfo:
+    """What the report says of the explainer."""
+    file = explainer.source_file
+    return ExplainerInfo(
+        name=explainer.name,
+        options=dict(explainer.options),
+        summary=explainer.summary,
+        source_file=shown_path(file) if file else None,
+        source_line=explainer.source_line,
+        source_sha256=file_sha256(file),
+    )
+
+
+def file_sha256(file: str | None) -> str | None:
+    """Hash of a file, None where it cannot be read."""
+    try:
+        return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else None
+    except OSError:
+        return None
+
+
+def _versions() -> dict[str, str]:
+    return {package: found for package in _PACKAGES if (found := _version(package))}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _git(folder: Path, *words: str) -> str | None:
+    try:
+        done = subprocess.run(  # noqa: S603
+            ["git", "-C", str(folder), *words],  # noqa: S607
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

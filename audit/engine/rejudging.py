@@ -1,0 +1,129 @@
+"""Judging saved evidence again, with other thresholds, severities or gate, without a model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from audit.config.settings import Settings, SettingsError
+from audit.engine.assembly import audit_notes
+from audit.engine.gate_inputs import load_gate
+from audit.evidence.interim_looks import PLAN, Looks, audit_key, saved_looks
+from audit.evidence.kinds import Evidence
+from audit.evidence.plan import Gathered, failed_kinds, load_evidence
+from audit.judging.group_sequential import Judged, judge_at_once, judge_by_looks
+from audit.judging.selection import by_check, selected_checks
+from audit.result.document import load_result
+from audit.result.gate_rule import exit_code
+from audit.result.pictures import pictures_of, with_pictures
+from audit.result.schema import Failure, Result, Severity
+from audit.result.verdict_sentences import headline_and_sentences
+from principles.catalogue import all_checks
+from principles.check import Check
+
+_JUDGING = (
+    "select",
+    "ignore",
+    "severity",
+    "thresholds",
+    "fail_on",
+    "strict",
+    "waivers",
+    "baseline",
+)
+
+
+def rejudge(folder: Path, settings: Settings) -> Result:
+    """Judge the evidence of a finished audit again.
+
+    Args:
+        folder: the audit's output folder, or the folder ``evidence`` in it.
+        settings: checks, thresholds, severities and gate; model and data are the audit's.
+
+    Raises:
+        SettingsError: no result beside the evidence, or wrong settings.
+        StoreError: no evidence, or damaged.
+    """
+    chosen = selected_checks(settings)
+    gate = load_gate(settings, [check.id for check in all_checks()])
+    own = any((folder / name).is_file() for name in ("roles.json", PLAN))
+    evidence_folder = folder if own else folder / "evidence"
+    in_looks = (evidence_folder / PLAN).is_file()
+    at_once = None if in_looks else load_evidence(evidence_folder)
+    old = _result_beside(evidence_folder)
+    gathering = [f for f in old.failures if not f.where.startswith("judging ")]
+    evidence = at_once or saved_looks(evidence_folder, failed_kinds(gathering))
+    found = _judged(evidence, chosen, gathering, settings)
+    checks, notes = gate.applied(
+        found.results,
+        explainer=old.explainer.name,
+        model=old.model.state_sha256,
+        data=old.data.sha256,
+    )
+    fail_on, strict = Severity(settings.fail_on), settings.strict
+    code = exit_code(checks, fail_on=fail_on, strict=strict)
+    headline, sentences = headline_and_sentences(
+        old.explainer.name, checks, code, fail_on=fail_on, strict=strict
+    )
+    result = old.model_copy(
+        update={
+            "checks": checks,
+            "exit_code": code,
+            "verdict": {0: "pass", 1: "violation", 3: "incomplete"}[code],
+            "headline": headline,
+            "principle_sentences": sentences,
+            "failures": [*gathering, *found.broken],
+            "notes": [
+                *notes,
+                *audit_notes(old.explainer.name, old.relatives, found, old.conditions.dtype),
+            ],
+            "conditions": old.conditions.model_copy(update={"settings": _settings(old, settings)}),
+        }
+    )
+    return with_pictures(result, pictures_of(old))
+
+
+def _judged(
+    evidence: Evidence | Looks,
+    chosen: Sequence[Check],
+    gathering: Sequence[Failure],
+    settings: Settings,
+) -> Judged:
+    """Judge at once, or at the same looks as the audit did."""
+    severity = by_check(settings.severity, chosen)
+    thresholds = by_check(settings.thresholds, chosen)
+    if isinstance(evidence, Evidence):
+        gathered = Gathered(evidence, tuple(gathering), {})
+        return judge_at_once(chosen, gathered, severity=severity, thresholds=thresholds)
+
+    def named(number: int, wanted: frozenset[str]) -> Gathered:
+        return replace(evidence.at(number, wanted), failures=tuple(gathering))
+
+    looks = replace(evidence, at=named)
+    return judge_by_looks(chosen, looks, severity=severity, thresholds=thresholds)
+
+
+def _result_beside(evidence_folder: Path) -> Result:
+    """The result that was judged by this evidence."""
+    path = evidence_folder.parent / "result.json"
+    if not path.is_file():
+        raise SettingsError(
+            f"expected result.json in '{evidence_folder.parent}' beside the evidence, found none; "
+            "finish the audit first"
+        )
+    result = load_result(path.read_text(encoding="utf-8"))
+    if result.conditions.evidence != audit_key(evidence_folder):
+        raise SettingsError(
+            f"expected the result of this evidence beside it, found that of another audit, of "
+            f"'{result.explainer.name}', in '{path}': an audit that began later was not finished; "
+            "finish it, or give the folder of a finished one"
+        )
+    return result
+
+
+def _settings(old: Result, settings: Settings) -> dict[str, str]:
+    """The audit's settings, with those of judging replaced."""
+    kept = {k: v for k, v in old.conditions.settings.items() if k not in _JUDGING}
+    now = {k: v for k, v in settings.shown().items() if k in _JUDGING}
+    return {**kept, **now}

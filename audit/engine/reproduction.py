@@ -1,0 +1,72 @@
+"""How an audit, or one pair of it, is run again: as a command line, and as lines of Python."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any
+
+from audit.config.settings import Settings
+from audit.evidence.kinds import PAIR_PLACEHOLDER
+
+_EVIDENCE = (
+    "model",
+    "pretrained",
+    "ladder",
+    "data",
+    "template",
+    "samples",
+    "budget",
+    "seed",
+    "device",
+    "dtype",
+    "profile",
+)
+_SNIPPET = """\
+import torch
+
+from audit.config.settings import Settings
+from audit.evidence.kinds import PAIR_PLACEHOLDER
+from audit.engine.auditing import load_audited_model, load_pairs
+from audit.explainers.contract import run_explainer
+from audit.explainers.registry import load_explainer
+
+settings = Settings({arguments})
+model = load_audited_model(settings)
+images, tokens = load_pairs(settings, model).batch(torch.tensor([0]), model.device, model.dtype)
+explainer = load_explainer(settings.explainer, settings.options)
+explanation = run_explainer(explainer, model.module, images, tokens)
+print("score of the model:", model.anatomy.scores(images, tokens).item())
+print("score returned by the explainer:", explanation.scores)
+print("its map:", explanation.maps[0])
+"""
+
+
+def command_line(settings: Settings) -> str:
+    """The command that runs the same audit again."""
+    words = ["audit", "check", "--explainer", settings.explainer]
+    for key, value in settings.options.items():
+        words += ["--option", f"{key}={value}"]
+    for name, value in _given(settings).items():
+        for each in value if isinstance(value, tuple) else (value,):
+            words += [f"--{name}", str(each)]
+    return shlex.join(words)
+
+
+def snippet(settings: Settings) -> str:
+    """Lines of Python that explain one pair, `PAIR_PLACEHOLDER` standing for its id, beside the model's score.
+
+    They need nothing of the audit's verdict, so that a reader can look for himself.
+    """
+    given = {"explainer": settings.explainer, **_given(settings)}
+    if settings.options:
+        given["options"] = dict(settings.options)
+    given["pair"] = PAIR_PLACEHOLDER
+    return _SNIPPET.format(arguments=", ".join(f"{k}={v!r}" for k, v in given.items()))
+
+
+def _given(settings: Settings) -> dict[str, Any]:
+    """What decides the evidence and differs from the defaults, some of which the profile sets."""
+    profile = {"profile": settings.profile} if settings.profile != "default" else {}
+    usual = Settings.model_validate(profile)
+    values = {name: getattr(settings, name) for name in _EVIDENCE if name != "profile"}
+    return {n: v for n, v in values.items() if v != getattr(usual, n)} | profile

@@ -1,0 +1,70 @@
+"""What an explanation costs, in operations rather than seconds: the same on every machine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+from audit.evidence.context import Context
+from audit.evidence.evenly_spaced import spread
+from audit.evidence.explained_copies import batch, maps_of, own_copy
+from audit.explainers.contract import Explainer
+from audit.models.anatomy import anatomy_of
+
+FREE = 12.0
+LEAST = 4
+
+
+def chosen(context: Context, explainers: Sequence[Explainer], wanted: int) -> Int[Tensor, " n"]:
+    """Pairs spread over the data: as many as wanted, fewer for explainers that cost a lot."""
+    dearest = max(cost(context, explainer) for explainer in explainers)
+    affordable = max(LEAST, int(wanted * FREE / dearest))
+    return torch.tensor(spread(len(context.pairs), min(wanted, affordable)))
+
+
+def cost(context: Context, explainer: Explainer) -> float:
+    """Operations of one explanation over those of one score; the same on every machine."""
+    return context.once("cost", explainer, lambda: _cost(context, explainer))
+
+
+def _cost(context: Context, explainer: Explainer) -> float:
+    images, tokens = batch(context, torch.tensor([0]), context.model.dtype)
+    anatomy = anatomy_of(context.pristine)
+    with torch.no_grad(), _Operations() as forward:
+        anatomy.scores(images, tokens)
+    with _Operations() as explaining:
+        maps_of(context, explainer, own_copy(context.pristine), torch.tensor([0]))
+    ratio: float = explaining.count / max(forward.count, 1)
+    return max(1.0, ratio)
+
+
+def dear(context: Context, explainers: Sequence[Explainer]) -> bool:
+    """Whether an explainer costs so much that fewer of its maps must do."""
+    return max(cost(context, explainer) for explainer in explainers) > FREE
+
+
+class _Operations(TorchDispatchMode):
+    """Counts the multiplications of matrix products and convolutions."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.count = 0
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        out = func(*args, **(kwargs or {}))
+        counter = flop_registry.get(func._overloadpacket)  # noqa: SLF001
+        if counter is not None:
+            self.count += int(counter(*args, **(kwargs or {}), out_val=out))
+        return out

@@ -1,0 +1,212 @@
+"""Looks at evidence of more and more pairs: measured when asked for, or saved."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import itertools
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from audit.evidence.context import Context
+from audit.evidence.joining import PER_PAIR, together
+from audit.evidence.kinds import Evidence
+from audit.evidence.plan import (
+    GATHERERS,
+    Gathered,
+    failed_kinds,
+    gather,
+    load_evidence,
+    plan,
+    read_key,
+)
+from audit.statistics.spending import look_sizes
+
+PLAN = "looks.json"
+ALWAYS = frozenset({"reference", "explanations", "relatives"})
+_LEAST_PROBED = 8
+
+
+@dataclass(frozen=True)
+class Looks:
+    """Evidence of more and more pairs.
+
+    Attributes:
+        pairs: at each look that was planned.
+        at: the evidence of some kinds at a look (the first is 1), measured on all its pairs.
+        lacking: which of some kinds are not to be had at a look.
+    """
+
+    pairs: Sequence[int]
+    at: Callable[[int, frozenset[str]], Gathered]
+    lacking: Callable[[int, frozenset[str]], frozenset[str]] = lambda *_: frozenset()
+
+
+def measured_looks(context: Context, folder: Path, key: str, *, resume: bool) -> Looks:
+    """Looks that measure what is asked for; each kind is measured once on each pair.
+
+    Args:
+        context: with all pairs of the budget.
+        folder: each block of pairs keeps its evidence in a folder of its own there.
+        key: identifies model, data, explainer and settings.
+        resume: use finished evidence of the same key.
+    """
+    blocks = picture_blocks(context.pairs.picture.numpy(), look_sizes(len(context.pairs)))
+    sizes = np.cumsum([len(block) for block in blocks]).tolist()
+    least = 1 if context.pairs.masks is not None else _LEAST_PROBED
+    contexts = [
+        dataclasses.replace(
+            context,
+            pairs=context.pairs.select(block),
+            sizes=dataclasses.replace(context.sizes, probed=probes),
+        )
+        for block, probes in zip(
+            blocks, probed_at_looks(context.sizes.probed, sizes, least), strict=True
+        )
+    ]
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / PLAN).write_text(json.dumps({"pairs": sizes}))
+    parts: dict[int, Gathered] = {}
+
+    def at(number: int, wanted: frozenset[str]) -> Gathered:
+        for block, own in enumerate(contexts[:number], 1):
+            have, place = parts.get(block), folder / f"look-{block}"
+            given, asked = _given(parts, block), wanted if block == 1 else wanted & PER_PAIR
+            new = frozenset(kind for kind in plan(asked) if kind not in given)
+            if have is None or new:
+                again = resume or have is not None
+                rungs = _rungs(own, parts)
+                found = gather(rungs, new, place, f"{key}-{block}", resume=again, given=given)
+                parts[block] = found if have is None else _added(have, found)
+        return _joined([parts[block] for block in range(1, number + 1)], wanted)
+
+    return Looks(sizes, at)
+
+
+def probed_at_looks(most: int, sizes: Sequence[int], least: int = 1) -> list[int]:
+    """Pairs whose faithfulness is measured anew at each look, ``most`` in all at the budget.
+
+    In proportion to the pairs, so that a look costs no more a pair than a fixed sample does:
+    faithfulness takes most of the passes.
+
+    Args:
+        most: at the budget.
+        sizes: pairs at each look.
+        least: at the first look, where it has that many pairs, and half of it at each later one;
+            more where faithfulness decides, since two or three pairs are no evidence.
+    """
+    total = [min(math.ceil(most * size / sizes[-1]), size) for size in sizes]
+    new = [b - a for a, b in itertools.pairwise([0, *sizes])]
+    parts = [b - a for a, b in itertools.pairwise([0, *total])]
+    at_least = [least, *itertools.repeat(math.ceil(least / 2), len(sizes) - 1)]
+    return [
+        max(part, min(few, block)) for part, few, block in zip(parts, at_least, new, strict=True)
+    ]
+
+
+def saved_looks(folder: Path, failed: frozenset[str] = frozenset()) -> Looks:
+    """The finished looks of an audit that was taken in looks.
+
+    Args:
+        folder: of the evidence.
+        failed: kinds that could not be gathered; where one is not there, that is why.
+    """
+    load = functools.cache(load_evidence)
+
+    def places(number: int) -> list[Path]:
+        return [folder / f"look-{block}" for block in range(1, number + 1)]
+
+    def at(number: int, wanted: frozenset[str]) -> Gathered:
+        return _joined([Gathered(load(place), (), {}) for place in places(number)], wanted)
+
+    def lacking(number: int, wanted: frozenset[str]) -> frozenset[str]:
+        """What was never measured: interrupted, or other thresholds ask for more."""
+        asked, found = frozenset(plan(wanted)) & PER_PAIR, places(number)
+        if not all(_of_one_audit(found[0], place, i) for i, place in enumerate(found, 1)):
+            return asked
+        there = [_kinds(load(place)) for place in found]
+        return (asked & there[0]) - frozenset.intersection(*there) - failed
+
+    pairs = json.loads((folder / PLAN).read_text())["pairs"]
+    return Looks([int(n) for n in pairs], at, lacking)
+
+
+def audit_key(folder: Path) -> str:
+    """What the evidence in a folder belongs to, taken in looks or at once; empty where unknown."""
+    if not (folder / PLAN).is_file():
+        return read_key(folder) or ""
+    return (read_key(folder / "look-1") or "").removesuffix("-1")
+
+
+def forget_looks(folder: Path) -> None:
+    """Before evidence is gathered at once: what was planned in looks holds no more."""
+    (folder / PLAN).unlink(missing_ok=True)
+
+
+def picture_blocks(picture: Any, sizes: Sequence[int]) -> list[list[int]]:
+    """Pairs in blocks that end near the given sizes, all pairs of a picture in one block."""
+    order = np.argsort(picture, kind="stable")
+    starts = np.flatnonzero(np.diff(picture[order], append=-1)) + 1
+    nearest = np.minimum(np.searchsorted(starts, np.array(sizes)), len(starts) - 1)
+    ends = np.unique(starts[nearest]).tolist()
+    return [order[a:b].tolist() for a, b in itertools.pairwise([0, *ends])]
+
+
+def _given(parts: Mapping[int, Gathered], block: int) -> dict[str, Any]:
+    """What a block has, None for what failed; what is measured once for all is in the first."""
+    given: dict[str, Any] = {}
+    for source in {1, block} & parts.keys():
+        part = parts[source]
+        known = dict.fromkeys(failed_kinds(part.failures)) | {
+            k: getattr(part.evidence, k) for k in _kinds(part.evidence)
+        }
+        given |= {k: v for k, v in known.items() if source == block or k not in PER_PAIR}
+    if block > 1:
+        given |= {k: given.get(k) for k in GATHERERS if k not in PER_PAIR}
+    return given
+
+
+def _kinds(evidence: Evidence) -> frozenset[str]:
+    return frozenset(kind for kind in GATHERERS if getattr(evidence, kind) is not None)
+
+
+def _rungs(context: Context, parts: Mapping[int, Gathered]) -> Context:
+    """All blocks climb the ladder of the first."""
+    ladder = parts[1].evidence.ladder if 1 in parts else None
+    return dataclasses.replace(context, rungs=ladder.rungs) if ladder else context
+
+
+def _added(have: Gathered, found: Gathered) -> Gathered:
+    seconds = {**have.seconds, **found.seconds}
+    return Gathered(found.evidence, (*have.failures, *found.failures), seconds)
+
+
+def _joined(parts: Sequence[Gathered], wanted: frozenset[str]) -> Gathered:
+    """What was asked for, of all blocks as of one."""
+    hidden: dict[str, Any] = dict.fromkeys(PER_PAIR - frozenset(plan(wanted)))
+    shown = [dataclasses.replace(part.evidence, **hidden) for part in parts]
+    seconds: dict[str, float] = {}
+    for part in parts:
+        for kind, spent in part.seconds.items():
+            seconds[kind] = seconds.get(kind, 0.0) + spent
+    failures = tuple(failure for part in parts for failure in part.failures)
+    return Gathered(functools.reduce(together, shown), failures, seconds)
+
+
+def _of_one_audit(first: Path, place: Path, number: int) -> bool:
+    """Whether a look was begun, and by the audit of the first one.
+
+    What an earlier audit left behind is no evidence.
+    """
+    if not (place / "roles.json").is_file():
+        return False
+    one, own = read_key(first), read_key(place)
+    if one is None or own is None:
+        return number == 1
+    return own.removesuffix(f"-{number}") == one.removesuffix("-1")

@@ -1,0 +1,68 @@
+"""Gathers faithfulness of the maps of all explainers on the unmodified model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from audit.evidence.context import Context
+from audit.evidence.evenly_spaced import spread
+from audit.evidence.explanations import maps_in_single
+from audit.evidence.kinds import Explanations, Faithfulness
+from audit.metrics.faithfulness import shared_removal_curves
+from audit.metrics.fills import FillName
+from audit.models.anatomy import anatomy_of
+
+FRACTIONS = (0.0, 0.1, 0.3, 0.6, 1.0)
+FILL: FillName = "mean"
+OTHER_FILL: FillName = "blur"
+
+
+def gather_faithfulness(context: Context, explanations: Explanations) -> Faithfulness:
+    """Faithfulness of some pairs' maps, by two fills; measured once."""
+    return context.once(
+        "faithfulness", context.pristine, lambda: _by_two_fills(context, explanations)
+    )
+
+
+def _by_two_fills(context: Context, explanations: Explanations) -> Faithfulness:
+    probed = torch.tensor(spread(len(context.pairs), context.sizes.probed))
+    known = maps_in_single(explanations, explanations.maps)
+    maps = {name: found[probed] for name, found in known.items()}
+    gaps, span = measured(context, context.pristine, maps, probed, FILL)
+    other_gaps, other_span = measured(context, context.pristine, maps, probed, OTHER_FILL)
+    return Faithfulness(probed.numpy(), gaps, span, other_gaps, other_span)
+
+
+@torch.no_grad()
+def measured(
+    context: Context,
+    module: nn.Module,
+    maps: Mapping[str, Tensor],
+    probed: Tensor,
+    fill: FillName = FILL,
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Insertion minus deletion per explainer, and full minus empty score, of the probed pairs."""
+    anatomy = anatomy_of(module)
+    images, tokens = context.pairs.batch(probed, context.model.device, context.model.dtype)
+    texts = anatomy.text_features(tokens)
+
+    def score(pictures: Tensor, pair: Tensor) -> Tensor:
+        return (anatomy.image_features(pictures) * texts[pair]).sum(-1)
+
+    generator = torch.Generator(device="cpu").manual_seed(context.seed)
+    curves = shared_removal_curves(
+        score,
+        images,
+        [one.to(images) for one in maps.values()],
+        fill=fill,
+        fractions=FRACTIONS,
+        generator=generator,
+        batch_size=context.batch_size(),
+    )
+    gaps = [(c.insertion - c.deletion).double().cpu().numpy() for c in curves]
+    span = (curves[0].full - curves[0].empty).double().cpu().numpy()
+    return dict(zip(maps, gaps, strict=True)), span

@@ -1,0 +1,1 @@
+"""Judging: selection of checks, looks, multiplicity; from saved evidence to findings."""

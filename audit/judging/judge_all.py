@@ -1,0 +1,191 @@
+"""Judging: evidence and checks in, findings out; pure, and repeatable from disk."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from time import perf_counter
+from typing import Any, Protocol
+
+from audit.evidence.kinds import Evidence
+from audit.judging.gallery import with_worst_pair
+from audit.judging.multiplicity import holm_over_checks, with_adjusted_p
+from audit.result.schema import CheckResult, Failure, Finding, Severity, Statistic, Verdict
+from audit.statistics.power import pairs_to_clear
+
+ERROR_RATE = "error_rate"
+
+
+class Judged(Protocol):
+    """What judging needs to know of a check; see `principles.check.Check`."""
+
+    id: str
+    needs: frozenset[str]
+    on_demand: frozenset[str]
+
+
+def judge_all(
+    checks: Sequence[Any],
+    evidence: Evidence,
+    failures: Sequence[Failure],
+    *,
+    severity: Mapping[str, str],
+    thresholds: Mapping[str, Mapping[str, float]],
+    spend: Callable[[float], float] = float,
+    others: int = 0,
+    to_come: frozenset[str] = frozenset(),
+) -> tuple[list[CheckResult], list[Failure]]:
+    """Judge every check on the evidence that it declares, and on nothing else.
+
+    The checks with a threshold ``error_rate`` share it by Holm's procedure: see
+    `audit.judging.multiplicity.holm_over_checks`.
+
+    Args:
+        checks: see `principles.check.Check`.
+        evidence: what was gathered.
+        failures: what went wrong while gathering, to be named where evidence is missing.
+        severity: overrides by check.
+        thresholds: overrides by check and name.
+        spend: the level at which to judge for an error rate, below it where evidence is looked at
+            several times.
+        others: checks that are left without a verdict and share the error rate all the same.
+        to_come: kinds of evidence that a check may still ask for; without them it is an ERROR.
+
+    Returns:
+        One result per check, and failures of judging itself.
+    """
+    results, broken = [], []
+    values_of = {c.id: {**c.thresholds, **thresholds.get(c.id, {})} for c in checks}
+    judge = partial(_judge, evidence=evidence, failures=failures, to_come=to_come)
+    tested = _tested(checks, judge, values_of, spend, others)
+    for check in checks:
+        started = perf_counter()
+        values = values_of[check.id]
+        finding, failure = tested.get(check.id) or judge(check, values)
+        finding = with_worst_pair(_with_pairs(finding, evidence), evidence)
+        broken += [failure] if failure else []
+        if check.id in severity:
+            finding = finding.model_copy(update={"severity": None})
+        chosen = Severity(severity.get(check.id, (finding.severity or check.severity).value))
+        results.append(_result(check, finding, chosen, values, perf_counter() - started))
+    return results, broken
+
+
+def _tested(
+    checks: Sequence[Any],
+    judge: Callable[[Any, dict[str, Any]], tuple[Finding, Failure | None]],
+    values: Mapping[str, Mapping[str, Any]],
+    spend: Callable[[float], float],
+    others: int,
+) -> dict[str, tuple[Finding, Failure | None]]:
+    """The checks that share an error rate."""
+    by_id = {c.id: c for c in checks if ERROR_RATE in values[c.id]}
+    rates = {name: float(values[name][ERROR_RATE]) for name in by_id}
+
+    def at(name: str, rate: float) -> tuple[Finding, Failure | None]:
+        return judge(by_id[name], {**values[name], ERROR_RATE: spend(rate)})
+
+    found = holm_over_checks(rates, at, lambda one: one[0], others)
+    together = others + sum(bool(one[0].statistics) for one, _ in found.values())
+    adjusted = with_adjusted_p({name: finding for name, ((finding, _), _) in found.items()})
+    return {
+        name: (_with_rate(adjusted[name], spend(rate), together, rates[name]), failure)
+        for name, ((_, failure), rate) in found.items()
+    }
+
+
+def _with_rate(finding: Finding, rate: float, together: int, whole: float) -> Finding:
+    """Say at which error rate a check was judged, where it shares it with others or with looks."""
+    if not finding.statistics or (together < 2 and math.isclose(rate, whole)):
+        return finding
+    words = (
+        f"Judged at an error rate of {rate:.2g} (intervals of {100 * (1 - rate):.4g} %). The "
+        f"checks that were tested together ({together}) share one error rate, {whole:g} in all, by "
+        "Holm's procedure: the chance of a wrong verdict among them stays below that."
+    )
+    return finding.model_copy(update={"detail": [*finding.detail, words]})
+
+
+def _with_pairs(finding: Finding, evidence: Evidence) -> Finding:
+    """Say how many pairs would settle an INCONCLUSIVE at the size seen."""
+    unsettled = finding.verdict is Verdict.INCONCLUSIVE and finding.pairs_to_settle is None
+    unsettled = unsettled and finding.more_pairs_help
+    straddling = [s for s in finding.statistics if _straddles(s)]
+    if not unsettled or not straddling or evidence.reference is None:
+        return finding
+    first, pairs = straddling[0], len(evidence.reference.ids)
+    ends = first.interval
+    needed = pairs_to_clear(first.value, ends.low, ends.high, ends.level, first.threshold, pairs)  # type: ignore[union-attr, arg-type]
+    if needed is None:
+        return finding
+    words = f"By its {first.name}, about {needed:,} pairs would settle an effect of the size seen."
+    update = {"pairs_to_settle": needed, "detail": [*finding.detail, words]}
+    return finding.model_copy(update=update)
+
+
+def _straddles(statistic: Statistic) -> bool:
+    """Whether a number's interval has its threshold inside."""
+    ends = statistic.interval
+    if ends is None or None in {ends.low, ends.high, statistic.value, statistic.threshold}:
+        return False
+    return bool(ends.low <= statistic.threshold <= ends.high)  # type: ignore[operator]
+
+
+def _judge(
+    check: Any,
+    thresholds: dict[str, Any],
+    *,
+    evidence: Evidence,
+    failures: Sequence[Failure],
+    to_come: frozenset[str],
+) -> tuple[Finding, Failure | None]:
+    needed = check.needs - (check.on_demand & to_come)
+    missing = sorted(kind for kind in needed if getattr(evidence, kind) is None)
+    if missing:
+        cause = "; ".join(f.message for f in failures) or "it was not gathered"
+        summary = f"No evidence of kind {', '.join(missing)}: {cause}"
+        return Finding(verdict=Verdict.ERROR, summary=summary), None
+    try:
+        return check.judge(_only(evidence, check.needs), thresholds), None
+    except Exception as error:  # noqa: BLE001 - a check that raised is an ERROR, never a pass
+        text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+        summary = f"The check itself failed: {type(error).__name__}: {error}"
+        failure = Failure(where=f"judging {check.id}", message=str(error), traceback=text[-8000:])
+        return Finding(verdict=Verdict.ERROR, summary=summary), failure
+
+
+def _only(evidence: Evidence, needs: frozenset[str]) -> Evidence:
+    """The evidence that a check declares; everything else is hidden from it."""
+    hidden: dict[str, Any] = {
+        f.name: None
+        for f in dataclasses.fields(evidence)
+        if f.name != "roles" and f.name not in needs
+    }
+    return dataclasses.replace(evidence, **hidden)
+
+
+def _result(
+    check: Any,
+    finding: Finding,
+    severity: Severity,
+    thresholds: dict[str, Any],
+    seconds: float,
+) -> CheckResult:
+    text = check.documentation
+    return CheckResult(
+        id=check.id,
+        name=check.name,
+        principle=check.principle,
+        title=check.failure_title if finding.verdict is Verdict.VIOLATION else check.title,
+        severity=severity,
+        reference=check.reference,
+        what_it_does=text.get("What it does", ""),
+        why_it_matters=text.get("Why it matters", ""),
+        what_a_pass_does_not_show=text.get("What a pass does not show", ""),
+        thresholds=thresholds,
+        finding=finding,
+        seconds=round(seconds, 3),
+    )

@@ -1,0 +1,75 @@
+"""Which checks run, and with which severities and thresholds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+from audit.config.settings import Settings, SettingsError
+from audit.judging.judge_all import ERROR_RATE
+from audit.nearest_name import nearest_of
+from principles.catalogue import all_checks
+from principles.check import Check
+
+V = TypeVar("V")
+
+
+def selected_checks(settings: Settings) -> list[Check]:
+    """The checks that were asked for, by id or by prefix such as ``P1``.
+
+    Raises:
+        SettingsError: a name that matches no check, a threshold that no such check has, or no
+            check left.
+    """
+    checks = list(all_checks())
+    for words in (settings.select, settings.ignore, settings.severity, settings.thresholds):
+        _known(words, checks)
+    for word, values in settings.thresholds.items():
+        _known_thresholds(word, values, checks)
+    chosen = [c for c in checks if not settings.select or _matches(c.id, settings.select)]
+    chosen = [c for c in chosen if not _matches(c.id, settings.ignore)]
+    if not chosen:
+        raise SettingsError("no check is left to run; select more or ignore fewer")
+    return chosen
+
+
+def by_check(values: Mapping[str, V], checks: Iterable[Check]) -> dict[str, V]:
+    """Values by id, from values by id or prefix; the longest word that matches counts."""
+    found: dict[str, V] = {}
+    for word in sorted(values, key=len):
+        found |= {c.id: values[word] for c in checks if _matches(c.id, (word,))}
+    return found
+
+
+def _known(words: Iterable[str], checks: list[Check]) -> None:
+    for word in words:
+        if not any(_matches(c.id, (word,)) for c in checks):
+            names = [c.id for c in checks]
+            raise SettingsError(
+                f"{nearest_of('check', word.upper(), names)}, or a prefix such as P1"
+            )
+
+
+def _known_thresholds(word: str, values: Mapping[str, float], checks: list[Check]) -> None:
+    own = {n: v for c in checks if _matches(c.id, (word,)) for n, v in c.thresholds.items()}
+    for name, value in values.items():
+        if name not in own:
+            known = ", ".join(sorted(own)) or "none"
+            raise SettingsError(f"check {word.upper()} has no threshold '{name}'; known: {known}")
+        wanted = ""
+        if name == ERROR_RATE and not 0 < value <= 0.5:
+            wanted = "a share above 0, at most 0.5"
+        elif isinstance(own[name], int) and not (value >= 1 and float(value).is_integer()):
+            wanted = "a whole number of 1 or more"
+        elif not math.isfinite(value):
+            wanted = "a finite number"
+        if wanted:
+            raise SettingsError(
+                f"threshold {word.upper()}.{name}: expected {wanted}, got {value:g}; the default "
+                f"is {own[name]:g}"
+            )
+
+
+def _matches(check_id: str, words: Iterable[str]) -> bool:
+    return any(check_id.startswith(word.upper()) for word in words if word)

@@ -1,0 +1,1 @@
+"""The result of an audit: its schema, and what is put into it."""

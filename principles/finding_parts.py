@@ -1,0 +1,122 @@
+"""Small helpers for the sentences and figures of findings."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from audit.evidence.kinds import PAIR_PLACEHOLDER, Reference, Roles, SourceLines
+from audit.result.schema import Location, NamedMap, PairFigure, Picture, SourceFigure, Witness
+from audit.statistics.estimate import Estimate
+from audit.trace.records import Array
+
+
+def plural(count: int, noun: str) -> str:
+    """A count with its noun."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def listed(items: Iterable[str], most: int = 4) -> str:
+    """Items joined by commas, the rest counted."""
+    every = list(dict.fromkeys(items))
+    rest = len(every) - most
+    return ", ".join(every[:most]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def number(value: float) -> str:
+    """Three significant digits, plain where that is short; ``unknown`` where there is none."""
+    if not math.isfinite(value):
+        return "unknown" if math.isnan(value) else "unbounded"
+    if value == 0 or 1e-3 <= abs(value) < 1e4:
+        return f"{value:.3g}"
+    return f"{value:.1e}"
+
+
+def percent(value: float) -> str:
+    """A share as a percentage with one decimal."""
+    return f"{100 * value:.1f} %"
+
+
+def interval_words(estimate: Estimate) -> str:
+    """An estimate with its interval, or that the data allow none."""
+    if math.isnan(estimate.value):
+        return "unknown, since nothing varies or there are too few to tell"
+    if not (math.isfinite(estimate.low) and math.isfinite(estimate.high)):
+        return f"{number(estimate.value)}, too few to give it an interval"
+    return (
+        f"{number(estimate.value)}, {100 * estimate.level:.3g} % interval "
+        f"{number(estimate.low)} to {number(estimate.high)}"
+    )
+
+
+def finite(value: float) -> float | None:
+    """A number for a report, None where there is none."""
+    return float(value) if np.isfinite(value) else None
+
+
+def location(place: str, text: str = "") -> Location | None:
+    """A place ``file:line`` as a location, None where it is unknown."""
+    file, _, line = place.rpartition(":")
+    return Location(file=file, line=int(line), text=text) if file and line.isdigit() else None
+
+
+def locations(places: Iterable[tuple[str, str]]) -> list[Location]:
+    """Known places, each once."""
+    found = {place: location(place, text) for place, text in places}
+    return [one for one in found.values() if one is not None]
+
+
+def source_figure(sources: dict[str, SourceLines], place: str, caption: str) -> list[SourceFigure]:
+    """The source lines around a place, where they could be read."""
+    lines = sources.get(place)
+    if lines is None:
+        return []
+    return [
+        SourceFigure(
+            title=place,
+            caption=caption,
+            file=lines.file,
+            line=lines.line,
+            first_line=lines.first_line,
+            lines=list(lines.lines),
+        )
+    ]
+
+
+def witness(roles: Roles, check: str, pair: str, *, alone: bool = True) -> Witness:
+    """How to see a violation again: on its worst pair, or on all where one settles nothing."""
+    one = f" --pair {shlex.quote(pair)}" if alone else ""
+    return Witness(
+        pair=pair,
+        command=f"{roles.command} --only {check}{one}",
+        snippet=roles.snippet.replace(repr(PAIR_PLACEHOLDER), repr(pair)),
+        alone=alone,
+    )
+
+
+def grid_of(values: Array) -> list[list[float | None]]:
+    """A map as rows of finite numbers."""
+    return [[float(v) if np.isfinite(v) else None for v in row] for row in np.asarray(values)]
+
+
+def pair_figure(
+    reference: Reference,
+    index: int,
+    title: str,
+    caption: str,
+    maps: Sequence[tuple[str, Array]],
+    *,
+    shared_scale: bool = False,
+) -> PairFigure:
+    """A pair with some maps; the composition root fills in the picture itself."""
+    mask = None if reference.masks is None else np.asarray(reference.masks[index]).tolist()
+    return PairFigure(
+        title=title,
+        caption=caption,
+        picture=Picture(pair=reference.ids[index], text=reference.texts[index], png="", mask=mask),
+        maps=[NamedMap(title=name, values=grid_of(values)) for name, values in maps],
+        shared_scale=shared_scale,
+    )

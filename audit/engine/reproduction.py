@@ -53,9 +53,10 @@ def command_line(settings: Settings) -> str:
 
 
 def snippet(settings: Settings) -> str:
-    """Lines of Python that explain one pair, `PAIR_PLACEHOLDER` standing for its id, beside the model's score.
+    """Lines of Python that explain one pair, beside the model's score.
 
-    They need nothing of the audit's verdict, so that a reader can look for himself.
+    `PAIR_PLACEHOLDER` stands for the pair's id. The lines need nothing of the audit's verdict, so
+    that readers can check for themselves.
     """
     given = {"explainer": settings.explainer, **_given(settings)}
     if settings.options:

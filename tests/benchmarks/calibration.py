@@ -21,7 +21,7 @@ had one, at any look; each check passed in at most 0.8 % and was violated in at 
 
 p-values take no part in verdicts and are left out; bootstraps draw `RESAMPLES` or what the level of
 the interval asks for, reliability `SPLITS`. Two thousand audits take about ten minutes of one core,
-which is why the suite judges fewer (`tests/test_calibration.py`).
+which is why the suite judges fewer (`tests/judging/test_calibration.py`).
 """
 
 from __future__ import annotations

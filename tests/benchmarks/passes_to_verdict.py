@@ -4,8 +4,8 @@
 on the bundled model twice, look by look (``--samples auto``) and with a fixed sample of the same
 error rates, and counts the pictures whose patches are embedded: passes of any copy of the model,
 and of explainers that go through its blocks themselves. The fixed sample has 0.93 of the budget's
-pairs: in simulation (`tests/test_multiplicity.py`) that many see the smallest effect of the looks
-with the same power, 0.9. Two CPU minutes an explainer.
+pairs: in simulation (`tests/judging/test_multiplicity.py`) that many see the smallest effect of
+the looks with the same power, 0.9. Two CPU minutes an explainer.
 
 Measured with the defaults, passes look by look (pairs by which P201 was judged, which the ladder
 serves) and at once (357 pairs): grad-attention 7,285 (193) and 22,305; raw-attention 12,545 (384)

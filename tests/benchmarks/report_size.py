@@ -14,8 +14,8 @@ import tempfile
 from pathlib import Path
 
 from audit.reports.html import render_html
+from tests.made_results import build
 from tests.reports.browser import CHROMIUM, DESKTOP, Browser
-from tests.reports.conftest import build
 
 REPEATS = 5
 LOADED = "performance.getEntriesByType('navigation')[0].loadEventEnd"

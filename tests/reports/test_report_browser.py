@@ -10,8 +10,8 @@ import pytest
 
 from audit.reports.html import render_html
 from audit.result.schema import Result
+from tests.made_results import HOSTILE
 from tests.reports.browser import CHROMIUM, DESKTOP, PHONE, Browser
-from tests.reports.conftest import HOSTILE
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 

@@ -14,7 +14,7 @@ from audit.result import document as report_json
 from audit.result.document import ResultFormatError, json_schema, load_result, render_json
 from audit.result.schema import SCHEMA_VERSION, Point, Result
 
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(__file__).parents[1] / "reports" / "golden"
 
 
 @pytest.mark.parametrize("name", ["result", "hostile"])

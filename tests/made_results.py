@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Callable
 
 import numpy as np
-import pytest
 from PIL import Image
 
 from audit.result.schema import (
@@ -449,27 +447,3 @@ def build(*, text: str = "a red plain shape", pairs: int = 12) -> schema.Result:
         ],
         notes=["The waiver for P109 was not used. " + extra],
     )
-
-
-@pytest.fixture(scope="session")
-def make_result() -> Callable[..., schema.Result]:
-    """Builds a result of any size, with any text."""
-    return build
-
-
-@pytest.fixture(scope="session")
-def result() -> schema.Result:
-    """A well-behaved result."""
-    return build()
-
-
-@pytest.fixture(scope="session")
-def hostile_text() -> str:
-    """The text that tries to break out."""
-    return HOSTILE
-
-
-@pytest.fixture(scope="session")
-def hostile() -> schema.Result:
-    """A result with hostile text wherever foreign text can stand."""
-    return build(text=HOSTILE)

@@ -38,7 +38,7 @@ RUN = (
 def started(words, **environment):
     return subprocess.Popen(
         [sys.executable, "-c", RUN, *words],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), **environment},
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

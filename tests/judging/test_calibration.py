@@ -1,8 +1,8 @@
 """The real checks of principle 2 on simulated audits: wrong verdicts and power.
 
 Each estimator is simulated 2,000 times beside its own check, Holm's procedure in
-`tests/test_multiplicity.py`. Here all checks judge together, controls and reliability included, as
-often as half a minute allows; `python -m tests.benchmarks.calibration` judges 2,000.
+`tests/judging/test_multiplicity.py`. Here all checks judge together, controls and reliability
+included, as often as half a minute allows; `python -m tests.benchmarks.calibration` judges 2,000.
 """
 
 from audit.result.schema import Verdict

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 
-USAGE, INCOMPLETE = 2, 3
+USAGE, INCOMPLETE, INTERRUPTED = 2, 3, 130
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EIO}
 
 
@@ -12,10 +12,26 @@ class IncompleteError(OSError):
     """The audit could not be completed, through no fault of its settings: exit code 3."""
 
 
+class ReportedError(Exception):
+    """What a worker process raised, as it reported it.
+
+    Attributes:
+        code: the exit code that it calls for.
+        traceback: of an error that is no plain wrong usage; else empty.
+    """
+
+    def __init__(self, message: str, code: int, traceback: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        self.traceback = traceback
+
+
 def ending(error: BaseException) -> tuple[str, int]:
     """The message and exit code of an error; never 1, which means violations."""
     if isinstance(error, KeyboardInterrupt):
-        return "interrupted", INCOMPLETE
+        return "interrupted", INTERRUPTED
+    if isinstance(error, ReportedError):
+        return str(error), error.code
     if isinstance(error, IncompleteError):
         return str(error), INCOMPLETE
     if isinstance(error, OSError):
@@ -28,6 +44,8 @@ def ending(error: BaseException) -> tuple[str, int]:
 def is_usage(error: BaseException) -> bool:
     """Whether the message alone tells the user what to do, without a traceback."""
     ours = type(error).__module__.partition(".")[0] in {"audit", "principles"}
+    if isinstance(error, ReportedError):
+        return not error.traceback
     return isinstance(error, (OSError, KeyboardInterrupt)) or (
         ours and isinstance(error, (ValueError, TypeError))
     )

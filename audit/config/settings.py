@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,6 +14,7 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    field_validator,
     model_validator,
 )
 
@@ -67,6 +69,7 @@ Sources = Annotated[
 WrittenWeight = Literal["error", "warning", "warn", "violation"]
 Plain = str | bool | int | float
 QUICK_PAIRS = 48
+_SIZE = re.compile(r"(?P<number>[0-9.]+(e[0-9]+)?)\s*(?P<unit>([KMGT]i?)?B?)", re.IGNORECASE)
 
 
 class Settings(BaseModel):
@@ -119,6 +122,21 @@ class Settings(BaseModel):
     )
     strict: bool = Field(False, description="INCONCLUSIVE fails as well")  # noqa: FBT003
     resume: bool = Field(True, description="use finished evidence of the same audit")  # noqa: FBT003
+    reuse: bool = Field(
+        False,  # noqa: FBT003
+        description="use finished evidence of a finished audit too, if nothing changed",
+    )
+    timeout: float = Field(
+        900,
+        gt=0,
+        allow_inf_nan=False,
+        description="seconds that one call of the explainer may take before the audit ends it",
+    )
+    memory: str | None = Field(
+        None,
+        description="memory that the explainer's process may hold, such as 8GiB or 500MB; default "
+        "nine tenths of what is available when it starts",
+    )
     waivers: str | tuple[WaiverEntry, ...] = Field(
         (), description="accepted violations: a TOML file, or tables [[waivers]] right here"
     )
@@ -138,6 +156,17 @@ class Settings(BaseModel):
         quick = isinstance(given, Mapping) and given.get("profile") == "quick"
         return {"samples": QUICK_PAIRS, **given} if quick else given
 
+    @field_validator("memory")
+    @classmethod
+    def _a_size(cls, size: str | None) -> str | None:
+        bytes_of(size)
+        return size
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """The memory limit in bytes; None where it is left to what is available."""
+        return bytes_of(self.memory)
+
     @property
     def most_pairs(self) -> int:
         """The number of pairs, or the budget where it is not fixed."""
@@ -145,9 +174,35 @@ class Settings(BaseModel):
 
     def shown(self) -> dict[str, str]:
         """Those that can alter a result, as reports show them."""
-        hidden = {"out", "resume", "formats", "attest", "history", "from_evidence"}
+        hidden = {
+            "out",
+            "resume",
+            "reuse",
+            "timeout",
+            "memory",
+            "formats",
+            "attest",
+            "history",
+            "from_evidence",
+        }
         shown = self.model_dump(mode="json", exclude=hidden)
         return {k: str(v) for k, v in shown.items() if v not in (None, [], {}, "")}
+
+
+def bytes_of(size: str | None) -> int | None:
+    """A size such as ``8GiB``, ``500 MB`` or ``2e9`` in bytes.
+
+    Raises:
+        ValueError: it is no positive size.
+    """
+    if size is None:
+        return None
+    match = _SIZE.fullmatch(size.strip())
+    if match is None or not float(match["number"]) > 0:
+        raise ValueError("expected a size such as 8GiB, 500MB or a number of bytes")
+    unit = match["unit"].upper()
+    step = 1024 if "I" in unit else 1000
+    return int(float(match["number"]) * step ** ("BKMGT".index(unit[0]) if unit else 0))
 
 
 def load_settings(given: Mapping[str, Any], folder: Path | None = None) -> Settings:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -20,7 +20,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from audit.evidence.context import Progress as Told
+Told = Callable[[str, int, int], None]
+"""Told the phase, the steps done, and the steps in all."""
 
 
 def silent(phase: str, done: int, total: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
@@ -9,6 +10,8 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+
+from audit.explainers.call_observer import alone, calling
 
 
 @dataclass(frozen=True)
@@ -108,19 +111,38 @@ def call_explainer(explainer: Explainer, model: nn.Module, images: Tensor, token
     """What an explainer returns, unchecked.
 
     It receives inputs of its own: what it writes into them reaches nobody else. Whether gradients
-    are recorded is as before when it has returned.
+    are recorded, and the current folder, are as before when it has returned.
 
     Raises:
-        ExplainerFaultError: where it exits, since an exit code would pass for the audit's.
+        ExplainerFaultError: where it exits or raises what ends a program.
     """
+    home = _folder()
     try:
-        with torch.set_grad_enabled(mode=torch.is_grad_enabled()):
+        with (
+            torch.set_grad_enabled(mode=torch.is_grad_enabled()),
+            calling(explainer.name, len(images)),
+        ):
             return explainer.explain(model, images.detach().clone(), tokens.clone())
-    except SystemExit as error:
+    except Exception:
+        raise
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt) and not alone():
+            raise  # the user's; in a process of its own no key reaches the explainer
         raise ExplainerFaultError(
-            f"explainer '{explainer.name}': expected maps, but it exits ({error!r}); return the "
-            "maps, or raise an error"
+            f"explainer '{explainer.name}': expected maps, but it ends the program with "
+            f"{error!r}; return the maps, or raise an error"
         ) from error
+    finally:
+        if home and _folder() != home:
+            os.chdir(home)
+
+
+def _folder() -> str:
+    """The current folder; empty where it has been deleted."""
+    try:
+        return os.getcwd()  # noqa: PTH109 - also where the folder is gone
+    except FileNotFoundError:
+        return ""
 
 
 def checked_explanation(name: str, value: Any, images: Tensor) -> Explanation:

@@ -1,42 +1,161 @@
-"""The explainer's own source: its file, and the modules beside it that it has imported."""
+"""What an explainer's evidence depends on beside model and data: code, files, environment.
+
+Evidence of an interrupted audit is used again only while all of this is as it was. Modules are seen
+in `sys.modules`, files by Python's audit events, from the moment the explainer is loaded. What no
+event tells is not seen: files that compiled code opens by itself (safetensors, memory maps of
+torch), other processes, the network.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import json
+import os
 import sys
+import sysconfig
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 
-_PACKAGE = Path(__file__).resolve().parent
+_MISSING = "missing"
+_NO_SOURCES = ("/proc/", "/sys/", "/dev/")
+_WRITING = frozenset("wax+")
+VOLATILE = frozenset(
+    {
+        "_", "COLUMNS", "LINES", "OLDPWD", "PWD", "PYTEST_CURRENT_TEST", "SHLVL", "TERM",
+        "TERM_PROGRAM", "TERM_PROGRAM_VERSION", "TERM_SESSION_ID", "WINDOWID", "XDG_SESSION_ID",
+        "SSH_CLIENT", "SSH_CONNECTION", "SSH_TTY", "SSH_AUTH_SOCK", "TMUX", "TMUX_PANE", "STY",
+        "INVOCATION_ID", "JOURNAL_STREAM", "DISPLAY", "DBUS_SESSION_BUS_ADDRESS", "COLORTERM",
+    }
+)  # fmt: skip
+"""Environment variables that differ between two terminals and decide no map."""
 
 
-def sources_sha256(file: str | None) -> str | None:
-    """Hash of an explainer's file, its folder's modules, and loaded modules further below.
+_STANDARD_LIBRARY = tuple(
+    {os.path.realpath(sysconfig.get_path(name)) + os.sep for name in ("stdlib", "platstdlib")}
+)
 
-    Evidence is used again only while this stays the same, so that an edited helper of the
-    explainer is not overlooked. To be called after the explainer has run once, since a module that
-    it imports when called is not loaded before. None where the explainer has no file.
+
+class _Opened:
+    """Files opened for reading while `recording`; Python's audit hooks cannot be taken away."""
+
+    def __init__(self) -> None:
+        self.recording = 0
+        self.paths: set[str] = set()
+        self.hooked = False
+
+    def hook(self) -> None:
+        if not self.hooked:
+            self.hooked = True
+            sys.addaudithook(self._event)
+
+    def _event(self, event: str, arguments: tuple[object, ...]) -> None:
+        if not self.recording or event != "open":
+            return
+        path, mode, flags = (*arguments, None, None, None)[:3]
+        writing = isinstance(mode, str) and bool(_WRITING & set(mode))
+        writing |= isinstance(flags, int) and bool(flags & (os.O_WRONLY | os.O_RDWR))
+        if not writing and isinstance(path, (str, bytes, os.PathLike)):
+            self.paths.add(os.path.abspath(os.fsdecode(path)))  # noqa: PTH100 - no look at the disk
+
+
+_OPENED = _Opened()
+
+
+@contextmanager
+def reading_recorded() -> Iterator[None]:
+    """Record the files that are opened for reading, by the explainer or on its behalf."""
+    _OPENED.hook()
+    _OPENED.recording += 1
+    try:
+        yield
+    finally:
+        _OPENED.recording -= 1
+
+
+class SourceRecord:
+    """Hashes of all that an explainer's evidence depends on; grows while the explainer runs.
+
+    Args:
+        path: of the record on disk.
+        own: files that count wherever they lie, such as the explainer's.
+        beside: folders whose files are the audit's own, such as its output.
     """
-    if file is None:
+
+    def __init__(
+        self, path: Path, own: tuple[str, ...] = (), beside: tuple[Path, ...] = ()
+    ) -> None:
+        self.path = path
+        self.own = frozenset(os.path.abspath(file) for file in own)  # noqa: PTH100
+        self.beside = tuple(os.path.realpath(folder) + os.sep for folder in beside)
+        self.hashes: dict[str, str] = {}
+        self._passed_over: set[str] = set()
+
+    def update(self) -> None:
+        """Add what has been imported or opened since, and write the record.
+
+        A file counts with the content it had when it was first seen.
+        """
+        known = self.hashes.keys() | self._passed_over
+        files = {*self.own, *_module_files(), *_OPENED.paths} - known
+        new = {file: digest_of(file) for file in files if file in self.own or self._counts(file)}
+        self._passed_over |= files - new.keys()
+        if new or not self.path.is_file():
+            self.hashes |= new
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            part = self.path.with_suffix(".part")
+            document = {"environment": environment_digest(os.environ), "files": self.hashes}
+            part.write_text(json.dumps(document, indent=1, sort_keys=True), encoding="utf-8")
+            part.replace(self.path)
+
+    def _counts(self, file: str) -> bool:
+        if file.startswith(_NO_SOURCES) or f"{os.sep}__pycache__{os.sep}" in file:
+            return False
+        if os.path.isdir(file):  # noqa: PTH112 - called for thousands of files
+            return False
+        real = os.path.realpath(file)
+        installed = bool({"site-packages", "dist-packages"} & set(Path(real).parts))
+        return not installed and not real.startswith((*_STANDARD_LIBRARY, *self.beside))
+
+
+def what_changed(path: Path) -> str | None:
+    """Why evidence with this record cannot be used any more; empty where nothing changed.
+
+    None where there is no record, or it cannot be read.
+    """
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        files, environment = dict(record["files"]), str(record["environment"])
+    except (OSError, ValueError, KeyError, TypeError):
         return None
-    folder = Path(file).resolve().parent
-    loaded = {getattr(module, "__file__", None) for module in list(sys.modules.values())}
-    files = [Path(name) for name in loaded if isinstance(name, str)]
-    folders = {path.parent for path in files}  # a tenth as many: resolving asks the disk
-    real = {one: one.resolve() for one in folders}
-    below = {real[path.parent] / path.name for path in files}
-    chosen = {path for path in below if _belongs(path, folder)} | set(folder.glob("*.py"))
-    digest = hashlib.sha256()
-    for path in sorted(chosen):
-        try:
-            content = path.read_bytes()
-        except OSError:
-            continue
-        digest.update(f"{path.relative_to(folder)}\0{len(content)}\0".encode() + content)
-    return digest.hexdigest()
+    if environment != environment_digest(os.environ):
+        return "the environment variables changed"
+    for file, digest in files.items():
+        if digest_of(file) != digest:
+            return f"'{file}' changed"
+    return ""
 
 
-def _belongs(path: Path, folder: Path) -> bool:
-    """A module of the explainer's own project, not of this package nor installed."""
-    if not path.is_relative_to(folder) or path.is_relative_to(_PACKAGE):
-        return False
-    return not {"site-packages", "dist-packages"} & set(path.relative_to(folder).parts)
+def environment_digest(environment: Mapping[str, str]) -> str:
+    """A hash of the environment variables, less the `VOLATILE` ones."""
+    kept = sorted((k, v) for k, v in environment.items() if k not in VOLATILE)
+    return hashlib.sha256(repr(kept).encode(errors="surrogateescape")).hexdigest()
+
+
+def digest_of(file: str) -> str:
+    """SHA-256 of a file's content; ``missing`` where there is none to read."""
+    try:
+        if not Path(file).is_file():  # a pipe would never end
+            return _MISSING
+        with Path(file).open("rb") as opened:
+            return hashlib.file_digest(opened, "sha256").hexdigest()
+    except (OSError, ValueError):
+        return _MISSING
+
+
+def _module_files() -> Iterator[str]:
+    for module in list(sys.modules.values()):
+        file = getattr(module, "__file__", None) if isinstance(module, ModuleType) else None
+        if isinstance(file, str):
+            yield os.path.abspath(file)  # noqa: PTH100 - no look at the disk

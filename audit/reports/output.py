@@ -50,6 +50,12 @@ def writable(folder: Path, option: str = "--out") -> Path:
     return folder
 
 
+def forget_reports(folder: Path) -> None:
+    """Remove the reports of an earlier audit, so that none is mistaken for one of this."""
+    for one in FORMATS.values():
+        (folder / one.file_name).unlink(missing_ok=True)
+
+
 def write_reports(result: Result, folder: Path, formats: Iterable[str]) -> None:
     """Write the result in the formats asked for, each once.
 

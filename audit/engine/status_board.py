@@ -1,0 +1,103 @@
+"""What a worker is doing right now, readable by its supervisor even when the worker hangs or dies.
+
+A page of memory that both processes map. It needs no file descriptor once it is mapped, so that an
+explainer that closes descriptors does not silence it, and no lock: a torn read fails its checksum
+and the reader keeps what it read before.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+import struct
+import time
+import zlib
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+_SIZE = 16_384
+_HEADER = struct.Struct("<II")  # length and CRC-32 of the JSON that follows
+_LONGEST_NAME = 500
+
+
+@dataclass(frozen=True)
+class Status:
+    """What a worker is doing.
+
+    Attributes:
+        stage: the kind of evidence that is gathered, or what comes before and after.
+        phase: of the progress, such as ``maps of gradient``.
+        done: steps of the phase that are done.
+        total: steps of the phase.
+        explainer: the explainer that is being called; empty between calls.
+        pairs: in that call; 0 while the explainer is loaded.
+        since: when the call began, on the system's monotonic clock in seconds.
+    """
+
+    stage: str = ""
+    phase: str = ""
+    done: int = 0
+    total: int = 0
+    explainer: str = ""
+    pairs: int = 0
+    since: float = 0.0
+
+    @property
+    def doing(self) -> str:
+        """In words, for a message that says what was running."""
+        parts = []
+        if self.explainer:
+            parts.append(f"explainer '{self.explainer}' {_call_of(self.pairs)}")
+        if self.stage:
+            parts.append(self.stage)
+        if self.phase:
+            parts.append(f"phase '{self.phase}', step {self.done + 1} of {max(self.total, 1)}")
+        return ", ".join(parts) or "the audit was being set up"
+
+
+def _call_of(pairs: int) -> str:
+    if not pairs:
+        return "was being loaded"
+    return f"was called on {pairs} pair{'' if pairs == 1 else 's'}"
+
+
+class StatusBoard:
+    """A mapped page that holds a `Status`.
+
+    Args:
+        path: of the file behind it.
+        create: make it anew, as the supervisor does.
+    """
+
+    def __init__(self, path: Path, *, create: bool) -> None:
+        if create:
+            path.write_bytes(bytes(_SIZE))
+        with path.open("r+b") as file:
+            self._page = mmap.mmap(file.fileno(), _SIZE)
+        self._status = Status()
+
+    def read(self) -> Status:
+        """The newest status that was written whole."""
+        length, checksum = _HEADER.unpack_from(self._page)
+        text = self._page[_HEADER.size : _HEADER.size + length]
+        if 0 < length <= _SIZE - _HEADER.size and zlib.crc32(text) == checksum:
+            self._status = Status(**json.loads(text))
+        return self._status
+
+    def tell(self, phase: str, done: int, total: int) -> None:
+        """Progress of a phase."""
+        self._write(phase=phase[:_LONGEST_NAME], done=done, total=total)
+
+    def enter(self, stage: str) -> None:
+        """Another kind of evidence begins."""
+        self._write(stage=stage[:_LONGEST_NAME], phase="", done=0, total=0)
+
+    def call(self, explainer: str, pairs: int) -> None:
+        """An explainer is called; an empty name says that it has returned."""
+        since = time.monotonic() if explainer else 0.0
+        self._write(explainer=explainer[:_LONGEST_NAME], pairs=pairs, since=since)
+
+    def _write(self, **changes: str | float) -> None:
+        self._status = replace(self._status, **changes)  # type: ignore[arg-type]
+        text = json.dumps(asdict(self._status)).encode()
+        self._page[: _HEADER.size + len(text)] = _HEADER.pack(len(text), zlib.crc32(text)) + text

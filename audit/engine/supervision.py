@@ -175,6 +175,7 @@ def _pass_on(worker: Worker) -> threading.Thread:
                     sys.stderr.write(text)
                     sys.stderr.flush()
                 passed += len(chunk)
+        os.close(worker.output)
         if passed > MOST_OUTPUT:
             with contextlib.suppress(OSError, ValueError):
                 rest = passed - MOST_OUTPUT

@@ -38,7 +38,7 @@ class Worker(Protocol):
     """A process that runs a job."""
 
     pid: int
-    output: int  # file descriptor of what it prints
+    output: int  # file descriptor of what it prints; whoever reads it closes it
 
     def poll(self) -> int | None:
         """Its exit code, negative for a signal; None while it runs."""
@@ -97,15 +97,16 @@ def _pickled(live: Mapping[str, Any]) -> bytes:
 
 class _Spawned:
     def __init__(self, handoff: Path) -> None:
+        self.output, writing = os.pipe()
         self.process = subprocess.Popen(  # noqa: S603
             [sys.executable, "-P", "-c", _BOOT, str(handoff)],
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            stdout=writing,
+            stderr=writing,
             start_new_session=True,
         )
-        assert self.process.stdout is not None  # noqa: S101 - a pipe was asked for
-        self.pid, self.output = self.process.pid, self.process.stdout.fileno()
+        os.close(writing)
+        self.pid = self.process.pid
 
     def poll(self) -> int | None:
         return self.process.poll()

@@ -66,7 +66,7 @@ def manifest_pairs(
         masks=_masks(model, path, drawn),
         classes=names,
         templates=(template,),
-        tokens=model.encode([template.format(name) for name in names]),
+        targets=model.encode([template.format(name) for name in names]),
     )
 
 

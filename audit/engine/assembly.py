@@ -12,7 +12,7 @@ from audit.data.pairs import Pairs
 from audit.evidence.kinds import Evidence, TraceEvidence
 from audit.judging.gallery import gallery
 from audit.judging.group_sequential import Judged, stopping_notes
-from audit.models.loading import ModelUnderAudit
+from audit.models.model_under_audit import ModelUnderAudit
 from audit.result.gate_rule import exit_code
 from audit.result.schema import (
     CheckResult,
@@ -72,7 +72,7 @@ def summarize(
 
 
 def _model_info(model: ModelUnderAudit) -> ModelInfo:
-    anatomy = model.anatomy
+    anatomy = model.require_anatomy()
     return ModelInfo(
         name=model.name,
         pretrained=model.pretrained,
@@ -81,7 +81,7 @@ def _model_info(model: ModelUnderAudit) -> ModelInfo:
         image_size=model.image_size,
         image_blocks=len(anatomy.image.blocks),
         image_heads=anatomy.image.heads,
-        patch_grid=list(anatomy.image.grid),
+        patch_grid=list(model.patch_grid),
         text_blocks=len(anatomy.text.blocks),
         text_heads=anatomy.text.heads,
     )

@@ -40,7 +40,8 @@ from audit.judging.group_sequential import Judged, judge_at_once, judge_by_looks
 from audit.judging.selection import by_check, selected_checks
 from audit.models.companion_models import find_other_models, names_a_model
 from audit.models.ladder_checkpoints import find_checkpoints
-from audit.models.loading import BUNDLED, ModelUnderAudit, load_model
+from audit.models.loading import BUNDLED, load_model
+from audit.models.model_under_audit import ModelUnderAudit
 from audit.models.pristine import pristine_copy
 from audit.nearest_name import hint
 from audit.result.pictures import pairs_shown, with_pictures
@@ -271,12 +272,7 @@ def _assembled(
 def picture_png(context: Context, pair: int) -> str:
     """The picture as the model receives it, at most 160 pixels wide and high, PNG in base64."""
     image = context.pairs.images[int(context.pairs.picture[pair])]
-    normalize = next(
-        (t for t in context.model.transform.transforms if type(t).__name__ == "Normalize"), None
-    )
-    if normalize is not None:
-        mean, std = (torch.tensor(v)[:, None, None] for v in (normalize.mean, normalize.std))
-        image = image * std + mean
+    image = context.model.restore_colors(image)
     pixels = (image.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
     picture = Image.fromarray(np.ascontiguousarray(pixels))
     picture.thumbnail((PICTURE_SIDE, PICTURE_SIDE))

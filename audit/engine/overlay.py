@@ -44,10 +44,10 @@ def write_overlay(
     except OSError as error:
         raise ModelError(f"'{picture}' is not a readable picture ({error})") from error
     images = model.preprocess(shown)[None].to(model.device, model.dtype)
-    tokens = model.encode([text]).to(model.device)
-    maps = run_explainer(explainer, model.module, images, tokens).maps[0].float().cpu().numpy()
+    targets = model.encode([text]).to(model.device)
+    maps = run_explainer(explainer, model.module, images, targets).maps[0].float().cpu().numpy()
     with torch.no_grad():
-        score = float(model.anatomy.scores(images, tokens))
+        score = float(model.score(images, targets))
     base = np.asarray(shown.resize((_SIDE, _SIDE)), dtype=np.float64)
     span = float(np.ptp(maps)) or 1.0
     heat = Image.fromarray(((maps - maps.min()) / span * 255).astype(np.uint8))

@@ -11,10 +11,11 @@ from pathlib import Path
 
 from audit import __version__
 from audit.explainers.contract import Explainer
+from audit.models.loading import PACKAGES
 from audit.result.schema import Conditions, ExplainerInfo
 from audit.trace.frames import shown_path
 
-_PACKAGES = ("torch", "open_clip_torch", "numpy", "scipy", "scikit-learn", "pandas")
+_PACKAGES = ("torch", *PACKAGES, "numpy", "scipy", "scikit-learn", "pandas")
 
 
 def conditions(

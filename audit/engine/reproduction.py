@@ -32,10 +32,10 @@ from audit.explainers.registry import load_explainer
 
 settings = Settings({arguments})
 model = load_audited_model(settings)
-images, tokens = load_pairs(settings, model).batch(torch.tensor([0]), model.device, model.dtype)
+images, targets = load_pairs(settings, model).batch(torch.tensor([0]), model.device, model.dtype)
 explainer = load_explainer(settings.explainer, settings.options)
-explanation = run_explainer(explainer, model.module, images, tokens)
-print("score of the model:", model.anatomy.scores(images, tokens).item())
+explanation = run_explainer(explainer, model.module, images, targets)
+print("score of the model:", model.score(images, targets).item())
 print("score returned by the explainer:", explanation.scores)
 print("its map:", explanation.maps[0])
 """

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import torch
 
-from audit.models.loading import ModelUnderAudit
+from audit.models.model_under_audit import ModelUnderAudit
 
 _SMALL = 50_000  # activations of one token row of a block; ViT-B/16 has 151,000
 
@@ -21,7 +21,7 @@ def suited_threads(model: ModelUnderAudit) -> Iterator[None]:
     one thread and 466 s with two beside one other process.
     """
     before = torch.get_num_threads()
-    tower = model.anatomy.image
+    tower = model.require_anatomy().image
     small = (tower.grid[0] * tower.grid[1] + 1) * tower.width < _SMALL
     if model.device.type == "cpu" and small:
         torch.set_num_threads(1)

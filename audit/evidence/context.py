@@ -18,7 +18,7 @@ from audit.explainers.contract import Explainer, Explanation, run_explainer
 from audit.interventions.degrading import Family
 from audit.models.companion_models import OtherModel
 from audit.models.ladder_checkpoints import Checkpoint
-from audit.models.loading import ModelUnderAudit
+from audit.models.model_under_audit import ModelUnderAudit
 from audit.models.pristine import pristine_copy
 from audit.trace.integrity import Integrity
 
@@ -113,9 +113,14 @@ class Context:
         return self.explainers[self.roles.audited]
 
     @property
+    def pristine_model(self) -> ModelUnderAudit:
+        """The untouched copy, called as the model under audit is."""
+        return self.model.with_module(self.pristine)
+
+    @property
     def grid(self) -> tuple[int, int]:
         """Patch rows and columns."""
-        return self.model.anatomy.image.grid
+        return self.model.patch_grid
 
     def batch_size(self) -> int:
         """Pairs per batch."""
@@ -127,8 +132,8 @@ class Context:
 
     def explain(self, explainer: Explainer, module: nn.Module, pairs: Tensor) -> Explanation:
         """Explain some pairs on some model."""
-        images, tokens = self.pairs.batch(pairs, self.model.device, self.model.dtype)
-        return run_explainer(explainer, module, images, tokens)
+        images, targets = self.pairs.batch(pairs, self.model.device, self.model.dtype)
+        return run_explainer(explainer, module, images, targets)
 
     def maps(
         self, explainer: Explainer, module: nn.Module, count: int | None = None, phase: str = ""
@@ -165,7 +170,7 @@ def batch_size_for(model: ModelUnderAudit) -> int:
     On a processor with 32 MB of last-level cache the bundled model's forward pass runs at 172
     pictures a second in batches of 16 or 32 and at 105 in batches of 200.
     """
-    tower = model.anatomy.image
+    tower = model.require_anatomy().image
     tokens = tower.grid[0] * tower.grid[1] + 1
     per_pair = tokens * max(tower.width * 8, tokens * tower.heads)
     return int(np.clip(_ACTIVATIONS.get(model.device.type, _DEVICE) // per_pair, 1, 256))
@@ -177,9 +182,9 @@ def all_maps(
     """Maps of all pairs on the unmodified model, on the patch grid, on the CPU."""
     parts = []
     for batch in torch.arange(len(pairs)).split(batch_size_for(model)):
-        images, tokens = pairs.batch(batch, model.device, model.dtype)
-        maps = run_explainer(explainer, model.module, images, tokens).maps
-        parts.append(on_grid(maps, model.anatomy.image.grid).cpu())
+        images, targets = pairs.batch(batch, model.device, model.dtype)
+        maps = run_explainer(explainer, model.module, images, targets).maps
+        parts.append(on_grid(maps, model.patch_grid).cpu())
     return torch.cat(parts)
 
 

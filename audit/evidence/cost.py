@@ -15,7 +15,6 @@ from audit.evidence.context import Context
 from audit.evidence.evenly_spaced import spread
 from audit.evidence.explained_copies import batch, maps_of, own_copy
 from audit.explainers.contract import Explainer
-from audit.models.anatomy import anatomy_of
 
 FREE = 12.0
 LEAST = 4
@@ -34,10 +33,10 @@ def cost(context: Context, explainer: Explainer) -> float:
 
 
 def _cost(context: Context, explainer: Explainer) -> float:
-    images, tokens = batch(context, torch.tensor([0]), context.model.dtype)
-    anatomy = anatomy_of(context.pristine)
+    images, targets = batch(context, torch.tensor([0]), context.model.dtype)
+    model = context.pristine_model
     with torch.no_grad(), _Operations() as forward:
-        anatomy.scores(images, tokens)
+        model.score(images, targets)
     with _Operations() as explaining:
         maps_of(context, explainer, own_copy(context.pristine), torch.tensor([0]))
     ratio: float = explaining.count / max(forward.count, 1)

@@ -22,10 +22,10 @@ def try_explainer(context: Context) -> None:
     module = pristine_copy(context.pristine).requires_grad_()
     integrity = Integrity(module, context.pristine)
     pairs = torch.arange(min(2, len(context.pairs)))
-    images, tokens = context.pairs.batch(pairs, context.model.device, context.model.dtype)
+    images, targets = context.pairs.batch(pairs, context.model.device, context.model.dtype)
     with torch.random.fork_rng(devices=[]):
         try:
-            run_explainer(context.audited, module, images, tokens)
+            run_explainer(context.audited, module, images, targets)
         except ExplainerReturnError:
             raise
         except Exception:  # noqa: BLE001, S110 - the evidence will tell

@@ -98,10 +98,10 @@ def _scores(
         index = batch.numpy()
         images = context.pairs.images[torch.from_numpy(picture[index])]
         images = images.to(device=context.model.device, dtype=context.model.dtype)
-        tokens = context.pairs.tokens[torch.from_numpy(classes[index])].to(context.model.device)
+        targets = context.pairs.targets[torch.from_numpy(classes[index])].to(context.model.device)
         tap = ScalarTap(len(index))
         with tap:
-            explanation = run_explainer(context.audited, context.model.module, images, tokens)
+            explanation = run_explainer(context.audited, context.model.module, images, targets)
         scores = tap.scores
         how = "gradient"
         if scores is None and explanation.scores is not None:

@@ -90,10 +90,11 @@ def _of_what_it_explains(context: Context, explainer: Explainer) -> Explainer:
     maps = found[0].maps.flatten(1)
     if found[0].token_maps is None or not bool((maps == maps[:, :1]).all()):
         return explainer
-    length = int(context.pairs.tokens.argmax(1).min()) + 1
+    text = context.pristine_model.require_anatomy().text
+    length = int(text.pooled_index(context.pairs.targets).min()) + 1
 
-    def explain(model: nn.Module, images: Tensor, tokens: Tensor, /) -> Tensor:
-        token_maps = run_explainer(explainer, model, images, tokens).token_maps
+    def explain(model: nn.Module, images: Tensor, targets: Tensor, /) -> Tensor:
+        token_maps = run_explainer(explainer, model, images, targets).token_maps
         assert token_maps is not None  # noqa: S101 - it gave one above
         return token_maps[:, None, :length]
 
@@ -102,8 +103,8 @@ def _of_what_it_explains(context: Context, explainer: Explainer) -> Explainer:
 
 def batch(
     context: Context, pairs: Int[Tensor, " n"], dtype: torch.dtype
-) -> tuple[Float[Tensor, "n 3 H W"], Int[Tensor, "n context"]]:
-    """Images and tokens of some pairs, on the device."""
+) -> tuple[Float[Tensor, "n 3 H W"], Int[Tensor, "n ..."]]:
+    """Images and targets of some pairs, on the device."""
     return context.pairs.batch(pairs, context.model.device, dtype)
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from audit.evidence.context import Context
 from audit.evidence.kinds import AVERAGE_PRECISION, Explanations, RelativeEvidence, Relatives
-from audit.explainers.registry import relatives_of
+from audit.explainers.registry import equivalents_of
 from audit.metrics.localization import (
     chance_corrected_average_precision,
     energy_gain,
@@ -63,7 +63,7 @@ def gather_relatives(context: Context, explanations: Explanations) -> Relatives:
     """Compare the audited maps with those of registered explainers."""
     ours = torch.from_numpy(explanations.maps[context.roles.audited])
     entries = []
-    for relative in relatives_of(context.audited):
+    for relative in equivalents_of(context.audited):
         name = full_name(relative.name, dict(relative.options))
         theirs = explanations.maps.get(name)
         if theirs is not None:

@@ -89,7 +89,7 @@ def ladder_steps(context: Context, reference: Reference) -> list[Step]:
     elif knows_something(reference):
         seeds = tuple(range(context.sizes.ladder_seeds))
         strengths = {f: spread_strengths(context, reference, f) for f in context.sizes.graded}
-        blocks = len(context.model.anatomy.image.blocks)
+        blocks = len(context.model.require_anatomy().image.blocks)
         rungs = default_ladder(blocks, seeds, strengths)
     degraded = [
         Step(

@@ -14,7 +14,6 @@ from audit.evidence.explanations import maps_in_single
 from audit.evidence.kinds import Explanations, Faithfulness
 from audit.metrics.faithfulness import shared_removal_curves
 from audit.metrics.fills import FillName
-from audit.models.anatomy import anatomy_of
 
 FRACTIONS = (0.0, 0.1, 0.3, 0.6, 1.0)
 FILL: FillName = "mean"
@@ -46,12 +45,12 @@ def measured(
     fill: FillName = FILL,
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Insertion minus deletion per explainer, and full minus empty score, of the probed pairs."""
-    anatomy = anatomy_of(module)
-    images, tokens = context.pairs.batch(probed, context.model.device, context.model.dtype)
-    texts = anatomy.text_features(tokens)
+    model = context.model.with_module(module)
+    images, targets = context.pairs.batch(probed, context.model.device, context.model.dtype)
+    texts = model.target_features(targets)
 
     def score(pictures: Tensor, pair: Tensor) -> Tensor:
-        return (anatomy.image_features(pictures) * texts[pair]).sum(-1)
+        return (model.features(pictures) * texts[pair]).sum(-1)
 
     generator = torch.Generator(device="cpu").manual_seed(context.seed)
     curves = shared_removal_curves(

@@ -20,10 +20,10 @@ from audit.evidence.explained_copies import (
     unedited_maps,
 )
 from audit.evidence.kinds import Randomization
-from audit.interventions.copies import MODEL_LEVEL
 from audit.interventions.draws import generator_for
 from audit.interventions.randomizing import cascade, stages
 from audit.metrics.similarity import relative_l2
+from audit.models.anatomy import Anatomy
 
 MOST_STAGES = 6
 WHOLE = "both towers"
@@ -50,6 +50,7 @@ def gather_randomization(context: Context) -> Randomization:
     dtype = context.model.dtype
     before = {n: unedited_maps(context, e, pairs, dtype) for n, e in explainers.items()}
     similarity = {n: np.ones((len(labels), draws, len(pairs))) for n in names}
+    anatomy = context.pristine_model.require_anatomy()
     final, reached = [], []
     for draw in range(draws):
         for i, (module, whole) in enumerate(_stages(context, labels, draw)):
@@ -58,7 +59,7 @@ def gather_randomization(context: Context) -> Randomization:
                 similarity[name][i, draw] = likeness(before[name], after[name]).numpy()
             if whole:
                 final.append(after[context.roles.audited])
-                reached.append(share_reached(context.pristine, module))
+                reached.append(share_reached(anatomy, module))
             done, every = draw * len(labels) + i + 1, len(labels) * draws
             context.progress("randomized models", done, every)
     ours = before[context.roles.audited]
@@ -77,7 +78,7 @@ def gather_randomization(context: Context) -> Randomization:
 
 def looked_at(context: Context, most: int) -> tuple[str, ...]:
     """Stages of the image tower that are looked at; its last is always among them."""
-    every = list(stages(context.model.anatomy, "image"))
+    every = list(stages(context.model.require_anatomy(), "image"))
     first = spread(len(every) - 1, most - 1)
     return (*(every[i] for i in first), every[-1])
 
@@ -96,10 +97,11 @@ def _stages(
     yield last, True
 
 
-def share_reached(model: nn.Module, randomized: nn.Module) -> float:
+def share_reached(anatomy: Anatomy, randomized: nn.Module) -> float:
     """Share of the parameters, the score's scale left out, that are no longer the model's."""
     drawn = dict(randomized.named_parameters())
-    own = {n: p for n, p in model.named_parameters() if n not in MODEL_LEVEL}
+    every, apart = anatomy.model.named_parameters(), anatomy.score_parameters
+    own = {n: p for n, p in every if n not in apart}
     changed = sum(p.numel() for n, p in own.items() if not torch.equal(p, drawn[n]))
     return changed / sum(p.numel() for p in own.values())
 

@@ -32,7 +32,6 @@ from audit.interventions.function_preserving import (
     tolerance,
 )
 from audit.metrics.similarity import relative_l2, spearman, top_overlap
-from audit.models.anatomy import anatomy_of
 
 CONTROL = "gradient"
 CONTROLLED = 4
@@ -83,7 +82,7 @@ def gather_reparametrization(context: Context) -> Reparametrization:
 
 
 def _entries(context: Context, unedited: _Unedited) -> Iterator[EditedMaps]:
-    anatomy = anatomy_of(unedited.model)
+    anatomy = context.model.with_module(unedited.model).require_anatomy()
     every = default_edits(anatomy, context.seed)
     edits = [e for e in every if e.name not in BLOCK_EDITS or e.block is None]
     for done, edit in enumerate(edits, 1):
@@ -108,8 +107,8 @@ def _alone(
 
 def _entry(context: Context, unedited: _Unedited, edit: Edit) -> EditedMaps:
     edited = apply_edit(unedited.model, edit)
-    images, tokens = batch(context, unedited.pairs, _dtype(edited))
-    change = proof(unedited.model, edited, images, tokens)
+    images, targets = batch(context, unedited.pairs, _dtype(edited))
+    change = proof(unedited.model, edited, images, targets)
     maps = maps_of(context, unedited.audited, own_copy(edited), unedited.pairs)
     some = unedited.pairs[:CONTROLLED]
     control = maps_of(context, unedited.control, own_copy(edited), some)

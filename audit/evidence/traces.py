@@ -13,7 +13,6 @@ from audit.evidence.evenly_spaced import spread
 from audit.evidence.explained_copies import in_full_precision
 from audit.evidence.kinds import SourceLines, TraceEvidence
 from audit.explainers.contract import Explainer
-from audit.models.anatomy import anatomy_of
 from audit.trace.records import PairTrace
 from audit.trace.tracing import TracedPair, trace_pair
 
@@ -79,17 +78,14 @@ def source_lines(shown: str, file: str, line: int) -> SourceLines:
 
 @torch.no_grad()
 def _pair(context: Context, index: int) -> TracedPair:
-    images, tokens = context.pairs.batch(
+    images, targets = context.pairs.batch(
         torch.tensor([index]), context.model.device, context.model.dtype
     )
-    anatomy = anatomy_of(context.pristine)
-    image = anatomy.image_features(images)
-    cosine = float((image * anatomy.text_features(tokens)).sum())
-    texts = anatomy.text_features(context.pairs.tokens.to(context.model.device))
-    scale = getattr(context.pristine, "logit_scale", None)
-    factor = 1.0 if scale is None else float(scale.exp())
-    bias = getattr(context.pristine, "logit_bias", None)
-    offset = 0.0 if bias is None else float(bias)
+    model = context.pristine_model
+    image = model.features(images)
+    cosine = float((image * model.target_features(targets)).sum())
+    texts = model.target_features(context.pairs.targets.to(context.model.device))
+    factor, offset = model.logit_scale, model.logit_bias
     logits = factor * image @ texts.T + offset
     label = int(context.pairs.labels[index])
     probability = float(logits.double().softmax(-1)[0, label])
@@ -99,35 +95,35 @@ def _pair(context: Context, index: int) -> TracedPair:
         "probability": probability,
         "log-probability": float(logits.double().log_softmax(-1)[0, label]),
     }
-    return TracedPair(context.pairs.ids[index], images, tokens, scores)
+    return TracedPair(context.pairs.ids[index], images, targets, scores)
 
 
 def _null_difference(context: Context, chosen: list[int]) -> float:
     """Largest difference of the model's score to itself: other kernels, other company."""
-    images, tokens = context.pairs.batch(
+    images, targets = context.pairs.batch(
         torch.tensor(chosen), context.model.device, context.model.dtype
     )
-    anatomy = anatomy_of(context.pristine)
+    model = context.pristine_model
     with torch.no_grad():
         alone = torch.cat(
-            [anatomy.scores(images[i : i + 1], tokens[i : i + 1]) for i in range(len(chosen))]
+            [model.score(images[i : i + 1], targets[i : i + 1]) for i in range(len(chosen))]
         )
-        together = anatomy.scores(images, tokens)
+        together = model.score(images, targets)
     with torch.enable_grad():
-        differentiable = anatomy.scores(images.clone().requires_grad_(), tokens).detach()
+        differentiable = model.score(images.clone().requires_grad_(), targets).detach()
     with torch.no_grad():
-        by_hand = _by_hand(context, images, tokens)
+        by_hand = _by_hand(context, images, targets)
     others = torch.stack([together, differentiable, by_hand])
     return float((others.double() - alone.double()).abs().max())
 
 
-def _by_hand(context: Context, images: Tensor, tokens: Tensor) -> Tensor:
+def _by_hand(context: Context, images: Tensor, targets: Tensor) -> Tensor:
     """Scores with every attention of the image tower written out."""
-    anatomy = anatomy_of(context.pristine)
-    tower = anatomy.image
+    model = context.pristine_model
+    tower = model.require_anatomy().image
     x = tower.embed(images)
     for block in tower.blocks:
         q, k, v = block.qkv(block.normalize(x))
         x = block.finish(x, block.project(block.mix_values(block.attention(q, k), v)))
     feature = torch.nn.functional.normalize(tower.readout(x[:, 0]), dim=-1)
-    return (feature * anatomy.text_features(tokens)).sum(-1)
+    return (feature * model.target_features(targets)).sum(-1)

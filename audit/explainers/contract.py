@@ -1,8 +1,8 @@
-"""The explainer contract: any callable that maps (model, images, tokens) to saliency maps."""
+"""The explainer contract: any callable that maps (model, images, targets) to saliency maps."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -30,15 +30,17 @@ class Explanation:
 class Explain(Protocol):
     """The callable itself.
 
-    Pair i is ``(images[i], tokens[i])``; images are preprocessed floats (pairs, 3, H, W), tokens
-    are token ids (pairs, context). The model is in eval mode and must be left as it was.
+    Pair i is ``(images[i], targets[i])``; images are preprocessed floats (pairs, 3, H, W);
+    targets are integers, the token ids of texts (pairs, context) or class ids (pairs,). All three
+    are given by position, so that a function may call them as it likes. The model is in eval mode
+    and must be left as it was.
     """
 
     def __call__(
         self,
         model: nn.Module,
         images: Float[Tensor, "pairs 3 H W"],
-        tokens: Int[Tensor, "pairs context"],
+        targets: Int[Tensor, "pairs ..."],
         /,
     ) -> Any:
         """Maps of the pairs."""
@@ -82,7 +84,7 @@ class ExplainerReturnError(ExplainerFaultError, ValueError):
 
 
 def run_explainer(
-    explainer: Explainer, model: nn.Module, images: Tensor, tokens: Tensor
+    explainer: Explainer, model: nn.Module, images: Tensor, targets: Tensor
 ) -> Explanation:
     """Call an explainer and check what it returns.
 
@@ -90,7 +92,7 @@ def run_explainer(
         explainer: the explainer.
         model: the torch module, in eval mode.
         images: (pairs, 3, H, W), preprocessed.
-        tokens: (pairs, context).
+        targets: (pairs, context) token ids, or (pairs,) class ids.
 
     Returns:
         The explanation with detached finite float32 (or float64) maps on the images' device.
@@ -100,11 +102,11 @@ def run_explainer(
         ExplainerFaultError: where it is not finite, or the explainer exits.
     """
     return checked_explanation(
-        explainer.name, call_explainer(explainer, model, images, tokens), images
+        explainer.name, call_explainer(explainer, model, images, targets), images
     )
 
 
-def call_explainer(explainer: Explainer, model: nn.Module, images: Tensor, tokens: Tensor) -> Any:
+def call_explainer(explainer: Explainer, model: nn.Module, images: Tensor, targets: Tensor) -> Any:
     """What an explainer returns, unchecked.
 
     It receives inputs of its own: what it writes into them reaches nobody else. Whether gradients
@@ -115,7 +117,7 @@ def call_explainer(explainer: Explainer, model: nn.Module, images: Tensor, token
     """
     try:
         with torch.set_grad_enabled(mode=torch.is_grad_enabled()):
-            return explainer.explain(model, images.detach().clone(), tokens.clone())
+            return explainer.explain(model, images.detach().clone(), targets.clone())
     except SystemExit as error:
         raise ExplainerFaultError(
             f"explainer '{explainer.name}': expected maps, but it exits ({error!r}); return the "
@@ -157,6 +159,3 @@ def checked_explanation(name: str, value: Any, images: Tensor) -> Explanation:
         scores.detach() if isinstance(scores, Tensor) else None,
         token_maps.detach() if isinstance(token_maps, Tensor) else None,
     )
-
-
-Factory = Callable[..., Any]

@@ -14,9 +14,10 @@ from urllib.parse import parse_qsl, urlencode
 from audit.explainers.built_in import BUILT_IN, CHEAP, BuiltIn
 from audit.explainers.contract import Explainer
 from audit.explainers.controls import inverted
-from audit.explainers.errors import ExplainerImportError, UnknownExplainerError, nearest
+from audit.explainers.errors import ExplainerImportError, UnknownExplainerError
 from audit.explainers.importing import from_file, from_module, from_plugin, plugins
 from audit.explainers.options import Option, convert_options, options_of
+from audit.nearest_name import hint
 
 
 @dataclass(frozen=True)
@@ -68,14 +69,14 @@ def load_explainer(spec: str, options: Mapping[str, str] | None = None) -> Expla
     return _bind(name, _resolve(name), given)
 
 
-def relatives_of(explainer: Explainer) -> list[Explainer]:
-    """The registered explainers that an explainer should be compared with for equivalence.
+def equivalents_of(explainer: Explainer) -> list[Explainer]:
+    """The registered explainers that may give the same maps as an explainer, to be compared with.
 
     A built-in one is compared with its equivalent under the same options, any other one with all
     that cost about one forward pass.
     """
     if explainer.name in BUILT_IN:
-        names = BUILT_IN[explainer.name].relatives
+        names = BUILT_IN[explainer.name].equivalents
         return [load_explainer(name, explainer.options) for name in names]
     return [load_explainer(spec) for spec in CHEAP]
 
@@ -105,7 +106,7 @@ def _resolve(name: str) -> Callable[..., Any]:
     if place and all(part.isidentifier() for part in f"{place}.{function}".split(".")):
         return from_module(place, function)
     raise UnknownExplainerError(
-        f"unknown explainer '{name}'{nearest(name, [*BUILT_IN, *plugged])}; `audit list "
+        f"unknown explainer '{name}'{hint(name, [*BUILT_IN, *plugged])}; `audit list "
         "explainers` shows all; a file is given as path/to/file.py:function, a module as "
         "package.module:function"
     )

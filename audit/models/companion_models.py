@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import open_clip
-
 from audit.models.checkpoints import all_different
 from audit.models.errors import ModelError
-from audit.models.loading import BUNDLED, FOLDER, ModelUnderAudit, load_model
+from audit.models.loading import BUNDLED, FOLDER, known_models, load_model
+from audit.models.model_under_audit import ModelUnderAudit
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class OtherModel:
 def names_a_model(source: str) -> bool:
     """Whether a word names a model with its weights, rather than weights alone."""
     architecture = source.partition(":")[0]
-    return source.startswith(FOLDER) or architecture in {BUNDLED, *open_clip.list_models()}
+    return source.startswith(FOLDER) or architecture in {BUNDLED, *known_models()}
 
 
 def find_other_models(model: ModelUnderAudit, sources: Sequence[str]) -> tuple[OtherModel, ...]:

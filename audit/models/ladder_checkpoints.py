@@ -15,7 +15,8 @@ from audit.models.checkpoints import (
     state_sha256,
 )
 from audit.models.errors import ModelError
-from audit.models.loading import ModelUnderAudit, load_model
+from audit.models.loading import load_model
+from audit.models.model_under_audit import ModelUnderAudit
 from audit.models.pristine import pristine_copy
 
 

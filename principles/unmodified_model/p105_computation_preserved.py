@@ -105,7 +105,7 @@ def _own_blocks(trace: PairTrace) -> list[Fault]:
         return []
     faults = []
     for scalar in trace.scalars:
-        own = [p for p in scalar.params if ".resblocks." in p]
+        own = scalar.block_params
         if own and not scalar.clean and not any(a.surrogate for a in trace.alterations):
             what = f"the explained score is recomputed by own code with {listed(own, 2)}"
             faults.append(Fault(trace.pair, what, scalar.place))

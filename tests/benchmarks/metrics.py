@@ -77,7 +77,7 @@ def load(name, device, count):
     images, tokens = pairs.batch(torch.arange(count), model.device, model.dtype)
     maps = run_explainer(load_explainer("grad-attention"), model.module, images, tokens).maps
     with torch.no_grad():
-        texts = model.anatomy.text_features(tokens)
+        texts = model.target_features(tokens)
     return Scores(model.module.visual, texts).eval(), images, maps.detach()
 
 

@@ -44,7 +44,7 @@ def test_snippet_prints_both_scores_and_the_map(violated, capsys):
     explainer = load_explainer("grad-eclip", {"weight": "raw"})
     explained = run_explainer(explainer, model.module, images, tokens)
     printed = capsys.readouterr().out
-    assert f"score of the model: {model.anatomy.scores(images, tokens).item()}\n" in printed
+    assert f"score of the model: {model.score(images, tokens).item()}\n" in printed
     assert f"returned by the explainer: {explained.scores}\n" in printed
 
 

@@ -10,7 +10,8 @@ from audit.evidence.context import Context, Sizes
 from audit.evidence.kinds import Evidence, Roles
 from audit.explainers.contract import Explainer
 from audit.explainers.registry import load_explainer
-from audit.models.loading import ModelUnderAudit
+from audit.models.model_under_audit import ModelUnderAudit
+from audit.models.open_clip_source import OpenClipInterface
 from audit.models.pristine import pristine_copy
 
 VISION = {"layers": 2, "width": 32, "head_width": 8, "patch_size": 8, "image_size": 32}
@@ -32,9 +33,8 @@ def tiny_model(device):
             elif "token_embedding" in name or "positional" in name:
                 parameter.data.mul_(20)
     place = torch.device(device)
-    return ModelUnderAudit(
-        "tiny", None, module.to(place), Compose([]), lambda texts: None, place, torch.float32
-    )
+    interface = OpenClipInterface(Compose([]), lambda texts: None)
+    return ModelUnderAudit("tiny", None, module.to(place), interface, place, torch.float32)
 
 
 @pytest.fixture(scope="session")
@@ -57,7 +57,7 @@ def pairs():
         masks=None,
         classes=("a", "b", "c", "d"),
         templates=("{}",),
-        tokens=tokens,
+        targets=tokens,
     )
 
 

@@ -44,7 +44,7 @@ def test_a_gradient_does_not_survive(context_for, no_evidence):
 def test_a_parameter_that_is_missed_is_counted(context_for):
     context = context_for("edges")
     last = [stage.model for stage in cascade(context.pristine, 0, "image")][-1]
-    share = share_reached(context.pristine, last)
+    share = share_reached(context.pristine_model.require_anatomy(), last)
     text = sum(
         p.numel()
         for n, p in context.pristine.named_parameters()

@@ -38,7 +38,7 @@ from audit.gate.gating import Gate
 from audit.judging.gallery import MOST_PAIRS
 from audit.judging.group_sequential import Judged, judge_at_once, judge_by_looks
 from audit.judging.selection import by_check, selected_checks
-from audit.models.companion_models import find_other_models, names_a_model
+from audit.models.companion_models import find_companion_models, names_a_model
 from audit.models.ladder_checkpoints import find_checkpoints
 from audit.models.loading import BUNDLED, load_model
 from audit.models.model_under_audit import ModelUnderAudit
@@ -203,7 +203,7 @@ def _context(
         seed=settings.seed,
         progress=progress,
         checkpoints=find_checkpoints(model, [s for s in settings.ladder if s not in models]),
-        others=find_other_models(model, models),
+        others=find_companion_models(model, models),
         pairs_for=partial(load_pairs, settings),
     )
 

@@ -16,7 +16,7 @@ from audit.data.pairs import Pairs
 from audit.evidence.kinds import Roles, RungInfo
 from audit.explainers.contract import Explainer, Explanation, run_explainer
 from audit.interventions.degrading import Family
-from audit.models.companion_models import OtherModel
+from audit.models.companion_models import CompanionModel
 from audit.models.ladder_checkpoints import Checkpoint
 from audit.models.model_under_audit import ModelUnderAudit
 from audit.models.pristine import pristine_copy
@@ -24,6 +24,7 @@ from audit.trace.integrity import Integrity
 
 _ACTIVATIONS = {"cpu": 3e6}  # numbers of a block's widest activations in a batch
 _DEVICE = 3e7
+_BATCH_IF_UNKNOWN = 16
 Progress = Callable[[str, int, int], None]
 """Told the phase, the steps done, and the steps in all."""
 Measured = TypeVar("Measured")
@@ -86,7 +87,7 @@ class Context:
     seed: int
     progress: Progress
     checkpoints: tuple[Checkpoint, ...] = ()
-    others: tuple[OtherModel, ...] = ()
+    others: tuple[CompanionModel, ...] = ()
     pairs_for: Callable[[ModelUnderAudit], Pairs] | None = None
     rungs: tuple[RungInfo, ...] = ()
     _measured: dict[tuple[Hashable, int], tuple[object, Any]] = field(
@@ -168,9 +169,13 @@ def batch_size_for(model: ModelUnderAudit) -> int:
     """Pairs per batch that keep the activations of one block in the caches, or fill a device.
 
     On a processor with 32 MB of last-level cache the bundled model's forward pass runs at 172
-    pictures a second in batches of 16 or 32 and at 105 in batches of 200.
+    pictures a second in batches of 16 or 32 and at 105 in batches of 200. A model whose inside is
+    not known gets batches of a size that suits small and large ones.
     """
-    tower = model.require_anatomy().image
+    anatomy = model.anatomy
+    if anatomy is None:
+        return _BATCH_IF_UNKNOWN
+    tower = anatomy.image
     tokens = tower.grid[0] * tower.grid[1] + 1
     per_pair = tokens * max(tower.width * 8, tokens * tower.heads)
     return int(np.clip(_ACTIVATIONS.get(model.device.type, _DEVICE) // per_pair, 1, 256))

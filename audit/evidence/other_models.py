@@ -21,7 +21,7 @@ from audit.evidence.kinds import (
 )
 from audit.evidence.map_faithfulness import gather_faithfulness
 from audit.evidence.reference import gather_reference
-from audit.models.companion_models import OtherModel
+from audit.models.companion_models import CompanionModel
 from audit.models.pristine import pristine_copy
 
 
@@ -58,7 +58,7 @@ def gather_other_models(
     return OtherModels(_ladder(rows), _faithfulness(rows), failures)
 
 
-def _measured(context: Context, other: OtherModel, info: RungInfo) -> _Row:
+def _measured(context: Context, other: CompanionModel, info: RungInfo) -> _Row:
     assert context.pairs_for is not None  # noqa: S101 - given with the others
     model = other.load(context.model)
     pairs = context.pairs_for(model)

@@ -1,4 +1,4 @@
-"""Other models that the user gives, to see the explainer on them; none of them is judged by."""
+"""Companion models: others that the user gives, to see the explainer on them; none is judged by."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from audit.models.model_under_audit import ModelUnderAudit
 
 
 @dataclass(frozen=True)
-class OtherModel:
-    """A model beside the one under audit.
+class CompanionModel:
+    """A model that the user gives beside the one under audit.
 
     Attributes:
         source: as given, such as ``ViT-L-14:openai`` or ``local-dir:FOLDER``.
@@ -44,7 +44,9 @@ def names_a_model(source: str) -> bool:
     return source.startswith(FOLDER) or architecture in {BUNDLED, *known_models()}
 
 
-def find_other_models(model: ModelUnderAudit, sources: Sequence[str]) -> tuple[OtherModel, ...]:
+def find_companion_models(
+    model: ModelUnderAudit, sources: Sequence[str]
+) -> tuple[CompanionModel, ...]:
     """Load each once, so that what is wrong with it is said before hours of work.
 
     Args:
@@ -62,7 +64,7 @@ def find_other_models(model: ModelUnderAudit, sources: Sequence[str]) -> tuple[O
         lambda source: _load(source, model).state_sha256(),
         "model '{source}' has the same weights as {other}; leave it out",
     )
-    return tuple(OtherModel(source, digest) for source, digest in digests.items())
+    return tuple(CompanionModel(source, digest) for source, digest in digests.items())
 
 
 def _load(source: str, like: ModelUnderAudit) -> ModelUnderAudit:

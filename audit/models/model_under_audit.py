@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -16,6 +16,7 @@ from audit.models.anatomy import Anatomy, UnknownAnatomyError
 from audit.models.checkpoints import state_sha256
 
 
+@runtime_checkable
 class ModelInterface(Protocol):
     """How the models of one library are called; `audit.models.open_clip_source` has the first.
 

@@ -86,12 +86,12 @@ class OpenClipInterface:
     def logit_scale(self, module: nn.Module) -> float:
         """Factor from cosine to logit."""
         scale: Any = getattr(module, "logit_scale", None)
-        return 1.0 if scale is None else float(scale.exp())
+        return 1.0 if scale is None else float(scale.detach().exp())
 
     def logit_bias(self, module: nn.Module) -> float:
         """What is added to the scaled cosine, 0 but for models trained with a sigmoid loss."""
         bias: Any = getattr(module, "logit_bias", None)
-        return 0.0 if bias is None else float(bias)
+        return 0.0 if bias is None else float(bias.detach())
 
     def image_size(self, module: nn.Module) -> int:
         """Side of the pictures that enter the module, in pixels."""

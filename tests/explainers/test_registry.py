@@ -16,7 +16,7 @@ from audit.explainers.errors import (
     UnknownExplainerError,
     UnknownOptionError,
 )
-from audit.explainers.registry import list_explainers, load_explainer, equivalents_of
+from audit.explainers.registry import equivalents_of, list_explainers, load_explainer
 
 SOURCE = """
     from __future__ import annotations

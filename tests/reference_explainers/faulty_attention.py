@@ -171,7 +171,7 @@ def fused_kernel_with_another_scale(model, images, tokens):
 
 
 @TABLE.faulty("P105")
-def raw_attention_of_one_head(model, images, tokens):
+def raw_attention_of_one_head(model, images, targets):
     """Explains no score."""
     with torch.no_grad():
         blocks = model.visual.transformer.resblocks

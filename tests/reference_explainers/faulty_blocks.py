@@ -268,7 +268,7 @@ def surrogate_scores_of_layers(model, images, tokens):
 
 
 @TABLE.faulty("P104")
-def feature_norm(model, images, tokens):
+def feature_norm(model, images, targets):
     """A scalar of the image feature alone: no score of the pair."""
     return parts.gradient_map(model, images, lambda x: model.encode_image(x).norm(dim=-1))
 

@@ -130,12 +130,12 @@ def edited_copy(model, images, tokens):
 
 
 @TABLE.faulty("P101", also=RUN)
-def edited_copy_of_the_image_tower(model, images, tokens):
+def edited_copy_of_the_image_tower(model, images, targets):
     tower = copy.deepcopy(model.visual)
     for p in tower.parameters():
         p.data = p.data.clone()
     tower.ln_post.weight.data *= 1.05
-    text = parts.text_unit(model, tokens)
+    text = parts.text_unit(model, targets)
     return parts.gradient_map(
         model, images, lambda x: torch.cosine_similarity(tower(x), text, dim=-1)
     )

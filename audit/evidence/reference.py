@@ -29,7 +29,6 @@ def gather_reference(context: Context) -> Reference:
     """The model's answers on all pictures and classes."""
     pairs, anatomy = context.pairs, context.model.anatomy
     masks = None if pairs.masks is None else mask_on_grid(pairs.masks, context.grid).numpy()
-    scale = getattr(context.pristine, "logit_scale", None)
     return Reference(
         ids=pairs.ids,
         texts=tuple(pairs.text(i) for i in range(len(pairs))),
@@ -38,10 +37,8 @@ def gather_reference(context: Context) -> Reference:
         labels=pairs.labels.numpy(),
         present=pairs.present.numpy(),
         cosine=class_scores(context, context.pristine).double().numpy(),
-        logit_scale=1.0 if scale is None else float(scale.exp()),
         masks=masks,
         image_blocks=len(anatomy.image.blocks),
         text_blocks=len(anatomy.text.blocks),
-        image_heads=anatomy.image.heads,
         image_grid=anatomy.image.grid,
     )

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from audit.evidence.kinds import PAIR_PLACEHOLDER, Reference, Roles, SourceLines
-from audit.result.schema import Location, NamedMap, PairFigure, Picture, SourceFigure, Witness
+from audit.result.schema import Location, NamedMap, PairFigure, SourceFigure, Witness
 from audit.statistics.estimate import Estimate
 from audit.trace.records import Array
 
@@ -111,12 +111,11 @@ def pair_figure(
     *,
     shared_scale: bool = False,
 ) -> PairFigure:
-    """A pair with some maps; the composition root fills in the picture itself."""
-    mask = None if reference.masks is None else np.asarray(reference.masks[index]).tolist()
+    """A pair with some maps; the result holds its picture."""
     return PairFigure(
         title=title,
         caption=caption,
-        picture=Picture(pair=reference.ids[index], text=reference.texts[index], png="", mask=mask),
+        pair=reference.ids[index],
         maps=[NamedMap(title=name, values=grid_of(values)) for name, values in maps],
         shared_scale=shared_scale,
     )

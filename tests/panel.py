@@ -16,13 +16,13 @@ import torch
 
 from audit.evidence.context import Sizes
 from audit.evidence.kinds import Evidence, Roles, TraceEvidence
-from audit.evidence.repeatability import gather_repeatability
 from audit.explainers.contract import Explainer
 from audit.judging import judge_all
 from audit.result.schema import Verdict
 from audit.trace.tracing import trace_pair
 from principles.catalogue import all_checks
 from tests import map_panel
+from tests.gathered import gathered
 from tests.panel_stage import SIZES, Stage, context_of, reference_of, stage
 from tests.reference_explainers.faulty import FAULTY
 from tests.reference_explainers.honest import HONEST
@@ -40,7 +40,7 @@ def violated(member: Member, on: Stage) -> dict[str, str]:
     evidence = Evidence(
         roles=Roles(member.name, (), (), None, True, False, False),
         reference=reference_of(on, 2),
-        trace=TraceEvidence(traces, (), on.tolerance, 0.0, "float32", {}),
+        trace=TraceEvidence(traces, (), on.tolerance, "float32", {}),
     )
     checks = [check for check in all_checks() if check.id in CHECKS]
     results, failures = judge_all(checks, evidence, [], severity={}, thresholds={})
@@ -61,7 +61,7 @@ def depends_on_company(member: Member, on: Stage) -> dict[str, str]:
     evidence = Evidence(
         roles=context.roles,
         reference=reference_of(on),
-        repeatability=gather_repeatability(context),
+        repeatability=gathered(context, "repeatability").repeatability,
     )
     (check,) = (c for c in all_checks() if c.id == "P109")
     (result,), failures = judge_all([check], evidence, [], severity={}, thresholds={})

@@ -10,8 +10,6 @@ from audit.config.settings import Settings
 from audit.engine.auditing import SIZES, _context
 from audit.engine.progress import silent
 from audit.evidence.explanations import grid_masks
-from audit.evidence.kinds import Evidence
-from audit.evidence.plan import GATHERERS
 from audit.evidence.reference import class_scores
 from audit.explainers.registry import load_explainer
 from audit.interventions.degrading import Rung, apply_rung
@@ -19,6 +17,7 @@ from audit.judging import judge_all
 from audit.metrics.localization import chance_corrected_average_precision
 from audit.models.loading import load_model
 from principles.catalogue import all_checks
+from tests.gathered import gathered
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 TRACED = ("P101", "P102", "P103", "P104", "P105")
@@ -41,10 +40,7 @@ def verdicts(device):
         )
         context = _context(settings, model, load_explainer(explainer), silent)
         context.sizes = dataclasses.replace(SIZES["quick"], traced=1)
-        evidence = Evidence(roles=context.roles)
-        for kind in ("reference", "trace"):
-            found = GATHERERS[kind].gather(context, evidence)
-            evidence = dataclasses.replace(evidence, **{kind: found})
+        evidence = gathered(context, "reference", "trace")
         checks = [check for check in all_checks() if check.id in TRACED]
         results, failures = judge_all(checks, evidence, [], severity={}, thresholds={})
         assert not failures, failures

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
-from PIL import Image
 
 from audit import __version__
 from audit.config.settings import Settings, SettingsError
@@ -21,12 +17,13 @@ from audit.data.manifest import manifest_pairs
 from audit.data.pairs import Pairs
 from audit.engine.assembly import summarize
 from audit.engine.gate_inputs import load_gate
-from audit.engine.provenance import conditions, explainer_info
+from audit.engine.pictures import drawn_pictures
+from audit.engine.provenance import conditions, explainer_info, now, timing
 from audit.engine.reproduction import command_line, snippet
+from audit.engine.stopwatch import Stopwatch
 from audit.engine.thread_count import suited_threads
 from audit.evidence.context import Context, Progress, Sizes
 from audit.evidence.dry_run import try_explainer
-from audit.evidence.evenly_spaced import spread
 from audit.evidence.explanations import full_name
 from audit.evidence.interim_looks import ALWAYS, forget_looks, measured_looks
 from audit.evidence.kinds import Evidence, Roles
@@ -35,7 +32,6 @@ from audit.explainers.contract import Explainer
 from audit.explainers.registry import load_explainer
 from audit.explainers.sources import sources_sha256
 from audit.gate.gating import Gate
-from audit.judging.gallery import MOST_PAIRS
 from audit.judging.group_sequential import Judged, judge_at_once, judge_by_looks
 from audit.judging.selection import by_check, selected_checks
 from audit.models.companion_models import find_companion_models, names_a_model
@@ -44,12 +40,10 @@ from audit.models.loading import BUNDLED, load_model
 from audit.models.model_under_audit import ModelUnderAudit
 from audit.models.pristine import pristine_copy
 from audit.nearest_name import hint
-from audit.result.pictures import pairs_shown, with_pictures
-from audit.result.schema import Result
+from audit.result.schema import Result, Timing
 from principles.catalogue import all_checks
 from principles.check import Check
 
-PICTURE_SIDE = 160
 POSITIVE = ("grad-attention", "attention-eclip?heads=model&weight=none")
 NEGATIVE = ("random", "centre-prior", "edges")
 SIZES = {
@@ -98,6 +92,7 @@ def run_audit(settings: Settings, progress: Progress) -> Audit:
         ValueError: unknown names, missing files, wrong settings (subclasses say which).
         OSError: the output folder cannot be written.
     """
+    started, watch = now(), Stopwatch()
     checks = selected_checks(settings)
     gate = load_gate(settings, [check.id for check in all_checks()])
     audited = load_explainer(settings.explainer, settings.options)
@@ -107,12 +102,13 @@ def run_audit(settings: Settings, progress: Progress) -> Audit:
     folder = Path(settings.out) / "evidence"
     key = _key(settings, context)
     with suited_threads(model):
-        found = _found(settings, context, checks, folder, key)
+        found = _found(settings, context, checks, folder, key, watch)
     used = found.gathered.evidence.reference
     if found.pairs and used is not None:
         index = {pair: i for i, pair in enumerate(context.pairs.ids)}
         context = replace(context, pairs=context.pairs.select([index[i] for i in used.ids]))
-    result = _assembled(settings, context, found, gate, key)
+    time = timing(started, found.gathered.seconds, watch.seconds)
+    result = _assembled(settings, context, found, gate, key, time)
     return Audit(result, context, found.gathered.evidence)
 
 
@@ -122,6 +118,7 @@ def _found(
     checks: Sequence[Check],
     folder: Path,
     key: str,
+    watch: Stopwatch,
 ) -> Judged:
     """Gather and judge: once, or look by look until the checks are settled."""
     severity, thresholds = (
@@ -130,11 +127,15 @@ def _found(
     )
     if settings.samples == "auto":
         looks = measured_looks(context, folder, key, resume=settings.resume)
-        return judge_by_looks(checks, looks, severity=severity, thresholds=thresholds)
+        return judge_by_looks(
+            checks, looks, severity=severity, thresholds=thresholds, timed=watch.timed
+        )
     forget_looks(folder)
     needs = ALWAYS.union(*(c.needs for c in checks))
     gathered = gather(context, needs, folder, key, resume=settings.resume)
-    return judge_at_once(checks, gathered, severity=severity, thresholds=thresholds)
+    return judge_at_once(
+        checks, gathered, severity=severity, thresholds=thresholds, timed=watch.timed
+    )
 
 
 def load_audited_model(settings: Settings) -> ModelUnderAudit:
@@ -233,6 +234,7 @@ def _assembled(
     found: Judged,
     gate: Gate,
     key: str,
+    time: Timing,
 ) -> Result:
     explainer = explainer_info(context.audited)
     gated, notes = gate.applied(
@@ -247,13 +249,12 @@ def _assembled(
         dtype=settings.dtype,
         settings=settings.shown(),
         command=command_line(settings),
-        seconds=found.gathered.seconds,
         source=context.audited.source_file,
         checkpoints={c.source: c.sha256 for c in context.checkpoints}
         | {other.source: other.sha256 for other in context.others},
         evidence=key,
     )
-    result = summarize(
+    return summarize(
         found=found,
         checks=gated,
         gate_notes=notes,
@@ -261,21 +262,7 @@ def _assembled(
         model=context.model,
         pairs=context.pairs,
         run=run,
+        timing=time,
         settings=settings,
-        chosen=spread(len(context.pairs), MOST_PAIRS),
+        pngs=lambda shown: drawn_pictures(context, shown),
     )
-    shown_pairs = pairs_shown(result)
-    index = {pair: i for i, pair in enumerate(context.pairs.ids)}
-    return with_pictures(result, {p: picture_png(context, index[p]) for p in shown_pairs})
-
-
-def picture_png(context: Context, pair: int) -> str:
-    """The picture as the model receives it, at most 160 pixels wide and high, PNG in base64."""
-    image = context.pairs.images[int(context.pairs.picture[pair])]
-    image = context.model.restore_colors(image)
-    pixels = (image.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
-    picture = Image.fromarray(np.ascontiguousarray(pixels))
-    picture.thumbnail((PICTURE_SIDE, PICTURE_SIDE))
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG", optimize=True)
-    return base64.b64encode(buffer.getvalue()).decode()

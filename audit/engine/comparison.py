@@ -184,4 +184,4 @@ def _value(value: float | None) -> str:
 
 def _when(result: Result) -> str:
     commit = (result.conditions.git_commit or "")[:7]
-    return commit or result.conditions.started
+    return commit or result.timing.started

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import platform
 import subprocess
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 from audit import __version__
 from audit.explainers.contract import Explainer
 from audit.models.loading import PACKAGES
-from audit.result.schema import Conditions, ExplainerInfo
+from audit.result.schema import Conditions, ExplainerInfo, Timing
 from audit.trace.frames import shown_path
 
 _PACKAGES = ("torch", *PACKAGES, "numpy", "scipy", "scikit-learn", "pandas")
@@ -25,7 +26,6 @@ def conditions(
     dtype: str,
     settings: dict[str, str],
     command: str,
-    seconds: dict[str, float],
     source: str | None,
     checkpoints: dict[str, str],
     evidence: str,
@@ -44,10 +44,22 @@ def conditions(
         dtype=dtype,
         settings=settings,
         command=command,
-        started=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        seconds={name: round(value, 2) for name, value in seconds.items()},
         checkpoints=checkpoints,
         evidence=evidence,
+    )
+
+
+def now() -> str:
+    """The time in UTC, to the second."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+def timing(started: str, gathering: Mapping[str, float], judging: Mapping[str, float]) -> Timing:
+    """When the audit began, and how long each kind of evidence and each check took."""
+    return Timing(
+        started=started,
+        gathering={name: round(seconds, 2) for name, seconds in gathering.items()},
+        judging={name: round(seconds, 3) for name, seconds in judging.items()},
     )
 
 

@@ -202,7 +202,7 @@ def _figure(
             f"{words.counted(result.data.pairs, 'pair')}",
         )
         commit = (result.conditions.git_commit or "")[:_COMMIT]
-        label = " ".join(part for part in (result.conditions.started, commit) if part)
+        label = " ".join(part for part in (result.timing.started, commit) if part)
         point = Point(x=number, y=value[0], y_interval=value[1], label=label)
         series.setdefault(subject, []).append(point)
     return ScatterFigure(

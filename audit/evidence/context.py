@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -27,7 +26,6 @@ _DEVICE = 3e7
 _BATCH_IF_UNKNOWN = 16
 Progress = Callable[[str, int, int], None]
 """Told the phase, the steps done, and the steps in all."""
-Measured = TypeVar("Measured")
 
 
 @dataclass(frozen=True)
@@ -90,23 +88,6 @@ class Context:
     others: tuple[CompanionModel, ...] = ()
     pairs_for: Callable[[ModelUnderAudit], Pairs] | None = None
     rungs: tuple[RungInfo, ...] = ()
-    _measured: dict[tuple[Hashable, int], tuple[object, Any]] = field(
-        default_factory=dict, init=False, repr=False, compare=False
-    )  # not carried over by dataclasses.replace: other pairs or another seed measure anew
-
-    def once(self, what: Hashable, of: object, measure: Callable[[], Measured]) -> Measured:
-        """What several gatherers ask of the same explainer or model, measured for the first.
-
-        Args:
-            what: names the measurement and all that it depends on beside this context.
-            of: of which it is measured.
-            measure: measures it.
-        """
-        key = (what, id(of))
-        if key not in self._measured:
-            self._measured[key] = (of, measure())  # kept, so that no other gets its id
-        found: Measured = self._measured[key][1]
-        return found
 
     @property
     def audited(self) -> Explainer:

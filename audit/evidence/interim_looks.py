@@ -29,7 +29,7 @@ from audit.evidence.plan import (
 from audit.statistics.spending import look_sizes
 
 PLAN = "looks.json"
-ALWAYS = frozenset({"reference", "explanations", "relatives"})
+ALWAYS = frozenset({"reference", "explanations", "equivalences"})
 _LEAST_PROBED = 8
 
 

@@ -21,19 +21,18 @@ OTHER_FILL: FillName = "blur"
 
 
 def gather_faithfulness(context: Context, explanations: Explanations) -> Faithfulness:
-    """Faithfulness of some pairs' maps, by two fills; measured once."""
-    return context.once(
-        "faithfulness", context.pristine, lambda: _by_two_fills(context, explanations)
-    )
-
-
-def _by_two_fills(context: Context, explanations: Explanations) -> Faithfulness:
-    probed = torch.tensor(spread(len(context.pairs), context.sizes.probed))
+    """Faithfulness of some pairs' maps, by two fills."""
+    probed = torch.tensor(probed_pairs(context))
     known = maps_in_single(explanations, explanations.maps)
     maps = {name: found[probed] for name, found in known.items()}
     gaps, span = measured(context, context.pristine, maps, probed, FILL)
     other_gaps, other_span = measured(context, context.pristine, maps, probed, OTHER_FILL)
     return Faithfulness(probed.numpy(), gaps, span, other_gaps, other_span)
+
+
+def probed_pairs(context: Context) -> list[int]:
+    """The pairs whose faithfulness is measured, spread over the data."""
+    return spread(len(context.pairs), context.sizes.probed)
 
 
 @torch.no_grad()

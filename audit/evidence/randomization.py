@@ -15,11 +15,11 @@ from audit.evidence.evenly_spaced import spread
 from audit.evidence.explained_copies import (
     likeness,
     maps_of,
-    of_what_it_explains,
     own_copy,
     unedited_maps,
 )
-from audit.evidence.kinds import Randomization
+from audit.evidence.explained_towers import of_what_it_explains
+from audit.evidence.kinds import Costs, ExplainedTowers, Randomization
 from audit.interventions.draws import generator_for
 from audit.interventions.randomizing import cascade, stages
 from audit.metrics.similarity import relative_l2
@@ -29,7 +29,9 @@ MOST_STAGES = 6
 WHOLE = "both towers"
 
 
-def gather_randomization(context: Context) -> Randomization:
+def gather_randomization(
+    context: Context, costs: Costs, explained_towers: ExplainedTowers
+) -> Randomization:
     """Explain some pairs on every stage of the cascade, for several draws, and beside a control.
 
     The image tower is drawn anew from its readout to its embedding, then the text tower at once.
@@ -38,9 +40,11 @@ def gather_randomization(context: Context) -> Randomization:
     explains.
     """
     names = (context.roles.audited, *context.roles.positive[:1])
-    explainers = {n: of_what_it_explains(context, context.explainers[n]) for n in names}
-    slow = dear(context, list(explainers.values()))
-    pairs = chosen(context, list(explainers.values()), context.sizes.randomized)
+    tokens = explained_towers.tokens
+    explainers = {n: of_what_it_explains(context.explainers[n], tokens[n]) for n in names}
+    dearest = max(costs.operations[n] for n in names)
+    slow = dear(dearest)
+    pairs = chosen(context, dearest, context.sizes.randomized)
     draws = 1 if slow else context.sizes.randomizations
     labels = ("unmodified", *looked_at(context, 2 if slow else MOST_STAGES), WHOLE)
 

@@ -37,10 +37,8 @@ def gather_reference(context: Context) -> Reference:
         labels=pairs.labels.numpy(),
         present=pairs.present.numpy(),
         cosine=class_scores(context, context.pristine).double().numpy(),
-        logit_scale=model.logit_scale,
         masks=masks,
         image_blocks=len(anatomy.image.blocks),
         text_blocks=len(anatomy.text.blocks),
-        image_heads=anatomy.image.heads,
         image_grid=model.patch_grid,
     )

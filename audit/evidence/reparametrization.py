@@ -16,11 +16,11 @@ from audit.evidence.explained_copies import (
     full_dtype,
     maps_of,
     numerical_noise,
-    of_what_it_explains,
     own_copy,
     unedited_maps,
 )
-from audit.evidence.kinds import EditedMaps, Reparametrization
+from audit.evidence.explained_towers import of_what_it_explains
+from audit.evidence.kinds import Costs, EditedMaps, ExplainedTowers, Reparametrization
 from audit.explainers.contract import Explainer
 from audit.explainers.registry import load_explainer
 from audit.interventions.function_preserving import (
@@ -52,7 +52,9 @@ class _Unedited:
     control_maps: Float[Tensor, "m rows columns"]
 
 
-def gather_reparametrization(context: Context) -> Reparametrization:
+def gather_reparametrization(
+    context: Context, costs: Costs, explained_towers: ExplainedTowers
+) -> Reparametrization:
     """Explain some pairs on every edited copy of the model.
 
     Each edit is first made in all blocks of a tower at once; where that moves the map, in single
@@ -62,19 +64,20 @@ def gather_reparametrization(context: Context) -> Reparametrization:
     """
     dtype = full_dtype(context.model.dtype)
     model = own_copy(context.pristine, dtype)
-    audited = of_what_it_explains(context, context.audited)
-    pairs = chosen(context, (audited,), context.sizes.reparametrized)
+    name = context.roles.audited
+    audited = of_what_it_explains(context.audited, explained_towers.tokens[name])
+    pairs = chosen(context, costs.operations[name], context.sizes.reparametrized)
     control = load_explainer(CONTROL)
     maps = unedited_maps(context, audited, pairs, dtype)
     some = pairs[:CONTROLLED]
     control_maps = unedited_maps(context, control, some, dtype)
-    noise = numerical_noise(context, audited, pairs, dtype)
+    noise = numerical_noise(context, audited, pairs, maps, dtype)
     unedited = _Unedited(model, audited, pairs, maps, noise, control, control_maps)
     return Reparametrization(
         pairs=pairs.numpy(),
         maps=maps.numpy(),
         noise=noise.numpy(),
-        control_noise=numerical_noise(context, control, some, dtype).numpy(),
+        control_noise=numerical_noise(context, control, some, control_maps, dtype).numpy(),
         tolerance=tolerance(dtype),
         dtype=str(dtype).removeprefix("torch."),
         entries=tuple(_entries(context, unedited)),

@@ -16,10 +16,11 @@ from audit.evidence.explained_copies import (
     batch,
     common_random_numbers,
     numerical_noise,
-    of_what_it_explains,
     own_copy,
+    unedited_maps,
 )
-from audit.evidence.kinds import Repeatability
+from audit.evidence.explained_towers import of_what_it_explains
+from audit.evidence.kinds import Costs, ExplainedTowers, Repeatability
 from audit.explainers.contract import Explainer, run_explainer
 from audit.metrics.similarity import relative_l2
 
@@ -29,22 +30,26 @@ Inputs = tuple[Float[Tensor, "n 3 H W"], Int[Tensor, "n ..."]]
 Maps = Float[Tensor, "n rows columns"]
 
 
-def gather_repeatability(context: Context) -> Repeatability:
+def gather_repeatability(
+    context: Context, costs: Costs, explained_towers: ExplainedTowers
+) -> Repeatability:
     """Explain a few pairs one by one, and each again in batches of different company.
 
     The company is made of the other pairs, of mirrored pictures, and of the picture itself with
     other texts. Global random numbers go on from run to run, as they do in use.
     """
-    audited = of_what_it_explains(context, context.audited)
-    pairs = chosen(context, (audited,), context.sizes.repeated)
+    name, dtype = context.roles.audited, context.model.dtype
+    audited = of_what_it_explains(context.audited, explained_towers.tokens[name])
+    pairs = chosen(context, costs.operations[name], context.sizes.repeated)
     alone, changed = _runs(context, audited, pairs, "the explainer in other company")
-    names = context.roles.positive[:1]
     control = np.zeros((len(changed), len(pairs)))
-    for name in names:
-        base, others = _runs(context, context.explainers[name], pairs, "a control in other company")
+    for other in context.roles.positive[:1]:
+        faithful = context.explainers[other]
+        base, others = _runs(context, faithful, pairs, "a control in other company")
         control = torch.stack([relative_l2(base, maps) for maps in others.values()]).numpy()
     repeats = [maps for what, maps in changed.items() if what in (*AGAIN, ITSELF)]
     maps = torch.stack(list(changed.values()))
+    unedited = unedited_maps(context, audited, pairs, dtype)
     return Repeatability(
         pairs=pairs.numpy(),
         conditions=tuple(changed),
@@ -52,8 +57,8 @@ def gather_repeatability(context: Context) -> Repeatability:
         largest=torch.stack([_largest(alone, one) for one in maps]).numpy(),
         control=control,
         repeats=torch.stack([relative_l2(alone, one) for one in repeats]).numpy(),
-        noise=numerical_noise(context, audited, pairs, context.model.dtype).numpy(),
-        resolution=float(torch.finfo(context.model.dtype).eps),
+        noise=numerical_noise(context, audited, pairs, unedited, dtype).numpy(),
+        resolution=float(torch.finfo(dtype).eps),
         maps=alone.numpy(),
         changed_maps=maps.numpy(),
     )

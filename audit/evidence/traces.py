@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from audit.evidence.context import Context
-from audit.evidence.cost import cost, dear
+from audit.evidence.cost import dear
 from audit.evidence.evenly_spaced import spread
 from audit.evidence.explained_copies import in_full_precision
-from audit.evidence.kinds import SourceLines, TraceEvidence
+from audit.evidence.kinds import Costs, SourceLines, TraceEvidence
 from audit.explainers.contract import Explainer
 from audit.trace.records import PairTrace
 from audit.trace.tracing import TracedPair, trace_pair
@@ -20,7 +20,7 @@ TRACED_IF_DEAR = 2
 _AROUND = 4
 
 
-def gather_trace(context: Context) -> TraceEvidence:
+def gather_trace(context: Context, costs: Costs) -> TraceEvidence:
     """Trace a few pairs, spread over the data; of an explainer that costs a lot, two.
 
     A pair shows what an explainer executes; a further one guards against what only some pairs
@@ -28,9 +28,9 @@ def gather_trace(context: Context) -> TraceEvidence:
     traced in float32.
     """
     asked = wanted = min(context.sizes.traced, len(context.pairs))
-    if dear(context, (context.audited,)):
+    spent = costs.operations[context.roles.audited]
+    if dear(spent):
         wanted = min(wanted, TRACED_IF_DEAR)
-    spent = cost(context, context.audited)
     context = in_full_precision(context)
     chosen = spread(len(context.pairs), wanted)
     pairs = [_pair(context, i) for i in chosen]
@@ -44,7 +44,6 @@ def gather_trace(context: Context) -> TraceEvidence:
         traces=traces,
         control=control,
         tolerance=10 * null + 64 * torch.finfo(context.model.dtype).eps,
-        null_difference=null,
         dtype=context.model.dtype_name,
         sources={shown: lines for shown, lines in places.items() if lines.lines},
         asked=asked,

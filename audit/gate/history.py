@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from audit.result import wording as words
 from audit.result.document import render_json
+from audit.result.pictures import without_gallery
 from audit.result.schema import Result, Verdict
 
 FOLDER = Path(".audit") / "history"
@@ -51,8 +52,8 @@ def keep(result: Result, root: Path) -> Path:
     ignore = root / FOLDER.parts[0] / ".gitignore"
     if not ignore.exists():
         ignore.write_text("*\n", encoding="utf-8")
-    text = render_json(result.model_copy(update={"gallery": []}))
-    stamp = result.conditions.started.replace(":", "").replace("-", "")[:15]
+    text = render_json(without_gallery(result))
+    stamp = result.timing.started.replace(":", "").replace("-", "")[:15]
     path = folder / f"{stamp}-{hashlib.sha256(text.encode()).hexdigest()[:8]}.json"
     part = path.with_suffix(".part")
     part.write_text(text, encoding="utf-8")
@@ -149,7 +150,7 @@ def _entry(result: Result, file: str) -> Entry:
     measured = [p.values.get("average precision") for p in result.pair_quality]
     known = [value for value in measured if value is not None]
     return Entry(
-        started=result.conditions.started,
+        started=result.timing.started,
         commit=result.conditions.git_commit,
         explainer=words.explainer_phrase(result),
         model=result.model.name,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 from audit.evidence.interim_looks import ALWAYS, Looks
 from audit.evidence.plan import Gathered, plan
-from audit.judging.judge_all import ERROR_RATE, judge_all
+from audit.judging.judge_all import ERROR_RATE, Timed, judge_all
 from audit.judging.multiplicity import SETTLED
 from audit.result.schema import CheckResult, Failure, Verdict
 from audit.statistics.spending import levels
@@ -44,10 +45,16 @@ def judge_at_once(
     *,
     severity: Mapping[str, str],
     thresholds: Mapping[str, Mapping[str, float]],
+    timed: Timed = nullcontext,
 ) -> Judged:
     """Judge evidence of all pairs: one look."""
     judged, broken = judge_all(
-        checks, gathered.evidence, gathered.failures, severity=severity, thresholds=thresholds
+        checks,
+        gathered.evidence,
+        gathered.failures,
+        severity=severity,
+        thresholds=thresholds,
+        timed=timed,
     )
     return Judged(judged, broken, gathered, 1, {c.id: 1 for c in checks})
 
@@ -58,6 +65,7 @@ def judge_by_looks(
     *,
     severity: Mapping[str, str],
     thresholds: Mapping[str, Mapping[str, float]],
+    timed: Timed = nullcontext,
 ) -> Judged:
     """Judge at every look until each check is settled, or no more pairs would settle it.
 
@@ -73,8 +81,9 @@ def judge_by_looks(
         looks: evidence, growing; what is not needed is never asked for.
         severity: overrides by check.
         thresholds: overrides by check and name.
+        timed: times the judging of each check, by its id.
     """
-    judge = functools.partial(judge_all, severity=severity, thresholds=thresholds)
+    judge = functools.partial(judge_all, severity=severity, thresholds=thresholds, timed=timed)
     left, others = [c for c in checks if ERROR_RATE in c.thresholds], 0
     wanted = _needs(checks)
     latest: dict[str, CheckResult] = {}

@@ -6,8 +6,8 @@ import dataclasses
 import math
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from time import perf_counter
 from typing import Any, Protocol
 
 from audit.evidence.kinds import Evidence
@@ -17,6 +17,8 @@ from audit.result.schema import CheckResult, Failure, Finding, Severity, Statist
 from audit.statistics.power import pairs_to_clear
 
 ERROR_RATE = "error_rate"
+Timed = Callable[[str], AbstractContextManager[Any]]
+"""Times what is done within, under a name."""
 
 
 class Judged(Protocol):
@@ -37,6 +39,7 @@ def judge_all(
     spend: Callable[[float], float] = float,
     others: int = 0,
     to_come: frozenset[str] = frozenset(),
+    timed: Timed = nullcontext,
 ) -> tuple[list[CheckResult], list[Failure]]:
     """Judge every check on the evidence that it declares, and on nothing else.
 
@@ -53,16 +56,16 @@ def judge_all(
             several times.
         others: checks that are left without a verdict and share the error rate all the same.
         to_come: kinds of evidence that a check may still ask for; without them it is an ERROR.
+        timed: times the judging of each check, by its id.
 
     Returns:
         One result per check, and failures of judging itself.
     """
     results, broken = [], []
     values_of = {c.id: {**c.thresholds, **thresholds.get(c.id, {})} for c in checks}
-    judge = partial(_judge, evidence=evidence, failures=failures, to_come=to_come)
+    judge = partial(_judge, evidence=evidence, failures=failures, to_come=to_come, timed=timed)
     tested = _tested(checks, judge, values_of, spend, others)
     for check in checks:
-        started = perf_counter()
         values = values_of[check.id]
         finding, failure = tested.get(check.id) or judge(check, values)
         finding = with_worst_pair(_with_pairs(finding, evidence), evidence)
@@ -70,7 +73,7 @@ def judge_all(
         if check.id in severity:
             finding = finding.model_copy(update={"severity": None})
         chosen = Severity(severity.get(check.id, (finding.severity or check.severity).value))
-        results.append(_result(check, finding, chosen, values, perf_counter() - started))
+        results.append(_result(check, finding, chosen, values))
     return results, broken
 
 
@@ -141,6 +144,7 @@ def _judge(
     evidence: Evidence,
     failures: Sequence[Failure],
     to_come: frozenset[str],
+    timed: Timed,
 ) -> tuple[Finding, Failure | None]:
     needed = check.needs - (check.on_demand & to_come)
     missing = sorted(kind for kind in needed if getattr(evidence, kind) is None)
@@ -149,7 +153,8 @@ def _judge(
         summary = f"No evidence of kind {', '.join(missing)}: {cause}"
         return Finding(verdict=Verdict.ERROR, summary=summary), None
     try:
-        return check.judge(_only(evidence, check.needs), thresholds), None
+        with timed(check.id):
+            return check.judge(_only(evidence, check.needs), thresholds), None
     except Exception as error:  # noqa: BLE001 - a check that raised is an ERROR, never a pass
         text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
         summary = f"The check itself failed: {type(error).__name__}: {error}"
@@ -172,7 +177,6 @@ def _result(
     finding: Finding,
     severity: Severity,
     thresholds: dict[str, Any],
-    seconds: float,
 ) -> CheckResult:
     text = check.documentation
     return CheckResult(
@@ -187,5 +191,4 @@ def _result(
         what_a_pass_does_not_show=text.get("What a pass does not show", ""),
         thresholds=thresholds,
         finding=finding,
-        seconds=round(seconds, 3),
     )

@@ -22,7 +22,7 @@ from audit.engine.auditing import SIZES, _context
 from audit.engine.progress import silent
 from audit.engine.thread_count import suited_threads
 from audit.evidence.kinds import Evidence
-from audit.evidence.plan import GATHERERS, plan
+from audit.evidence.plan import gather_kind, plan
 from audit.explainers.registry import load_explainer
 from audit.models.loading import load_model
 from principles.catalogue import all_checks
@@ -91,7 +91,7 @@ def main():
     with watched() as inside, suited_threads(context.model):
         for kind in plan(needs):
             inside.seconds, start = 0.0, time.process_time()
-            found = GATHERERS[kind].gather(context, evidence)
+            found = gather_kind(kind, context, evidence)
             spent[kind], model_time[kind] = time.process_time() - start, inside.seconds
             evidence = dataclasses.replace(evidence, **{kind: found})
             share = model_time[kind] / spent[kind]

@@ -22,9 +22,9 @@ COMMITS = ("1111111aaaa", "2222222bbbb", "3333333cccc")
 
 
 def on(result, day, commit=None, **changes):
-    update = {"started": f"2026-01-0{day}T03:04:05+00:00", "git_commit": commit}
-    conditions = result.conditions.model_copy(update=update)
-    return result.model_copy(update={**changes, "conditions": conditions})
+    timing = result.timing.model_copy(update={"started": f"2026-01-0{day}T03:04:05+00:00"})
+    conditions = result.conditions.model_copy(update={"git_commit": commit})
+    return result.model_copy(update={**changes, "conditions": conditions, "timing": timing})
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ def test_that_statistic_is_one_that_its_check_gives():
     rng = np.random.default_rng(0)
     correct = rng.random(40) < 0.9
     evidence = made({"audited": rng.random(40)}, correct, per_picture=1)
-    executed = Executed("gradient", np.zeros((40, 2)), np.zeros((40, 2)), correct, correct, 0.0)
+    executed = Executed("gradient", correct, correct, 0.0)
     check = next(check for check in all_checks() if check.id == EXECUTED[0])
     finding = check.judge(replace(evidence, executed=executed), check.thresholds)
     assert EXECUTED[1] in {statistic.name for statistic in finding.statistics}
@@ -115,7 +115,8 @@ def test_policy_and_hostile_strings(red):
             "explainer": red.explainer.model_copy(update={"name": text}),
             "data": red.data.model_copy(update={"name": text}),
             "headline": text,
-            "conditions": red.conditions.model_copy(update={"started": text, "git_commit": text}),
+            "conditions": red.conditions.model_copy(update={"git_commit": text}),
+            "timing": red.timing.model_copy(update={"started": text}),
         }
     )
     source = page([hostile, hostile], URL)

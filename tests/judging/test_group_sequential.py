@@ -129,7 +129,7 @@ def recorded(checks, pairs=(FIRST, N), lacks=None):
         return frozenset((lacks or {}).get(number, ())) & wanted
 
     def at(number, wanted):
-        asked.append((number, wanted - {"reference", "explanations", "relatives"}))
+        asked.append((number, wanted - {"reference", "explanations", "equivalences"}))
         hidden = {
             k: None for k in ("ladder", "rung_faithfulness", "faithfulness") if k not in wanted
         }

@@ -33,11 +33,9 @@ def reference():
         labels=np.zeros(PAIRS, dtype=int),
         present=np.ones((PAIRS, 2), dtype=bool),
         cosine=np.zeros((PAIRS, 2)),
-        logit_scale=1.0,
         masks=None,
         image_blocks=4,
         text_blocks=2,
-        image_heads=4,
     )
 
 

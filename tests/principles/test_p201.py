@@ -52,11 +52,9 @@ def evidence(found, faithfulness=None):
         labels=index,
         present=present,
         cosine=present.astype(float),
-        logit_scale=1.0,
         masks=None,
         image_blocks=4,
         text_blocks=2,
-        image_heads=4,
     )
     roles = Roles("mine", ("faithful",), ("edges",), None, True, False, False)
     faithful = None

@@ -42,7 +42,7 @@ def test_one_control_that_is_as_good_is_a_violation(audited):
     found = judged(audited)
     assert found.verdict is Verdict.VIOLATION
     assert "no better than edges" in found.summary
-    assert found.witness.pair == found.samples[0] == found.figures[0].picture.pair
+    assert found.witness.pair == found.samples[0] == found.figures[0].pair
 
 
 def test_a_control_under_audit_never_passes():

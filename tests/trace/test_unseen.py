@@ -19,7 +19,7 @@ READ = ("P103", "P104", "P105")
 @pytest.fixture
 def verdicts(traced, small_stage):
     def of(explain):
-        trace = TraceEvidence((traced(explain),), (), small_stage.tolerance, 0.0, "float32", {})
+        trace = TraceEvidence((traced(explain),), (), small_stage.tolerance, "float32", {})
         roles = Roles("ours", (), (), None, True, False, False)
         reference = panel_stage.reference_of(small_stage, 2)
         evidence = Evidence(roles=roles, reference=reference, trace=trace)

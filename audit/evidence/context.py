@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -75,6 +75,8 @@ class Context:
         others: other models, on which the maps are seen as well.
         pairs_for: the data as another model receives them; None where there are no others.
         rungs: of the ladder, where they are chosen already; else their strengths are looked for.
+        limits: by kind of evidence, those limits of the checks which judge it that its gatherer
+            goes by (`audit.evidence.plan.Gatherer.limits`).
     """
 
     model: ModelUnderAudit
@@ -89,6 +91,7 @@ class Context:
     others: tuple[OtherModel, ...] = ()
     pairs_for: Callable[[ModelUnderAudit], Pairs] | None = None
     rungs: tuple[RungInfo, ...] = ()
+    limits: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     _measured: dict[tuple[Hashable, int], tuple[object, Any]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )  # not carried over by dataclasses.replace: other pairs or another seed measure anew

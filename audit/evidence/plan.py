@@ -41,10 +41,13 @@ class Gatherer:
     Attributes:
         gather: from the context and what was gathered before.
         after: kinds that it needs.
+        limits: names of the limits of the checks that judge this kind by which its gatherer decides
+            what to look at more closely; they are in `Context.limits`.
     """
 
     gather: Callable[[Context, Evidence], Any]
     after: tuple[str, ...] = ()
+    limits: tuple[str, ...] = ()
 
 
 def _executed(context: Context, evidence: Evidence) -> Executed:
@@ -74,7 +77,9 @@ GATHERERS: dict[str, Gatherer] = {
     "reference": Gatherer(lambda c, _: gather_reference(c)),
     "trace": Gatherer(lambda c, _: gather_trace(c)),
     "explanations": Gatherer(lambda c, _: gather_explanations(c)),
-    "reparametrization": Gatherer(lambda c, _: gather_reparametrization(c)),
+    "reparametrization": Gatherer(
+        lambda c, _: gather_reparametrization(c), limits=("relative_change", "noise_factor")
+    ),
     "randomization": Gatherer(lambda c, _: gather_randomization(c)),
     "effects": Gatherer(
         lambda c, e: gather_effects(c, typing.cast("Any", e.explanations)), ("explanations",)

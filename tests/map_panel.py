@@ -12,7 +12,7 @@ from audit.evidence.context import Sizes
 from audit.evidence.kinds import Evidence
 from audit.explainers.contract import Explainer
 from audit.explainers.registry import load_explainer
-from audit.judging import judge_all
+from audit.judging.judge_all import judge_all
 from audit.result.schema import CheckResult, Verdict
 from principles.catalogue import all_checks
 from tests.gathered import gathered

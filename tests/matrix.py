@@ -20,7 +20,7 @@ from audit.evidence.context import Context
 from audit.evidence.kinds import Evidence
 from audit.evidence.plan import plan
 from audit.explainers.registry import load_explainer
-from audit.judging import judge_all
+from audit.judging.judge_all import judge_all
 from audit.models.loading import load_model
 from principles.catalogue import all_checks
 from tests.gathered import gathered

@@ -17,7 +17,7 @@ import torch
 from audit.evidence.context import Sizes
 from audit.evidence.kinds import Evidence, Roles, TraceEvidence
 from audit.explainers.contract import Explainer
-from audit.judging import judge_all
+from audit.judging.judge_all import judge_all
 from audit.result.schema import Verdict
 from audit.trace.tracing import trace_pair
 from principles.catalogue import all_checks

@@ -11,6 +11,7 @@ from open_clip.model import CLIP, CustomTextCLIP
 from torchvision.transforms import Compose
 
 from audit.data.pairs import Pairs
+from audit.engine.gathering_limits import gathering_limits
 from audit.engine.progress import silent
 from audit.evidence.context import Context, Sizes
 from audit.evidence.kinds import Reference, Roles
@@ -109,7 +110,8 @@ def context_of(explainer: Explainer, on: Stage, sizes: Sizes) -> Context:
     control = "attention-logit-gradient"
     explainers = {control: load_explainer(control), explainer.name: explainer}
     roles = Roles(explainer.name, (control,), (), None, True, False, False)
-    return Context(model, on.pristine, pairs, explainers, roles, sizes, 0, silent)
+    limits = gathering_limits({})
+    return Context(model, on.pristine, pairs, explainers, roles, sizes, 0, silent, limits=limits)
 
 
 def reference_of(on: Stage, pairs: int = 6) -> Reference:

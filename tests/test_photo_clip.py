@@ -13,7 +13,7 @@ from audit.evidence.explanations import grid_masks
 from audit.evidence.reference import class_scores
 from audit.explainers.registry import load_explainer
 from audit.interventions.degrading import Rung, apply_rung
-from audit.judging import judge_all
+from audit.judging.judge_all import judge_all
 from audit.metrics.localization import chance_corrected_average_precision
 from audit.models.loading import load_model
 from principles.catalogue import all_checks

@@ -17,6 +17,7 @@ from audit.data.manifest import manifest_pairs
 from audit.data.pairs import Pairs
 from audit.engine.assembly import summarize
 from audit.engine.gate_inputs import load_gate
+from audit.engine.gathering_limits import gathering_limits
 from audit.engine.pictures import drawn_pictures
 from audit.engine.provenance import conditions, explainer_info, now, timing
 from audit.engine.reproduction import command_line, snippet
@@ -206,6 +207,7 @@ def _context(
         checkpoints=find_checkpoints(model, [s for s in settings.ladder if s not in models]),
         others=find_companion_models(model, models),
         pairs_for=partial(load_pairs, settings),
+        limits=gathering_limits(settings.thresholds),
     )
 
 
@@ -223,6 +225,7 @@ def _key(settings: Settings, context: Context) -> str:
         context.checkpoints,
         context.others,
         context.roles,
+        context.limits,
         sources_sha256(context.audited.source_file),
     )
     return hashlib.sha256(repr(parts).encode()).hexdigest()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -74,6 +74,8 @@ class Context:
         others: other models, on which the maps are seen as well.
         pairs_for: the data as another model receives them; None where there are no others.
         rungs: of the ladder, where they are chosen already; else their strengths are looked for.
+        limits: by kind of evidence, those limits of the checks which judge it that its gatherer
+            goes by (`audit.evidence.plan.GOES_BY`).
     """
 
     model: ModelUnderAudit
@@ -88,6 +90,7 @@ class Context:
     others: tuple[CompanionModel, ...] = ()
     pairs_for: Callable[[ModelUnderAudit], Pairs] | None = None
     rungs: tuple[RungInfo, ...] = ()
+    limits: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     @property
     def audited(self) -> Explainer:

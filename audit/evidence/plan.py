@@ -59,6 +59,13 @@ GATHERERS: dict[str, Callable[..., object]] = {
 The parameters of a gatherer name these kinds, after the context; one with a default is handed over
 where it was gathered, and not gathered for it.
 """
+GOES_BY: Mapping[str, tuple[str, ...]] = {
+    "reparametrization": ("relative_change", "noise_factor"),
+}
+"""By kind, the limits of the checks that judge it by which its gatherer decides what to look at.
+
+They reach the gatherer in `Context.limits`.
+"""
 
 
 @dataclass(frozen=True)

@@ -35,8 +35,6 @@ from audit.metrics.similarity import relative_l2, spearman, top_overlap
 
 CONTROL = "gradient"
 CONTROLLED = 4
-_MOVED = 1e-3
-_FACTOR = 10.0
 
 
 @dataclass(frozen=True)
@@ -92,7 +90,7 @@ def _entries(context: Context, unedited: _Unedited) -> Iterator[EditedMaps]:
         entry = _entry(context, unedited, edit)
         yield entry
         context.progress("function-preserving edits", done, len(edits))
-        if edit.name in BLOCK_EDITS and edit.tower is not None and _moved(entry, unedited):
+        if edit.name in BLOCK_EDITS and edit.tower is not None and _moved(context, entry, unedited):
             blocks = reversed(anatomy.tower(edit.tower).blocks)
             yield from _alone(context, unedited, edit, [block.index for block in blocks])
 
@@ -104,7 +102,7 @@ def _alone(
     for block in blocks:
         entry = _entry(context, unedited, replace(edit, block=block))
         yield entry
-        if _moved(entry, unedited):
+        if _moved(context, entry, unedited):
             return
 
 
@@ -128,10 +126,11 @@ def _entry(context: Context, unedited: _Unedited, edit: Edit) -> EditedMaps:
     )
 
 
-def _moved(entry: EditedMaps, unedited: _Unedited) -> bool:
-    """Worth looking at block by block; the check judges by its own thresholds."""
-    beyond = torch.from_numpy(entry.relative_l2) > (_FACTOR * unedited.noise).clamp(min=_MOVED)
-    return bool(beyond.any())
+def _moved(context: Context, entry: EditedMaps, unedited: _Unedited) -> bool:
+    """Worth looking at block by block: the map of some pair moved, by the limits of the check."""
+    limits = context.limits["reparametrization"]
+    limit = (limits["noise_factor"] * unedited.noise).clamp(min=limits["relative_change"])
+    return bool((torch.from_numpy(entry.relative_l2) > limit).any())
 
 
 def _dtype(module: nn.Module) -> torch.dtype:

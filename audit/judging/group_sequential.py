@@ -6,7 +6,6 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any
 
 from audit.evidence.interim_looks import ALWAYS, Looks
 from audit.evidence.plan import Gathered, plan
@@ -14,6 +13,7 @@ from audit.judging.judge_all import ERROR_RATE, Timed, judge_all
 from audit.judging.multiplicity import SETTLED
 from audit.result.schema import CheckResult, Failure, Verdict
 from audit.statistics.spending import levels
+from principles.check import Check
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Judged:
 
 
 def judge_at_once(
-    checks: Sequence[Any],
+    checks: Sequence[Check],
     gathered: Gathered,
     *,
     severity: Mapping[str, str],
@@ -60,7 +60,7 @@ def judge_at_once(
 
 
 def judge_by_looks(
-    checks: Sequence[Any],
+    checks: Sequence[Check],
     looks: Looks,
     *,
     severity: Mapping[str, str],
@@ -151,7 +151,7 @@ def stopping_notes(judged: Judged) -> list[str]:
 
 
 def _at_look(
-    checks: Sequence[Any],
+    checks: Sequence[Check],
     looks: Looks,
     number: int,
     wanted: frozenset[str],
@@ -175,12 +175,12 @@ def _at_look(
 
 
 def _worth_a_look(
-    checks: Sequence[Any],
+    checks: Sequence[Check],
     gathered: Gathered,
     judge: Callable[..., tuple[list[CheckResult], list[Failure]]],
     pairs: int,
     budget: int,
-) -> tuple[frozenset[str], list[Any]]:
+) -> tuple[frozenset[str], list[Check]]:
     """What the next look has to measure, and the open checks that it is evidence for.
 
     The forecast is at the level of the last look: it makes no verdict, and costs no error rate.
@@ -197,17 +197,17 @@ def _level(pairs: Sequence[int], look: int, rate: float) -> float:
     return levels([n / pairs[-1] for n in pairs], rate)[look]
 
 
-def _needs(checks: Sequence[Any]) -> frozenset[str]:
+def _needs(checks: Sequence[Check]) -> frozenset[str]:
     """The kinds that checks cannot do without, and those of every report."""
     return ALWAYS.union(*(c.needs - c.on_demand for c in checks))
 
 
-def _planned(check: Any) -> frozenset[str]:
+def _planned(check: Check) -> frozenset[str]:
     """The kinds that a check cannot do without, and what they need."""
     return frozenset(plan(check.needs - check.on_demand))
 
 
-def _on_demand(checks: Sequence[Any]) -> frozenset[str]:
+def _on_demand(checks: Sequence[Check]) -> frozenset[str]:
     return frozenset[str]().union(*(c.on_demand for c in checks))
 
 

@@ -29,7 +29,6 @@ SARIF_SCHEMA: Final = (
 )
 FINGERPRINT: Final = "explainerAudit/v1"
 _LEVELS: Final = {Severity.ERROR: "error", Severity.WARNING: "warning"}
-_VIOLATED: Final = frozenset({"violation", "warning", "waived"})
 _TEXT_LIMIT: Final = 4000
 
 
@@ -49,7 +48,7 @@ def _run(result: Result) -> Object:
         "results": [
             _result(check, indices[check.id], result)
             for check in result.checks
-            if statuses.status_of(check).key in _VIOLATED
+            if statuses.status_of(check).key in statuses.VIOLATED
         ],
         "properties": {
             "verdict": result.verdict,
@@ -73,9 +72,11 @@ def _rule(check: CheckResult) -> Object:
     sections = {
         "What it does": check.what_it_does,
         "Why it matters": check.why_it_matters,
+        "How to fix it": check.how_to_fix,
         "What a pass does not show": check.what_a_pass_does_not_show,
         "Reference": check.reference,
     }
+    stated = [(name, text) for name, text in sections.items() if text]
     level = _LEVELS[check.severity]
     return {
         "id": _plain(check.id, 80),
@@ -83,10 +84,9 @@ def _rule(check: CheckResult) -> Object:
         "shortDescription": {"text": _plain(check.title)},
         "fullDescription": {"text": _plain(check.what_it_does)},
         "help": {
-            "text": "\n\n".join(f"{name}: {_plain(text)}" for name, text in sections.items()),
+            "text": "\n\n".join(f"{name}: {_plain(text)}" for name, text in stated),
             "markdown": "\n\n".join(
-                f"**{name}.** {escape_markdown(text, _TEXT_LIMIT)}"
-                for name, text in sections.items()
+                f"**{name}.** {escape_markdown(text, _TEXT_LIMIT)}" for name, text in stated
             ),
         },
         "defaultConfiguration": {"level": level},

@@ -8,7 +8,16 @@ from typing import Final, Literal
 from audit.result.schema import CheckResult, Result, Severity, Verdict
 from audit.result.wording import DASH
 
-__all__ = ["STATUSES", "Status", "overall", "severity_of", "status_of", "tally", "verdict_word"]
+__all__ = [
+    "STATUSES",
+    "VIOLATED",
+    "Status",
+    "overall",
+    "severity_of",
+    "status_of",
+    "tally",
+    "verdict_word",
+]
 
 StatusKey = Literal[
     "violation", "error", "warning", "waived", "inconclusive", "pass", "not-applicable"
@@ -94,6 +103,7 @@ STATUSES: Final[tuple[Status, ...]] = (
         "-",
     ),
 )
+VIOLATED: Final = frozenset({"violation", "warning", "waived"})  # keys of what is violated
 _BY_KEY: Final = {status.key: status for status in STATUSES}
 _VERDICT_WORDS: Final = {"pass": "Pass", "violation": "Violation", "incomplete": "Incomplete"}
 

@@ -27,6 +27,7 @@ _STYLES: Final = {
     "not-applicable": "dim",
 }
 _INDENT: Final = 7
+_LINE: Final = 600
 
 
 class TerminalReport:
@@ -97,6 +98,9 @@ def _check(check: CheckResult, plain: Callable[[str], str]) -> Group:
     if measured is not None:
         phrase = f"{words.shorten(measured.name, 60)} {words.statistic_phrase(measured)}"
         lines.append(Text(plain(phrase), style="dim"))
+    if status.key in statuses.VIOLATED and check.how_to_fix:
+        remedy = f"How to fix it: {check.how_to_fix}"
+        lines.append(Text(plain(remedy), style="dim"))
     return Group(head, *(Padding(line, (0, 0, 0, _INDENT), expand=False) for line in lines))
 
 
@@ -105,7 +109,7 @@ def _glyph(status: statuses.Status, plain: Callable[[str], str]) -> str:
 
 
 def _unicode(text: str) -> str:
-    return words.visible(words.shorten(" ".join(text.split()), 400))
+    return words.visible(words.shorten(" ".join(text.split()), _LINE))
 
 
 def _ascii(text: str) -> str:

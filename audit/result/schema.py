@@ -131,6 +131,7 @@ class CheckResult(Frozen):
     what_it_does: str
     why_it_matters: str
     what_a_pass_does_not_show: str
+    how_to_fix: str = ""  # results of the first edition have none
     thresholds: dict[str, float | int | str | bool]
     finding: Finding
     waiver: Waiver | None = None

@@ -104,7 +104,7 @@ def test_that_statistic_is_one_that_its_check_gives():
     evidence = made({"audited": rng.random(40)}, correct, per_picture=1)
     executed = Executed("gradient", correct, correct, 0.0)
     check = next(check for check in all_checks() if check.id == EXECUTED[0])
-    finding = check.judge(replace(evidence, executed=executed), check.thresholds)
+    finding = check.finding(replace(evidence, executed=executed))
     assert EXECUTED[1] in {statistic.name for statistic in finding.statistics}
 
 

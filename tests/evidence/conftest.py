@@ -6,6 +6,7 @@ import torch
 from torchvision.transforms import Compose
 
 from audit.data.pairs import Pairs
+from audit.engine.gathering_limits import gathering_limits
 from audit.evidence.context import Context, Sizes
 from audit.evidence.kinds import Evidence, Roles
 from audit.explainers.contract import Explainer
@@ -84,7 +85,10 @@ def context_for(tiny_model, pairs):
         )
         own = dataclasses.replace(model, module=pristine_copy(model.module).requires_grad_())
         pristine = pristine_copy(model.module)
-        return Context(own, pristine, data, explainers, roles, sizes, 0, lambda *_: None)
+        limits = gathering_limits({})
+        return Context(
+            own, pristine, data, explainers, roles, sizes, 0, lambda *_: None, limits=limits
+        )
 
     return build
 

@@ -93,4 +93,4 @@ def test_a_probe_that_changes_without_patching_is_an_error(context_for, no_evide
         explanations=explanations,
         reference=gather_reference(context),
     )
-    assert CHECK.judge(evidence, dict(CHECK.thresholds)).verdict is Verdict.ERROR
+    assert CHECK.finding(evidence).verdict is Verdict.ERROR

@@ -19,7 +19,7 @@ def judged(context, found, no_evidence):
     evidence = dataclasses.replace(
         no_evidence(context), reference=gather_reference(context), randomization=found
     )
-    return CHECK.judge(evidence, dict(CHECK.thresholds))
+    return CHECK.finding(evidence)
 
 
 @pytest.mark.parametrize("name", ["edges", "centre-prior", "random"])

@@ -45,7 +45,7 @@ def judged(context, found, no_evidence):
     evidence = dataclasses.replace(
         no_evidence(context), reference=reference, reparametrization=found
     )
-    return CHECK.judge(evidence, dict(CHECK.thresholds))
+    return CHECK.finding(evidence)
 
 
 def moved(found):

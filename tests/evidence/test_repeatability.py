@@ -67,7 +67,7 @@ def judged(context, no_evidence):
     evidence = dataclasses.replace(
         no_evidence(context), reference=gather_reference(context), repeatability=found
     )
-    return found, CHECK.judge(evidence, dict(CHECK.thresholds))
+    return found, CHECK.finding(evidence)
 
 
 @pytest.mark.parametrize(

@@ -61,8 +61,8 @@ def test_two_parts_are_as_good_as_the_whole():
     assert np.array_equal(both.faithfulness.probed, whole.faithfulness.probed)
     for name, values in whole.faithfulness.other_gaps.items():
         assert np.array_equal(both.faithfulness.other_gaps[name], values), name
-    found = p206.judge(both, p206.CHECK.thresholds)
-    assert found.statistics == p206.judge(whole, p206.CHECK.thresholds).statistics
+    found = p206.CHECK.finding(both)
+    assert found.statistics == p206.CHECK.finding(whole).statistics
 
 
 def test_parts_that_were_measured_differently_are_refused():

@@ -47,6 +47,6 @@ def judged(roles, reference):
         own = dataclasses.replace(roles, **(declared or {}))
         found = Evidence(roles=own, reference=reference, **evidence)
         assert check.needs >= {name for name in evidence if name != "explanations"}
-        return check.judge(found, {**check.thresholds, **(thresholds or {})})
+        return check.finding(found, check.limits(thresholds))
 
     return judge

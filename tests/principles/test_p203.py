@@ -27,7 +27,7 @@ NOISE = 0.1 * np.random.default_rng(3).normal(size=(4, len(LABELS)))
 def judged(audited, faithful=KNOWN + NOISE[1], random=NOISE[2], edges=NOISE[3], **given):
     quality = {"audited": audited, "faithful": faithful, "random": random, "edges": edges}
     given = {"correct": CORRECT, "labels": LABELS, "per_picture": 1, **given}
-    return p203.judge(made(quality, **given), p203.CHECK.thresholds)
+    return p203.CHECK.finding(made(quality, **given))
 
 
 def test_better_maps_of_better_known_classes_pass():

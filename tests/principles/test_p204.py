@@ -47,7 +47,7 @@ def judged(
     executed = Executed(how, correct, np.ones(PAIRS, bool), 0.1)
     ladder, rungs = on or (NO_LADDER, NO_RUNGS)
     evidence = replace(evidence, executed=executed, ladder=ladder, rung_faithfulness=rungs)
-    return CHECK.judge(evidence, CHECK.thresholds)
+    return CHECK.finding(evidence)
 
 
 @pytest.mark.parametrize(

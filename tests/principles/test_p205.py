@@ -31,7 +31,7 @@ RIGHT = {
 
 def judged(audited, faithful=0.2 + NOISE[5], random=RIGHT["random"], edges=RIGHT["edges"], **given):
     absent = {"audited": audited, "faithful": faithful, "random": random, "edges": edges}
-    return p205.judge(with_absent(made(RIGHT, **given), absent), p205.CHECK.thresholds)
+    return p205.CHECK.finding(with_absent(made(RIGHT, **given), absent))
 
 
 def test_maps_that_leave_the_object_pass():
@@ -76,7 +76,7 @@ def test_without_masks_or_absent_classes_it_is_not_applicable():
     none = with_absent(evidence, {})
     every = with_absent(evidence, dict.fromkeys(RIGHT, np.full(N, np.nan)), np.full(N, -1))
     for found in (none, every):
-        assert p205.judge(found, p205.CHECK.thresholds).verdict is Verdict.NOT_APPLICABLE
+        assert p205.CHECK.finding(found).verdict is Verdict.NOT_APPLICABLE
 
 
 def test_declaring_that_the_text_is_not_read_is_no_excuse():

@@ -24,7 +24,7 @@ def verdicts(traced, small_stage):
         reference = panel_stage.reference_of(small_stage, 2)
         evidence = Evidence(roles=roles, reference=reference, trace=trace)
         checks = {c.id: c for c in all_checks() if c.id in READ}
-        return {i: checks[i].judge(evidence, dict(checks[i].thresholds)) for i in READ}
+        return {i: checks[i].finding(evidence) for i in READ}
 
     return of
 

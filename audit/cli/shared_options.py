@@ -1,4 +1,4 @@
-"""Options of the commands, and how their words are read."""
+"""Options that several commands share, and how their values are read."""
 
 from __future__ import annotations
 
@@ -187,5 +187,16 @@ output_options = _all(
         ),
     )
 )
-result_file = click.Path(exists=True, dir_okay=False)
-LISTED = ("explainers", "checks", "models", "datasets", "catalogue")
+
+
+def print_notes(notes: Iterable[str]) -> None:
+    """Tell the user on standard error, so that the output of a command stays its own."""
+    for note in notes:
+        click.echo(f"audit: note: {note}", err=True)
+
+
+def explainer_now(spec: str) -> tuple[str, tuple[str, ...]]:
+    """An explainer under its present name, and a note where it was given by a former one."""
+    from audit.former_names import present_explainer
+
+    return present_explainer(spec)

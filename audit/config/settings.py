@@ -12,11 +12,18 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PrivateAttr,
     ValidationError,
     model_validator,
 )
 
 from audit.config.waivers import WaiverEntry, parse_waivers
+from audit.former_names import (
+    present_explainer,
+    present_keys,
+    present_names,
+    present_thresholds,
+)
 from audit.nearest_name import nearest_of
 
 
@@ -57,14 +64,14 @@ def _as_list(value: object) -> object:
 
 Samples = Annotated[int, Field(ge=1)] | Literal["auto"]
 _ALTERNATIVES = ("constrained-int", "literal['auto']")  # pydantic's words, no keys
-Weight = Literal["error", "warning"]
+SeverityName = Literal["error", "warning"]
 Words = Annotated[
     tuple[str, ...], BeforeValidator(_as_words, json_schema_input_type=tuple[str, ...] | str)
 ]
 Sources = Annotated[
     tuple[str, ...], BeforeValidator(_as_list, json_schema_input_type=tuple[str, ...] | str)
 ]
-WrittenWeight = Literal["error", "warning", "warn", "violation"]
+WrittenSeverity = Literal["error", "warning", "warn", "violation"]
 Plain = str | bool | int | float
 QUICK_PAIRS = 48
 
@@ -73,6 +80,7 @@ class Settings(BaseModel):
     """Everything that can be set. Field names are the keys of ``[tool.audit]``."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    _notes: tuple[str, ...] = PrivateAttr(())
 
     explainer: str = Field("", description="the explainer under audit")
     options: Annotated[
@@ -108,15 +116,15 @@ class Settings(BaseModel):
     select: Words = Field((), description="only these checks (P1 means all of P1xx)")
     ignore: Words = Field((), description="not these checks")
     severity: Annotated[
-        dict[str, Weight],
-        BeforeValidator(_as_severities, json_schema_input_type=dict[str, WrittenWeight]),
+        dict[str, SeverityName],
+        BeforeValidator(_as_severities, json_schema_input_type=dict[str, WrittenSeverity]),
     ] = Field(default_factory=dict, description="severity by check: error or warning")
     thresholds: dict[str, dict[str, float]] = Field(
         default_factory=dict, description="thresholds by check and name"
     )
-    fail_on: Annotated[Weight, BeforeValidator(_severity, json_schema_input_type=WrittenWeight)] = (
-        Field("error", description="severity from which a violation fails: error or warning")
-    )
+    fail_on: Annotated[
+        SeverityName, BeforeValidator(_severity, json_schema_input_type=WrittenSeverity)
+    ] = Field("error", description="severity from which a violation fails: error or warning")
     strict: bool = Field(False, description="INCONCLUSIVE fails as well")  # noqa: FBT003
     resume: bool = Field(True, description="use finished evidence of the same audit")  # noqa: FBT003
     waivers: str | tuple[WaiverEntry, ...] = Field(
@@ -139,9 +147,38 @@ class Settings(BaseModel):
         return {"samples": QUICK_PAIRS, **given} if quick else given
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know of the settings, such as former names that they use."""
+        return self._notes
+
+    @property
     def most_pairs(self) -> int:
         """The number of pairs, or the budget where it is not fixed."""
         return self.budget if self.samples == "auto" else self.samples
+
+    def under_present_names(self, notes: tuple[str, ...] = ()) -> Settings:
+        """The same settings with present names in their values, and a note for each former one.
+
+        Args:
+            notes: that came up while the settings were read.
+        """
+        explainer, of_explainer = present_explainer(self.explainer)
+        select, of_select = present_names("check", self.select)
+        ignore, of_ignore = present_names("check", self.ignore)
+        severity, of_severity = present_keys("check", self.severity)
+        thresholds, of_thresholds = present_thresholds(self.thresholds)
+        found = self.model_copy(
+            update={
+                "explainer": explainer,
+                "select": select,
+                "ignore": ignore,
+                "severity": severity,
+                "thresholds": thresholds,
+            }
+        )
+        more = (*of_explainer, *of_select, *of_ignore, *of_severity, *of_thresholds)
+        found._notes = tuple(dict.fromkeys((*notes, *more)))  # noqa: SLF001 - of its own class
+        return found
 
     def shown(self) -> dict[str, str]:
         """Those that can alter a result, as reports show them."""
@@ -161,7 +198,9 @@ def load_settings(given: Mapping[str, Any], folder: Path | None = None) -> Setti
         SettingsError: an unknown key (with the nearest known one) or a wrong value.
         WaiverError: a waiver in the file that lacks something.
     """
-    path, from_file = _file_settings(folder or Path.cwd())
+    path, written = _file_settings(folder or Path.cwd())
+    from_file, file_notes = present_keys("setting", written)
+    given, given_notes = present_keys("setting", given)
     explicit = {k: v for k, v in given.items() if v is not None and v not in ((), {}, [])}
     merged = {**from_file, **explicit}
     for key in ("options", "severity", "thresholds"):
@@ -175,7 +214,7 @@ def load_settings(given: Mapping[str, Any], folder: Path | None = None) -> Setti
     if not isinstance(merged.get("waivers", ""), (str, tuple)):
         merged["waivers"] = parse_waivers(merged["waivers"], path)
     try:
-        return Settings.model_validate(merged)
+        return Settings.model_validate(merged).under_present_names((*file_notes, *given_notes))
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0])

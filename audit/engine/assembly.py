@@ -67,7 +67,11 @@ def summarize(
         gallery=gallery(evidence, chosen),
         pair_quality=_pair_quality(evidence),
         failures=[*found.gathered.failures, *found.broken],
-        notes=[*gate_notes, *audit_notes(explainer.name, relatives, found, run.dtype)],
+        notes=[
+            *settings.notes,
+            *gate_notes,
+            *audit_notes(explainer.name, relatives, found, run.dtype),
+        ],
     )
 
 

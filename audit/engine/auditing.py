@@ -26,7 +26,7 @@ from audit.engine.reproduction import command_line, snippet
 from audit.engine.thread_count import suited_threads
 from audit.evidence.context import Context, Progress, Sizes
 from audit.evidence.dry_run import try_explainer
-from audit.evidence.evenly_spaced import spread
+from audit.evidence.evenly_spaced import evenly_spaced
 from audit.evidence.explanations import full_name
 from audit.evidence.interim_looks import ALWAYS, forget_looks, measured_looks
 from audit.evidence.kinds import Evidence, Roles
@@ -50,7 +50,7 @@ from principles.check import Check
 
 PICTURE_SIDE = 160
 POSITIVE = ("grad-attention", "attention-eclip?heads=model&weight=none")
-NEGATIVE = ("random", "centre-prior", "edges")
+NEGATIVE = ("random", "center-prior", "edges")
 SIZES = {
     "quick": Sizes(
         traced=3,
@@ -261,7 +261,7 @@ def _assembled(
         pairs=context.pairs,
         run=run,
         settings=settings,
-        chosen=spread(len(context.pairs), MOST_PAIRS),
+        chosen=evenly_spaced(len(context.pairs), MOST_PAIRS),
     )
     shown_pairs = pairs_shown(result)
     index = {pair: i for i, pair in enumerate(context.pairs.ids)}

@@ -75,6 +75,7 @@ def rejudge(folder: Path, settings: Settings) -> Result:
             "principle_sentences": sentences,
             "failures": [*gathering, *found.broken],
             "notes": [
+                *settings.notes,
                 *notes,
                 *audit_notes(old.explainer.name, old.relatives, found, old.conditions.dtype),
             ],

@@ -12,20 +12,22 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from audit.evidence.context import Context
-from audit.evidence.evenly_spaced import spread
+from audit.evidence.evenly_spaced import evenly_spaced
 from audit.evidence.explained_copies import batch, maps_of, own_copy
 from audit.explainers.contract import Explainer
 from audit.models.anatomy import anatomy_of
 
-FREE = 12.0
+AFFORDABLE = 12.0
 LEAST = 4
 
 
-def chosen(context: Context, explainers: Sequence[Explainer], wanted: int) -> Int[Tensor, " n"]:
+def affordable_pairs(
+    context: Context, explainers: Sequence[Explainer], wanted: int
+) -> Int[Tensor, " n"]:
     """Pairs spread over the data: as many as wanted, fewer for explainers that cost a lot."""
-    dearest = max(cost(context, explainer) for explainer in explainers)
-    affordable = max(LEAST, int(wanted * FREE / dearest))
-    return torch.tensor(spread(len(context.pairs), min(wanted, affordable)))
+    highest = max(cost(context, explainer) for explainer in explainers)
+    affordable = max(LEAST, int(wanted * AFFORDABLE / highest))
+    return torch.tensor(evenly_spaced(len(context.pairs), min(wanted, affordable)))
 
 
 def cost(context: Context, explainer: Explainer) -> float:
@@ -44,9 +46,9 @@ def _cost(context: Context, explainer: Explainer) -> float:
     return max(1.0, ratio)
 
 
-def dear(context: Context, explainers: Sequence[Explainer]) -> bool:
+def is_expensive(context: Context, explainers: Sequence[Explainer]) -> bool:
     """Whether an explainer costs so much that fewer of its maps must do."""
-    return max(cost(context, explainer) for explainer in explainers) > FREE
+    return max(cost(context, explainer) for explainer in explainers) > AFFORDABLE
 
 
 class _Operations(TorchDispatchMode):

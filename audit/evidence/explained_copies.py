@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from audit.evidence.context import Context, on_grid
-from audit.evidence.evenly_spaced import spread
+from audit.evidence.evenly_spaced import evenly_spaced
 from audit.explainers.contract import Explainer, Explanation, run_explainer
 from audit.interventions.draws import generator_for
 from audit.metrics.similarity import relative_l2, spearman
@@ -78,7 +78,7 @@ def of_what_it_explains(context: Context, explainer: Explainer) -> Explainer:
 
 
 def _of_what_it_explains(context: Context, explainer: Explainer) -> Explainer:
-    some = torch.tensor(spread(len(context.pairs), FEW))
+    some = torch.tensor(evenly_spaced(len(context.pairs), FEW))
     found: list[Explanation] = []
 
     def work(module: nn.Module) -> Tensor:

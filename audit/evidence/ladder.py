@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from audit.evidence.context import Context
-from audit.evidence.evenly_spaced import spread
+from audit.evidence.evenly_spaced import evenly_spaced
 from audit.evidence.explanations import grid_masks, maps_in_single
 from audit.evidence.kinds import Explanations, Ladder, Reference, RungInfo
 from audit.evidence.reference import class_scores
@@ -42,7 +42,7 @@ def gather_ladder(context: Context, reference: Reference, explanations: Explanat
     Maps on the first rung, the unmodified model, are those drawn before.
     """
     steps = ladder_steps(context, reference)
-    probed = torch.tensor(spread(len(context.pairs), context.sizes.probed))
+    probed = torch.tensor(evenly_spaced(len(context.pairs), context.sizes.probed))
     known = maps_in_single(explanations, context.explainers)
     rows: list[_Row] = []
     for done, step in enumerate(steps, 1):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from audit.evidence.context import Context
-from audit.evidence.evenly_spaced import spread
+from audit.evidence.evenly_spaced import evenly_spaced
 from audit.evidence.explanations import maps_in_single
 from audit.evidence.kinds import Explanations, Faithfulness
 from audit.metrics.faithfulness import shared_removal_curves
@@ -29,7 +29,7 @@ def gather_faithfulness(context: Context, explanations: Explanations) -> Faithfu
 
 
 def _by_two_fills(context: Context, explanations: Explanations) -> Faithfulness:
-    probed = torch.tensor(spread(len(context.pairs), context.sizes.probed))
+    probed = torch.tensor(evenly_spaced(len(context.pairs), context.sizes.probed))
     known = maps_in_single(explanations, explanations.maps)
     maps = {name: found[probed] for name, found in known.items()}
     gaps, span = measured(context, context.pristine, maps, probed, FILL)

@@ -10,8 +10,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from audit.evidence.context import Context
-from audit.evidence.cost import chosen, dear
-from audit.evidence.evenly_spaced import spread
+from audit.evidence.cost import affordable_pairs, is_expensive
+from audit.evidence.evenly_spaced import evenly_spaced
 from audit.evidence.explained_copies import (
     likeness,
     maps_of,
@@ -39,8 +39,8 @@ def gather_randomization(context: Context) -> Randomization:
     """
     names = (context.roles.audited, *context.roles.positive[:1])
     explainers = {n: of_what_it_explains(context, context.explainers[n]) for n in names}
-    slow = dear(context, list(explainers.values()))
-    pairs = chosen(context, list(explainers.values()), context.sizes.randomized)
+    slow = is_expensive(context, list(explainers.values()))
+    pairs = affordable_pairs(context, list(explainers.values()), context.sizes.randomized)
     draws = 1 if slow else context.sizes.randomizations
     labels = ("unmodified", *looked_at(context, 2 if slow else MOST_STAGES), WHOLE)
 
@@ -78,7 +78,7 @@ def gather_randomization(context: Context) -> Randomization:
 def looked_at(context: Context, most: int) -> tuple[str, ...]:
     """Stages of the image tower that are looked at; its last is always among them."""
     every = list(stages(context.model.anatomy, "image"))
-    first = spread(len(every) - 1, most - 1)
+    first = evenly_spaced(len(every) - 1, most - 1)
     return (*(every[i] for i in first), every[-1])
 
 

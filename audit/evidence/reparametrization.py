@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from audit.evidence.context import Context
-from audit.evidence.cost import chosen
+from audit.evidence.cost import affordable_pairs
 from audit.evidence.explained_copies import (
     batch,
     full_dtype,
@@ -64,7 +64,7 @@ def gather_reparametrization(context: Context) -> Reparametrization:
     dtype = full_dtype(context.model.dtype)
     model = own_copy(context.pristine, dtype)
     audited = of_what_it_explains(context, context.audited)
-    pairs = chosen(context, (audited,), context.sizes.reparametrized)
+    pairs = affordable_pairs(context, (audited,), context.sizes.reparametrized)
     control = load_explainer(CONTROL)
     maps = unedited_maps(context, audited, pairs, dtype)
     some = pairs[:CONTROLLED]

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from audit.evidence.context import Context
-from audit.evidence.cost import chosen
+from audit.evidence.cost import affordable_pairs
 from audit.evidence.explained_copies import (
     as_shown,
     batch,
@@ -36,7 +36,7 @@ def gather_repeatability(context: Context) -> Repeatability:
     other texts. Global random numbers go on from run to run, as they do in use.
     """
     audited = of_what_it_explains(context, context.audited)
-    pairs = chosen(context, (audited,), context.sizes.repeated)
+    pairs = affordable_pairs(context, (audited,), context.sizes.repeated)
     alone, changed = _runs(context, audited, pairs, "the explainer in other company")
     names = context.roles.positive[:1]
     control = np.zeros((len(changed), len(pairs)))

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from audit.evidence.context import Context
-from audit.evidence.cost import cost, dear
-from audit.evidence.evenly_spaced import spread
+from audit.evidence.cost import cost, is_expensive
+from audit.evidence.evenly_spaced import evenly_spaced
 from audit.evidence.explained_copies import in_full_precision
 from audit.evidence.kinds import SourceLines, TraceEvidence
 from audit.explainers.contract import Explainer
@@ -17,7 +17,7 @@ from audit.models.anatomy import anatomy_of
 from audit.trace.records import PairTrace
 from audit.trace.tracing import TracedPair, trace_pair
 
-TRACED_IF_DEAR = 2
+TRACED_IF_EXPENSIVE = 2
 _AROUND = 4
 
 
@@ -29,11 +29,11 @@ def gather_trace(context: Context) -> TraceEvidence:
     traced in float32.
     """
     asked = wanted = min(context.sizes.traced, len(context.pairs))
-    if dear(context, (context.audited,)):
-        wanted = min(wanted, TRACED_IF_DEAR)
+    if is_expensive(context, (context.audited,)):
+        wanted = min(wanted, TRACED_IF_EXPENSIVE)
     spent = cost(context, context.audited)
     context = in_full_precision(context)
-    chosen = spread(len(context.pairs), wanted)
+    chosen = evenly_spaced(len(context.pairs), wanted)
     pairs = [_pair(context, i) for i in chosen]
     null = _null_difference(context, chosen)
     traces, places = _traces(context, context.audited, pairs, "tracing the explainer")

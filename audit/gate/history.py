@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from audit.former_names import present_explainer
 from audit.result import wording as words
 from audit.result.document import render_json
 from audit.result.schema import Result, Verdict
@@ -69,6 +70,7 @@ def entries(root: Path, explainer: str | None = None) -> list[Entry]:
 
     Audits that started within the same second stay in the order in which they were kept.
     """
+    explainer = _present(explainer) if explainer else explainer
     found = {
         entry.file: entry
         for entry in _index(root / FOLDER / "index.jsonl")
@@ -137,7 +139,14 @@ def _index(path: Path) -> Iterator[Entry]:
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     for line in lines:
         with contextlib.suppress(ValidationError):  # a line that was cut off
-            yield Entry.model_validate_json(line)
+            entry = Entry.model_validate_json(line)
+            yield entry.model_copy(update={"explainer": _present(entry.explainer)})
+
+
+def _present(phrase: str) -> str:
+    """An explainer, with its options in parentheses or without, under its present name."""
+    name, bracket, options = phrase.partition(" (")
+    return f"{present_explainer(name)[0]}{bracket}{options}"
 
 
 def _is_of(entry: Entry, explainer: str | None) -> bool:

@@ -4,7 +4,7 @@ import random
 import numpy as np
 import torch
 
-from audit.evidence.cost import chosen, cost, dear
+from audit.evidence.cost import affordable_pairs, cost, is_expensive
 from audit.evidence.explained_copies import (
     common_random_numbers,
     full_dtype,
@@ -58,10 +58,10 @@ def test_an_explainer_that_runs_the_model_often_costs_more(context_for):
     assert 50 < cost(context, context.audited) < 100
     assert cost(context, context.explainers["edges"]) == 1.0
     assert 1 <= cost(context, context.explainers["attention-logit-gradient"]) < 6
-    assert len(chosen(context, (context.audited,), 12)) == 4
-    assert dear(context, (context.audited,))
-    assert not dear(context, (context.explainers["attention-logit-gradient"],))
-    assert len(chosen(context, (context.explainers["edges"],), 12)) == 12
+    assert len(affordable_pairs(context, (context.audited,), 12)) == 4
+    assert is_expensive(context, (context.audited,))
+    assert not is_expensive(context, (context.explainers["attention-logit-gradient"],))
+    assert len(affordable_pairs(context, (context.explainers["edges"],), 12)) == 12
 
 
 def test_what_several_gatherers_ask_is_measured_once(context_for):

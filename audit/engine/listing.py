@@ -52,7 +52,7 @@ def check_table() -> Iterator[str]:
     """Checks as a Markdown table."""
     from principles.catalogue import all_checks
 
-    yield "| check | asks | weight |"
+    yield "| check | asks | severity |"
     yield "| --- | --- | --- |"
     for check in all_checks():
         yield _row(f"`{check.id}` {check.name}", check.title, check.severity.value)

@@ -87,34 +87,36 @@ class Settings(BaseModel):
         dict[str, str], BeforeValidator(_as_text, json_schema_input_type=dict[str, Plain])
     ] = Field(default_factory=dict, description="options of the explainer")
     model: str = Field("bundled", description="bundled, an open_clip name, or local-dir:FOLDER")
-    pretrained: str | None = Field(None, description="an open_clip tag or a checkpoint file")
+    pretrained: str | None = Field(
+        None, description="weights: an open_clip tag or a checkpoint file"
+    )
     ladder: Sources = Field(
         (),
         description="other weights of the model: checkpoint files or open_clip tags; or other "
         "models, shown and not judged: ARCHITECTURE:TAG, local-dir:FOLDER",
     )
     data: str = Field("bundled", description="bundled, or a manifest (file or folder)")
-    template: str = Field("a photo of a {}.", description="prompt of a label of a manifest")
+    template: str = Field("a photo of a {}.", description="prompt for the labels of a manifest")
     samples: Samples = Field(
         192,
-        description=f"number of pairs, or auto: more until the checks are settled; {QUICK_PAIRS} "
-        "where the profile is quick and nothing is given",
+        description="number of pairs; auto adds pairs until the checks are settled; "
+        f"{QUICK_PAIRS} if the profile is quick and no number is given",
     )
-    budget: int = Field(384, ge=1, description="with samples auto, at most so many pairs")
+    budget: int = Field(384, ge=1, description="with samples auto, the largest number of pairs")
     seed: int = Field(
         0,
         ge=0,
-        description="of pairs, fills, edits and random models; the ladder's draws and the "
+        description="seed of pairs, fills, edits and random models; the ladder's draws and the "
         "resamples of the statistics are always the same",
     )
     device: str = Field("cpu", description="cpu, cuda, cuda:1, …")
     dtype: Literal["float32", "float64", "float16", "bfloat16"] = Field(
         "float32", description="number format of the model's parameters"
     )
-    out: str = Field("audit-report", description="folder of the report and the evidence")
+    out: str = Field("audit-report", description="folder for the report and the evidence")
     formats: Words = Field(("html", "json"), description="which reports to write")
-    select: Words = Field((), description="only these checks (P1 means all of P1xx)")
-    ignore: Words = Field((), description="not these checks")
+    select: Words = Field((), description="run only these checks (P1 means all of P1xx)")
+    ignore: Words = Field((), description="leave out these checks")
     severity: Annotated[
         dict[str, SeverityName],
         BeforeValidator(_as_severities, json_schema_input_type=dict[str, WrittenSeverity]),
@@ -124,16 +126,20 @@ class Settings(BaseModel):
     )
     fail_on: Annotated[
         SeverityName, BeforeValidator(_severity, json_schema_input_type=WrittenSeverity)
-    ] = Field("error", description="severity from which a violation fails: error or warning")
+    ] = Field("error", description="lowest severity at which a violation fails: error or warning")
     strict: bool = Field(False, description="INCONCLUSIVE fails as well")  # noqa: FBT003
-    resume: bool = Field(True, description="use finished evidence of the same audit")  # noqa: FBT003
+    resume: bool = Field(True, description="reuse finished evidence of the same audit")  # noqa: FBT003
     waivers: str | tuple[WaiverEntry, ...] = Field(
         (), description="accepted violations: a TOML file, or tables [[waivers]] right here"
     )
-    baseline: str | None = Field(None, description="a result.json: only new or worse findings fail")
-    attest: str | None = Field(None, description="file for an in-toto test-result statement")
+    baseline: str | None = Field(
+        None, description="a result.json; only findings that are new or worse fail"
+    )
+    attest: str | None = Field(
+        None, description="file to which an in-toto test-result statement is written"
+    )
     history: bool = Field(True, description="keep the result in .audit/history")  # noqa: FBT003
-    from_evidence: str | None = Field(None, description="judge this evidence again")
+    from_evidence: str | None = Field(None, description="folder of saved evidence to judge again")
     pair: str | None = Field(None, description="only this pair")
     profile: Literal["default", "quick", "full"] = Field(
         "default", description="how much evidence is gathered"

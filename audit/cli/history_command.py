@@ -32,8 +32,8 @@ def history(
         for path in add:
             past.keep(read_result(path), Path.cwd())
         if html is None:
-            lines = [past.shown(entry) for entry in past.entries(Path.cwd(), explainer)]
-            click.echo("\n".join(lines or [past.nothing(Path(), explainer)]))
+            lines = [past.entry_line(entry) for entry in past.entries(Path.cwd(), explainer)]
+            click.echo("\n".join(lines or [past.none_found(Path(), explainer)]))
             return
         from audit.engine.trend import write_trend
         from audit.reports.output import writable

@@ -68,16 +68,16 @@ def in_full_precision(context: Context) -> Context:
     return dataclasses.replace(context, model=model, pristine=pristine_copy(copy))
 
 
-def of_what_it_explains(context: Context, explainer: Explainer) -> Explainer:
+def on_explained_tower(context: Context, explainer: Explainer) -> Explainer:
     """The explainer itself, or, where it explains the text only, one whose map is that of tokens.
 
     An explainer that leaves the picture's map constant and gives a map of the tokens explains the
     text tower; its map is then (pairs, 1, tokens), over as many tokens as every text has.
     """
-    return context.once("tower", explainer, lambda: _of_what_it_explains(context, explainer))
+    return context.once("tower", explainer, lambda: _on_explained_tower(context, explainer))
 
 
-def _of_what_it_explains(context: Context, explainer: Explainer) -> Explainer:
+def _on_explained_tower(context: Context, explainer: Explainer) -> Explainer:
     some = torch.tensor(evenly_spaced(len(context.pairs), FEW))
     found: list[Explanation] = []
 
@@ -144,10 +144,10 @@ def _maps(
     dtype: torch.dtype,
 ) -> Float[Tensor, "n rows columns"]:
     found = run_explainer(explainer, module, *batch(context, pairs, dtype)).maps
-    return as_shown(found, context).cpu().double()
+    return on_patches(found, context).cpu().double()
 
 
-def as_shown(maps: Float[Tensor, "n h w"], context: Context) -> Float[Tensor, "n rows columns"]:
+def on_patches(maps: Float[Tensor, "n h w"], context: Context) -> Float[Tensor, "n rows columns"]:
     """Maps of pictures on the patch grid; those of tokens, a single row, as they are."""
     return maps if maps.shape[1] == 1 else on_grid(maps, context.grid)
 

@@ -15,7 +15,7 @@ from audit.evidence.evenly_spaced import evenly_spaced
 from audit.evidence.explained_copies import (
     likeness,
     maps_of,
-    of_what_it_explains,
+    on_explained_tower,
     own_copy,
     unedited_maps,
 )
@@ -38,11 +38,11 @@ def gather_randomization(context: Context) -> Randomization:
     explains.
     """
     names = (context.roles.audited, *context.roles.positive[:1])
-    explainers = {n: of_what_it_explains(context, context.explainers[n]) for n in names}
+    explainers = {n: on_explained_tower(context, context.explainers[n]) for n in names}
     slow = is_expensive(context, list(explainers.values()))
     pairs = affordable_pairs(context, list(explainers.values()), context.sizes.randomized)
     draws = 1 if slow else context.sizes.randomizations
-    labels = ("unmodified", *looked_at(context, 2 if slow else MOST_STAGES), WHOLE)
+    labels = ("unmodified", *stages_measured(context, 2 if slow else MOST_STAGES), WHOLE)
 
     def explained(module: nn.Module) -> dict[str, Tensor]:
         return {n: maps_of(context, e, own_copy(module), pairs) for n, e in explainers.items()}
@@ -75,7 +75,7 @@ def gather_randomization(context: Context) -> Randomization:
     )
 
 
-def looked_at(context: Context, most: int) -> tuple[str, ...]:
+def stages_measured(context: Context, most: int) -> tuple[str, ...]:
     """Stages of the image tower that are looked at; its last is always among them."""
     every = list(stages(context.model.anatomy, "image"))
     first = evenly_spaced(len(every) - 1, most - 1)

@@ -16,7 +16,7 @@ from audit.evidence.explained_copies import (
     full_dtype,
     maps_of,
     numerical_noise,
-    of_what_it_explains,
+    on_explained_tower,
     own_copy,
     unedited_maps,
 )
@@ -63,7 +63,7 @@ def gather_reparametrization(context: Context) -> Reparametrization:
     """
     dtype = full_dtype(context.model.dtype)
     model = own_copy(context.pristine, dtype)
-    audited = of_what_it_explains(context, context.audited)
+    audited = on_explained_tower(context, context.audited)
     pairs = affordable_pairs(context, (audited,), context.sizes.reparametrized)
     control = load_explainer(CONTROL)
     maps = unedited_maps(context, audited, pairs, dtype)

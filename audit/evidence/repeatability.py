@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from audit.evidence.context import Context
 from audit.evidence.cost import affordable_pairs
 from audit.evidence.explained_copies import (
-    as_shown,
     batch,
     common_random_numbers,
     numerical_noise,
-    of_what_it_explains,
+    on_explained_tower,
+    on_patches,
     own_copy,
 )
 from audit.evidence.kinds import Repeatability
@@ -35,7 +35,7 @@ def gather_repeatability(context: Context) -> Repeatability:
     The company is made of the other pairs, of mirrored pictures, and of the picture itself with
     other texts. Global random numbers go on from run to run, as they do in use.
     """
-    audited = of_what_it_explains(context, context.audited)
+    audited = on_explained_tower(context, context.audited)
     pairs = affordable_pairs(context, (audited,), context.sizes.repeated)
     alone, changed = _runs(context, audited, pairs, "the explainer in other company")
     names = context.roles.positive[:1]
@@ -125,7 +125,7 @@ def _together(inputs: Inputs, rows: Int[Tensor, " n"]) -> Call:
 
 def _explained(context: Context, explainer: Explainer, module: nn.Module, inputs: Inputs) -> Maps:
     images, tokens = (part.contiguous() for part in inputs)
-    return as_shown(run_explainer(explainer, module, images, tokens).maps, context).cpu().double()
+    return on_patches(run_explainer(explainer, module, images, tokens).maps, context).cpu().double()
 
 
 def _with_other_texts(context: Context, pair: int, own: Int[Tensor, " context"]) -> Tensor:

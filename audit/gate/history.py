@@ -91,7 +91,7 @@ def of_one_explainer(root: Path, explainer: str | None = None) -> list[Entry]:
     """
     found = entries(root, explainer)
     if not found:
-        raise HistoryError(nothing(root, explainer))
+        raise HistoryError(none_found(root, explainer))
     names = sorted({entry.explainer for entry in found})
     name = explainer if explainer in names else names[0]
     if len(names) > 1 and name != explainer:
@@ -103,7 +103,7 @@ def of_one_explainer(root: Path, explainer: str | None = None) -> list[Entry]:
     return [entry for entry in found if entry.explainer == name]
 
 
-def shown(entry: Entry) -> str:
+def entry_line(entry: Entry) -> str:
     """One line about a past audit."""
     quality = "" if entry.quality is None else f"  quality {entry.quality:.3f}"
     violated = f"  {', '.join(entry.violated)}" if entry.violated else ""
@@ -122,11 +122,11 @@ def latest(root: Path, explainer: str | None = None) -> Path:
     """
     found = entries(root, explainer)
     if not found:
-        raise HistoryError(nothing(root, explainer))
+        raise HistoryError(none_found(root, explainer))
     return root / FOLDER / found[-1].file
 
 
-def nothing(root: Path, explainer: str | None) -> str:
+def none_found(root: Path, explainer: str | None) -> str:
     """That there is no audit, or none of an explainer, and what to do."""
     known = sorted({entry.explainer for entry in entries(root)})
     if explainer and known:

@@ -11,7 +11,7 @@ from audit.evidence.explained_copies import (
     likeness,
     maps_of,
     numerical_noise,
-    of_what_it_explains,
+    on_explained_tower,
     own_copy,
     rounded_copy,
     unedited_maps,
@@ -73,7 +73,7 @@ def test_what_several_gatherers_ask_is_measured_once(context_for):
 
     context = context_for(counted)
     for _ in range(3):
-        audited = of_what_it_explains(context, context.audited)
+        audited = on_explained_tower(context, context.audited)
         cost(context, audited)
         maps = unedited_maps(context, audited, PAIRS, torch.float32)
         numerical_noise(context, audited, PAIRS, torch.float32)

@@ -23,8 +23,10 @@ from audit.cli.result_files import show_result
 @shared.judging_options
 @shared.gate_options
 @shared.output_options
-@click.option("--show-settings", is_flag=True, help="Print the settings and stop.")
-@click.option("--settings-schema", is_flag=True, help="Print their JSON schema and stop.")
+@click.option("--show-settings", is_flag=True, help="Print the settings and exit.")
+@click.option(
+    "--settings-schema", is_flag=True, help="Print the JSON schema of the settings and exit."
+)
 def check(*, show_settings: bool, settings_schema: bool, **given: Any) -> None:
     """Audit an explainer; the exit code is the gate.
 

@@ -14,7 +14,13 @@ from audit.cli.result_files import read_result, result_file
 @click.argument("old", type=result_file)
 @click.argument("new", type=result_file)
 @click.option("--strict", is_flag=True, help="Lower quality of the maps fails as well.")
-@click.option("--fail-on", type=click.Choice(["error", "warning"]), default="error")
+@click.option(
+    "--fail-on",
+    type=click.Choice(["error", "warning"]),
+    default="error",
+    show_default=True,
+    help="Lowest severity at which a violation fails.",
+)
 def compare(*, old: str, new: str, strict: bool, fail_on: str) -> None:
     """Compare the results of two releases.
 

@@ -10,7 +10,9 @@ from audit.cli.exit_codes import exit_codes
 
 
 @click.command()
-@click.option("--explainer", "-e", default="grad-attention", show_default=True)
+@click.option(
+    "--explainer", "-e", default="grad-attention", show_default=True, help="The explainer to audit."
+)
 @click.option("--force", is_flag=True, help="Overwrite existing files.")
 def init(*, explainer: str, force: bool) -> None:
     """Write an audit.toml and a CI workflow."""

@@ -12,11 +12,27 @@ from audit.cli.exit_codes import exit_codes
 
 
 @click.command("map")
-@click.option("--explainer", "-e", required=True)
+@click.option(
+    "--explainer",
+    "-e",
+    required=True,
+    help="A registered name, FILE.py:FUNCTION or MODULE:FUNCTION.",
+)
 @shared.options_option
-@click.option("--image", required=True, type=click.Path(exists=True, dir_okay=False))
-@click.option("--text", required=True)
-@click.option("--out", type=click.Path(path_type=Path), default=Path("map.png"), show_default=True)
+@click.option(
+    "--image",
+    required=True,
+    type=click.Path(exists=True, dir_okay=False),
+    help="Picture file.",
+)
+@click.option("--text", required=True, help="The text whose score is explained.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("map.png"),
+    show_default=True,
+    help="PNG file with the picture and the map.",
+)
 @shared.model_options
 def map_(
     explainer: str, options: dict[str, str], image: str, text: str, out: Path, **given: Any

@@ -18,7 +18,7 @@ from audit.cli.result_files import read_result, result_file, show_result
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    help="Folder; default beside the result, or .audit/report.",
+    help="Folder for the reports; default: beside the result, or .audit/report with --latest.",
 )
 @shared.formats_option
 def report(

@@ -98,7 +98,11 @@ model_options = _all(
         click.option("--pretrained", help="Weights: a tag of open_clip or a checkpoint file."),
         click.option("--seed", type=int, help="Seed of pairs, fills, edits and random models."),
         click.option("--device", help="cpu, cuda, cuda:1, …"),
-        click.option("--dtype", type=click.Choice(["float32", "float64", "float16", "bfloat16"])),
+        click.option(
+            "--dtype",
+            type=click.Choice(["float32", "float64", "float16", "bfloat16"]),
+            help="Number format of the model's parameters.",
+        ),
     )
 )
 ladder_option = click.option(
@@ -146,7 +150,7 @@ judging_options = _all(
             "--severity",
             callback=severities_of,
             metavar="CHECK=error|warning",
-            text="Severity of a check.",
+            text="Severity of a check; repeatable.",
         ),
         _many(
             "--threshold",

@@ -97,8 +97,8 @@ def folder(tmp_path):
 
 
 @pytest.fixture
-def installed(folder, monkeypatch):
-    """The plug-ins of the pages, as pip would have installed them, and the check of the pages."""
+def installed(page, folder, monkeypatch):
+    """The plug-ins of the pages, as pip would have installed them; the check where it is added."""
     project = tomllib.loads((folder / "pyproject.toml").read_text("utf-8"))["project"]
     info = folder / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
     info.mkdir()
@@ -111,8 +111,9 @@ def installed(folder, monkeypatch):
     ]
     (info / "entry_points.txt").write_text("\n".join(groups))
     monkeypatch.syspath_prepend(folder)
-    checks = str(folder / "principles" / "unmodified_model")
-    monkeypatch.setattr(unmodified_model, "__path__", [*unmodified_model.__path__, checks])
+    if page.name == "contributing.md":
+        checks = str(folder / "principles" / "unmodified_model")
+        monkeypatch.setattr(unmodified_model, "__path__", [*unmodified_model.__path__, checks])
     importlib.invalidate_caches()
     all_checks.cache_clear()
     yield

@@ -26,7 +26,7 @@ def judge(evidence, thresholds):
 
 CHECK = Check(
     id="P191", name="nothing", title="?", failure_title="!", severity=Severity.ERROR,
-    needs=frozenset({"reference"}), reference="none", judge=judge,
+    needs=frozenset({"reference"}), thresholds={}, reference="none", judge=judge,
 )
 """
 

@@ -75,7 +75,7 @@ def command(tmp_path, monkeypatch):
     """Runs ``audit WORDS…`` in an empty folder, in this process."""
     from click.testing import CliRunner
 
-    from audit.cli.commands import main
+    from audit.cli.main import main
 
     monkeypatch.chdir(tmp_path)
 

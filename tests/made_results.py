@@ -112,7 +112,7 @@ def every_figure(rng: np.random.Generator, text: str) -> list[schema.Figure]:
             log_scale=True,
         ),
         schema.BarsFigure(
-            title="Gain over the centre prior",
+            title="Gain over the center prior",
             caption="",
             labels=["grad-eclip", "edges", "random"],
             values=[0.31, 0.0, -0.42],
@@ -127,7 +127,7 @@ def every_figure(rng: np.random.Generator, text: str) -> list[schema.Figure]:
             series=[
                 ladder("grad-eclip", 0.87),
                 ladder("grad-attention", 0.88, seed=2),
-                ladder("centre-prior", 0.18, flat=True),
+                ladder("center-prior", 0.18, flat=True),
                 ladder(text, 0.5, flat=True),
             ],
         ),

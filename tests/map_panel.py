@@ -20,7 +20,7 @@ from tests.panel_stage import Stage, context_of, reference_of
 from tests.reference_explainers.written_down import HONEST_MOVED, MOVED
 
 SIZES = Sizes(reparametrized=4, randomized=6, randomizations=2)
-MODEL_FREE = ("edges", "centre-prior", "random")
+MODEL_FREE = ("edges", "center-prior", "random")
 MODEL_BOUND = ("gradient", "attention-logit-gradient", "grad-attention", "occlusion")
 
 

@@ -43,7 +43,7 @@ EXPLAINERS = (
     "gradient",
     "occlusion",
     "random",
-    "centre-prior",
+    "center-prior",
     "edges",
     "inverted:grad-attention",
     f"{PLAUSIBLE}:named_color",

@@ -62,7 +62,7 @@ def test_honest_explainers_are_not_accused(verdicts, explainer):
     assert set(verdicts(explainer).values()) <= {"pass", "not-applicable"}
 
 
-LADDER = ("grad-attention", "grad-eclip", "edges", "centre-prior", "random")
+LADDER = ("grad-attention", "grad-eclip", "edges", "center-prior", "random")
 STRENGTHS = (0.0, 0.2, 0.3, 0.5)
 
 
@@ -98,10 +98,10 @@ def test_the_ladder_tells_explainers_that_read_the_model_from_those_that_do_not(
         assert rungs[honest][0] > 0.15
         assert rungs[honest][0] > rungs[honest][2] > rungs[honest][3]
         assert rungs[honest][3] < 0.08
-    for fixed in ("edges", "centre-prior", "random"):
+    for fixed in ("edges", "center-prior", "random"):
         assert np.ptp(rungs[fixed]) == 0
 
 
-def test_a_centre_prior_beats_honest_methods_on_centred_photographs(rungs):
-    assert rungs["centre-prior"][0] > rungs["grad-attention"][0] > rungs["random"][0] + 0.1
-    assert rungs["centre-prior"][0] > rungs["grad-eclip"][0]
+def test_a_center_prior_beats_honest_methods_on_centered_photographs(rungs):
+    assert rungs["center-prior"][0] > rungs["grad-attention"][0] > rungs["random"][0] + 0.1
+    assert rungs["center-prior"][0] > rungs["grad-eclip"][0]

@@ -1,4 +1,4 @@
-"""Waivers: violations that somebody accepted for a while, with reason, owner and expiry."""
+"""Waivers: violations that are accepted for a while, with reason, owner and expiry."""
 
 from __future__ import annotations
 

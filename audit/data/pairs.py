@@ -77,7 +77,7 @@ class Pairs:
         return self.templates[0].format(self.classes[int(self.labels[pair])])
 
     def select(self, pairs: list[int]) -> Pairs:
-        """Some of the pairs, in the order given; pictures that nobody uses are dropped."""
+        """Some of the pairs, in the order given; pictures that none of them uses are dropped."""
         index = torch.as_tensor(pairs, dtype=torch.long)
         used, picture = torch.unique(self.picture[index], return_inverse=True)
         return replace(

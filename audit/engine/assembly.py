@@ -10,7 +10,7 @@ import numpy as np
 from audit.config.settings import Settings
 from audit.data.pairs import Pairs
 from audit.engine.pictures import pairs_with_pictures
-from audit.evidence.evenly_spaced import spread
+from audit.evidence.evenly_spaced import evenly_spaced
 from audit.evidence.kinds import Evidence, TraceEvidence
 from audit.judging.gallery import MOST_PAIRS, gallery
 from audit.judging.group_sequential import Judged, stopping_notes
@@ -66,7 +66,7 @@ def summarize(
     """
     evidence = found.gathered.evidence
     equivalences = _equivalences(evidence, run.dtype)
-    cards = gallery(evidence, spread(len(pairs), MOST_PAIRS))
+    cards = gallery(evidence, evenly_spaced(len(pairs), MOST_PAIRS))
     shown = pairs_shown(checks, cards)
     shown_pairs, pictures = pairs_with_pictures(shown, evidence.reference, pngs(shown))
     return Result(
@@ -86,7 +86,11 @@ def summarize(
         pictures=pictures,
         pair_quality=_pair_quality(evidence),
         failures=[*found.gathered.failures, *found.broken],
-        notes=[*gate_notes, *audit_notes(explainer.name, equivalences, found, run.dtype)],
+        notes=[
+            *settings.notes,
+            *gate_notes,
+            *audit_notes(explainer.name, equivalences, found, run.dtype),
+        ],
     )
 
 

@@ -46,7 +46,7 @@ from principles.catalogue import all_checks
 from principles.check import Check
 
 POSITIVE = ("grad-attention", "attention-eclip?heads=model&weight=none")
-NEGATIVE = ("random", "centre-prior", "edges")
+NEGATIVE = ("random", "center-prior", "edges")
 SIZES = {
     "quick": Sizes(
         traced=3,

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from audit.config.settings import Settings, SettingsError
+from audit.engine.progress import silent
 from audit.errors import IncompleteError
 from audit.reports.output import known_formats, writable, write_reports, write_whole
 from audit.result.schema import Result
 
+if TYPE_CHECKING:
+    from audit.evidence.context import Progress
 
-def check_explainer(settings: Settings) -> tuple[Result, str]:
+
+def check_explainer(settings: Settings, progress: Progress = silent) -> tuple[Result, str]:
     """Audit as the settings say, and write reports, attestation and history.
+
+    Args:
+        settings: what to audit and how.
+        progress: told how far the work is.
 
     Returns:
         The result, and a note where the history could not be kept.
@@ -29,7 +38,7 @@ def check_explainer(settings: Settings) -> tuple[Result, str]:
     out = writable(Path(settings.out))
     if settings.attest:
         writable(Path(settings.attest).parent, "--attest")
-    result = _result(settings)
+    result = _result(settings, progress)
     write_reports(result, out, ("json", *settings.formats))
     if settings.attest:
         from audit.gate.attestation import render_attestation
@@ -38,17 +47,15 @@ def check_explainer(settings: Settings) -> tuple[Result, str]:
     return result, _keep(result) if settings.history else ""
 
 
-def _result(settings: Settings) -> Result:
+def _result(settings: Settings, progress: Progress) -> Result:
     if settings.from_evidence:
         from audit.engine.rejudging import rejudge
 
         return rejudge(Path(settings.from_evidence), settings)
     try:
         from audit.engine.auditing import run_audit
-        from audit.engine.progress import progress_bars
 
-        with progress_bars() as progress:
-            return run_audit(settings, progress).result
+        return run_audit(settings, progress).result
     except KeyboardInterrupt as error:
         raise IncompleteError(
             f"interrupted; finished evidence is kept in '{settings.out}/evidence', the same "

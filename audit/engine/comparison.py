@@ -133,7 +133,7 @@ def _subject_notes(old: Result, new: Result) -> Iterator[str]:
 
 
 def _got_worse(old: CheckResult | None, new: CheckResult) -> bool:
-    """A VIOLATION or ERROR that was none, or a violation that has become heavier."""
+    """A VIOLATION or ERROR that was none, or a violation whose severity has risen."""
     was, now = old.finding.verdict if old else Verdict.PASS, new.finding.verdict
     if old and was is now is Verdict.VIOLATION:
         return (old.severity, new.severity) == (Severity.WARNING, Severity.ERROR)

@@ -49,14 +49,14 @@ _WAIVER_TEXT = """\
 # A violation that is accepted for a while. It fails again on the day after `expires`.
 # [[waivers]]
 # check = "P104"
-# reason = "known, mended in the next release"
+# reason = "known, fixed in the next release"
 # owner = "vision-team"
 # expires = 2030-01-31
 """
 
 
 class StartError(ValueError):
-    """A file is there already."""
+    """A file exists already."""
 
 
 def start(folder: Path, explainer: str, *, force: bool) -> list[Path]:
@@ -65,16 +65,16 @@ def start(folder: Path, explainer: str, *, force: bool) -> list[Path]:
     Args:
         folder: the project's root.
         explainer: the one to audit.
-        force: overwrite what is there.
+        force: overwrite existing files.
 
     Raises:
-        StartError: a file is there already; nothing is written.
+        StartError: a file exists already; nothing is written.
         OSError: the folder cannot be written.
     """
     texts = {folder / "audit.toml": settings_text(explainer), folder / WORKFLOW: _WORKFLOW_TEXT}
     there = [path for path in texts if path.exists()]
     if there and not force:
-        raise StartError(f"'{there[0]}' is there already; --force overwrites it")
+        raise StartError(f"'{there[0]}' exists already; --force overwrites it")
     for path, text in texts.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, text)

@@ -77,6 +77,7 @@ def rejudge(folder: Path, settings: Settings) -> Result:
             "timing": timing(old.timing.started, old.timing.gathering, watch.seconds),
             "failures": [*gathering, *found.broken],
             "notes": [
+                *settings.notes,
                 *notes,
                 *audit_notes(name, old.equivalences, found, old.conditions.dtype),
             ],

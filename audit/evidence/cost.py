@@ -11,12 +11,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from audit.evidence.context import Context
-from audit.evidence.evenly_spaced import spread
+from audit.evidence.evenly_spaced import evenly_spaced
 from audit.evidence.explained_copies import batch, maps_of, own_copy
 from audit.evidence.kinds import Costs
 from audit.explainers.contract import Explainer
 
-FREE = 12.0
+AFFORDABLE = 12.0
 LEAST = 4
 
 
@@ -26,10 +26,10 @@ def gather_costs(context: Context) -> Costs:
     return Costs({name: cost(context, context.explainers[name]) for name in names})
 
 
-def chosen(context: Context, cost: float, wanted: int) -> Int[Tensor, " n"]:
+def affordable_pairs(context: Context, cost: float, wanted: int) -> Int[Tensor, " n"]:
     """Pairs spread over the data: as many as wanted, fewer for an explainer that costs a lot."""
-    affordable = max(LEAST, int(wanted * FREE / cost))
-    return torch.tensor(spread(len(context.pairs), min(wanted, affordable)))
+    affordable = max(LEAST, int(wanted * AFFORDABLE / cost))
+    return torch.tensor(evenly_spaced(len(context.pairs), min(wanted, affordable)))
 
 
 def cost(context: Context, explainer: Explainer) -> float:
@@ -44,9 +44,9 @@ def cost(context: Context, explainer: Explainer) -> float:
     return max(1.0, ratio)
 
 
-def dear(cost: float) -> bool:
+def is_expensive(cost: float) -> bool:
     """Whether an explainer costs so much that fewer of its maps must do."""
-    return cost > FREE
+    return cost > AFFORDABLE
 
 
 class _Operations(TorchDispatchMode):

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from audit.evidence.context import Context
-from audit.evidence.evenly_spaced import spread
+from audit.evidence.evenly_spaced import evenly_spaced
 from audit.evidence.kinds import Explanations, PatchEffects
 from audit.explainers.occlusion import ACCELERATOR_BATCH, BATCH
 from audit.interventions.probing import Probed, null_control, occlude, patch_activations
@@ -27,7 +27,7 @@ def gather_effects(context: Context, explanations: Explanations) -> PatchEffects
     tokens, in the middle half of the blocks, with those of a picture of mean color. Both are
     computed once per picture on the audit's own copy of the model, which no explainer receives.
     """
-    pairs = torch.tensor(spread(len(context.pairs), context.sizes.affected))
+    pairs = torch.tensor(evenly_spaced(len(context.pairs), context.sizes.affected))
     pictures, picture = torch.unique(context.pairs.picture[pairs], return_inverse=True)
     probes = _probed(context, pictures)
     _, targets = context.pairs.batch(pairs, context.model.device, context.model.dtype)

@@ -110,10 +110,10 @@ def _maps(
     dtype: torch.dtype,
 ) -> Float[Tensor, "n rows columns"]:
     found = run_explainer(explainer, module, *batch(context, pairs, dtype)).maps
-    return as_shown(found, context).cpu().double()
+    return on_patches(found, context).cpu().double()
 
 
-def as_shown(maps: Float[Tensor, "n h w"], context: Context) -> Float[Tensor, "n rows columns"]:
+def on_patches(maps: Float[Tensor, "n h w"], context: Context) -> Float[Tensor, "n rows columns"]:
     """Maps of pictures on the patch grid; those of tokens, a single row, as they are."""
     return maps if maps.shape[1] == 1 else on_grid(maps, context.grid)
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from audit.evidence.context import Context
-from audit.evidence.evenly_spaced import spread
+from audit.evidence.evenly_spaced import evenly_spaced
 from audit.evidence.explained_copies import common_random_numbers
 from audit.evidence.kinds import ExplainedTowers
 from audit.explainers.contract import Explainer, Explanation, run_explainer
@@ -28,7 +28,7 @@ def text_tokens(context: Context, explainer: Explainer) -> int | None:
     An explainer that leaves the picture's map constant and gives a map of the tokens explains the
     text tower.
     """
-    some = torch.tensor(spread(len(context.pairs), FEW))
+    some = torch.tensor(evenly_spaced(len(context.pairs), FEW))
     found: list[Explanation] = []
 
     def work(module: nn.Module) -> Tensor:
@@ -44,7 +44,7 @@ def text_tokens(context: Context, explainer: Explainer) -> int | None:
     return int(text.pooled_index(context.pairs.targets).min()) + 1
 
 
-def of_what_it_explains(explainer: Explainer, tokens: int | None) -> Explainer:
+def on_explained_tower(explainer: Explainer, tokens: int | None) -> Explainer:
     """The explainer itself, or, where it explains the text only, one whose map is that of tokens.
 
     Args:

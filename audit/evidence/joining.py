@@ -37,7 +37,7 @@ PER_PAIR = frozenset(
 Kind = TypeVar("Kind")
 
 
-def together(one: Evidence, two: Evidence) -> Evidence:
+def joined(one: Evidence, two: Evidence) -> Evidence:
     """Evidence of both sets of pairs, those of ``one`` first.
 
     The sets share no picture. Kinds that are measured on a fixed number of pairs stay those of
@@ -50,7 +50,7 @@ def together(one: Evidence, two: Evidence) -> Evidence:
         nothing: dict[str, Any] = dict.fromkeys(PER_PAIR)
         return dataclasses.replace(one, **nothing)
     pairs, more = len(one.reference.ids), len(two.reference.ids)
-    joined: dict[str, Any] = {
+    kinds: dict[str, Any] = {
         "reference": _reference(one.reference, two.reference),
         "explanations": _both(one.explanations, two.explanations, _explanations),
         "executed": _both(one.executed, two.executed, _executed),
@@ -68,7 +68,7 @@ def together(one: Evidence, two: Evidence) -> Evidence:
             lambda a, b: _equivalences(a, b, pairs / (pairs + more)),
         ),
     }
-    return dataclasses.replace(one, **joined)
+    return dataclasses.replace(one, **kinds)
 
 
 def _both(one: Any, two: Any, join: Any) -> Any:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from audit.evidence.context import Context
-from audit.evidence.evenly_spaced import spread
+from audit.evidence.evenly_spaced import evenly_spaced
 from audit.evidence.explanations import maps_in_single
 from audit.evidence.kinds import Explanations, Faithfulness
 from audit.metrics.faithfulness import shared_removal_curves
@@ -32,7 +32,7 @@ def gather_faithfulness(context: Context, explanations: Explanations) -> Faithfu
 
 def probed_pairs(context: Context) -> list[int]:
     """The pairs whose faithfulness is measured, spread over the data."""
-    return spread(len(context.pairs), context.sizes.probed)
+    return evenly_spaced(len(context.pairs), context.sizes.probed)
 
 
 @torch.no_grad()

@@ -10,15 +10,15 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from audit.evidence.context import Context
-from audit.evidence.cost import chosen, dear
-from audit.evidence.evenly_spaced import spread
+from audit.evidence.cost import affordable_pairs, is_expensive
+from audit.evidence.evenly_spaced import evenly_spaced
 from audit.evidence.explained_copies import (
     likeness,
     maps_of,
     own_copy,
     unedited_maps,
 )
-from audit.evidence.explained_towers import of_what_it_explains
+from audit.evidence.explained_towers import on_explained_tower
 from audit.evidence.kinds import Costs, ExplainedTowers, Randomization
 from audit.interventions.draws import generator_for
 from audit.interventions.randomizing import cascade, stages
@@ -41,12 +41,12 @@ def gather_randomization(
     """
     names = (context.roles.audited, *context.roles.positive[:1])
     tokens = explained_towers.tokens
-    explainers = {n: of_what_it_explains(context.explainers[n], tokens[n]) for n in names}
+    explainers = {n: on_explained_tower(context.explainers[n], tokens[n]) for n in names}
     dearest = max(costs.operations[n] for n in names)
-    slow = dear(dearest)
-    pairs = chosen(context, dearest, context.sizes.randomized)
+    slow = is_expensive(dearest)
+    pairs = affordable_pairs(context, dearest, context.sizes.randomized)
     draws = 1 if slow else context.sizes.randomizations
-    labels = ("unmodified", *looked_at(context, 2 if slow else MOST_STAGES), WHOLE)
+    labels = ("unmodified", *stages_measured(context, 2 if slow else MOST_STAGES), WHOLE)
 
     def explained(module: nn.Module) -> dict[str, Tensor]:
         return {n: maps_of(context, e, own_copy(module), pairs) for n, e in explainers.items()}
@@ -80,10 +80,10 @@ def gather_randomization(
     )
 
 
-def looked_at(context: Context, most: int) -> tuple[str, ...]:
+def stages_measured(context: Context, most: int) -> tuple[str, ...]:
     """Stages of the image tower that are looked at; its last is always among them."""
     every = list(stages(context.model.require_anatomy(), "image"))
-    first = spread(len(every) - 1, most - 1)
+    first = evenly_spaced(len(every) - 1, most - 1)
     return (*(every[i] for i in first), every[-1])
 
 

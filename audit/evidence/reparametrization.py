@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from audit.evidence.context import Context
-from audit.evidence.cost import chosen
+from audit.evidence.cost import affordable_pairs
 from audit.evidence.explained_copies import (
     batch,
     full_dtype,
@@ -19,7 +19,7 @@ from audit.evidence.explained_copies import (
     own_copy,
     unedited_maps,
 )
-from audit.evidence.explained_towers import of_what_it_explains
+from audit.evidence.explained_towers import on_explained_tower
 from audit.evidence.kinds import Costs, EditedMaps, ExplainedTowers, Reparametrization
 from audit.explainers.contract import Explainer
 from audit.explainers.registry import load_explainer
@@ -63,8 +63,8 @@ def gather_reparametrization(
     dtype = full_dtype(context.model.dtype)
     model = own_copy(context.pristine, dtype)
     name = context.roles.audited
-    audited = of_what_it_explains(context.audited, explained_towers.tokens[name])
-    pairs = chosen(context, costs.operations[name], context.sizes.reparametrized)
+    audited = on_explained_tower(context.audited, explained_towers.tokens[name])
+    pairs = affordable_pairs(context, costs.operations[name], context.sizes.reparametrized)
     control = load_explainer(CONTROL)
     maps = unedited_maps(context, audited, pairs, dtype)
     some = pairs[:CONTROLLED]

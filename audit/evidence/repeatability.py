@@ -10,16 +10,16 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from audit.evidence.context import Context
-from audit.evidence.cost import chosen
+from audit.evidence.cost import affordable_pairs
 from audit.evidence.explained_copies import (
-    as_shown,
     batch,
     common_random_numbers,
     numerical_noise,
+    on_patches,
     own_copy,
     unedited_maps,
 )
-from audit.evidence.explained_towers import of_what_it_explains
+from audit.evidence.explained_towers import on_explained_tower
 from audit.evidence.kinds import Costs, ExplainedTowers, Repeatability
 from audit.explainers.contract import Explainer, run_explainer
 from audit.metrics.similarity import relative_l2
@@ -39,8 +39,8 @@ def gather_repeatability(
     other texts. Global random numbers go on from run to run, as they do in use.
     """
     name, dtype = context.roles.audited, context.model.dtype
-    audited = of_what_it_explains(context.audited, explained_towers.tokens[name])
-    pairs = chosen(context, costs.operations[name], context.sizes.repeated)
+    audited = on_explained_tower(context.audited, explained_towers.tokens[name])
+    pairs = affordable_pairs(context, costs.operations[name], context.sizes.repeated)
     alone, changed = _runs(context, audited, pairs, "the explainer in other company")
     control = np.zeros((len(changed), len(pairs)))
     for other in context.roles.positive[:1]:
@@ -130,7 +130,8 @@ def _together(inputs: Inputs, rows: Int[Tensor, " n"]) -> Call:
 
 def _explained(context: Context, explainer: Explainer, module: nn.Module, inputs: Inputs) -> Maps:
     images, targets = (part.contiguous() for part in inputs)
-    return as_shown(run_explainer(explainer, module, images, targets).maps, context).cpu().double()
+    maps = run_explainer(explainer, module, images, targets).maps
+    return on_patches(maps, context).cpu().double()
 
 
 def _with_other_texts(context: Context, pair: int, own: Tensor) -> Tensor:

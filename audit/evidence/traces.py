@@ -8,15 +8,15 @@ import torch
 from torch import Tensor
 
 from audit.evidence.context import Context
-from audit.evidence.cost import dear
-from audit.evidence.evenly_spaced import spread
+from audit.evidence.cost import is_expensive
+from audit.evidence.evenly_spaced import evenly_spaced
 from audit.evidence.explained_copies import in_full_precision
 from audit.evidence.kinds import Costs, SourceLines, TraceEvidence
 from audit.explainers.contract import Explainer
 from audit.trace.records import PairTrace
 from audit.trace.tracing import TracedPair, trace_pair
 
-TRACED_IF_DEAR = 2
+TRACED_IF_EXPENSIVE = 2
 _AROUND = 4
 
 
@@ -29,10 +29,10 @@ def gather_trace(context: Context, costs: Costs) -> TraceEvidence:
     """
     asked = wanted = min(context.sizes.traced, len(context.pairs))
     spent = costs.operations[context.roles.audited]
-    if dear(spent):
-        wanted = min(wanted, TRACED_IF_DEAR)
+    if is_expensive(spent):
+        wanted = min(wanted, TRACED_IF_EXPENSIVE)
     context = in_full_precision(context)
-    chosen = spread(len(context.pairs), wanted)
+    chosen = evenly_spaced(len(context.pairs), wanted)
     pairs = [_pair(context, i) for i in chosen]
     null = _null_difference(context, chosen)
     traces, places = _traces(context, context.audited, pairs, "tracing the explainer")

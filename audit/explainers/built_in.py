@@ -39,7 +39,7 @@ BUILT_IN: Mapping[str, BuiltIn] = {
     "gradient": BuiltIn("gradient:gradient"),
     "occlusion": BuiltIn("occlusion:occlusion"),
     "random": BuiltIn("controls:random", text_specific=False, model_free=True),
-    "centre-prior": BuiltIn("controls:centre_prior", text_specific=False, model_free=True),
+    "center-prior": BuiltIn("controls:center_prior", text_specific=False, model_free=True),
     "edges": BuiltIn("controls:edges", text_specific=False, model_free=True),
 }
 # What an explainer from outside is compared with: each costs about one forward pass.

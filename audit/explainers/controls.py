@@ -46,7 +46,7 @@ def random(
 
 
 @torch.no_grad()
-def centre_prior(
+def center_prior(
     model: nn.Module,
     images: Float[Tensor, "pairs 3 H W"],
     targets: Int[Tensor, "pairs ..."],  # noqa: ARG001 - the contract's signature

@@ -1,10 +1,10 @@
-"""What can be wrong with an explainer as it was asked for."""
+"""What can be wrong with the explainer that was asked for."""
 
 from __future__ import annotations
 
 
 class ExplainerSpecError(ValueError):
-    """The explainer cannot be had as it was asked for; the message says what to do."""
+    """The explainer cannot be loaded as specified; the message says what to do."""
 
 
 class UnknownExplainerError(ExplainerSpecError):

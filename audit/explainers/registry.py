@@ -1,4 +1,4 @@
-"""The explainers that there are, and how one is had by name."""
+"""The registered explainers, and how one is loaded by its name."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from audit.explainers.controls import inverted
 from audit.explainers.errors import ExplainerImportError, UnknownExplainerError
 from audit.explainers.importing import from_file, from_module, from_plugin, plugins
 from audit.explainers.options import Option, convert_options, options_of
+from audit.former_names import present_explainer
 from audit.nearest_name import hint
 
 
@@ -52,7 +53,8 @@ def load_explainer(spec: str, options: Mapping[str, str] | None = None) -> Expla
     Args:
         spec: a registered name or plug-in, ``path/to/file.py:function``,
             ``package.module:function``, ``inverted:SPEC``, ``captum:CLASS`` or
-            ``pytorch-grad-cam:CLASS``; options may follow as ``?key=value&key=value``.
+            ``pytorch-grad-cam:CLASS``; options may follow as ``?key=value&key=value``. A former
+            name works as well.
         options: further options, which take precedence.
 
     Raises:
@@ -60,6 +62,7 @@ def load_explainer(spec: str, options: Mapping[str, str] | None = None) -> Expla
         UnknownOptionError: for an option or value that the explainer does not take.
         ExplainerImportError: where a file or module cannot be imported or has no such function.
     """
+    spec, _ = present_explainer(spec)
     match = _QUERY.match(spec)
     name, query = (match["name"], match["query"]) if match else (spec, "")
     given = {**dict(parse_qsl(query, keep_blank_values=True)), **(options or {})}

@@ -20,12 +20,14 @@ class Gate:
         baseline: an accepted earlier result.
         strict: INCONCLUSIVE fails as well.
         today: by which waivers expire.
+        notes: for the reader, about how these were written.
     """
 
     waivers: tuple[Accepted, ...]
     baseline: Result | None
     strict: bool
     today: date
+    notes: tuple[str, ...] = ()
 
     def applied(
         self, checks: Sequence[CheckResult], *, explainer: str, model: str, data: str
@@ -41,6 +43,7 @@ class Gate:
         judged, notes = apply_waivers(
             checks, self.waivers, explainer=explainer, strict=self.strict, today=self.today
         )
+        notes = [*self.notes, *notes]
         if self.baseline is None:
             return judged, notes
         same = (self.baseline.model.state_sha256, self.baseline.data.sha256) == (model, data)

@@ -33,7 +33,7 @@ def holm_over_checks(
         rates: error rate of each check; where they differ, the largest bounds the family's.
         judge: what a check finds at an error rate; pure.
         finding_of: the finding in what `judge` returns.
-        others: checks that were tested before, are not settled, and are not judged any more: they
+        others: checks that were tested before, are not settled, and are no longer judged: they
             keep their part of the error rate, since who is left depends on the data.
 
     Returns:

@@ -27,7 +27,7 @@ class CompanionModel:
         """The model, on the device and in the dtype of another one.
 
         Raises:
-            ModelError: it cannot be loaded any more, or is not that of before.
+            ModelError: it can no longer be loaded, or has changed since.
         """
         model = _load(self.source, like)
         if model.state_sha256() != self.sha256:

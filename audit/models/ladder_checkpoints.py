@@ -41,7 +41,7 @@ class Checkpoint:
             like: the untouched model, left as it is; gives device and dtype.
 
         Raises:
-            ModelError: the weights cannot be read any more, or are not those of before.
+            ModelError: the weights can no longer be read, or have changed since.
         """
         module = _with_weights(like, self.model, self.source)
         if state_sha256(module) != self.sha256:

@@ -1,4 +1,4 @@
-"""What a reader is told about a check: its verdict, weighed by severity and waiver."""
+"""What a reader is told about a check: its verdict, given severity and waiver."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ StatusKey = Literal[
 
 @dataclass(frozen=True)
 class Status:
-    """What a reader is told about one check: its verdict, weighed by severity and waiver.
+    """What a reader is told about one check: its verdict, given severity and waiver.
 
     Attributes:
         key: stable name, used for style classes and icons.
@@ -50,7 +50,7 @@ STATUSES: Final[tuple[Status, ...]] = (
         "violation",
         "Violation",
         "Violations",
-        "The evidence lies wholly on the wrong side of the threshold.",
+        "The evidence lies entirely on the wrong side of the threshold.",
         "✕",
         "x",
     ),
@@ -66,7 +66,7 @@ STATUSES: Final[tuple[Status, ...]] = (
         "warning",
         "Warning",
         "Warnings",
-        "Violated by little, or by a check that honest explainers can miss.",
+        "Violated by a small margin, or a check on which honest explainers can fail.",
         "▲",
         "!",
     ),
@@ -90,7 +90,7 @@ STATUSES: Final[tuple[Status, ...]] = (
         "pass",
         "Pass",
         "Passed",
-        "The evidence lies wholly on the right side of the threshold.",
+        "The evidence lies entirely on the right side of the threshold.",
         "✓",
         "+",
     ),
@@ -109,7 +109,7 @@ _VERDICT_WORDS: Final = {"pass": "Pass", "violation": "Violation", "incomplete":
 
 
 def severity_of(check: CheckResult) -> Severity:
-    """The weight of a check's finding: its own where it states one, else the check's."""
+    """The severity of a check's finding: its own if it states one, else the check's."""
     return check.finding.severity or check.severity
 
 

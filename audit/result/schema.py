@@ -70,7 +70,7 @@ class Verdict(str, Enum):
 
 
 class Severity(str, Enum):
-    """How much a violation of a check weighs: only an ``error`` fails the gate by default."""
+    """How severe a violation of a check is: only an ``error`` fails the gate by default."""
 
     ERROR = "error"
     WARNING = "warning"

@@ -120,7 +120,7 @@ def _mean_effect(n: int, spread: float, power: float, alpha: float) -> float:
 
 
 def _proportion_effect(n: int, base: float, power: float, alpha: float) -> float:
-    """Distance that is seen from ``base`` towards one half, where there is more room."""
+    """Distance that is seen from ``base`` toward one half, where there is more room."""
     if n < 1:
         return math.inf
     direction = 1 if base <= 0.5 else -1

@@ -357,7 +357,7 @@ def test_equivalence(command, tiny_model):
 def test_help_imports_nothing_slow():
     code = (
         "import sys\n"
-        "from audit.cli.commands import main\n"
+        "from audit.cli.main import main\n"
         "try:\n    main(['--help'])\nexcept SystemExit as end:\n    code = end.code\n"
         "slow = {'torch', 'numpy', 'scipy', 'open_clip', 'pydantic'} & set(sys.modules)\n"
         "print(code, sorted(slow))"

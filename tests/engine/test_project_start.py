@@ -47,7 +47,7 @@ def test_nothing_is_overwritten_without_force(command):
     WORKFLOW.unlink()
     refused = command("init")
     assert refused.exit_code == 2
-    assert "'audit.toml' is there already; --force overwrites it" in refused.output
+    assert "'audit.toml' exists already; --force overwrites it" in refused.output
     assert not WORKFLOW.exists()
     assert command("init", "--force").exit_code == 0
     assert "seed = 1" not in Path("audit.toml").read_text().splitlines()

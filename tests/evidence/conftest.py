@@ -19,7 +19,7 @@ VISION = {"layers": 2, "width": 32, "head_width": 8, "patch_size": 8, "image_siz
 TEXT = {"context_length": 8, "vocab_size": 50, "width": 32, "heads": 4, "layers": 2}
 SIZES = Sizes(reparametrized=5, randomized=5, randomizations=2, affected=6, repeated=4)
 POSITIVE = "attention-logit-gradient"
-NEGATIVE = ("random", "centre-prior", "edges")
+NEGATIVE = ("random", "center-prior", "edges")
 
 
 @pytest.fixture(scope="session")

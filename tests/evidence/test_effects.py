@@ -26,7 +26,7 @@ def test_occlusion_agrees_with_itself(context_for):
     assert found.agreement["occlusion"][0].mean() > 0.8
     assert found.null_difference < found.tolerance
     assert set(found.agreement) == {
-        "occlusion", "attention-logit-gradient", "random", "centre-prior", "edges",
+        "occlusion", "attention-logit-gradient", "random", "center-prior", "edges",
     }  # fmt: skip
     assert (found.ceiling <= 1).all()
 

@@ -3,7 +3,7 @@ import random
 import numpy as np
 import torch
 
-from audit.evidence.cost import chosen, cost, dear, gather_costs
+from audit.evidence.cost import affordable_pairs, cost, gather_costs, is_expensive
 from audit.evidence.explained_copies import (
     common_random_numbers,
     full_dtype,
@@ -60,10 +60,10 @@ def test_an_explainer_that_runs_the_model_often_costs_more(context_for):
     costs = gather_costs(context).operations
     assert costs.keys() == {"planted", "attention-logit-gradient"}
     assert costs["planted"] == cost(context, context.audited)
-    assert len(chosen(context, costs["planted"], 12)) == 4
-    assert dear(costs["planted"])
-    assert not dear(costs["attention-logit-gradient"])
-    assert len(chosen(context, 1.0, 12)) == 12
+    assert len(affordable_pairs(context, costs["planted"], 12)) == 4
+    assert is_expensive(costs["planted"])
+    assert not is_expensive(costs["attention-logit-gradient"])
+    assert len(affordable_pairs(context, 1.0, 12)) == 12
 
 
 def test_global_random_numbers_are_common_and_put_back():

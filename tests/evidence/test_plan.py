@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from audit.evidence import cost, explained_towers
-from audit.evidence.explained_towers import of_what_it_explains
+from audit.evidence.explained_towers import on_explained_tower
 from audit.evidence.kinds import Evidence
 from audit.evidence.other_models import gather_other_models
 from audit.evidence.plan import GATHERERS, gather, gather_kind, plan
@@ -92,7 +92,7 @@ def test_an_explainer_of_the_text_alone_is_known_by_its_maps(context_for, explai
     context = context_for(explain)
     found = gather_kind("explained_towers", context, Evidence(roles=context.roles))
     assert found.tokens[context.roles.audited] == tokens
-    explainer = of_what_it_explains(context.audited, tokens)
+    explainer = on_explained_tower(context.audited, tokens)
     assert (explainer is context.audited) == (tokens is None)
     images, texts = context.pairs.batch(torch.arange(2), context.model.device, torch.float32)
     maps = explainer.explain(context.model.module, images, texts)
@@ -104,7 +104,7 @@ def test_an_explainer_of_the_text_alone_is_known_by_its_maps(context_for, explai
 def test_a_map_of_the_text_that_goes_missing_is_named(context_for):
     context = context_for(a_map_of_the_text)
     images, texts = context.pairs.batch(torch.arange(2), context.model.device, torch.float32)
-    forgetful = of_what_it_explains(context.explainers["edges"], 3)
+    forgetful = on_explained_tower(context.explainers["edges"], 3)
     with pytest.raises(ValueError, match="expected a map of the tokens from edges"):
         forgetful.explain(context.model.module, images, texts)
 

@@ -22,7 +22,7 @@ def judged(context, found, no_evidence):
     return CHECK.finding(evidence)
 
 
-@pytest.mark.parametrize("name", ["edges", "centre-prior", "random"])
+@pytest.mark.parametrize("name", ["edges", "center-prior", "random"])
 def test_maps_that_ignore_the_model_survive(context_for, no_evidence, name):
     context = context_for(name)
     found = gathered(context, "randomization").randomization

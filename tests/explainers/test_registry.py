@@ -131,7 +131,7 @@ def test_module_in_the_current_folder(file, clip, pairs, monkeypatch):
 
 NAMES = {
     "gradeclip": r"unknown explainer 'gradeclip' \(did you mean 'grad-eclip'\?\); `audit list",
-    "center-prior": r"did you mean 'centre-prior'",
+    "centerprior": r"did you mean 'center-prior'",
     "zzz": r"unknown explainer 'zzz'; `audit list explainers` shows all",
     "inverted:gradeclip": r"did you mean 'grad-eclip'",
     "inverted:": r"unknown explainer 'inverted:'",

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from audit.evidence.interim_looks import Looks, picture_blocks
-from audit.evidence.joining import together
+from audit.evidence.joining import joined
 from audit.evidence.kinds import Ladder, RungFaithfulness, RungInfo
 from audit.evidence.plan import Gathered
 from audit.judging.group_sequential import _may_settle, judge_by_looks, stopping_notes
@@ -54,7 +54,7 @@ def judged(audited, planned=(FIRST, N)):
 
 def test_two_parts_are_as_good_as_the_whole():
     one, two = evidence(0.7, slice(FIRST)), evidence(0.7, slice(FIRST, None))
-    both, whole = together(one, two), evidence(0.7)
+    both, whole = joined(one, two), evidence(0.7)
     for name in ("picture", "labels", "present", "cosine"):
         assert np.array_equal(getattr(both.reference, name), getattr(whole.reference, name)), name
     assert np.array_equal(both.rung_faithfulness.probed, whole.rung_faithfulness.probed)
@@ -70,8 +70,8 @@ def test_parts_that_were_measured_differently_are_refused():
     rung = dataclasses.replace(two.ladder.rungs[0], strength=0.5)
     ladder = dataclasses.replace(two.ladder, rungs=(rung,))
     with pytest.raises(ValueError, match="the same rungs"):
-        together(one, dataclasses.replace(two, ladder=ladder))
-    lacking = together(one, dataclasses.replace(two, ladder=None))
+        joined(one, dataclasses.replace(two, ladder=ladder))
+    lacking = joined(one, dataclasses.replace(two, ladder=None))
     assert lacking.ladder is None
     assert lacking.explanations is not None
 

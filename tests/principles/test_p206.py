@@ -106,7 +106,7 @@ def test_with_one_pair_it_is_inconclusive():
 def test_with_equal_maps_wrong_verdicts_stay_at_the_stated_rate(monkeypatch):
     monkeypatch.setattr(p206, "RESAMPLES", 400)
     rng, runs, n = np.random.default_rng(1), 2000, 60
-    roles = dataclasses.replace(ROLES, negative=("random", "edges", "centre-prior"))
+    roles = dataclasses.replace(ROLES, negative=("random", "edges", "center-prior"))
     picture, votes = np.arange(n) // 2, []
     for _ in range(runs):
         shared = rng.normal(size=n // 2)[picture]

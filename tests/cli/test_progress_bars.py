@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from audit.engine import progress
+from audit.cli import progress_bars as progress
 
 
 class Terminal(io.StringIO):

@@ -20,6 +20,7 @@ from audit.data.bundled_scenes import bundled_pairs
 from audit.data.manifest import manifest_pairs
 from audit.data.pairs import Pairs
 from audit.engine.assembly import summarize
+from audit.engine.check_durations import with_durations
 from audit.engine.gate_inputs import load_gate
 from audit.engine.provenance import conditions, explainer_info
 from audit.engine.reproduction import command_line, snippet
@@ -235,7 +236,7 @@ def _assembled(
 ) -> Result:
     explainer = explainer_info(context.audited)
     gated, notes = gate.applied(
-        found.results,
+        with_durations(found.results, found.gathered.seconds),
         explainer=explainer.name,
         model=context.model.state_sha256(),
         data=context.pairs.sha256,

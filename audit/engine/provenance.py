@@ -47,6 +47,7 @@ def conditions(
         seconds={name: round(value, 2) for name, value in seconds.items()},
         checkpoints=checkpoints,
         evidence=evidence,
+        folder=_git(Path.cwd(), "rev-parse", "--show-prefix") or "",
     )
 
 

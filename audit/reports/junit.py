@@ -79,7 +79,7 @@ def _facts(result: Result) -> dict[str, str]:
 def _case(suite: Element, name: str, check: CheckResult) -> None:
     status = statuses.status_of(check)
     case = SubElement(suite, "testcase", classname=f"explainer-audit.{name}", name=_name(check))
-    case.set("time", f"{check.seconds or 0.0:.3f}")
+    case.set("time", f"{_seconds(check):.3f}")
     known = status.key == "violation" and check.is_new is False
     summary = _text(check.finding.summary, 1000)
     if status.key == "violation" and not known:
@@ -92,6 +92,11 @@ def _case(suite: Element, name: str, check: CheckResult) -> None:
     else:
         return
     outcome.text = _body(check)
+
+
+def _seconds(check: CheckResult) -> float:
+    """What the audit spent on the check: judging, and its share of the evidence."""
+    return check.seconds or 0.0
 
 
 def _name(check: CheckResult) -> str:

@@ -8,7 +8,16 @@ from typing import Final, Literal
 from audit.result.schema import CheckResult, Result, Severity, Verdict
 from audit.result.wording import DASH
 
-__all__ = ["STATUSES", "Status", "overall", "severity_of", "status_of", "tally", "verdict_word"]
+__all__ = [
+    "STATUSES",
+    "Status",
+    "inconclusive",
+    "overall",
+    "severity_of",
+    "status_of",
+    "tally",
+    "verdict_word",
+]
 
 StatusKey = Literal[
     "violation", "error", "warning", "waived", "inconclusive", "pass", "not-applicable"
@@ -111,6 +120,11 @@ def status_of(check: CheckResult) -> Status:
     if check.waiver is not None:
         return _BY_KEY["waived"]
     return _BY_KEY["warning" if severity_of(check) is Severity.WARNING else "violation"]
+
+
+def inconclusive(result: Result) -> list[CheckResult]:
+    """The checks that are neither a pass nor a violation, of which reports make one note."""
+    return [check for check in result.checks if check.finding.verdict is Verdict.INCONCLUSIVE]
 
 
 def overall(result: Result) -> Status:

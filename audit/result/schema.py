@@ -295,7 +295,8 @@ class Conditions(_Frozen):
     """Under which conditions the audit ran.
 
     ``checkpoints`` are the user's rungs of the ladder and other models, and the hash of each one's
-    weights. ``evidence`` is the key of the evidence that was judged.
+    weights. ``evidence`` is the key of the evidence that was judged. ``folder`` is where the audit
+    ran, from the root of its git repository; paths of findings are relative to it.
     """
 
     audit_version: str
@@ -311,6 +312,7 @@ class Conditions(_Frozen):
     seconds: dict[str, float]
     checkpoints: dict[str, str] = {}
     evidence: str = ""
+    folder: str = ""
 
 
 class Failure(_Frozen):

@@ -171,16 +171,15 @@ def history(
 
 @main.command()
 @click.option("--explainer", "-e", default="grad-attention", show_default=True)
+@words.init_options
 @click.option("--force", is_flag=True, help="Overwrite what is there.")
-def init(*, explainer: str, force: bool) -> None:
-    """Write an audit.toml and a CI workflow."""
+def init(*, explainer: str, force: bool, **wanted: Any) -> None:
+    """Write an audit.toml, a CI workflow and a .gitignore."""
     with _exit_codes():
-        from audit.engine.project_start import start
+        from audit.engine.project_start import Wanted, start
 
-        written = start(Path(), explainer, force=force)
-    for path in written:
-        click.echo(f"wrote {path}")
-    click.echo("now try: audit check")
+        told = start(Path(), explainer, Wanted(**wanted), force=force)
+    click.echo("\n".join([*told, "now try: audit check"]))
 
 
 @main.command("map")

@@ -168,6 +168,11 @@ gate_options = _all(
             "--baseline", metavar="RESULT.json", help="Only what is new or worse than there fails."
         ),
         click.option(
+            "--baseline-rev",
+            metavar="REV",
+            help="Audit this git revision of the explainer first, as the baseline.",
+        ),
+        click.option(
             "--attest", metavar="FILE", help="Write an in-toto test-result statement there."
         ),
     )
@@ -184,6 +189,22 @@ output_options = _all(
         ),
         click.option(
             "--from-evidence", metavar="FOLDER", help="Judge saved evidence again, no model."
+        ),
+    )
+)
+init_options = _all(
+    (
+        click.option(
+            "--action",
+            metavar="OWNER/REPO@REF",
+            help="Repository of the GitHub action, or its folder in yours as ./FOLDER.",
+        ),
+        click.option("--gitlab", is_flag=True, help="Write the job of GitLab too."),
+        click.option("--pre-commit", is_flag=True, help="Write the settings of pre-commit too."),
+        click.option(
+            "--checkout",
+            metavar="ADDRESS@REV",
+            help="Repository of explainer-audit for these two: an address, or a folder.",
         ),
     )
 )

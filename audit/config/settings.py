@@ -123,6 +123,9 @@ class Settings(BaseModel):
         (), description="accepted violations: a TOML file, or tables [[waivers]] right here"
     )
     baseline: str | None = Field(None, description="a result.json: only new or worse findings fail")
+    baseline_rev: str | None = Field(
+        None, description="a git revision, audited as the baseline: only new or worse findings fail"
+    )
     attest: str | None = Field(None, description="file for an in-toto test-result statement")
     history: bool = Field(True, description="keep the result in .audit/history")  # noqa: FBT003
     from_evidence: str | None = Field(None, description="judge this evidence again")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from audit.config.settings import Settings, SettingsError
+from audit.engine.baseline_revision import with_baseline_of_revision
+from audit.engine.state_folder import ignored_by_git
 from audit.errors import IncompleteError
 from audit.reports.output import known_formats, writable, write_reports, write_whole
 from audit.result.schema import Result
@@ -26,10 +28,11 @@ def check_explainer(settings: Settings) -> tuple[Result, str]:
             "no explainer given; use --explainer NAME ('audit list explainers' shows all)"
         )
     known_formats(settings.formats)
+    ignored_by_git(Path(settings.out))
     out = writable(Path(settings.out))
     if settings.attest:
         writable(Path(settings.attest).parent, "--attest")
-    result = _result(settings)
+    result = _result(with_baseline_of_revision(settings))
     write_reports(result, out, ("json", *settings.formats))
     if settings.attest:
         from audit.gate.attestation import render_attestation

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from audit.config.settings import Settings, SettingsError
 from audit.engine.assembly import audit_notes
+from audit.engine.check_durations import with_durations
 from audit.engine.gate_inputs import load_gate
 from audit.evidence.interim_looks import PLAN, Looks, audit_key, saved_looks
 from audit.evidence.kinds import Evidence
@@ -31,6 +32,7 @@ _JUDGING = (
     "strict",
     "waivers",
     "baseline",
+    "baseline_rev",
 )
 
 
@@ -56,7 +58,7 @@ def rejudge(folder: Path, settings: Settings) -> Result:
     evidence = at_once or saved_looks(evidence_folder, failed_kinds(gathering))
     found = _judged(evidence, chosen, gathering, settings)
     checks, notes = gate.applied(
-        found.results,
+        with_durations(found.results, old.conditions.seconds),
         explainer=old.explainer.name,
         model=old.model.state_sha256,
         data=old.data.sha256,

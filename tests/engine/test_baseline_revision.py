@@ -32,7 +32,7 @@ def repository(tmp_path, monkeypatch):
     """A repository whose explainers lie in a folder below its root, where the audit runs."""
     (tmp_path / "below").mkdir()
     monkeypatch.chdir(tmp_path / "below")
-    git("init", "-q", "-b", "main")
+    git("init", "-q", "-b", "main", cwd=tmp_path)
     commit("no explainer yet")
     git("tag", "empty")
     return tmp_path / "below"

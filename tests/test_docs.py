@@ -202,17 +202,6 @@ def test_configuration_on_the_pages_is_valid():
                 tomllib.loads(text)
 
 
-def test_the_workflow_on_the_page_calls_the_action_as_it_is():
-    text = files(ROOT / "docs" / "ci.md")[".github/workflows/gate.yml"]
-    (step,) = [s for s in yaml.safe_load(text)["jobs"]["audit"]["steps"] if "with" in s]
-    place = step["uses"].partition("@")[0].split("/", 2)[2]
-    action = yaml.safe_load((ROOT / place / "action.yml").read_text("utf-8"))
-    assert set(step["with"]) <= set(action["inputs"])
-    hooks = yaml.safe_load(files(ROOT / "docs" / "ci.md")[".pre-commit-config.yaml"])
-    (there,) = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text("utf-8"))
-    assert hooks["repos"][0]["hooks"] == [{"id": there["id"]}]
-
-
 def test_write_brings_tables_up_to_date(command):
     Path("page.md").write_text("before\n<!-- checks:start -->\nold\n<!-- checks:end -->\nafter\n")
     done = command("list", "catalogue", "--write", "page.md")

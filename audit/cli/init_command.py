@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -13,13 +14,23 @@ from audit.cli.exit_codes import exit_codes
 @click.option(
     "--explainer", "-e", default="grad-attention", show_default=True, help="The explainer to audit."
 )
+@click.option(
+    "--action",
+    metavar="OWNER/REPO@REF",
+    help="Repository of the GitHub action, or its folder in yours as ./FOLDER.",
+)
+@click.option("--gitlab", is_flag=True, help="Write the job of GitLab too.")
+@click.option("--pre-commit", is_flag=True, help="Write the settings of pre-commit too.")
+@click.option(
+    "--checkout",
+    metavar="ADDRESS@REV",
+    help="Repository of explainer-audit for these two: an address, or a folder.",
+)
 @click.option("--force", is_flag=True, help="Overwrite existing files.")
-def init(*, explainer: str, force: bool) -> None:
-    """Write an audit.toml and a CI workflow."""
+def init(*, explainer: str, force: bool, **wanted: Any) -> None:
+    """Write an audit.toml, a CI workflow and a .gitignore."""
     with exit_codes():
-        from audit.engine.project_start import start
+        from audit.engine.project_start import Wanted, start
 
-        written = start(Path(), explainer, force=force)
-    for path in written:
-        click.echo(f"wrote {path}")
-    click.echo("next: audit check")
+        told = start(Path(), explainer, Wanted(**wanted), force=force)
+    click.echo("\n".join([*told, "next: audit check"]))

@@ -176,6 +176,11 @@ gate_options = _all(
             help="Fail only on what is new or worse than in this result.",
         ),
         click.option(
+            "--baseline-rev",
+            metavar="REV",
+            help="Audit this git revision of the explainer first, as the baseline.",
+        ),
+        click.option(
             "--attest", metavar="FILE", help="Write an in-toto test-result statement to this file."
         ),
     )

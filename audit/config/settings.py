@@ -135,6 +135,11 @@ class Settings(BaseModel):
     baseline: str | None = Field(
         None, description="a result.json; only findings that are new or worse fail"
     )
+    baseline_rev: str | None = Field(
+        None,
+        description="a git revision, audited as the baseline; only findings that are new or worse "
+        "fail",
+    )
     attest: str | None = Field(
         None, description="file to which an in-toto test-result statement is written"
     )

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from audit.config.settings import Settings, SettingsError
+from audit.engine.baseline_revision import with_baseline_of_revision
 from audit.engine.progress import silent
+from audit.engine.state_folder import ignored_by_git
 from audit.errors import IncompleteError
 from audit.reports.output import known_formats, writable, write_reports, write_whole
 from audit.result.schema import Result
@@ -35,10 +37,11 @@ def check_explainer(settings: Settings, progress: Progress = silent) -> tuple[Re
             "no explainer given; use --explainer NAME ('audit list explainers' shows all)"
         )
     known_formats(settings.formats)
+    ignored_by_git(Path(settings.out))
     out = writable(Path(settings.out))
     if settings.attest:
         writable(Path(settings.attest).parent, "--attest")
-    result = _result(settings, progress)
+    result = _result(with_baseline_of_revision(settings), progress)
     write_reports(result, out, ("json", *settings.formats))
     if settings.attest:
         from audit.gate.attestation import render_attestation

@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from audit import __version__
+from audit.engine.check_durations import spent_on_checks
 from audit.explainers.contract import Explainer
 from audit.models.loading import PACKAGES
 from audit.result.schema import Conditions, ExplainerInfo, Timing
@@ -46,6 +47,7 @@ def conditions(
         command=command,
         checkpoints=checkpoints,
         evidence=evidence,
+        folder=_git(Path.cwd(), "rev-parse", "--show-prefix") or "",
     )
 
 
@@ -60,6 +62,7 @@ def timing(started: str, gathering: Mapping[str, float], judging: Mapping[str, f
         started=started,
         gathering={name: round(seconds, 2) for name, seconds in gathering.items()},
         judging={name: round(seconds, 3) for name, seconds in judging.items()},
+        checks={n: round(s, 3) for n, s in spent_on_checks(gathering, judging).items()},
     )
 
 

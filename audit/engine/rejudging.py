@@ -33,6 +33,7 @@ _JUDGING = (
     "strict",
     "waivers",
     "baseline",
+    "baseline_rev",
 )
 
 

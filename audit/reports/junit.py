@@ -39,7 +39,7 @@ def render_junit(result: Result) -> str:
 def _principle(root: Element, name: str, checks: list[CheckResult], result: Result) -> None:
     suite = _suite(root, name, result)
     for check in checks:
-        _case(suite, name, check, result.timing.judging.get(check.id, 0.0))
+        _case(suite, name, check, _seconds(check, result))
     quiet = [check for check in checks if statuses.status_of(check).key == "pass"]
     _close(suite, "\n\n".join(f"{_name(check)}: {_body(check)}" for check in quiet))
 
@@ -92,6 +92,11 @@ def _case(suite: Element, name: str, check: CheckResult, seconds: float) -> None
     else:
         return
     outcome.text = _body(check)
+
+
+def _seconds(check: CheckResult, result: Result) -> float:
+    """What the audit spent on the check: judging, and its share of the evidence."""
+    return result.timing.checks.get(check.id, 0.0)
 
 
 def _name(check: CheckResult) -> str:

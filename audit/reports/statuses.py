@@ -12,6 +12,7 @@ __all__ = [
     "STATUSES",
     "VIOLATED",
     "Status",
+    "inconclusive",
     "overall",
     "severity_of",
     "status_of",
@@ -121,6 +122,11 @@ def status_of(check: CheckResult) -> Status:
     if check.waiver is not None:
         return _BY_KEY["waived"]
     return _BY_KEY["warning" if severity_of(check) is Severity.WARNING else "violation"]
+
+
+def inconclusive(result: Result) -> list[CheckResult]:
+    """The checks that are neither a pass nor a violation, of which reports make one note."""
+    return [check for check in result.checks if check.finding.verdict is Verdict.INCONCLUSIVE]
 
 
 def overall(result: Result) -> Status:

@@ -201,7 +201,8 @@ class Conditions(Frozen):
     """Under which conditions the audit ran.
 
     ``checkpoints`` are the user's rungs of the ladder and other models, and the hash of each one's
-    weights. ``evidence`` is the key of the evidence that was judged.
+    weights. ``evidence`` is the key of the evidence that was judged. ``folder`` is where the audit
+    ran, from the root of its git repository; paths of findings are relative to it.
     """
 
     audit_version: str
@@ -215,6 +216,7 @@ class Conditions(Frozen):
     command: str
     checkpoints: dict[str, str] = {}
     evidence: str = ""
+    folder: str = ""
 
 
 class Timing(Frozen):
@@ -224,11 +226,13 @@ class Timing(Frozen):
         started: date and time, ISO 8601.
         gathering: seconds that each kind of evidence took, as far as it was not there before.
         judging: seconds that each check took.
+        checks: seconds of the audit by check: its judging and its share of the gathering.
     """
 
     started: str
     gathering: dict[str, float] = {}
     judging: dict[str, float] = {}
+    checks: dict[str, float] = {}
 
 
 class Failure(Frozen):

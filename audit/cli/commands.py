@@ -13,6 +13,7 @@ import click
 
 from audit import __version__
 from audit.cli import shared_options as words
+from audit.cli.printing import say, say_lines, say_message
 from audit.errors import USAGE, ending, is_usage
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def check(*, show_settings: bool, settings_schema: bool, **given: Any) -> None:
         result, note = check_explainer(settings)
     _show(result, Path(settings.out), settings.formats)
     if note:
-        click.echo(f"audit: note: {note}", err=True)
+        say_message(f"note: {note}")
     sys.exit(result.exit_code)
 
 
@@ -74,12 +75,12 @@ def list_(what: str, write: str | None) -> None:
         from audit.engine import listing
 
         if write is None:
-            click.echo("\n".join(listing.LISTS[what]()))
+            say("\n".join(listing.LISTS[what]()))
             return
         if what != "catalogue":
             _fail(f"--write goes with 'audit list catalogue', not with '{what}'")
         changed = listing.write_catalogue(Path(write))
-    click.echo(f"{write}: {'brought up to date' if changed else 'is up to date'}")
+    say(f"{write}: {'brought up to date' if changed else 'is up to date'}")
 
 
 @main.command()
@@ -92,7 +93,7 @@ def explain(check_id: str) -> None:
     with _exit_codes():
         from audit.engine import listing
 
-        click.echo(listing.explained(check_id))
+        say(listing.explained(check_id))
 
 
 @main.command()
@@ -159,14 +160,14 @@ def history(
             past.keep(_load(Path(path)), Path.cwd())
         if html is None:
             lines = [past.shown(entry) for entry in past.entries(Path.cwd(), explainer)]
-            click.echo("\n".join(lines or [past.nothing(Path(), explainer)]))
+            say_lines(lines or [past.nothing(Path(), explainer)])
             return
         from audit.engine.trend import write_trend
         from audit.reports.output import writable
 
         writable(html.parent, "--html")
         shown = write_trend(html, Path.cwd(), explainer, last=last, commit_url=commit_url)
-    click.echo(f"{html}: the trend over {shown} audit{'' if shown == 1 else 's'}")
+    say(f"{html}: the trend over {shown} audit{'' if shown == 1 else 's'}")
 
 
 @main.command()
@@ -179,8 +180,8 @@ def init(*, explainer: str, force: bool) -> None:
 
         written = start(Path(), explainer, force=force)
     for path in written:
-        click.echo(f"wrote {path}")
-    click.echo("now try: audit check")
+        say(f"wrote {path}")
+    say("now try: audit check")
 
 
 @main.command("map")
@@ -201,7 +202,7 @@ def map_(
         writable(out.parent)
         known = {key: value for key, value in given.items() if value is not None}
         score = write_overlay(explainer, options, Path(image), text, out, known)
-    click.echo(f"{out}: cosine {score:.4f}")
+    say(f"{out}: cosine {score:.4f}")
 
 
 @main.command()
@@ -220,7 +221,7 @@ def equivalence(one: str, other: str, samples: int, **given: Any) -> None:
 
         settings = load_settings({**given, "explainer": one, "samples": samples})
         found = compare_explainers(settings, other)
-    click.echo(found.sentence)
+    say(found.sentence)
     sys.exit(0 if found.equivalent else VIOLATED)
 
 
@@ -243,7 +244,7 @@ def compare(*, old: str, new: str, strict: bool, fail_on: str) -> None:
 
         one, two = _load(Path(old)), _load(Path(new))
         found = compare_results(one, two, fail_on=Severity(fail_on), strict=strict)
-    click.echo("\n".join(found.lines))
+    say_lines(found.lines)
     sys.exit(VIOLATED if found.worse else 0)
 
 
@@ -256,7 +257,7 @@ def _load(path: Path) -> Result:
 def _say_json(document: object) -> None:
     import json
 
-    click.echo(json.dumps(document, indent=2))
+    say(json.dumps(document, indent=2))
 
 
 def _show(result: Result, folder: Path, formats: tuple[str, ...]) -> None:
@@ -279,10 +280,10 @@ def _exit_codes() -> Iterator[None]:
         yield
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - nothing may exit with 1
         if not is_usage(error):
-            click.echo(traceback.format_exc(), err=True)
+            say(traceback.format_exc(), err=True)
         _fail(*ending(error))
 
 
 def _fail(message: str, code: int = USAGE) -> NoReturn:
-    click.echo(f"audit: {message}", err=True)
+    say_message(message)
     sys.exit(code)

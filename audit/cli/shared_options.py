@@ -95,7 +95,13 @@ formats_option = _many(
 model_options = _all(
     (
         click.option("--model", help="bundled, an open_clip architecture, or local-dir:FOLDER."),
-        click.option("--pretrained", help="A tag of open_clip or a checkpoint file."),
+        click.option("--pretrained", help="A tag of open_clip, a checkpoint file, or random."),
+        click.option(
+            "--allow-download",
+            is_flag=True,
+            default=None,
+            help="Fetch weights and tokenizers that are not on this machine.",
+        ),
         click.option("--seed", type=int, help="Seed of pairs, fills, edits and random models."),
         click.option("--device", help="cpu, cuda, cuda:1, …"),
         click.option("--dtype", type=click.Choice(["float32", "float64", "float16", "bfloat16"])),
@@ -112,6 +118,12 @@ data_options = _all(
     (
         click.option(
             "--data", help="bundled, or a manifest: a CSV or Parquet file, or its folder."
+        ),
+        click.option(
+            "--allow-outside",
+            is_flag=True,
+            default=None,
+            help="Read files of a manifest that lie outside its folder.",
         ),
         click.option("--template", help="Prompt of a label of a manifest, with one {}."),
         click.option(

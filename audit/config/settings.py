@@ -79,13 +79,19 @@ class Settings(BaseModel):
         dict[str, str], BeforeValidator(_as_text, json_schema_input_type=dict[str, Plain])
     ] = Field(default_factory=dict, description="options of the explainer")
     model: str = Field("bundled", description="bundled, an open_clip name, or local-dir:FOLDER")
-    pretrained: str | None = Field(None, description="an open_clip tag or a checkpoint file")
+    pretrained: str | None = Field(
+        None, description="an open_clip tag, a checkpoint file, or random"
+    )
+    allow_download: bool = Field(False, description="fetch weights and tokenizers")  # noqa: FBT003
     ladder: Sources = Field(
         (),
         description="other weights of the model: checkpoint files or open_clip tags; or other "
         "models, shown and not judged: ARCHITECTURE:TAG, local-dir:FOLDER",
     )
     data: str = Field("bundled", description="bundled, or a manifest (file or folder)")
+    allow_outside: bool = Field(
+        default=False, description="read files of a manifest that lie outside its folder"
+    )
     template: str = Field("a photo of a {}.", description="prompt of a label of a manifest")
     samples: Samples = Field(
         192,

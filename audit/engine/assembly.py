@@ -67,7 +67,12 @@ def summarize(
         gallery=gallery(evidence, chosen),
         pair_quality=_pair_quality(evidence),
         failures=[*found.gathered.failures, *found.broken],
-        notes=[*gate_notes, *audit_notes(explainer.name, relatives, found, run.dtype)],
+        notes=[
+            *gate_notes,
+            *model.notes,
+            *pairs.notes,
+            *audit_notes(explainer.name, relatives, found, run.dtype),
+        ],
     )
 
 
@@ -84,6 +89,7 @@ def _model_info(model: ModelUnderAudit) -> ModelInfo:
         patch_grid=list(anatomy.image.grid),
         text_blocks=len(anatomy.text.blocks),
         text_heads=anatomy.text.heads,
+        notes=list(model.notes),
     )
 
 
@@ -104,6 +110,7 @@ def _data_info(pairs: Pairs, evidence: Evidence) -> DataInfo:
         has_masks=pairs.masks is not None,
         zero_shot_accuracy=accuracy,
         zero_shot_interval=interval,
+        notes=list(pairs.notes),
     )
 
 

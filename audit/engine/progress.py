@@ -21,6 +21,7 @@ from rich.progress import (
 from rich.text import Text
 
 from audit.evidence.context import Progress as Told
+from audit.result.wording import visible
 
 
 def silent(phase: str, done: int, total: int) -> None:
@@ -43,7 +44,7 @@ def progress_bars() -> Iterator[Told]:
         return
     columns = (
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=30),
         MofNCompleteColumn(),
         _RateColumn(),
@@ -54,7 +55,7 @@ def progress_bars() -> Iterator[Told]:
 
         def tell(phase: str, done: int, total: int) -> None:
             if phase not in tasks:
-                tasks[phase] = bars.add_task(phase, total=total)
+                tasks[phase] = bars.add_task(visible(phase), total=total)
             bars.update(tasks[phase], completed=done, total=total)
 
         yield tell

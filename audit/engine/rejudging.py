@@ -76,6 +76,8 @@ def rejudge(folder: Path, settings: Settings) -> Result:
             "failures": [*gathering, *found.broken],
             "notes": [
                 *notes,
+                *old.model.notes,
+                *old.data.notes,
                 *audit_notes(old.explainer.name, old.relatives, found, old.conditions.dtype),
             ],
             "conditions": old.conditions.model_copy(update={"settings": _settings(old, settings)}),

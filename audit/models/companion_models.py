@@ -45,13 +45,16 @@ def names_a_model(source: str) -> bool:
     return source.startswith(FOLDER) or architecture in {BUNDLED, *open_clip.list_models()}
 
 
-def find_other_models(model: ModelUnderAudit, sources: Sequence[str]) -> tuple[OtherModel, ...]:
+def find_other_models(
+    model: ModelUnderAudit, sources: Sequence[str], *, allow_download: bool = False
+) -> tuple[OtherModel, ...]:
     """Load each once, so that what is wrong with it is said before hours of work.
 
     Args:
         model: the model under audit.
         sources: ``ARCHITECTURE:WEIGHTS`` (a tag of open_clip or a file), ``local-dir:FOLDER``, or
             ``bundled``.
+        allow_download: fetch weights that are not in the local cache.
 
     Raises:
         ModelError: unknown, unreadable, without weights, or given twice.
@@ -60,13 +63,13 @@ def find_other_models(model: ModelUnderAudit, sources: Sequence[str]) -> tuple[O
     digests = all_different(
         model.state_sha256(),
         sources,
-        lambda source: _load(source, model).state_sha256(),
+        lambda source: _load(source, model, allow_download=allow_download).state_sha256(),
         "model '{source}' has the same weights as {other}; leave it out",
     )
     return tuple(OtherModel(source, digest) for source, digest in digests.items())
 
 
-def _load(source: str, like: ModelUnderAudit) -> ModelUnderAudit:
+def _load(source: str, like: ModelUnderAudit, *, allow_download: bool = False) -> ModelUnderAudit:
     whole = source == BUNDLED or source.startswith(FOLDER)
     name, _, weights = (source, "", "") if whole else source.partition(":")
     if not whole and not weights:
@@ -74,4 +77,10 @@ def _load(source: str, like: ModelUnderAudit) -> ModelUnderAudit:
             f"--ladder {source}: expected a model with its weights, got an architecture alone; "
             f"give {source}:TAG with a tag of open_clip, or {source}:FILE"
         )
-    return load_model(name, weights or None, device=str(like.device), dtype=like.dtype_name)
+    return load_model(
+        name,
+        weights or None,
+        device=str(like.device),
+        dtype=like.dtype_name,
+        allow_download=allow_download,
+    )

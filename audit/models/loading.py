@@ -21,17 +21,16 @@ from torchvision.transforms.functional import InterpolationMode, to_tensor
 
 from audit.models import bundled
 from audit.models.anatomy import Anatomy, UnknownAnatomyError, anatomy_of
-from audit.models.checkpoints import (
-    UNREADABLE,
-    lay_into,
-    looks_like_file,
-    read_state,
-    state_sha256,
-)
+from audit.models.checkpoints import expect_finite, looks_like_file, state_sha256
 from audit.models.errors import ModelError
+from audit.models.folder_config import read_config, weights_of
+from audit.models.network import REMEDY, expect_weights_at_hand, network
+from audit.models.open_clip_weights import load_weights
+from audit.models.tokenizers import build_tokenizer
 
 BUNDLED = "bundled"
 FOLDER = "local-dir:"
+RANDOM = "random"
 
 
 @dataclass(frozen=True)
@@ -40,12 +39,13 @@ class ModelUnderAudit:
 
     Attributes:
         name: as asked for.
-        pretrained: tag or file of weights, None for random ones.
+        pretrained: tag or file of weights, ``random``, or None for those that come with the name.
         module: the torch module, in eval mode.
         transform: from a PIL picture to the model's input.
         tokenizer: from texts to token ids, (texts, context).
         device: where the module is.
         dtype: of its parameters.
+        notes: what a reader of the result should know of the weights, as sentences.
     """
 
     name: str
@@ -55,6 +55,7 @@ class ModelUnderAudit:
     tokenizer: Callable[[list[str]], Int[Tensor, "texts context"]]
     device: torch.device
     dtype: torch.dtype
+    notes: tuple[str, ...] = ()
 
     @property
     def anatomy(self) -> Anatomy:
@@ -103,16 +104,18 @@ def load_model(
     device: str = "cpu",
     dtype: str = "float32",
     seed: int = 0,
+    allow_download: bool = False,
 ) -> ModelUnderAudit:
     """Load a model.
 
     Args:
         name: ``bundled``, an open_clip architecture, or ``local-dir:FOLDER``.
-        pretrained: an open_clip tag or a checkpoint file; None for random weights, or for those
-            that lie in the folder.
+        pretrained: an open_clip tag, a checkpoint file, or ``random``; None for the weights that
+            lie in the folder.
         device: torch device.
         dtype: ``float32``, ``float64``, ``float16`` or ``bfloat16``.
         seed: of random weights.
+        allow_download: fetch weights and tokenizer where they are not on this machine.
 
     Raises:
         ModelError: unknown name or tag, missing file, unreadable weights, unavailable device.
@@ -120,56 +123,78 @@ def load_model(
     """
     torch_device, torch_dtype = _device(device), _dtype(dtype)
     source = f"{FOLDER}{bundled.DIRECTORY}" if name == BUNDLED else name
-    _check_source(source, pretrained)
-    if pretrained is not None and source.startswith(FOLDER):  # open_clip would ignore the file
-        module, transform = _create(source, None, seed)
-        lay_into(module, read_state(pretrained), pretrained)
+    folder = Path(source.removeprefix(FOLDER)) if source.startswith(FOLDER) else None
+    if folder is None:
+        _check_architecture(source, pretrained, allow_download=allow_download)
+        config = open_clip.get_model_config(source)
     else:
-        module, transform = _create(source, pretrained, seed)
+        _check_weights(folder, pretrained)
+        config = read_config(folder)
+    with network(allowed=allow_download):
+        tokenizer = build_tokenizer(name, config["text_cfg"], folder, allow_download=allow_download)
+        module, transform, notes = _create(source, folder, pretrained, seed)
     module = module.eval().to(device=torch_device, dtype=torch_dtype)
+    expect_finite(module.state_dict(), f"{pretrained or name} in {dtype}")
     anatomy_of(module)
-    tokenizer = open_clip.get_tokenizer(source)
     return ModelUnderAudit(
-        name, pretrained, module, transform, tokenizer, torch_device, torch_dtype
+        name, pretrained, module, transform, tokenizer, torch_device, torch_dtype, notes
     )
 
 
-def _create(source: str, pretrained: str | None, seed: int) -> tuple[nn.Module, Any]:
+def _create(
+    source: str, folder: Path | None, pretrained: str | None, seed: int
+) -> tuple[nn.Module, Any, tuple[str, ...]]:
+    """A model with its weights, its transform, and what is to be told of the weights."""
+    file = pretrained if pretrained and looks_like_file(pretrained) else None
+    if folder is not None and pretrained is None:
+        file = str(weights_of(folder))
+    random = pretrained == RANDOM
+    tag = None if random or file else pretrained
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         logging.getLogger().addFilter(_quiet)
         torch.manual_seed(seed)
         try:
-            module, _, transform = open_clip.create_model_and_transforms(source, pretrained)
-        except UNREADABLE as error:
+            module, _, transform = open_clip.create_model_and_transforms(
+                source, tag, load_weights=tag is not None, pretrained_text=False
+            )
+            notes = load_weights(module, file) if file else ()
+        except ModelError:
+            raise
+        except Exception as error:  # a configuration may break open_clip anywhere
             cause = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise ModelError(
                 f"cannot load model '{source}' with weights '{pretrained}': {cause}; give a file "
-                "with --pretrained FILE, or a tag of open_clip that is in the local cache"
+                f"with --pretrained FILE, a tag that is in the local cache, or {REMEDY}"
             ) from error
         finally:
             logging.getLogger().removeFilter(_quiet)
-    return module, transform
+    if random:
+        notes = (f"The weights of the model are random (seed {seed}), as asked for.",)
+    return module, transform, notes
 
 
 def _quiet(record: logging.LogRecord) -> bool:
     return record.levelno >= logging.ERROR
 
 
-def _check_source(source: str, pretrained: str | None) -> None:
-    if source.startswith(FOLDER):
-        folder = Path(source.removeprefix(FOLDER))
-        if not (folder / "open_clip_config.json").is_file():
+def _check_weights(folder: Path, pretrained: str | None) -> None:
+    """A folder's weights are there: its own, those of a file, or random ones, as asked for."""
+    if pretrained is None:
+        if folder.is_dir() and any(folder.iterdir()) and weights_of(folder) is None:
             raise ModelError(
-                f"expected open_clip_config.json in the folder '{folder}', found none; give a "
-                "folder that open_clip's push_to_hf_hub or save writes"
+                f"expected weights in the folder '{folder}' (*.safetensors, *.bin or *.pth), found "
+                "none; put them there, or give --pretrained FILE, or --pretrained random"
             )
-        if pretrained is not None and not looks_like_file(pretrained):
-            raise ModelError(
-                f"expected a checkpoint file as the weights of a model in a folder, got the tag "
-                f"'{pretrained}'; give a file, or leave --pretrained out to use the folder's own"
-            )
-        return
+    elif pretrained != RANDOM and not looks_like_file(pretrained):
+        raise ModelError(
+            f"expected a checkpoint file as the weights of a model in a folder, got the tag "
+            f"'{pretrained}'; give a file, or leave --pretrained out to use the folder's own"
+        )
+
+
+def _check_architecture(source: str, pretrained: str | None, *, allow_download: bool) -> None:
+    """An architecture of open_clip is known, and so are its weights."""
     names = open_clip.list_models()
     if source not in names:
         close = difflib.get_close_matches(source, [*names, BUNDLED], n=1, cutoff=0.3)
@@ -177,17 +202,27 @@ def _check_source(source: str, pretrained: str | None) -> None:
         raise ModelError(
             f"unknown model '{source}'{hint} 'audit list models' shows all {len(names)}"
         )
-    if pretrained is None:
-        return
     tags = open_clip.list_pretrained_tags_by_model(source)
-    if looks_like_file(pretrained) and not Path(pretrained).is_file():
-        raise ModelError(f"no checkpoint file '{pretrained}'; give the path of an existing file")
-    if not looks_like_file(pretrained) and pretrained not in tags:
+    if pretrained is None:
+        raise ModelError(
+            f"'{source}' is an architecture without weights; state them with --pretrained: "
+            f"{', '.join([*tags, 'a checkpoint file'])}, or random"
+        )
+    if pretrained == RANDOM:
+        return
+    if looks_like_file(pretrained):
+        if not Path(pretrained).is_file():
+            raise ModelError(
+                f"no checkpoint file '{pretrained}'; give the path of an existing file"
+            )
+        return
+    if pretrained not in tags:
         close = difflib.get_close_matches(pretrained, tags, n=1, cutoff=0.3)
         hint = f"; did you mean '{close[0]}'?" if close else ""
         raise ModelError(
             f"unknown weights '{pretrained}' of '{source}'{hint} Known tags: {', '.join(tags)}"
         )
+    expect_weights_at_hand(source, pretrained, allow_download=allow_download)
 
 
 def _device(name: str) -> torch.device:

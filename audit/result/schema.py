@@ -275,6 +275,7 @@ class ModelInfo(_Frozen):
     patch_grid: list[int]
     text_blocks: int
     text_heads: int
+    notes: list[str] = Field(default_factory=list)
 
 
 class DataInfo(_Frozen):
@@ -289,6 +290,7 @@ class DataInfo(_Frozen):
     has_masks: bool
     zero_shot_accuracy: float | None = None
     zero_shot_interval: Interval | None = None
+    notes: list[str] = Field(default_factory=list)
 
 
 class Conditions(_Frozen):

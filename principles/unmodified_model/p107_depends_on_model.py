@@ -50,6 +50,12 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
     limit = _limit(found, thresholds)
     final = _likeness(found, reference, roles.audited, -1)
     verdict, summary = _verdict(found, reference, roles, limit, final)
+    if verdict is Verdict.VIOLATION and roles.random_weights:
+        verdict = Verdict.INCONCLUSIVE
+        summary = (
+            "The weights of the model are random, as asked for, and drawn anew they are random "
+            f"again: {_words(final, limit)}. Audit a trained model."
+        )
     violated = verdict is Verdict.VIOLATION
     row = int(found.similarity[roles.audited][-1].mean(0).argmax())
     pair = reference.ids[int(found.pairs[row])]

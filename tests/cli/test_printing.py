@@ -55,6 +55,8 @@ def test_what_an_explainer_raises(check_tiny):
 
 def test_compare_and_history(command, make_result):
     hostile = make_result(text=HOSTILE)
+    named = hostile.explainer.model_copy(update={"name": HOSTILE})
+    hostile = hostile.model_copy(update={"explainer": named})
     Path("old.json").write_text(render_json(make_result()), encoding="utf-8")
     Path("new.json").write_text(render_json(hostile), encoding="utf-8")
 
@@ -73,4 +75,5 @@ def test_compare_and_history(command, make_result):
         ["report", "--latest", "-e", HOSTILE],
     ):
         run(*words)
-    assert "⟨U+001B⟩" in run("history")
+    assert "⟨U+001B⟩[31m" in run("history")
+    assert "⟨U+001B⟩[31m" in run("compare", "old.json", "new.json")

@@ -11,6 +11,7 @@ import click
 
 from audit.cli import shared_options as shared
 from audit.cli.exit_codes import exit_codes
+from audit.cli.printing import say
 from audit.cli.result_files import show_result
 
 
@@ -54,4 +55,4 @@ def check(*, show_settings: bool, settings_schema: bool, **given: Any) -> None:
 
 
 def _print_json(document: object) -> None:
-    click.echo(json.dumps(document, indent=2))
+    say(json.dumps(document, indent=2))

@@ -9,6 +9,7 @@ import click
 
 from audit.cli import shared_options as shared
 from audit.cli.exit_codes import VIOLATED, exit_codes
+from audit.cli.printing import say
 
 
 @click.command()
@@ -29,5 +30,5 @@ def equivalence(one: str, other: str, samples: int, **given: Any) -> None:
         other, notes = shared.explainer_now(other)
         shared.print_notes([*settings.notes, *notes])
         found = compare_explainers(settings, other)
-    click.echo(found.sentence)
+    say(found.sentence)
     sys.exit(0 if found.equivalent else VIOLATED)

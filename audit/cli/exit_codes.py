@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
-import click
-
+from audit.cli.printing import say, say_message
 from audit.errors import USAGE, ending, is_usage
 
 VIOLATED = 1
@@ -22,11 +21,11 @@ def exit_codes() -> Iterator[None]:
         yield
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - nothing may exit with 1
         if not is_usage(error):
-            click.echo(traceback.format_exc(), err=True)
+            say(traceback.format_exc(), err=True)
         fail(*ending(error))
 
 
 def fail(message: str, code: int = USAGE) -> NoReturn:
     """Print a message and exit."""
-    click.echo(f"audit: {message}", err=True)
+    say_message(message)
     sys.exit(code)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from audit.cli.exit_codes import exit_codes
+from audit.cli.printing import say
 
 
 @click.command()
@@ -17,4 +18,4 @@ def explain(check_id: str) -> None:
     with exit_codes():
         from audit.engine.listing import explained
 
-        click.echo(explained(check_id))
+        say(explained(check_id))

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from audit.cli.exit_codes import exit_codes
+from audit.cli.printing import say, say_lines
 from audit.cli.result_files import read_result, result_file
 
 
@@ -33,11 +34,11 @@ def history(
             past.keep(read_result(path), Path.cwd())
         if html is None:
             lines = [past.entry_line(entry) for entry in past.entries(Path.cwd(), explainer)]
-            click.echo("\n".join(lines or [past.none_found(Path(), explainer)]))
+            say_lines(lines or [past.none_found(Path(), explainer)])
             return
         from audit.engine.trend import write_trend
         from audit.reports.output import writable
 
         writable(html.parent, "--html")
         shown = write_trend(html, Path.cwd(), explainer, last=last, commit_url=commit_url)
-    click.echo(f"{html}: the trend over {shown} audit{'' if shown == 1 else 's'}")
+    say(f"{html}: the trend over {shown} audit{'' if shown == 1 else 's'}")

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from audit.cli.exit_codes import exit_codes
+from audit.cli.printing import say
 
 
 @click.command()
@@ -33,4 +34,4 @@ def init(*, explainer: str, force: bool, **wanted: Any) -> None:
         from audit.engine.project_start import Wanted, start
 
         told = start(Path(), explainer, Wanted(**wanted), force=force)
-    click.echo("\n".join([*told, "next: audit check"]))
+    say("\n".join([*told, "next: audit check"]))

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from audit.cli.exit_codes import exit_codes, fail
+from audit.cli.printing import say
 
 LISTED = ("explainers", "checks", "models", "datasets", "catalogue")
 
@@ -23,9 +24,9 @@ def list_(what: str, write: str | None) -> None:
         from audit.engine import listing
 
         if write is None:
-            click.echo("\n".join(listing.LISTS[what]()))
+            say("\n".join(listing.LISTS[what]()))
             return
         if what != "catalogue":
             fail(f"--write goes with 'audit list catalogue', not with '{what}'")
         changed = listing.write_catalogue(Path(write))
-    click.echo(f"{write}: {'brought up to date' if changed else 'is up to date'}")
+    say(f"{write}: {'brought up to date' if changed else 'is up to date'}")

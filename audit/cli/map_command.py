@@ -9,6 +9,7 @@ import click
 
 from audit.cli import shared_options as shared
 from audit.cli.exit_codes import exit_codes
+from audit.cli.printing import say
 
 
 @click.command("map")
@@ -47,4 +48,4 @@ def map_(
         explainer, notes = shared.explainer_now(explainer)
         shared.print_notes(notes)
         score = write_overlay(explainer, options, Path(image), text, out, known)
-    click.echo(f"{out}: cosine {score:.4f}")
+    say(f"{out}: cosine {score:.4f}")

@@ -22,6 +22,7 @@ from rich.text import Text
 
 from audit.engine.progress import silent
 from audit.evidence.context import Progress
+from audit.result.wording import visible
 
 
 class _RateColumn(ProgressColumn):
@@ -39,7 +40,7 @@ def progress_bars() -> Iterator[Progress]:
         return
     columns = (
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=30),
         MofNCompleteColumn(),
         _RateColumn(),
@@ -50,7 +51,7 @@ def progress_bars() -> Iterator[Progress]:
 
         def tell(phase: str, done: int, total: int) -> None:
             if phase not in tasks:
-                tasks[phase] = bars.add_task(phase, total=total)
+                tasks[phase] = bars.add_task(visible(phase), total=total)
             bars.update(tasks[phase], completed=done, total=total)
 
         yield tell

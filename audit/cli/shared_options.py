@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 
 import click
 
+from audit.cli.printing import say_message
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 Decorator = Callable[[Any], Any]
 
@@ -95,7 +97,15 @@ formats_option = _many(
 model_options = _all(
     (
         click.option("--model", help="bundled, an open_clip architecture, or local-dir:FOLDER."),
-        click.option("--pretrained", help="Weights: a tag of open_clip or a checkpoint file."),
+        click.option(
+            "--pretrained", help="Weights: a tag of open_clip, a checkpoint file, or random."
+        ),
+        click.option(
+            "--allow-download",
+            is_flag=True,
+            default=None,
+            help="Download weights and tokenizers that are not on this machine.",
+        ),
         click.option("--seed", type=int, help="Seed of pairs, fills, edits and random models."),
         click.option("--device", help="cpu, cuda, cuda:1, …"),
         click.option(
@@ -116,6 +126,12 @@ data_options = _all(
     (
         click.option(
             "--data", help="bundled, or a manifest: a CSV or Parquet file, or its folder."
+        ),
+        click.option(
+            "--allow-outside",
+            is_flag=True,
+            default=None,
+            help="Read files of a manifest that lie outside its folder.",
         ),
         click.option("--template", help="Prompt for the labels of a manifest, with one {}."),
         click.option(
@@ -207,7 +223,7 @@ output_options = _all(
 def print_notes(notes: Iterable[str]) -> None:
     """Tell the user on standard error, so that the output of a command stays its own."""
     for note in notes:
-        click.echo(f"audit: note: {note}", err=True)
+        say_message(f"note: {note}")
 
 
 def explainer_now(spec: str) -> tuple[str, tuple[str, ...]]:

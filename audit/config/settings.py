@@ -88,7 +88,10 @@ class Settings(BaseModel):
     ] = Field(default_factory=dict, description="options of the explainer")
     model: str = Field("bundled", description="bundled, an open_clip name, or local-dir:FOLDER")
     pretrained: str | None = Field(
-        None, description="weights: an open_clip tag or a checkpoint file"
+        None, description="weights: an open_clip tag, a checkpoint file, or random"
+    )
+    allow_download: bool = Field(
+        default=False, description="download weights and tokenizers that are not on this machine"
     )
     ladder: Sources = Field(
         (),
@@ -96,6 +99,9 @@ class Settings(BaseModel):
         "models, shown and not judged: ARCHITECTURE:TAG, local-dir:FOLDER",
     )
     data: str = Field("bundled", description="bundled, or a manifest (file or folder)")
+    allow_outside: bool = Field(
+        default=False, description="read files of a manifest that lie outside its folder"
+    )
     template: str = Field("a photo of a {}.", description="prompt for the labels of a manifest")
     samples: Samples = Field(
         192,

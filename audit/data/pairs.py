@@ -45,7 +45,8 @@ class Pairs:
         templates: prompt templates with one ``{}``; the first is the text of a pair, and class
             prompts for zero-shot accuracy use the first as well.
         targets: of every class: token ids of its prompt, (classes, context), or its id, (classes,).
-        sha256: hash of everything above.
+        notes: what a reader of the result should know of the data, as sentences.
+        sha256: hash of everything but the notes.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Pairs:
     classes: tuple[str, ...]
     templates: tuple[str, ...]
     targets: Int[Tensor, "classes ..."]
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -89,6 +89,8 @@ def summarize(
         notes=[
             *settings.notes,
             *gate_notes,
+            *model.notes,
+            *pairs.notes,
             *audit_notes(explainer.name, equivalences, found, run.dtype),
         ],
     )
@@ -107,6 +109,7 @@ def _model_info(model: ModelUnderAudit) -> ModelInfo:
         patch_grid=list(model.patch_grid),
         text_blocks=len(anatomy.text.blocks),
         text_heads=anatomy.text.heads,
+        notes=list(model.notes),
     )
 
 
@@ -127,6 +130,7 @@ def _data_info(pairs: Pairs, evidence: Evidence) -> DataInfo:
         has_masks=pairs.masks is not None,
         zero_shot_accuracy=accuracy,
         zero_shot_interval=interval,
+        notes=list(pairs.notes),
     )
 
 

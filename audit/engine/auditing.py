@@ -37,7 +37,7 @@ from audit.judging.group_sequential import Judged, judge_at_once, judge_by_looks
 from audit.judging.selection import by_check, selected_checks
 from audit.models.companion_models import find_companion_models, names_a_model
 from audit.models.ladder_checkpoints import find_checkpoints
-from audit.models.loading import BUNDLED, load_model
+from audit.models.loading import BUNDLED, RANDOM, load_model
 from audit.models.model_under_audit import ModelUnderAudit
 from audit.models.pristine import pristine_copy
 from audit.nearest_name import hint
@@ -152,6 +152,7 @@ def load_audited_model(settings: Settings) -> ModelUnderAudit:
         device=settings.device,
         dtype=settings.dtype,
         seed=settings.seed,
+        allow_download=settings.allow_download,
     )
 
 
@@ -162,7 +163,12 @@ def load_pairs(settings: Settings, model: ModelUnderAudit) -> Pairs:
         pairs = bundled_pairs(model, count, seed=settings.seed)
     else:
         pairs = manifest_pairs(
-            model, Path(settings.data), count, seed=settings.seed, template=settings.template
+            model,
+            Path(settings.data),
+            count,
+            seed=settings.seed,
+            template=settings.template,
+            allow_outside=settings.allow_outside,
         )
     if settings.pair is None:
         return pairs
@@ -193,7 +199,9 @@ def _context(
         stochastic=audited.stochastic,
         command=command_line(settings),
         snippet=snippet(settings),
+        random_weights=model.pretrained == RANDOM,
     )
+    fetch = settings.allow_download
     models = [source for source in settings.ladder if names_a_model(source)]
     return Context(
         model=model,
@@ -204,8 +212,10 @@ def _context(
         sizes=SIZES[settings.profile],
         seed=settings.seed,
         progress=progress,
-        checkpoints=find_checkpoints(model, [s for s in settings.ladder if s not in models]),
-        others=find_companion_models(model, models),
+        checkpoints=find_checkpoints(
+            model, [s for s in settings.ladder if s not in models], allow_download=fetch
+        ),
+        others=find_companion_models(model, models, allow_download=fetch),
         pairs_for=partial(load_pairs, settings),
         limits=gathering_limits(settings.thresholds),
     )

@@ -80,6 +80,8 @@ def rejudge(folder: Path, settings: Settings) -> Result:
             "notes": [
                 *settings.notes,
                 *notes,
+                *old.model.notes,
+                *old.data.notes,
                 *audit_notes(name, old.equivalences, found, old.conditions.dtype),
             ],
             "conditions": old.conditions.model_copy(update={"settings": _settings(old, settings)}),

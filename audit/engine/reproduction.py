@@ -11,8 +11,10 @@ from audit.evidence.kinds import PAIR_PLACEHOLDER
 _EVIDENCE = (
     "model",
     "pretrained",
+    "allow_download",
     "ladder",
     "data",
+    "allow_outside",
     "template",
     "samples",
     "budget",
@@ -47,8 +49,12 @@ def command_line(settings: Settings) -> str:
     for key, value in settings.options.items():
         words += ["--option", f"{key}={value}"]
     for name, value in _given(settings).items():
+        option = f"--{name.replace('_', '-')}"
+        if isinstance(value, bool):
+            words.append(option)
+            continue
         for each in value if isinstance(value, tuple) else (value,):
-            words += [f"--{name}", str(each)]
+            words += [option, str(each)]
     return shlex.join(words)
 
 

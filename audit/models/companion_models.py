@@ -45,7 +45,7 @@ def names_a_model(source: str) -> bool:
 
 
 def find_companion_models(
-    model: ModelUnderAudit, sources: Sequence[str]
+    model: ModelUnderAudit, sources: Sequence[str], *, allow_download: bool = False
 ) -> tuple[CompanionModel, ...]:
     """Load each once, so that what is wrong with it is said before hours of work.
 
@@ -53,6 +53,7 @@ def find_companion_models(
         model: the model under audit.
         sources: ``ARCHITECTURE:WEIGHTS`` (a tag of open_clip or a file), ``local-dir:FOLDER``, or
             ``bundled``.
+        allow_download: fetch weights that are not in the local cache.
 
     Raises:
         ModelError: unknown, unreadable, without weights, or given twice.
@@ -61,13 +62,13 @@ def find_companion_models(
     digests = all_different(
         model.state_sha256(),
         sources,
-        lambda source: _load(source, model).state_sha256(),
+        lambda source: _load(source, model, allow_download=allow_download).state_sha256(),
         "model '{source}' has the same weights as {other}; leave it out",
     )
     return tuple(CompanionModel(source, digest) for source, digest in digests.items())
 
 
-def _load(source: str, like: ModelUnderAudit) -> ModelUnderAudit:
+def _load(source: str, like: ModelUnderAudit, *, allow_download: bool = False) -> ModelUnderAudit:
     whole = source == BUNDLED or source.startswith(FOLDER)
     name, _, weights = (source, "", "") if whole else source.partition(":")
     if not whole and not weights:
@@ -75,4 +76,10 @@ def _load(source: str, like: ModelUnderAudit) -> ModelUnderAudit:
             f"--ladder {source}: expected a model with its weights, got an architecture alone; "
             f"give {source}:TAG with a tag of open_clip, or {source}:FILE"
         )
-    return load_model(name, weights or None, device=str(like.device), dtype=like.dtype_name)
+    return load_model(
+        name,
+        weights or None,
+        device=str(like.device),
+        dtype=like.dtype_name,
+        allow_download=allow_download,
+    )

@@ -72,11 +72,12 @@ class ModelUnderAudit:
 
     Attributes:
         name: as asked for.
-        pretrained: tag or file of weights, None for random ones.
+        pretrained: tag or file of weights, ``random``, or None for those that come with the name.
         module: the torch module that a user would call, in eval mode.
         interface: how models of its library are called.
         device: where the module is.
         dtype: of its parameters.
+        notes: what a reader of the result should know of the weights, as sentences.
     """
 
     name: str
@@ -85,6 +86,7 @@ class ModelUnderAudit:
     interface: ModelInterface
     device: torch.device
     dtype: torch.dtype
+    notes: tuple[str, ...] = ()
 
     def with_module(self, module: nn.Module) -> ModelUnderAudit:
         """The same with another module in the place of its own, such as an altered copy."""

@@ -24,12 +24,17 @@ from audit.models.anatomy import (
     normalized_image_features,
     normalized_text_features,
 )
-from audit.models.checkpoints import UNREADABLE, lay_into, looks_like_file, read_state
+from audit.models.checkpoints import looks_like_file
 from audit.models.errors import ModelError
+from audit.models.folder_config import read_config, weights_of
+from audit.models.network import REMEDY, expect_weights_at_hand, network
+from audit.models.open_clip_weights import load_weights
+from audit.models.tokenizers import build_tokenizer
 from audit.nearest_name import hint
 
 FOLDER = "local-dir:"
 PACKAGE = "open_clip_torch"
+RANDOM = "random"
 
 
 @dataclass(frozen=True)
@@ -113,80 +118,111 @@ def known_models() -> dict[str, list[str]]:
 
 
 def load_open_clip(
-    source: str, pretrained: str | None, seed: int
-) -> tuple[nn.Module, OpenClipInterface]:
-    """A model of open_clip on the CPU, and how it is called.
+    source: str, pretrained: str | None, seed: int, *, allow_download: bool = False
+) -> tuple[nn.Module, OpenClipInterface, tuple[str, ...]]:
+    """A model of open_clip on the CPU, how it is called, and what is to be told of its weights.
 
     Args:
         source: an open_clip architecture, or ``local-dir:FOLDER``.
-        pretrained: an open_clip tag or a checkpoint file; None for random weights, or for those
-            that lie in the folder.
+        pretrained: an open_clip tag, a checkpoint file, or ``random``; None for the weights that
+            lie in the folder.
         seed: of random weights.
+        allow_download: download weights and tokenizer where they are not on this machine.
 
     Raises:
-        ModelError: unknown name or tag, missing file, unreadable weights.
-        UnknownAnatomyError: the model is of a kind that is not known.
+        ModelError: unknown name or tag, missing file, unreadable weights or configuration.
     """
-    _check_source(source, pretrained)
-    if pretrained is not None and source.startswith(FOLDER):  # open_clip would ignore the file
-        module, transform = _create(source, None, seed)
-        lay_into(module, read_state(pretrained), pretrained)
+    folder = Path(source.removeprefix(FOLDER)) if source.startswith(FOLDER) else None
+    if folder is None:
+        _check_architecture(source, pretrained, allow_download=allow_download)
+        config = open_clip.get_model_config(source)
     else:
-        module, transform = _create(source, pretrained, seed)
-    anatomy_of(module)  # no check goes without one so far, and a tokenizer can be far away
-    tokenizer = open_clip.get_tokenizer(source)
-    return module, OpenClipInterface(transform, tokenizer)
+        _check_weights(folder, pretrained)
+        config = read_config(folder)
+    with network(allowed=allow_download):
+        texts = config["text_cfg"]
+        tokenizer = build_tokenizer(source, texts, folder, allow_download=allow_download)
+        module, transform, notes = _create(source, folder, pretrained, seed)
+    return module, OpenClipInterface(transform, tokenizer), notes
 
 
-def _create(source: str, pretrained: str | None, seed: int) -> tuple[nn.Module, Any]:
+def _create(
+    source: str, folder: Path | None, pretrained: str | None, seed: int
+) -> tuple[nn.Module, Any, tuple[str, ...]]:
+    """A model with its weights, its transform, and what is to be told of the weights."""
+    file = pretrained if pretrained and looks_like_file(pretrained) else None
+    if folder is not None and pretrained is None:
+        file = str(weights_of(folder))
+    random = pretrained == RANDOM
+    tag = None if random or file else pretrained
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         logging.getLogger().addFilter(_quiet)
         torch.manual_seed(seed)
         try:
-            module, _, transform = open_clip.create_model_and_transforms(source, pretrained)
-        except UNREADABLE as error:
+            module, _, transform = open_clip.create_model_and_transforms(
+                source, tag, load_weights=tag is not None, pretrained_text=False
+            )
+            notes = load_weights(module, file) if file else ()
+        except ModelError:
+            raise
+        except Exception as error:  # a configuration may break open_clip anywhere
             cause = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise ModelError(
                 f"cannot load model '{source}' with weights '{pretrained}': {cause}; give a file "
-                "with --pretrained FILE, or a tag of open_clip that is in the local cache"
+                f"with --pretrained FILE, a tag that is in the local cache, or {REMEDY}"
             ) from error
         finally:
             logging.getLogger().removeFilter(_quiet)
-    return module, transform
+    if random:
+        notes = (f"The weights of the model are random (seed {seed}), as asked for.",)
+    return module, transform, notes
 
 
 def _quiet(record: logging.LogRecord) -> bool:
     return record.levelno >= logging.ERROR
 
 
-def _check_source(source: str, pretrained: str | None) -> None:
-    if source.startswith(FOLDER):
-        folder = Path(source.removeprefix(FOLDER))
-        if not (folder / "open_clip_config.json").is_file():
+def _check_weights(folder: Path, pretrained: str | None) -> None:
+    """A folder's weights are there: its own, those of a file, or random ones, as asked for."""
+    if pretrained is None:
+        if folder.is_dir() and any(folder.iterdir()) and weights_of(folder) is None:
             raise ModelError(
-                f"expected open_clip_config.json in the folder '{folder}', found none; give a "
-                "folder that open_clip's push_to_hf_hub or save writes"
+                f"expected weights in the folder '{folder}' (*.safetensors, *.bin or *.pth), found "
+                "none; put them there, or give --pretrained FILE, or --pretrained random"
             )
-        if pretrained is not None and not looks_like_file(pretrained):
-            raise ModelError(
-                f"expected a checkpoint file as the weights of a model in a folder, got the tag "
-                f"'{pretrained}'; give a file, or leave --pretrained out to use the folder's own"
-            )
-        return
+    elif pretrained != RANDOM and not looks_like_file(pretrained):
+        raise ModelError(
+            f"expected a checkpoint file as the weights of a model in a folder, got the tag "
+            f"'{pretrained}'; give a file, or leave --pretrained out to use the folder's own"
+        )
+
+
+def _check_architecture(source: str, pretrained: str | None, *, allow_download: bool) -> None:
+    """An architecture of open_clip is known, and so are its weights."""
     names = open_clip.list_models()
     if source not in names:
         close = hint(source, [*names, "bundled"], cutoff=0.3)
         raise ModelError(
             f"unknown model '{source}'{close}; 'audit list models' shows all {len(names)}"
         )
-    if pretrained is None:
-        return
     tags = open_clip.list_pretrained_tags_by_model(source)
-    if looks_like_file(pretrained) and not Path(pretrained).is_file():
-        raise ModelError(f"no checkpoint file '{pretrained}'; give the path of an existing file")
-    if not looks_like_file(pretrained) and pretrained not in tags:
+    if pretrained is None:
+        raise ModelError(
+            f"'{source}' is an architecture without weights; state them with --pretrained: "
+            f"{', '.join([*tags, 'a checkpoint file'])}, or random"
+        )
+    if pretrained == RANDOM:
+        return
+    if looks_like_file(pretrained):
+        if not Path(pretrained).is_file():
+            raise ModelError(
+                f"no checkpoint file '{pretrained}'; give the path of an existing file"
+            )
+        return
+    if pretrained not in tags:
         raise ModelError(
             f"unknown weights '{pretrained}' of '{source}'{hint(pretrained, tags, cutoff=0.3)}; "
             f"known tags: {', '.join(tags)}"
         )
+    expect_weights_at_hand(source, pretrained, allow_download=allow_download)

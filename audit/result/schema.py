@@ -181,6 +181,7 @@ class ModelInfo(Frozen):
     patch_grid: list[int]
     text_blocks: int
     text_heads: int
+    notes: list[str] = []
 
 
 class DataInfo(Frozen):
@@ -195,6 +196,7 @@ class DataInfo(Frozen):
     has_masks: bool
     zero_shot_accuracy: float | None = None
     zero_shot_interval: Interval | None = None
+    notes: list[str] = []
 
 
 class Conditions(Frozen):

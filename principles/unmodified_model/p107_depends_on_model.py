@@ -58,6 +58,12 @@ def judge(
     final = likeness.of_stage(found, reference, roles.audited, -1)
     limit = _limit(found, limits)
     verdict, summary = _verdict(found, reference, roles, final, limit, limits.unchanged)
+    if verdict is Verdict.VIOLATION and roles.random_weights:
+        verdict = Verdict.INCONCLUSIVE
+        summary = (
+            "The weights of the model are random, as asked for, and drawn anew they are random "
+            f"again: {likeness.words(final, limit)}. Audit a trained model."
+        )
     violated = verdict is Verdict.VIOLATION
     row = int(found.similarity[roles.audited][-1].mean(0).argmax())
     pair = reference.ids[int(found.pairs[row])]

@@ -47,7 +47,7 @@ def test_a_tag_is_loaded_under_the_name_of_the_model(tiny, other_state, monkeypa
     other.load_state_dict(other_state)
     asked = []
 
-    def load(name, tag):
+    def load(name, tag, **_):
         asked.append((name, tag))
         return SimpleNamespace(module=other)
 
@@ -60,6 +60,7 @@ def test_a_tag_is_loaded_under_the_name_of_the_model(tiny, other_state, monkeypa
 def test_a_tag_of_another_activation_is_refused(tiny, monkeypatch):
     other = pristine_copy(tiny.module)
     other.visual.transformer.resblocks[0].mlp.gelu = torch.nn.ReLU()
-    monkeypatch.setattr(ladder_checkpoints, "load_model", lambda *_: SimpleNamespace(module=other))
+    other_model = SimpleNamespace(module=other)
+    monkeypatch.setattr(ladder_checkpoints, "load_model", lambda *_, **__: other_model)
     with pytest.raises(ModelError, match="another architecture"):
         find_checkpoints(tiny, ["openai"])

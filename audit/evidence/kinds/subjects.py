@@ -25,6 +25,7 @@ class Roles:
         stochastic: True where it declares that two runs differ.
         command: the command line that runs this audit again.
         snippet: lines of Python that explain one pair, `PAIR_PLACEHOLDER` standing for its id.
+        random_weights: True where the model's weights are random, as asked for.
     """
 
     audited: str
@@ -36,6 +37,7 @@ class Roles:
     stochastic: bool
     command: str = "audit check"
     snippet: str = ""
+    random_weights: bool = False
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from audit.gate.baseline import ACCEPTED, BADNESS, worse
+from audit.result import wording as words
 from audit.result.gate_rule import fails
 from audit.result.schema import CheckResult, Result, Severity, Verdict
 
@@ -153,7 +154,8 @@ def _line(old: CheckResult | None, new: CheckResult, fail_on: Severity) -> str:
     mark = "!" if _fails(old, new, fail_on) else "~" if _got_worse(old, new) else " "
     change = now if was == now else f"{was} → {now}"
     numbers = [
-        f"{s.name} {_value(_same(old, s.name))} → {_value(s.value)}" for s in new.finding.statistics
+        f"{s.name} {words.number(_same(old, s.name))} → {words.number(s.value)}"
+        for s in new.finding.statistics
     ]
     why = (
         worse(old, new, numbers=False) if old and new.finding.verdict is Verdict.VIOLATION else None
@@ -176,10 +178,6 @@ def _quality_line(change: QualityChange, lower: str) -> str:
 def _same(old: CheckResult | None, name: str) -> float | None:
     found = [s.value for s in old.finding.statistics if s.name == name] if old else []
     return found[0] if found else None
-
-
-def _value(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3g}"
 
 
 def _when(result: Result) -> str:

@@ -8,6 +8,7 @@ import io
 import numpy as np
 from PIL import Image
 
+from audit.result import schema
 from audit.result.schema import (
     Finding,
     Interval,
@@ -16,7 +17,6 @@ from audit.result.schema import (
     Picture,
     Statistic,
     Verdict,
-    schema,
 )
 
 HOSTILE = (
@@ -172,6 +172,7 @@ def check(id_: str, name: str, title: str, finding: Finding, **more: object) -> 
         "reference": "Cui and Fan, arXiv 2605.12952, principle " + id_[1],
         "what_it_does": "Compares what the explainer executed with what the model executes.",
         "why_it_matters": "A map of another model says nothing about the one in production.",
+        "how_to_fix": "Differentiate the score that the model itself computes.",
         "what_a_pass_does_not_show": "That the map is right; only that it is of this model.",
         "thresholds": {"tolerance": 1e-5, "least_pairs": 64, "paired": True, "kind": "cosine"},
         "finding": finding,
@@ -349,6 +350,7 @@ def build(*, text: str = "a red plain shape", pairs: int = 12) -> schema.Result:
                 Finding(verdict=Verdict.PASS, summary=text),
                 what_it_does=text,
                 why_it_matters=text,
+                how_to_fix=text,
                 reference=text,
                 what_a_pass_does_not_show=text,
                 thresholds={text: text},

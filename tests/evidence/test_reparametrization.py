@@ -77,6 +77,14 @@ def test_a_map_of_keys_moves_and_its_block_is_named(context_for, no_evidence):
     assert "block 0 alone" in finding.summary
 
 
+def test_single_blocks_are_looked_at_by_the_limits_of_the_check(context_for, few_edits):
+    context = context_for("raw-attention")
+    for change, blocks in ((0.0, True), (1e9, False)):
+        limits = {"reparametrization": {"relative_change": change, "noise_factor": 0.0}}
+        found = gather_reparametrization(dataclasses.replace(context, limits=limits))
+        assert any(e.block is not None for e in found.entries) is blocks
+
+
 def test_the_positive_control_of_attention_moves_only_under_a_value_bias(context_for):
     found = gathered(context_for("grad-attention"), "reparametrization").reparametrization
     assert {edit for edit, _ in moved(found)} == {"value-bias"}

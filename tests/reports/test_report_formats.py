@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import xml.etree.ElementTree as ET
@@ -157,8 +158,23 @@ def test_sarif_rules_say_what_the_check_says(result: Result) -> None:
     assert rule["name"] == "ComputationPreserved"
     assert rule["fullDescription"]["text"] == check.what_it_does
     assert check.why_it_matters in rule["help"]["text"]
+    assert f"How to fix it: {check.how_to_fix}" in rule["help"]["text"]
     assert rule["help"]["markdown"].startswith("**What it does.** Compares what the explainer")
     assert rule["properties"]["problem.severity"] == "error"
+
+
+def test_sarif_leaves_out_a_section_that_an_old_result_does_not_have(result: Result) -> None:
+    checks = [one.model_copy(update={"how_to_fix": ""}) for one in result.checks]
+    rules = run_of(result.model_copy(update={"checks": checks}))["tool"]["driver"]["rules"]
+    assert not any("How to fix it" in one["help"]["text"] for one in rules)
+
+
+def test_markdown_says_how_to_fix_what_is_violated(result: Result) -> None:
+    lines = render_markdown(result).splitlines()
+    after = {a[:10]: b for a, b in itertools.pairwise(lines)}
+    remedy = "  How to fix it: Differentiate the score that the model itself computes."
+    assert after["- **P105**"] == remedy
+    assert after["- **P204**"] != remedy
 
 
 def test_sarif_results_all_have_a_place_in_the_repository(result: Result) -> None:

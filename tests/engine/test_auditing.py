@@ -13,6 +13,7 @@ from audit.engine.auditing import run_audit
 from audit.engine.progress import silent
 from audit.engine.rejudging import rejudge
 from audit.evidence.plan import GATHERERS
+from audit.explainers.contract import ExplainerRaisedError, ExplainerReturnError
 from audit.reports.output import write_reports
 from audit.result.document import render_json
 from audit.result.pictures import pairs_shown
@@ -151,10 +152,16 @@ def test_evidence_of_another_format_is_gathered_again(grad_eclip, tmp_path, monk
     assert "gathered again" in failures[0].message
 
 
-@pytest.mark.parametrize("condition", ["> 1", "== 1"])
-def test_an_explainer_that_raises_is_an_error_and_loses_nothing(tmp_path, condition):
+def test_an_explainer_that_raises_on_the_first_pairs_is_told_once(tmp_path):
     file = tmp_path / "mine.py"
-    file.write_text(RAISING.replace("{condition}", condition))
+    file.write_text(RAISING.replace("{condition}", "> 1"))
+    with pytest.raises(ExplainerRaisedError, match=r"no <b>maps</b> today.*mine\.py:4, in broken"):
+        audit(tmp_path, explainer=f"{file}:broken")
+
+
+def test_an_explainer_that_raises_later_is_an_error_and_loses_nothing(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(RAISING.replace("{condition}", "== 1"))
     result = audit(tmp_path, explainer=f"{file}:broken").result
     assert result.exit_code == 3
     assert Verdict.ERROR in verdicts(result).values()
@@ -183,12 +190,11 @@ def test_half_precision_hides_no_fault_and_accuses_nobody(tmp_path, explainer, v
     assert found.conditions.dtype == "bfloat16"
 
 
-def test_an_explainer_that_returns_nan_is_an_error(tmp_path):
+def test_an_explainer_that_returns_nan_is_told_before_the_work(tmp_path):
     file = tmp_path / "mine.py"
     file.write_text(RAISING.replace("{condition}", "< 0"))
-    result = audit(tmp_path, explainer=f"{file}:nan").result
-    assert result.exit_code == 3
-    assert "finite" in result.failures[0].message
+    with pytest.raises(ExplainerReturnError, match="expected finite maps"):
+        audit(tmp_path, explainer=f"{file}:nan")
 
 
 def test_a_model_that_knows_nothing_allows_no_verdict_on_quality(tmp_path):
@@ -213,3 +219,17 @@ def random_model(folder):
     state = {k: v.contiguous() for k, v in build_model(7).state_dict().items()}
     save_file(state, target / "open_clip_model.safetensors")
     return target
+
+
+def test_random_weights_are_told_and_accuse_nobody(tmp_path, tiny_model):
+    settings = {
+        "model": tiny_model,
+        "pretrained": "random",
+        "samples": 6,
+        "select": ("P101", "P107"),
+    }
+    found = audit(tmp_path, explainer="gradient", **settings).result
+    assert found.model.pretrained == "random"
+    assert any("random (seed 0)" in note for note in found.notes)
+    assert found.model.notes
+    assert Verdict.VIOLATION not in verdicts(found).values()

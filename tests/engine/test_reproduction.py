@@ -59,3 +59,9 @@ def test_what_the_profile_sets_is_not_repeated_but_what_was_given_is():
     assert command_line(quick) == "audit check --explainer gradient --profile quick"
     many = Settings(explainer="gradient", profile="quick", samples=192)
     assert command_line(many) == "audit check --explainer gradient --samples 192 --profile quick"
+
+
+def test_what_was_allowed_is_allowed_again():
+    allowed = Settings(explainer="gradient", allow_outside=True, allow_download=True)
+    command = "audit check --explainer gradient --allow-download --allow-outside"
+    assert command_line(allowed) == command

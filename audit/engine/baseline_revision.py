@@ -132,15 +132,10 @@ def _explainer_file(explainer: str, root: Path) -> Path:
     Raises:
         SettingsError: it has none, so that the revision would make no difference.
     """
-    name = explainer.partition("?")[0].removeprefix("inverted:")
-    place = name.rpartition(":")[0]
-    stem = Path(*place.split(".")) if place else Path()
-    candidates = (
-        [Path(place).expanduser()]
-        if place.endswith(".py")
-        else [stem.with_suffix(".py"), stem / "__init__.py"]
-    )
-    for file in (one.resolve() for one in candidates if place):
+    place = explainer.partition("?")[0].removeprefix("inverted:").rpartition(":")[0]
+    module = place.replace(".", "/")
+    names = [place] if place.endswith(".py") else [f"{module}.py", f"{module}/__init__.py"]
+    for file in (Path(name).expanduser().resolve() for name in names if place):
         if file.is_relative_to(root) and file.is_file():
             return file
     raise SettingsError(

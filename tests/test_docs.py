@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 from audit.config.settings import tomllib
@@ -20,7 +21,6 @@ from audit.engine.listing import with_catalogue
 from principles.catalogue import all_checks
 from tests import checks_page
 
-yaml = pytest.importorskip("yaml")
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 TUTORIALS = [page for page in PAGES if page.name != "checks.md"]

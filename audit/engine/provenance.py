@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import platform
 import subprocess
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -43,7 +43,7 @@ def conditions(
         dtype=dtype,
         settings=settings,
         command=command,
-        started=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
         seconds={name: round(value, 2) for name, value in seconds.items()},
         checkpoints=checkpoints,
         evidence=evidence,

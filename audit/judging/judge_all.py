@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from time import perf_counter
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from audit.evidence.kinds import Evidence
 from audit.judging.gallery import with_worst_pair
@@ -19,6 +19,7 @@ from audit.statistics.power import pairs_to_clear
 ERROR_RATE = "error_rate"
 
 
+@runtime_checkable
 class Judged(Protocol):
     """What judging needs to know of a check; see `principles.check.Check`."""
 

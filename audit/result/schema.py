@@ -7,7 +7,7 @@ package. ``None`` stands for a number that could not be computed; NaN is never w
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 SCHEMA_VERSION = 1
 
 
-class Verdict(str, Enum):
+class Verdict(StrEnum):
     """What a check concludes."""
 
     PASS = "pass"  # noqa: S105
@@ -25,7 +25,7 @@ class Verdict(str, Enum):
     ERROR = "error"
 
 
-class Severity(str, Enum):
+class Severity(StrEnum):
     """How much a violation of a check weighs: only an ``error`` fails the gate by default."""
 
     ERROR = "error"

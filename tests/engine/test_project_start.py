@@ -2,13 +2,11 @@
 
 from pathlib import Path
 
-import pytest
+import yaml
 
 from audit.config.settings import Settings, load_settings
 from audit.engine.project_start import WORKFLOW, settings_text, start
 from audit.judging.selection import selected_checks
-
-yaml = pytest.importorskip("yaml")
 
 
 def test_written_settings_load_and_are_the_defaults(tmp_path):

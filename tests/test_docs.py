@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 from audit.config.settings import tomllib
@@ -23,7 +24,6 @@ from principles import unmodified_model
 from principles.catalogue import all_checks
 from tests import checks_page
 
-yaml = pytest.importorskip("yaml")
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 TUTORIALS = [page for page in PAGES if page.name not in {"checks.md", "changelog.md"}]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 
+@runtime_checkable
 class ModelInputs(Protocol):
     """How pictures and texts enter a model, such as `audit.models.model_under_audit` describes."""
 

@@ -67,7 +67,7 @@ def read_pictures(
         try:
             path = _inside(root, name, allow_outside=allow_outside)
             found.append(seen(name, open_picture(path)))
-        except PictureError as error:  # noqa: PERF203 - all that is wrong is said at once
+        except PictureError as error:
             wrong.append(f"'{name}': {error}")
     if wrong:
         rest = len(wrong) - _SHOWN

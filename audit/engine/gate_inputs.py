@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, datetime, timezone
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 from audit.config.settings import Settings, SettingsError
@@ -37,7 +37,7 @@ def load_gate(settings: Settings, known: Sequence[str], today: date | None = Non
         waivers=entries,
         baseline=_baseline(settings.baseline),
         strict=settings.strict,
-        today=today or datetime.now(timezone.utc).date(),
+        today=today or datetime.now(UTC).date(),
         notes=notes,
     )
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from audit.result.schema import CheckResult, Verdict, Waiver
 
 
+@runtime_checkable
 class Accepted(Protocol):
     """An accepted violation; see `audit.config.waivers.WaiverEntry`."""
 

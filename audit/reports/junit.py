@@ -11,7 +11,7 @@ the text), and the details of checks that passed in the output of their suite.
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from audit.reports import statuses
@@ -125,7 +125,7 @@ def _failures(root: Element, result: Result) -> None:
 def _utc(started: str) -> str:
     """A time as the schemas want it: in UTC, to the second, without a zone; empty for no time."""
     try:
-        return datetime.fromisoformat(started).astimezone(timezone.utc).strftime(_ISO)
+        return datetime.fromisoformat(started).astimezone(UTC).strftime(_ISO)
     except ValueError:
         return ""
 

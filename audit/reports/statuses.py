@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -105,7 +106,7 @@ STATUSES: Final[tuple[Status, ...]] = (
     ),
 )
 VIOLATED: Final = frozenset({"violation", "warning", "waived"})  # keys of what is violated
-_BY_KEY: Final = {status.key: status for status in STATUSES}
+_BY_KEY: Final[Mapping[str, Status]] = {status.key: status for status in STATUSES}
 _VERDICT_WORDS: Final = {"pass": "Pass", "violation": "Violation", "incomplete": "Incomplete"}
 
 

@@ -7,7 +7,7 @@ package. ``None`` stands for a number that could not be computed; NaN is never w
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 from typing import Literal
 
 from audit.result.figures import (
@@ -59,7 +59,7 @@ __all__ = [
 SCHEMA_VERSION = 2
 
 
-class Verdict(str, Enum):
+class Verdict(StrEnum):
     """What a check concludes."""
 
     PASS = "pass"  # noqa: S105
@@ -69,7 +69,7 @@ class Verdict(str, Enum):
     ERROR = "error"
 
 
-class Severity(str, Enum):
+class Severity(StrEnum):
     """How severe a violation of a check is: only an ``error`` fails the gate by default."""
 
     ERROR = "error"

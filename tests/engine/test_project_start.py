@@ -5,13 +5,13 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 from audit.config.settings import Settings, load_settings
 from audit.engine.ci_files import Checkout, gitlab_text, pre_commit_text, workflow_text
 from audit.engine.project_start import WORKFLOW, StartError, Wanted, settings_text, start
 from audit.judging.selection import selected_checks
 
-yaml = pytest.importorskip("yaml")
 ROOT = Path(__file__).parents[2]
 PLAIN = Wanted()
 

@@ -14,6 +14,7 @@ from audit.reports.html import render_html
 from audit.result.document import render_json
 from audit.result.schema import Interval, Statistic
 from principles.catalogue import all_checks
+from tests.oracles import oracle
 from tests.principles.alignment import made
 from tests.reports.browser import CHROMIUM, DESKTOP, PHONE, Browser
 
@@ -168,7 +169,7 @@ def test_a_trend_is_of_one_explainer(command, tmp_path, red, green):
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 def test_in_a_browser(tmp_path, releases):
     """No complaint, no request, nothing that axe finds, no page wider than the screen."""
-    axe = pytest.importorskip("axe_core_python", reason="axe-core is optional")
+    axe = oracle("axe_core_python")
     script = (Path(axe.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
     path = tmp_path / "trend.html"
     path.write_text(page(releases, URL), encoding="utf-8")

@@ -81,7 +81,8 @@ def test_single_blocks_are_looked_at_by_the_limits_of_the_check(context_for, few
     context = context_for("raw-attention")
     for change, blocks in ((0.0, True), (1e9, False)):
         limits = {"reparametrization": {"relative_change": change, "noise_factor": 0.0}}
-        found = gather_reparametrization(dataclasses.replace(context, limits=limits))
+        limited = dataclasses.replace(context, limits=limits)
+        found = gathered(limited, "reparametrization").reparametrization
         assert any(e.block is not None for e in found.entries) is blocks
 
 

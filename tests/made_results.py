@@ -8,6 +8,7 @@ import io
 import numpy as np
 from PIL import Image
 
+from audit.result import schema
 from audit.result.schema import (
     Finding,
     Interval,
@@ -16,7 +17,6 @@ from audit.result.schema import (
     Picture,
     Statistic,
     Verdict,
-    schema,
 )
 
 HOSTILE = (

@@ -18,7 +18,7 @@ from audit.evidence.context import Sizes
 from audit.evidence.kinds import Evidence, Roles, TraceEvidence
 from audit.evidence.repeatability import gather_repeatability
 from audit.explainers.contract import Explainer
-from audit.judging import judge_all
+from audit.judging.judge_all import judge_all
 from audit.result.schema import Verdict
 from audit.trace.tracing import trace_pair
 from principles.catalogue import all_checks

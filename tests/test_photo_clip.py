@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from audit.config.settings import Settings
-from audit.engine.auditing import SIZES, _context
+from audit.engine.context_building import build_context
+from audit.engine.profiles import SIZES
 from audit.engine.progress import silent
 from audit.evidence.explanations import grid_masks
 from audit.evidence.kinds import Evidence
@@ -15,7 +16,7 @@ from audit.evidence.plan import GATHERERS
 from audit.evidence.reference import class_scores
 from audit.explainers.registry import load_explainer
 from audit.interventions.degrading import Rung, apply_rung
-from audit.judging import judge_all
+from audit.judging.judge_all import judge_all
 from audit.metrics.localization import chance_corrected_average_precision
 from audit.models.loading import load_model
 from principles.catalogue import all_checks
@@ -39,7 +40,7 @@ def verdicts(device):
         settings = Settings(
             explainer=explainer, model=name, data=str(SHARED / "photos" / "manifest.csv"), samples=2
         )
-        context = _context(settings, model, load_explainer(explainer), silent)
+        context = build_context(settings, model, load_explainer(explainer), silent)
         context.sizes = dataclasses.replace(SIZES["quick"], traced=1)
         evidence = Evidence(roles=context.roles)
         for kind in ("reference", "trace"):
@@ -77,7 +78,7 @@ def rungs(device):
     model = load_model(name, device=device)
     manifest = str(SHARED / "photos" / "manifest.csv")
     settings = Settings(explainer="grad-eclip", model=name, data=manifest, samples=96)
-    context = _context(settings, model, load_explainer("grad-eclip"), silent)
+    context = build_context(settings, model, load_explainer("grad-eclip"), silent)
     small = context.pairs.masks.float().mean((1, 2)) < 0.5
     context.pairs = context.pairs.select(small.nonzero()[:, 0].tolist())
     present, masks = context.pairs.present.numpy(), grid_masks(context)

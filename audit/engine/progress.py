@@ -28,10 +28,11 @@ def silent(phase: str, done: int, total: int) -> None:
     del phase, done, total
 
 
-class _RateColumn(ProgressColumn):
+class RateColumn(ProgressColumn):
     """Steps per second, once that is known."""
 
     def render(self, task: Task) -> Text:
+        """The rate, or nothing."""
         return Text(f"{task.speed:.1f}/s" if task.speed else "", justify="right")
 
 
@@ -46,7 +47,7 @@ def progress_bars() -> Iterator[Told]:
         TextColumn("{task.description}"),
         BarColumn(bar_width=30),
         MofNCompleteColumn(),
-        _RateColumn(),
+        RateColumn(),
         TimeRemainingColumn(),
     )
     tasks: dict[str, TaskID] = {}

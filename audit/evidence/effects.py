@@ -51,7 +51,7 @@ def gather_effects(context: Context, explanations: Explanations) -> PatchEffects
         unsigned_agreement={n: _agreement([m, m], sizes) for n, m in maps.items()},
         ceiling=_agreement(by_window[::-1], by_window),
         unsigned_ceiling=_agreement(sizes[::-1], sizes),
-        null_difference=_null_difference(context, pictures),
+        null_difference=null_difference(context, pictures),
         tolerance=_NULL_FACTOR * torch.finfo(context.model.dtype).eps,
     )
 
@@ -82,7 +82,7 @@ def _patch(context: Context, images: Float[Tensor, "n 3 H W"]) -> Probed:
     )
 
 
-def _null_difference(context: Context, pictures: Int[Tensor, " n"]) -> float:
+def null_difference(context: Context, pictures: Int[Tensor, " n"]) -> float:
     """Patching nothing must leave the picture's feature, patching everything give the neutral's."""
     null = null_control(
         anatomy_of(context.pristine), _images(context, pictures[:2]), mode="removal"

@@ -47,8 +47,8 @@ from audit.evidence.kinds import (
     RungInfo,
 )
 from audit.evidence.plan import Gathered
-from audit.judging import judge_all
 from audit.judging.group_sequential import judge_by_looks
+from audit.judging.judge_all import judge_all
 from audit.result.schema import CheckResult, Failure, Finding, Verdict
 from audit.statistics.spending import look_sizes
 from principles.catalogue import all_checks

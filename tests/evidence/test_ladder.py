@@ -5,7 +5,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from audit.engine.auditing import SIZES
+from audit.engine.profiles import SIZES
 from audit.evidence import ladder as gathering
 from audit.evidence.explanations import gather_explanations
 from audit.evidence.map_faithfulness import gather_faithfulness

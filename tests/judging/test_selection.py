@@ -3,7 +3,7 @@
 import pytest
 
 from audit.config.settings import Settings, SettingsError
-from audit.judging import judge_all
+from audit.judging.judge_all import judge_all
 from audit.judging.selection import by_check, selected_checks
 from audit.result.schema import Finding, Severity, Verdict
 

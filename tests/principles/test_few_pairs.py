@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from audit.evidence.kinds import Executed, Ladder, RungFaithfulness, RungInfo
-from audit.judging import judge_all
+from audit.judging.judge_all import judge_all
 from audit.result.schema import Verdict
 from principles.catalogue import all_checks
 from tests.principles.alignment import made, with_absent

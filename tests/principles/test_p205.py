@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from audit.config.settings import Settings
-from audit.engine.auditing import _context
+from audit.engine.context_building import build_context
 from audit.engine.progress import silent
 from audit.evidence.kinds import Evidence
 from audit.evidence.plan import GATHERERS
@@ -125,7 +125,7 @@ def model():
 
 def gathered(spec, model, **changes):
     settings = Settings(explainer=spec, samples=6)
-    context = _context(settings, model, load_explainer(spec), silent)
+    context = build_context(settings, model, load_explainer(spec), silent)
     pairs = dataclasses.replace(context.pairs, **changes)
     context = dataclasses.replace(context, pairs=pairs)
     evidence = Evidence(roles=context.roles)

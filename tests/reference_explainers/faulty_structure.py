@@ -290,10 +290,10 @@ def hook_of_a_tensor_in_own_code(model, images, tokens):
 
 @TABLE.faulty("P102", also=RUN)
 def call_of_an_instance_left_replaced(model, images, tokens):
-    call = model.visual._call_impl
+    call = model.visual._call_impl  # noqa: SLF001 - torch's own
 
     def called(*args, **kwargs):
         return call(*args, **kwargs)
 
-    model.visual._call_impl = called
+    model.visual._call_impl = called  # noqa: SLF001 - torch's own
     return _plain(model, images, tokens)

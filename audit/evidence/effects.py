@@ -18,7 +18,7 @@ from audit.models.anatomy import anatomy_of
 SIDE = 2
 KINDS = ("occlusion", "removal patching")
 _PICTURES = 8
-_NULL_FACTOR = 64.0
+NULL_FACTOR = 64.0
 
 
 def gather_effects(context: Context, explanations: Explanations) -> PatchEffects:
@@ -52,7 +52,7 @@ def gather_effects(context: Context, explanations: Explanations) -> PatchEffects
         ceiling=_agreement(by_window[::-1], by_window),
         unsigned_ceiling=_agreement(sizes[::-1], sizes),
         null_difference=null_difference(context, pictures),
-        tolerance=_NULL_FACTOR * torch.finfo(context.model.dtype).eps,
+        tolerance=NULL_FACTOR * torch.finfo(context.model.dtype).eps,
     )
 
 

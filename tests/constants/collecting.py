@@ -12,7 +12,7 @@ from typing import Any
 from principles.catalogue import all_checks
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = (
+PLACES = (
     "principles",
     "audit/judging",
     "audit/evidence",
@@ -20,8 +20,8 @@ PACKAGES = (
     "audit/statistics",
     "audit/metrics",
     "audit/gate",
-    "audit/engine",
-    "audit/config",
+    "audit/engine/assembly.py",
+    "audit/engine/profiles.py",
 )
 
 
@@ -35,14 +35,23 @@ def collected() -> dict[str, list[Any]]:
     for check in all_checks():
         for name, value in check.thresholds.items():
             found[f"{check.id}:{name}"].append(value)
-    for folder in PACKAGES:
-        package = folder.replace("/", ".")
-        for path in sorted((ROOT / folder).rglob("*.py")):
-            module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
-            for name in numeric_constants(path.read_text(encoding="utf-8")):
-                value = getattr(import_module(module), name)
-                found[f"{package}:{name.lstrip('_')}"].append(value)
+    for path, package in _sources():
+        module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for name in numeric_constants(path.read_text(encoding="utf-8")):
+            value = getattr(import_module(module), name)
+            found[f"{package}:{name.lstrip('_')}"].append(value)
     return dict(found)
+
+
+def _sources() -> Iterator[tuple[Path, str]]:
+    """The files, each with the package that its constants are named after."""
+    for place in PLACES:
+        path = Path(place)
+        if path.suffix:
+            yield ROOT / path, ".".join(path.parent.parts)
+        else:
+            for one in sorted((ROOT / path).rglob("*.py")):
+                yield one, ".".join(path.parts)
 
 
 def numeric_constants(source: str) -> Iterator[str]:

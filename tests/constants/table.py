@@ -247,10 +247,5 @@ HARMLESS = {
     "audit.metrics:REACH": "of a metric that no check uses",
     "audit.metrics:RIDGE": "of a metric that no check uses",
     "audit.gate:KEPT": "how many results are kept",
-    "audit.config:QUICK_PAIRS": "how much is measured",
     "audit.engine:SIZES": "how much is measured",
-    "audit.engine:PICTURE_SIDE": "size of a picture in a report",
-    "audit.engine:SIDE": "size of a picture in a report",
-    "audit.engine:COMMIT": "digits in a report",
-    "audit.engine:SMALL": "number of threads",
 }

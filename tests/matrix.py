@@ -14,7 +14,8 @@ from pathlib import Path
 import torch
 
 from audit.config.settings import Settings
-from audit.engine.auditing import SIZES, _context
+from audit.engine.context_building import build_context
+from audit.engine.profiles import SIZES
 from audit.engine.progress import silent
 from audit.evidence.context import Context
 from audit.evidence.kinds import Evidence
@@ -80,7 +81,7 @@ def build(principle: int, device: str = "cpu") -> Matrix:
 def _one(spec: str, model) -> Context:
     samples = COSTLY.get(spec, SAMPLES)
     settings = Settings(explainer=spec, samples=samples, profile="quick")
-    context = _context(settings, model, load_explainer(spec), silent)
+    context = build_context(settings, model, load_explainer(spec), silent)
     seeds = 1 if spec in COSTLY else 2
     sizes = dataclasses.replace(SIZES["quick"], ladder_seeds=seeds, traced=2)
     return dataclasses.replace(context, sizes=sizes)

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from audit.config.settings import Settings
-from audit.engine.auditing import SIZES, _context
+from audit.engine.context_building import build_context
+from audit.engine.profiles import SIZES
 from audit.engine.progress import silent
 from audit.evidence.explanations import grid_masks
 from audit.evidence.reference import class_scores
@@ -38,7 +39,7 @@ def verdicts(device):
         settings = Settings(
             explainer=explainer, model=name, data=str(SHARED / "photos" / "manifest.csv"), samples=2
         )
-        context = _context(settings, model, load_explainer(explainer), silent)
+        context = build_context(settings, model, load_explainer(explainer), silent)
         context.sizes = dataclasses.replace(SIZES["quick"], traced=1)
         evidence = gathered(context, "reference", "trace")
         checks = [check for check in all_checks() if check.id in TRACED]
@@ -73,7 +74,7 @@ def rungs(device):
     model = load_model(name, device=device)
     manifest = str(SHARED / "photos" / "manifest.csv")
     settings = Settings(explainer="grad-eclip", model=name, data=manifest, samples=96)
-    context = _context(settings, model, load_explainer("grad-eclip"), silent)
+    context = build_context(settings, model, load_explainer("grad-eclip"), silent)
     small = context.pairs.masks.float().mean((1, 2)) < 0.5
     context.pairs = context.pairs.select(small.nonzero()[:, 0].tolist())
     present, masks = context.pairs.present.numpy(), grid_masks(context)

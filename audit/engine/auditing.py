@@ -5,72 +5,33 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import torch
 
 from audit import __version__
-from audit.config.settings import Settings, SettingsError
-from audit.data.bundled_scenes import bundled_pairs
-from audit.data.manifest import manifest_pairs
-from audit.data.pairs import Pairs
+from audit.config.settings import Settings
 from audit.engine.assembly import summarize
+from audit.engine.context_building import build_context, load_audited_model
 from audit.engine.gate_inputs import load_gate
-from audit.engine.gathering_limits import gathering_limits
 from audit.engine.pictures import drawn_pictures
 from audit.engine.provenance import conditions, explainer_info, now, timing
-from audit.engine.reproduction import command_line, snippet
+from audit.engine.reproduction import command_line
 from audit.engine.stopwatch import Stopwatch
 from audit.engine.thread_count import suited_threads
-from audit.evidence.context import Context, Progress, Sizes
+from audit.evidence.context import Context, Progress
 from audit.evidence.dry_run import try_explainer
-from audit.evidence.explanations import full_name
 from audit.evidence.interim_looks import ALWAYS, forget_looks, measured_looks
-from audit.evidence.kinds import Evidence, Roles
+from audit.evidence.kinds import Evidence
 from audit.evidence.plan import evidence_format, gather
-from audit.explainers.contract import Explainer
 from audit.explainers.registry import load_explainer
 from audit.explainers.sources import sources_sha256
 from audit.gate.gating import Gate
 from audit.judging.group_sequential import Judged, judge_at_once, judge_by_looks
 from audit.judging.selection import by_check, selected_checks
-from audit.models.companion_models import find_companion_models, names_a_model
-from audit.models.ladder_checkpoints import find_checkpoints
-from audit.models.loading import BUNDLED, RANDOM, load_model
-from audit.models.model_under_audit import ModelUnderAudit
-from audit.models.pristine import pristine_copy
-from audit.nearest_name import hint
 from audit.result.schema import Result, Timing
 from principles.catalogue import all_checks
 from principles.check import Check
-
-POSITIVE = ("grad-attention", "attention-eclip?heads=model&weight=none")
-NEGATIVE = ("random", "center-prior", "edges")
-SIZES = {
-    "quick": Sizes(
-        traced=3,
-        probed=8,
-        ladder_seeds=1,
-        reparametrized=8,
-        randomized=8,
-        randomizations=1,
-        affected=24,
-        repeated=4,
-    ),
-    "default": Sizes(),
-    "full": Sizes(
-        traced=12,
-        probed=96,
-        ladder_seeds=3,
-        graded=("weight-noise", "interpolation", "removed-heads"),
-        reparametrized=32,
-        randomized=32,
-        randomizations=4,
-        affected=160,
-        repeated=12,
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -98,7 +59,7 @@ def run_audit(settings: Settings, progress: Progress) -> Audit:
     gate = load_gate(settings, [check.id for check in all_checks()])
     audited = load_explainer(settings.explainer, settings.options)
     model = load_audited_model(settings)
-    context = _context(settings, model, audited, progress)
+    context = build_context(settings, model, audited, progress)
     try_explainer(context)
     folder = Path(settings.out) / "evidence"
     key = _key(settings, context)
@@ -136,88 +97,6 @@ def _found(
     gathered = gather(context, needs, folder, key, resume=settings.resume)
     return judge_at_once(
         checks, gathered, severity=severity, thresholds=thresholds, timed=watch.timed
-    )
-
-
-def load_audited_model(settings: Settings) -> ModelUnderAudit:
-    """The model that the settings name, on their device.
-
-    Raises:
-        ModelError: for models, weights or devices that do not exist.
-        UnknownAnatomyError: for models of a kind that is not known.
-    """
-    return load_model(
-        settings.model,
-        settings.pretrained,
-        device=settings.device,
-        dtype=settings.dtype,
-        seed=settings.seed,
-        allow_download=settings.allow_download,
-    )
-
-
-def load_pairs(settings: Settings, model: ModelUnderAudit) -> Pairs:
-    """The data that the settings name."""
-    count = settings.most_pairs
-    if settings.data == BUNDLED:
-        pairs = bundled_pairs(model, count, seed=settings.seed)
-    else:
-        pairs = manifest_pairs(
-            model,
-            Path(settings.data),
-            count,
-            seed=settings.seed,
-            template=settings.template,
-            allow_outside=settings.allow_outside,
-        )
-    if settings.pair is None:
-        return pairs
-    if settings.pair not in pairs.ids:
-        raise SettingsError(
-            f"no pair '{settings.pair}' among the {len(pairs)} pairs"
-            f"{hint(settings.pair, pairs.ids)}; reports name the pairs, such as '{pairs.ids[0]}'"
-        )
-    return pairs.select([pairs.ids.index(settings.pair)])
-
-
-def _context(
-    settings: Settings, model: ModelUnderAudit, audited: Explainer, progress: Progress
-) -> Context:
-    name = full_name(audited.name, dict(audited.options))
-    positive = tuple(n for n in POSITIVE if n != name)[:1]
-    explainers = {name: audited}
-    twin = [audited.faithful_twin] if audited.faithful_twin else []
-    for other in (*positive, *NEGATIVE, *twin):
-        explainers.setdefault(other, load_explainer(other))
-    roles = Roles(
-        audited=name,
-        positive=positive,
-        negative=NEGATIVE,
-        twin=audited.faithful_twin,
-        text_specific=audited.text_specific,
-        model_free=audited.model_free,
-        stochastic=audited.stochastic,
-        command=command_line(settings),
-        snippet=snippet(settings),
-        random_weights=model.pretrained == RANDOM,
-    )
-    fetch = settings.allow_download
-    models = [source for source in settings.ladder if names_a_model(source)]
-    return Context(
-        model=model,
-        pristine=pristine_copy(model.module),
-        pairs=load_pairs(settings, model),
-        explainers=explainers,
-        roles=roles,
-        sizes=SIZES[settings.profile],
-        seed=settings.seed,
-        progress=progress,
-        checkpoints=find_checkpoints(
-            model, [s for s in settings.ladder if s not in models], allow_download=fetch
-        ),
-        others=find_companion_models(model, models, allow_download=fetch),
-        pairs_for=partial(load_pairs, settings),
-        limits=gathering_limits(settings.thresholds),
     )
 
 

@@ -28,7 +28,7 @@ import torch
 
 from audit.config.settings import Settings
 from audit.evidence.kinds import PAIR_PLACEHOLDER
-from audit.engine.auditing import load_audited_model, load_pairs
+from audit.engine.context_building import load_audited_model, load_pairs
 from audit.explainers.contract import run_explainer
 from audit.explainers.registry import load_explainer
 

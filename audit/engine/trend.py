@@ -159,7 +159,7 @@ def _figures(audits: Sequence[Past]) -> list[ScatterFigure]:
             "Mean over the pairs with its 95 % interval, by bootstrap over pictures.",
             measure,
             audits,
-            [_quality(past.result, measure) for past in audits],
+            [mean_quality(past.result, measure) for past in audits],
         )
         for measure in measures
     ]
@@ -176,7 +176,7 @@ def _figures(audits: Sequence[Past]) -> list[ScatterFigure]:
         "where it is the model.",
         "difference in accuracy",
         audits,
-        [_executed(past.result) for past in audits],
+        [executed_difference(past.result) for past in audits],
     )
     return [*quality, accuracy, executed]
 
@@ -214,7 +214,8 @@ def _figure(
     )
 
 
-def _quality(result: Result, measure: str) -> tuple[float, Interval | None] | None:
+def mean_quality(result: Result, measure: str) -> tuple[float, Interval | None] | None:
+    """Mean of a measure over an audit's pairs with its interval; None where it was not taken."""
     rows = [
         (value, pair.picture)
         for pair in result.pair_quality
@@ -236,7 +237,8 @@ def _accuracy(result: Result) -> tuple[float, Interval | None] | None:
     return None if value is None else (value, result.data.zero_shot_interval)
 
 
-def _executed(result: Result) -> tuple[float, Interval | None] | None:
+def executed_difference(result: Result) -> tuple[float, Interval | None] | None:
+    """Executed accuracy minus the model's with its interval; None where P204 gives none."""
     check_id, name = EXECUTED
     for check in result.checks:
         for statistic in check.finding.statistics if check.id == check_id else ():

@@ -17,7 +17,7 @@ from audit.metrics.agreement import effect_captured
 SIDE = 2
 KINDS = ("occlusion", "removal patching")
 _PICTURES = 8
-_NULL_FACTOR = 64.0
+NULL_FACTOR = 64.0
 
 
 def gather_effects(context: Context, explanations: Explanations) -> PatchEffects:
@@ -50,8 +50,8 @@ def gather_effects(context: Context, explanations: Explanations) -> PatchEffects
         unsigned_agreement={n: _agreement([m, m], sizes) for n, m in maps.items()},
         ceiling=_agreement(by_window[::-1], by_window),
         unsigned_ceiling=_agreement(sizes[::-1], sizes),
-        null_difference=_null_difference(context, pictures),
-        tolerance=_NULL_FACTOR * torch.finfo(context.model.dtype).eps,
+        null_difference=null_difference(context, pictures),
+        tolerance=NULL_FACTOR * torch.finfo(context.model.dtype).eps,
     )
 
 
@@ -81,7 +81,7 @@ def _patch(context: Context, images: Float[Tensor, "n 3 H W"]) -> Probed:
     )
 
 
-def _null_difference(context: Context, pictures: Int[Tensor, " n"]) -> float:
+def null_difference(context: Context, pictures: Int[Tensor, " n"]) -> float:
     """Patching nothing must leave the picture's feature, patching everything give the neutral's."""
     anatomy = context.pristine_model.require_anatomy()
     null = null_control(anatomy, _images(context, pictures[:2]), mode="removal")

@@ -186,7 +186,7 @@ def _worth_a_look(
     The forecast is at the level of the last look: it makes no verdict, and costs no error rate.
     """
     forecast, _ = judge(checks, gathered.evidence, gathered.failures, to_come=_on_demand(checks))
-    may = {r.id for r in forecast if _may_settle(r, pairs, budget)}
+    may = {r.id for r in forecast if may_settle(r, pairs, budget)}
     if not may:
         return frozenset(), []
     wanted = _needs([c for c in checks if c.id in may])
@@ -211,7 +211,7 @@ def _on_demand(checks: Sequence[Check]) -> frozenset[str]:
     return frozenset[str]().union(*(c.on_demand for c in checks))
 
 
-def _may_settle(forecast: CheckResult, pairs: int, budget: int) -> bool:
+def may_settle(forecast: CheckResult, pairs: int, budget: int) -> bool:
     """Whether more pairs within the budget may settle a check, by what it would find at the last.
 
     An effect that looks too small is no reason to give up: at a quarter of the budget that would

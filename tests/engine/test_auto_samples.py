@@ -23,7 +23,7 @@ def auto(command, tiny_model, monkeypatch):
     monkeypatch.setattr(ladder, "knows_something", lambda _: True)
     monkeypatch.setattr(ladder, "RUNGS_PER_SEED", 2)
     monkeypatch.setattr(looks, "look_sizes", lambda _: SIZES)
-    monkeypatch.setattr(stopping, "_may_settle", lambda *_: True)
+    monkeypatch.setattr(stopping, "may_settle", lambda *_: True)
 
     def run(*words, explainer="grad-eclip", samples="auto"):
         small = ["--model", tiny_model, "--profile", "quick", "--samples", samples]

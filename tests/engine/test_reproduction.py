@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from audit.config.settings import Settings
-from audit.engine.auditing import load_pairs, run_audit
+from audit.engine.auditing import run_audit
+from audit.engine.context_building import load_pairs
 from audit.engine.progress import silent
 from audit.engine.reproduction import command_line, snippet
 from audit.explainers.contract import run_explainer

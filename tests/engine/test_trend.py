@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from audit.engine.trend import EXECUTED, Past, _executed, _quality, render_trend
+from audit.engine.trend import EXECUTED, Past, executed_difference, mean_quality, render_trend
 from audit.evidence.kinds import Executed
 from audit.gate import history
 from audit.reports.html import render_html
@@ -84,18 +84,18 @@ def test_the_plotted_quality_is_the_mean_of_the_pairs(releases, red):
     mean = np.mean([v for v in values if v is not None])
     text = page(releases)
     assert "Quality: average precision" in text
-    value, interval = _quality(red, "average precision")
+    value, interval = mean_quality(red, "average precision")
     assert value == pytest.approx(mean)
     assert interval.low < mean < interval.high
-    assert _quality(red, "no such measure") is None
+    assert mean_quality(red, "no such measure") is None
 
 
 def test_executed_accuracy_is_the_statistic_of_its_check(check_of, red):
     gap = Statistic(name=EXECUTED[1], value=-0.05, interval=Interval(low=-0.1, high=-0.01))
     check = check_of("P201", statistics=[gap]).model_copy(update={"id": EXECUTED[0]})
     result = red.model_copy(update={"checks": [check]})
-    assert _executed(result) == (-0.05, gap.interval)
-    assert _executed(red) is None
+    assert executed_difference(result) == (-0.05, gap.interval)
+    assert executed_difference(red) is None
     assert "Executed accuracy minus the model&#39;s" in page([result])
 
 

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from audit.config.settings import Settings
-from audit.engine.auditing import _context
+from audit.engine.context_building import build_context
 from audit.engine.progress import silent
 from audit.evidence.context import Sizes
 from audit.explainers.registry import load_explainer
@@ -21,7 +21,7 @@ def moved():
     model = load_model()
 
     def by(spec):
-        context = _context(
+        context = build_context(
             Settings(explainer=spec, samples=12), model, load_explainer(spec), silent
         )
         context = dataclasses.replace(context, sizes=Sizes(reparametrized=4))

@@ -84,7 +84,7 @@ def test_effect_captured_needs_one_relevance_per_window():
 
 
 def test_a_probe_that_changes_without_patching_is_an_error(context_for, no_evidence, monkeypatch):
-    monkeypatch.setattr(effects, "_null_difference", lambda context, pictures: 0.01)
+    monkeypatch.setattr(effects, "null_difference", lambda context, pictures: 0.01)
     context = context_for("occlusion")
     explanations, found = gathered(context)
     evidence = dataclasses.replace(

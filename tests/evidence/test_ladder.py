@@ -5,7 +5,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from audit.engine.auditing import SIZES
+from audit.engine.profiles import SIZES
 from audit.evidence import ladder as gathering
 from audit.evidence.reference import class_scores, gather_reference
 from audit.models.ladder_checkpoints import find_checkpoints

@@ -9,7 +9,7 @@ from audit.evidence.interim_looks import Looks, picture_blocks
 from audit.evidence.joining import joined
 from audit.evidence.kinds import Ladder, RungFaithfulness, RungInfo
 from audit.evidence.plan import Gathered
-from audit.judging.group_sequential import _may_settle, judge_by_looks, stopping_notes
+from audit.judging.group_sequential import judge_by_looks, may_settle, stopping_notes
 from audit.result.schema import CheckResult, Finding, Severity, Statistic, Verdict
 from audit.statistics.spending import levels
 from principles.check import Check
@@ -208,7 +208,7 @@ def test_a_check_whose_evidence_stops_growing_is_left_and_keeps_its_part_of_the_
 )
 def test_given_up_is_only_what_no_number_of_pairs_would_settle(finding, pairs, may):
     forecast = CheckResult.model_construct(finding=finding)
-    assert _may_settle(forecast, pairs, 384) is may
+    assert may_settle(forecast, pairs, 384) is may
 
 
 def test_pairs_of_a_picture_stay_in_one_block():

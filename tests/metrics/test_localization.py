@@ -138,7 +138,7 @@ def test_no_mask_full_mask_and_nan_have_no_answer(measure):
 
 def test_other_grid_is_refused_with_the_way_out():
     with pytest.raises(ValueError, match=r"maps \(2, 3, 3\).*mask_on_grid"):
-        inspect.unwrap(loc._prepare)(torch.rand(2, 3, 3), torch.ones(2, 6, 6))
+        inspect.unwrap(loc.flat_maps_and_masks)(torch.rand(2, 3, 3), torch.ones(2, 6, 6))
 
 
 grids = hnp.arrays(np.float64, (1, 4, 5), elements=st.integers(-3, 3).map(float))

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from audit.config.settings import Settings
-from audit.engine.auditing import _context
+from audit.engine.context_building import build_context
 from audit.engine.progress import silent
 from audit.evidence.text_specificity import absent_classes
 from audit.explainers.registry import load_explainer
@@ -124,7 +124,7 @@ def model():
 
 def of_explainer(spec, model, **changes):
     settings = Settings(explainer=spec, samples=6)
-    context = _context(settings, model, load_explainer(spec), silent)
+    context = build_context(settings, model, load_explainer(spec), silent)
     pairs = dataclasses.replace(context.pairs, **changes)
     context = dataclasses.replace(context, pairs=pairs)
     return gathered(context, "text_specificity")

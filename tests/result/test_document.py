@@ -13,7 +13,7 @@ from audit.reports.html import render_html
 from audit.result import document as report_json
 from audit.result.document import ResultFormatError, json_schema, load_result, render_json
 from audit.result.pictures import pairs_shown
-from audit.result.schema import SCHEMA_VERSION, Point, Result
+from audit.result.schema import SCHEMA_VERSION, Point, Result, ScatterFigure, Series
 
 GOLDEN = Path(__file__).parents[1] / "reports" / "golden"
 
@@ -54,9 +54,18 @@ def test_a_result_from_before_p_values_is_read(result: Result) -> None:
     assert [c.finding.verdict for c in old.checks] == [c.finding.verdict for c in result.checks]
 
 
-def test_what_is_not_finite_is_null() -> None:
+def test_what_is_not_finite_is_null(result: Result) -> None:
     point = Point.model_construct(x=float("nan"), y=float("inf"), label="")
-    assert json.loads("".join(report_json._written(report_json._plain(point), "\n"))) == {
+    series = Series.model_construct(name="", points=[point])
+    figure = ScatterFigure.model_construct(
+        title="", caption="", x_label="", y_label="", series=[series]
+    )
+    first = result.checks[0]
+    finding = first.finding.model_copy(update={"figures": [figure]})
+    check = first.model_copy(update={"finding": finding})
+    document = json.loads(render_json(result.model_copy(update={"checks": [check]})))
+    (written,) = document["checks"][0]["finding"]["figures"][0]["series"][0]["points"]
+    assert written == {
         "x": None,
         "y": None,
         "x_interval": None,

@@ -79,7 +79,7 @@ def test_scores_and_attention_may_leave_torch(verdicts):
 
 def test_computing_where_no_mode_looks_is_found_out(verdicts):
     def unseen(model, images, tokens):
-        with torch._C.DisableTorchFunction():
+        with torch._C.DisableTorchFunction():  # noqa: SLF001 - torch's own
             return parts.grad_times_attention(model, images, tokens, heads=1)
 
     found = verdicts(unseen)

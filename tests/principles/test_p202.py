@@ -41,7 +41,7 @@ def test_better_maps_on_wrong_pairs_are_a_violation_with_a_right_pair_as_witness
 def test_no_relation_is_inconclusive_and_says_how_many_pairs_it_takes():
     found = judged(NOISE[0])
     assert found.verdict is Verdict.INCONCLUSIVE
-    assert "An area of 0.6 would need about" in found.summary
+    assert "An area of 0.600 would need about" in found.summary
     assert 0.05 < found.statistics[0].smallest_visible_effect < 0.25
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from audit.evidence.kinds import Ladder, RungInfo
 from audit.result.schema import Verdict
+from audit.result.wording import number
 from principles.performance_alignment import p201_tracks_ladder as p201
 from principles.performance_alignment import p202_tracks_samples as p202
 from principles.performance_alignment import p203_tracks_classes as p203
@@ -44,7 +45,7 @@ def test_of_mean_quality(shift):
     noisy = p206.CHECK.finding(made(table(clear, noise=30.0)))
     assert noisy.verdict is Verdict.INCONCLUSIVE
     assert "two halves of the pictures do not agree enough" in noisy.summary
-    assert "0.8 is the least" in noisy.summary
+    assert "0.800 is the least" in noisy.summary
     assert gate(noisy).value < 0.8 == gate(noisy).threshold
 
 
@@ -56,25 +57,26 @@ def test_a_bar_that_is_not_reached_silences_what_would_be_said_else():
     high = p206.CHECK.finding(evidence, p206.Limits(reliability=value + 1e-6))
     assert low.verdict is Verdict.PASS
     assert high.verdict is Verdict.INCONCLUSIVE
-    assert f"reliability {value:.3g}" in high.summary
+    assert f"reliability {number(value)}" in high.summary
 
 
 def test_of_samples_and_classes_and_texts():
     quality = {n: CORRECT * (n in NAMES[:2]) + NOISE[n] for n in NAMES}
     known = np.isin(LABELS, range(6))
     follows = {n: known * (n in NAMES[:2]) + 0.1 * NOISE[n] for n in NAMES}
+    under_absent = dict.fromkeys(NAMES, 0.0) | {"edges": 0.3}
     cases = [
         (p202, made(quality, CORRECT)),
         (p203, made(follows, known & CORRECT, labels=LABELS)),
-        (p205, with_absent(made(table(APART)), table(dict.fromkeys(NAMES, 0.0) | {"edges": 0.3}))),
+        (p205, with_absent(made(table(APART, noise=0.5)), table(under_absent))),
     ]
     for check, evidence in cases:
         found = check.CHECK.finding(evidence, check.Limits(reliability=0.0))
         value = gate(found).value
-        assert 0 < value <= 1, check
+        assert 0 < value < 1, check
         high = check.CHECK.finding(evidence, check.Limits(reliability=value + 1e-6))
         assert high.verdict is Verdict.INCONCLUSIVE, check
-        assert f"reliability {value:.3g}" in high.summary, check
+        assert f"reliability {number(value)}" in high.summary, check
 
 
 def ladder(noise):

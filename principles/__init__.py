@@ -1,1 +1,1 @@
-"""The principles as checks: one file per check, each a pure judgement of saved evidence."""
+"""The principles as checks: one file per check, each a pure judgment of saved evidence."""

@@ -6,7 +6,7 @@ import importlib
 import pkgutil
 from dataclasses import replace
 from functools import lru_cache
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 
 import principles
 from principles.check import Check, documentation_of
@@ -24,11 +24,19 @@ def all_checks() -> tuple[Check, ...]:
         if _is_check(info.name):
             module = importlib.import_module(info.name)
             found.append(replace(module.CHECK, documentation=documentation_of(module)))
-    found.extend(point.load() for point in entry_points(group="audit.checks"))
+    found.extend(_plugged(point) for point in entry_points(group="audit.checks"))
     ids = [check.id for check in found]
     if len(set(ids)) != len(ids):
         raise ValueError(f"expected distinct check ids, found {sorted(ids)}")
     return tuple(sorted(found, key=lambda check: check.id))
+
+
+def _plugged(point: EntryPoint) -> Check:
+    """The check of a plug-in, documented by its module's docstring unless it documents itself."""
+    check: Check = point.load()
+    if check.documentation:
+        return check
+    return replace(check, documentation=documentation_of(importlib.import_module(point.module)))
 
 
 def _is_check(name: str) -> bool:

@@ -9,14 +9,10 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from audit.evidence.kinds import PAIR_PLACEHOLDER, Reference, Roles, SourceLines
-from audit.result.schema import Location, NamedMap, PairFigure, Picture, SourceFigure, Witness
+from audit.result.schema import Location, NamedMap, PairFigure, SourceFigure, Witness
+from audit.result.wording import number
 from audit.statistics.estimate import Estimate
 from audit.trace.records import Array
-
-
-def plural(count: int, noun: str) -> str:
-    """A count with its noun."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def listed(items: Iterable[str], most: int = 4) -> str:
@@ -24,20 +20,6 @@ def listed(items: Iterable[str], most: int = 4) -> str:
     every = list(dict.fromkeys(items))
     rest = len(every) - most
     return ", ".join(every[:most]) + (f" and {rest} more" if rest > 0 else "")
-
-
-def number(value: float) -> str:
-    """Three significant digits, plain where that is short; ``unknown`` where there is none."""
-    if not math.isfinite(value):
-        return "unknown" if math.isnan(value) else "unbounded"
-    if value == 0 or 1e-3 <= abs(value) < 1e4:
-        return f"{value:.3g}"
-    return f"{value:.1e}"
-
-
-def percent(value: float) -> str:
-    """A share as a percentage with one decimal."""
-    return f"{100 * value:.1f} %"
 
 
 def interval_words(estimate: Estimate) -> str:
@@ -111,12 +93,11 @@ def pair_figure(
     *,
     shared_scale: bool = False,
 ) -> PairFigure:
-    """A pair with some maps; the composition root fills in the picture itself."""
-    mask = None if reference.masks is None else np.asarray(reference.masks[index]).tolist()
+    """A pair with some maps; the result holds its picture."""
     return PairFigure(
         title=title,
         caption=caption,
-        picture=Picture(pair=reference.ids[index], text=reference.texts[index], png="", mask=mask),
+        pair=reference.ids[index],
         maps=[NamedMap(title=name, values=grid_of(values)) for name, values in maps],
         shared_scale=shared_scale,
     )

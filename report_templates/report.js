@@ -98,6 +98,10 @@
       shown === cards.length ? `${shown} pairs` : `${shown} of ${cards.length} pairs`;
     find("gallery-none").hidden = shown > 0;
   };
+  // A picture that is shown in several places is an image within a symbol.
+  const address = (photo) => photo.src
+    ?? document.querySelector(`${photo.firstElementChild.getAttribute("href")} image`)
+      .getAttribute("href");
   const clearGallery = () => {
     find("gallery-search").value = "";
     find("gallery-filter").value = "";
@@ -112,9 +116,9 @@
     });
     find("overlay").addEventListener("change", (event) => {
       for (const strip of all(".strip")) {
-        const photo = strip.querySelector("img.photo");
+        const photo = strip.querySelector(".photo");
         for (const pane of photo ? all(".heat", strip) : []) {
-          pane.style.backgroundImage = event.target.checked ? `url("${photo.src}")` : "";
+          pane.style.backgroundImage = event.target.checked ? `url("${address(photo)}")` : "";
         }
       }
       root.classList.toggle("overlaid", event.target.checked);

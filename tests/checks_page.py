@@ -67,7 +67,7 @@ def _paragraphs(check: Check, matrix: dict[str, dict[str, str]]) -> Iterator[str
 
 
 def shortest_fault(check_id: str):
-    """The member of the panel with the shortest source that this check alone must catch.
+    """The member of the panel with the shortest source that this check alone catches.
 
     One that calls no helper of its file, where there is one.
     """
@@ -76,7 +76,7 @@ def shortest_fault(check_id: str):
         source = inspect.getsource(member.explain)
         return bool(re.search(r"\b_\w+\(", source)), len(source)
 
-    return min((m for m in FAULTY if m.caught_by == {check_id}), key=order, default=None)
+    return min((m for m in FAULTY if m.violates == {check_id}), key=order, default=None)
 
 
 def _facts(check: Check) -> str:

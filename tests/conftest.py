@@ -1,11 +1,17 @@
-"""Shared by all tests: one torch thread per worker, since the suite runs in parallel."""
+"""Shared by all tests: types checked while they run, and one torch thread per worker.
+
+The import hook must be there before anything of `audit` or `principles` is imported, so nothing
+of them is imported at the top of this file.
+"""
 
 import json
 
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
+from jaxtyping import install_import_hook
 
+install_import_hook(["audit", "principles"], "beartype.beartype")
 torch.set_num_threads(1)
 
 TINY = {
@@ -75,7 +81,7 @@ def command(tmp_path, monkeypatch):
     """Runs ``audit WORDS…`` in an empty folder, in this process."""
     from click.testing import CliRunner
 
-    from audit.cli.commands import main
+    from audit.cli.main import main
 
     monkeypatch.chdir(tmp_path)
 

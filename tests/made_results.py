@@ -8,15 +8,15 @@ import io
 import numpy as np
 from PIL import Image
 
+from audit.result import schema
+from audit.result.pictures import pairs_shown, picture_key
 from audit.result.schema import (
     Finding,
     Interval,
     NamedMap,
     PairFigure,
-    Picture,
     Statistic,
     Verdict,
-    schema,
 )
 
 HOSTILE = (
@@ -49,15 +49,13 @@ def blob(
 
 
 def pair(rng: np.random.Generator, index: int, text: str, **more: object) -> PairFigure:
-    """A pair with its mask and three maps on one signed scale."""
-    rows, columns = np.indices((12, 12))
-    mask = ((rows - 4.8) ** 2 + (columns - 7.2) ** 2 < 6).astype(float).tolist()
+    """A pair with three maps on one signed scale."""
     executed = np.array(blob(rng, 5, 7))
     model = np.array(blob(rng, 6, 4))
     fields: dict[str, object] = {
         "title": f"Pair {index}",
         "caption": "",
-        "picture": Picture(pair=f"scene-{index:04d}", text=text, png=png(rng), mask=mask),
+        "pair": f"scene-{index:04d}",
         "maps": [
             NamedMap(title="as executed", values=executed.tolist()),
             NamedMap(title="on the model", values=model.tolist()),
@@ -67,6 +65,22 @@ def pair(rng: np.random.Generator, index: int, text: str, **more: object) -> Pai
         "tags": ["prediction wrong" if index % 5 == 0 else "prediction right"],
     }
     return PairFigure(**{**fields, **more})
+
+
+def shown(
+    rng: np.random.Generator, text: str, pairs: list[str]
+) -> tuple[dict[str, schema.ShownPair], dict[str, str]]:
+    """What is shown of each pair, its mask included, and the pictures; one is no picture."""
+    rows, columns = np.indices((12, 12))
+    mask = ((rows - 4.8) ** 2 + (columns - 7.2) ** 2 < 6).astype(float).tolist()
+    pngs = {pair: text if pair == text else png(rng) for pair in pairs}
+    shown_pairs = {
+        pair: schema.ShownPair(
+            text=text, picture=picture_key(one), mask=None if pair == text else mask
+        )
+        for pair, one in pngs.items()
+    }
+    return shown_pairs, {picture_key(one): one for one in pngs.values()}
 
 
 def every_figure(rng: np.random.Generator, text: str) -> list[schema.Figure]:
@@ -88,7 +102,7 @@ def every_figure(rng: np.random.Generator, text: str) -> list[schema.Figure]:
                 NamedMap(title="large", values=np.arange(4096.0).reshape(64, 64).tolist()),
             ],
         ),
-        pair(rng, 3, text, picture=Picture(pair=text, text=text, png=text)),
+        pair(rng, 3, text, pair=text),
         schema.BarsFigure(
             title="Divergence of attention, block by block",
             caption="Largest difference between the attention executed and the model's. " + text,
@@ -98,7 +112,7 @@ def every_figure(rng: np.random.Generator, text: str) -> list[schema.Figure]:
             log_scale=True,
         ),
         schema.BarsFigure(
-            title="Gain over the centre prior",
+            title="Gain over the center prior",
             caption="",
             labels=["grad-eclip", "edges", "random"],
             values=[0.31, 0.0, -0.42],
@@ -113,7 +127,7 @@ def every_figure(rng: np.random.Generator, text: str) -> list[schema.Figure]:
             series=[
                 ladder("grad-eclip", 0.87),
                 ladder("grad-attention", 0.88, seed=2),
-                ladder("centre-prior", 0.18, flat=True),
+                ladder("center-prior", 0.18, flat=True),
                 ladder(text, 0.5, flat=True),
             ],
         ),
@@ -172,10 +186,10 @@ def check(id_: str, name: str, title: str, finding: Finding, **more: object) -> 
         "reference": "Cui and Fan, arXiv 2605.12952, principle " + id_[1],
         "what_it_does": "Compares what the explainer executed with what the model executes.",
         "why_it_matters": "A map of another model says nothing about the one in production.",
+        "how_to_fix": "Differentiate the score that the model itself computes.",
         "what_a_pass_does_not_show": "That the map is right; only that it is of this model.",
         "thresholds": {"tolerance": 1e-5, "least_pairs": 64, "paired": True, "kind": "cosine"},
         "finding": finding,
-        "seconds": 0.12,
     }
     return schema.CheckResult(**{**fields, **more})
 
@@ -349,11 +363,14 @@ def build(*, text: str = "a red plain shape", pairs: int = 12) -> schema.Result:
                 Finding(verdict=Verdict.PASS, summary=text),
                 what_it_does=text,
                 why_it_matters=text,
+                how_to_fix=text,
                 reference=text,
                 what_a_pass_does_not_show=text,
                 thresholds={text: text},
             )
         )
+    gallery = [pair(rng, index, text, caption=extra) for index in range(1, pairs + 1)]
+    shown_pairs, pictures = shown(rng, text, pairs_shown(checks, gallery))
     return schema.Result(
         verdict="violation",
         exit_code=1,
@@ -404,8 +421,11 @@ def build(*, text: str = "a red plain shape", pairs: int = 12) -> schema.Result:
             dtype="float32",
             settings={"samples": "192", "fail_on": "violation", **plain},
             command="audit check --explainer grad-eclip " + extra,
+        ),
+        timing=schema.Timing(
             started="2026-05-04T10:11:12+00:00",
-            seconds={"reference": 8.2, "trace": 3.4, "ladder": 71.0, "judge": 0.3},
+            gathering={"reference": 8.2, "trace": 3.4, "ladder": 71.0},
+            judging={check.id: 0.12 for check in checks},
         ),
         checks=checks,
         controls=[
@@ -422,22 +442,24 @@ def build(*, text: str = "a red plain shape", pairs: int = 12) -> schema.Result:
                 quality={"localization": 0.57, "faithfulness": None},
             ),
         ],
-        relatives=[
-            schema.Relative(
+        equivalences=[
+            schema.Equivalence(
                 name="attention-eclip" + extra,
                 equivalent=True,
                 largest_difference=2.2e-7,
                 mean_rank_correlation=1.0,
                 note="the same map by another route " + extra,
             ),
-            schema.Relative(
+            schema.Equivalence(
                 name="grad-attention",
                 equivalent=False,
                 largest_difference=None,
                 mean_rank_correlation=0.61,
             ),
         ],
-        gallery=[pair(rng, index, text, caption=extra) for index in range(1, pairs + 1)],
+        gallery=gallery,
+        shown_pairs=shown_pairs,
+        pictures=pictures,
         failures=[
             schema.Failure(
                 where="ladder" + extra,

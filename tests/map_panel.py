@@ -10,25 +10,24 @@ from collections.abc import Callable, Iterator
 
 from audit.evidence.context import Sizes
 from audit.evidence.kinds import Evidence
-from audit.evidence.randomization import gather_randomization
-from audit.evidence.reparametrization import gather_reparametrization
 from audit.explainers.contract import Explainer
 from audit.explainers.registry import load_explainer
-from audit.judging import judge_all
+from audit.judging.judge_all import judge_all
 from audit.result.schema import CheckResult, Verdict
 from principles.catalogue import all_checks
+from tests.gathered import gathered
 from tests.panel_stage import Stage, context_of, reference_of
 from tests.reference_explainers.written_down import HONEST_MOVED, MOVED
 
 SIZES = Sizes(reparametrized=4, randomized=6, randomizations=2)
-MODEL_FREE = ("edges", "centre-prior", "random")
+MODEL_FREE = ("edges", "center-prior", "random")
 MODEL_BOUND = ("gradient", "attention-logit-gradient", "grad-attention", "occlusion")
 
 
 def moving_edits(explainer: Explainer, on: Stage) -> frozenset[str] | None:
     """Function-preserving edits that move a map by P106; None where it came to no verdict."""
     context = context_of(explainer, on, SIZES)
-    found = gather_reparametrization(context)
+    found = gathered(context, "reparametrization").reparametrization
     evidence = Evidence(context.roles, reference=reference_of(on), reparametrization=found)
     result = _judged("P106", evidence)
     if result.finding.verdict not in (Verdict.PASS, Verdict.VIOLATION):
@@ -42,7 +41,7 @@ def moving_edits(explainer: Explainer, on: Stage) -> frozenset[str] | None:
 def survival(explainer: Explainer, on: Stage) -> Verdict:
     """What P107 says of a map."""
     context = context_of(explainer, on, SIZES)
-    found = gather_randomization(context)
+    found = gathered(context, "randomization").randomization
     evidence = Evidence(context.roles, reference=reference_of(on), randomization=found)
     return _judged("P107", evidence).finding.verdict
 

@@ -14,15 +14,17 @@ from pathlib import Path
 import torch
 
 from audit.config.settings import Settings
-from audit.engine.auditing import SIZES, _context
+from audit.engine.context_building import build_context
+from audit.engine.profiles import SIZES
 from audit.engine.progress import silent
 from audit.evidence.context import Context
 from audit.evidence.kinds import Evidence
-from audit.evidence.plan import GATHERERS, plan
+from audit.evidence.plan import plan
 from audit.explainers.registry import load_explainer
-from audit.judging import judge_all
+from audit.judging.judge_all import judge_all
 from audit.models.loading import load_model
 from principles.catalogue import all_checks
+from tests.gathered import gathered
 
 GOLDEN = Path(__file__).parent / "golden" / "matrix.json"
 SAMPLES = 48
@@ -42,7 +44,7 @@ EXPLAINERS = (
     "gradient",
     "occlusion",
     "random",
-    "centre-prior",
+    "center-prior",
     "edges",
     "inverted:grad-attention",
     f"{PLAUSIBLE}:named_color",
@@ -66,27 +68,20 @@ def build(principle: int, device: str = "cpu") -> Matrix:
     together = dataclasses.replace(cheap[0], explainers=everybody)
     shared_kinds = [kind for kind in kinds if kind in SHARED]
     own_kinds = [kind for kind in kinds if kind not in SHARED]
-    shared = _gathered(together, Evidence(roles=together.roles), shared_kinds)
+    shared = gathered(together, *shared_kinds)
     matrix = {}
     for spec, context in contexts.items():
         start = dataclasses.replace(shared, roles=context.roles)
         if spec in COSTLY:
-            start = _gathered(context, Evidence(roles=context.roles), shared_kinds)
-        matrix[spec] = _verdicts(checks, _gathered(context, start, own_kinds))
+            start = gathered(context, *shared_kinds)
+        matrix[spec] = _verdicts(checks, gathered(context, *own_kinds, given=start))
     return matrix
-
-
-def _gathered(context: Context, evidence: Evidence, kinds: list[str]) -> Evidence:
-    for kind in kinds:
-        found = GATHERERS[kind].gather(context, evidence)
-        evidence = dataclasses.replace(evidence, **{kind: found})
-    return evidence
 
 
 def _one(spec: str, model) -> Context:
     samples = COSTLY.get(spec, SAMPLES)
     settings = Settings(explainer=spec, samples=samples, profile="quick")
-    context = _context(settings, model, load_explainer(spec), silent)
+    context = build_context(settings, model, load_explainer(spec), silent)
     seeds = 1 if spec in COSTLY else 2
     sizes = dataclasses.replace(SIZES["quick"], ladder_seeds=seeds, traced=2)
     return dataclasses.replace(context, sizes=sizes)

@@ -24,7 +24,7 @@ class Elsewhere(torch.Tensor):
 
     @staticmethod
     def __new__(cls, values):
-        made = torch.Tensor._make_wrapper_subclass(
+        made = torch.Tensor._make_wrapper_subclass(  # noqa: SLF001 - torch's own
             cls,
             values.shape,
             strides=values.stride(),
@@ -110,10 +110,10 @@ def other_device():
 def moved(module):
     """A module with all its tensors on the other device."""
     for part in module.modules():
-        for name, parameter in part._parameters.items():
+        for name, parameter in part._parameters.items():  # noqa: SLF001 - torch's own
             if parameter is not None:
                 there = Elsewhere(parameter.detach())
-                part._parameters[name] = torch.nn.Parameter(there, parameter.requires_grad)
-        for name, buffer in part._buffers.items():
-            part._buffers[name] = None if buffer is None else Elsewhere(buffer)
+                part._parameters[name] = torch.nn.Parameter(there, parameter.requires_grad)  # noqa: SLF001 - torch's own
+        for name, buffer in part._buffers.items():  # noqa: SLF001 - torch's own
+            part._buffers[name] = None if buffer is None else Elsewhere(buffer)  # noqa: SLF001 - torch's own
     return module

@@ -11,13 +11,15 @@ from open_clip.model import CLIP, CustomTextCLIP
 from torchvision.transforms import Compose
 
 from audit.data.pairs import Pairs
+from audit.engine.gathering_limits import gathering_limits
 from audit.engine.progress import silent
 from audit.evidence.context import Context, Sizes
 from audit.evidence.kinds import Reference, Roles
 from audit.explainers.contract import Explainer
 from audit.explainers.registry import load_explainer
 from audit.models.anatomy import anatomy_of
-from audit.models.loading import ModelUnderAudit
+from audit.models.model_under_audit import ModelUnderAudit
+from audit.models.open_clip_source import OpenClipInterface
 from audit.models.pristine import pristine_copy
 from audit.trace.tracing import TracedPair
 
@@ -99,16 +101,17 @@ def context_of(explainer: Explainer, on: Stage, sizes: Sizes) -> Context:
         name="panel", ids=tuple(f"pair-{i}" for i in range(6)),
         images=torch.randn(6, 3, 32, 32, generator=generator), picture=torch.arange(6),
         labels=torch.arange(6), present=torch.eye(6, dtype=torch.bool), masks=None,
-        classes=tuple("abcdef"), templates=("{}",), tokens=tokens,
+        classes=tuple("abcdef"), templates=("{}",), targets=tokens,
     )  # fmt: skip
     model = ModelUnderAudit(
-        "panel", None, copy.deepcopy(on.model), Compose([]), lambda texts: texts,
+        "panel", None, copy.deepcopy(on.model), OpenClipInterface(Compose([]), lambda texts: texts),
         on.pair.image.device, torch.float32,
     )  # fmt: skip
     control = "attention-logit-gradient"
     explainers = {control: load_explainer(control), explainer.name: explainer}
     roles = Roles(explainer.name, (control,), (), None, True, False, False)
-    return Context(model, on.pristine, pairs, explainers, roles, sizes, 0, silent)
+    limits = gathering_limits({})
+    return Context(model, on.pristine, pairs, explainers, roles, sizes, 0, silent, limits=limits)
 
 
 def reference_of(on: Stage, pairs: int = 6) -> Reference:

@@ -9,7 +9,7 @@ from tests import matrix
 
 FAITHFUL = ("grad-attention", "attention-eclip?heads=model&weight=none")
 HONEST = (*FAITHFUL, "attention-logit-gradient", "raw-attention", "gradient", "occlusion")
-MODEL_FREE = ("random", "centre-prior", "edges")
+MODEL_FREE = ("random", "center-prior", "edges")
 TRACED = ("P101", "P102", "P103", "P104", "P105")
 
 

@@ -7,18 +7,18 @@ import numpy as np
 import pytest
 
 from audit.config.settings import Settings
-from audit.engine.auditing import SIZES, _context
+from audit.engine.context_building import build_context
+from audit.engine.profiles import SIZES
 from audit.engine.progress import silent
 from audit.evidence.explanations import grid_masks
-from audit.evidence.kinds import Evidence
-from audit.evidence.plan import GATHERERS
 from audit.evidence.reference import class_scores
 from audit.explainers.registry import load_explainer
 from audit.interventions.degrading import Rung, apply_rung
-from audit.judging import judge_all
+from audit.judging.judge_all import judge_all
 from audit.metrics.localization import chance_corrected_average_precision
 from audit.models.loading import load_model
 from principles.catalogue import all_checks
+from tests.gathered import gathered
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 TRACED = ("P101", "P102", "P103", "P104", "P105")
@@ -39,12 +39,9 @@ def verdicts(device):
         settings = Settings(
             explainer=explainer, model=name, data=str(SHARED / "photos" / "manifest.csv"), samples=2
         )
-        context = _context(settings, model, load_explainer(explainer), silent)
+        context = build_context(settings, model, load_explainer(explainer), silent)
         context.sizes = dataclasses.replace(SIZES["quick"], traced=1)
-        evidence = Evidence(roles=context.roles)
-        for kind in ("reference", "trace"):
-            found = GATHERERS[kind].gather(context, evidence)
-            evidence = dataclasses.replace(evidence, **{kind: found})
+        evidence = gathered(context, "reference", "trace")
         checks = [check for check in all_checks() if check.id in TRACED]
         results, failures = judge_all(checks, evidence, [], severity={}, thresholds={})
         assert not failures, failures
@@ -66,7 +63,7 @@ def test_honest_explainers_are_not_accused(verdicts, explainer):
     assert set(verdicts(explainer).values()) <= {"pass", "not-applicable"}
 
 
-LADDER = ("grad-attention", "grad-eclip", "edges", "centre-prior", "random")
+LADDER = ("grad-attention", "grad-eclip", "edges", "center-prior", "random")
 STRENGTHS = (0.0, 0.2, 0.3, 0.5)
 
 
@@ -77,7 +74,7 @@ def rungs(device):
     model = load_model(name, device=device)
     manifest = str(SHARED / "photos" / "manifest.csv")
     settings = Settings(explainer="grad-eclip", model=name, data=manifest, samples=96)
-    context = _context(settings, model, load_explainer("grad-eclip"), silent)
+    context = build_context(settings, model, load_explainer("grad-eclip"), silent)
     small = context.pairs.masks.float().mean((1, 2)) < 0.5
     context.pairs = context.pairs.select(small.nonzero()[:, 0].tolist())
     present, masks = context.pairs.present.numpy(), grid_masks(context)
@@ -102,10 +99,10 @@ def test_the_ladder_tells_explainers_that_read_the_model_from_those_that_do_not(
         assert rungs[honest][0] > 0.15
         assert rungs[honest][0] > rungs[honest][2] > rungs[honest][3]
         assert rungs[honest][3] < 0.08
-    for fixed in ("edges", "centre-prior", "random"):
+    for fixed in ("edges", "center-prior", "random"):
         assert np.ptp(rungs[fixed]) == 0
 
 
-def test_a_centre_prior_beats_honest_methods_on_centred_photographs(rungs):
-    assert rungs["centre-prior"][0] > rungs["grad-attention"][0] > rungs["random"][0] + 0.1
-    assert rungs["centre-prior"][0] > rungs["grad-eclip"][0]
+def test_a_center_prior_beats_honest_methods_on_centered_photographs(rungs):
+    assert rungs["center-prior"][0] > rungs["grad-attention"][0] > rungs["random"][0] + 0.1
+    assert rungs["center-prior"][0] > rungs["grad-eclip"][0]

@@ -1,1 +1,1 @@
-"""The command line: one file a command; the only place that prints and exits."""
+"""The command line: one file per command; the only package that prints and exits."""

@@ -1,4 +1,4 @@
-"""Options of the commands, and how their words are read."""
+"""Options that several commands share, and how their values are read."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 import click
+
+from audit.cli.printing import say_message
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Decorator = Callable[[Any], Any]
@@ -95,10 +97,22 @@ formats_option = _many(
 model_options = _all(
     (
         click.option("--model", help="bundled, an open_clip architecture, or local-dir:FOLDER."),
-        click.option("--pretrained", help="A tag of open_clip or a checkpoint file."),
+        click.option(
+            "--pretrained", help="Weights: a tag of open_clip, a checkpoint file, or random."
+        ),
+        click.option(
+            "--allow-download",
+            is_flag=True,
+            default=None,
+            help="Download weights and tokenizers that are not on this machine.",
+        ),
         click.option("--seed", type=int, help="Seed of pairs, fills, edits and random models."),
         click.option("--device", help="cpu, cuda, cuda:1, …"),
-        click.option("--dtype", type=click.Choice(["float32", "float64", "float16", "bfloat16"])),
+        click.option(
+            "--dtype",
+            type=click.Choice(["float32", "float64", "float16", "bfloat16"]),
+            help="Number format of the model's parameters.",
+        ),
     )
 )
 ladder_option = click.option(
@@ -113,19 +127,27 @@ data_options = _all(
         click.option(
             "--data", help="bundled, or a manifest: a CSV or Parquet file, or its folder."
         ),
-        click.option("--template", help="Prompt of a label of a manifest, with one {}."),
+        click.option(
+            "--allow-outside",
+            is_flag=True,
+            default=None,
+            help="Read files of a manifest that lie outside its folder.",
+        ),
+        click.option("--template", help="Prompt for the labels of a manifest, with one {}."),
         click.option(
             "--samples",
             callback=samples_of,
             metavar="N|auto",
-            help="Number of pairs, or auto: more until the checks are settled.",
+            help="Number of pairs; auto adds pairs until the checks are settled.",
         ),
-        click.option("--budget", type=int, help="With --samples auto: at most so many pairs."),
-        click.option("--pair", help="Only this pair."),
+        click.option(
+            "--budget", type=int, help="With --samples auto, the largest number of pairs."
+        ),
+        click.option("--pair", help="Audit only this pair."),
         click.option(
             "--profile",
             type=click.Choice(["quick", "default", "full"]),
-            help="How much evidence is gathered; quick also looks at 48 pairs, unless told.",
+            help="How much evidence is gathered; quick means 48 pairs unless --samples is given.",
         ),
     )
 )
@@ -137,14 +159,14 @@ judging_options = _all(
             "select",
             callback=words_of,
             metavar="CHECK",
-            text="Only these checks, such as P104, or P1 for all of principle 1.",
+            text="Run only these checks, such as P104, or P1 for all of principle 1.",
         ),
-        _many("--ignore", callback=words_of, metavar="CHECK", text="Not these checks."),
+        _many("--ignore", callback=words_of, metavar="CHECK", text="Leave out these checks."),
         _many(
             "--severity",
             callback=severities_of,
             metavar="CHECK=error|warning",
-            text="Severity of a check.",
+            text="Severity of a check; repeatable.",
         ),
         _many(
             "--threshold",
@@ -160,32 +182,52 @@ gate_options = _all(
         click.option(
             "--fail-on",
             type=click.Choice(["error", "violation", "warning"]),
-            help="Severity from which a violation fails; violation is another word for error.",
+            help="Lowest severity at which a violation fails; violation is an alias of error.",
         ),
         click.option("--strict", is_flag=True, default=None, help="INCONCLUSIVE fails as well."),
         click.option("--waivers", metavar="FILE", help="TOML file of accepted violations."),
         click.option(
-            "--baseline", metavar="RESULT.json", help="Only what is new or worse than there fails."
+            "--baseline",
+            metavar="RESULT.json",
+            help="Fail only on what is new or worse than in this result.",
         ),
         click.option(
-            "--attest", metavar="FILE", help="Write an in-toto test-result statement there."
+            "--baseline-rev",
+            metavar="REV",
+            help="Audit this git revision of the explainer first, as the baseline.",
+        ),
+        click.option(
+            "--attest", metavar="FILE", help="Write an in-toto test-result statement to this file."
         ),
     )
 )
 output_options = _all(
     (
-        click.option("--out", metavar="FOLDER", help="Folder of report and evidence."),
+        click.option("--out", metavar="FOLDER", help="Folder for the report and the evidence."),
         formats_option,
         click.option(
             "--history/--no-history", default=None, help="Keep the result in .audit/history."
         ),
         click.option(
-            "--resume/--no-resume", default=None, help="Use finished evidence of the same audit."
+            "--resume/--no-resume", default=None, help="Reuse finished evidence of the same audit."
         ),
         click.option(
-            "--from-evidence", metavar="FOLDER", help="Judge saved evidence again, no model."
+            "--from-evidence",
+            metavar="FOLDER",
+            help="Judge the saved evidence in this folder again, without a model.",
         ),
     )
 )
-result_file = click.Path(exists=True, dir_okay=False)
-LISTED = ("explainers", "checks", "models", "datasets", "catalogue")
+
+
+def print_notes(notes: Iterable[str]) -> None:
+    """Tell the user on standard error, so that the output of a command stays its own."""
+    for note in notes:
+        say_message(f"note: {note}")
+
+
+def explainer_now(spec: str) -> tuple[str, tuple[str, ...]]:
+    """An explainer under its present name, and a note where it was given by a former one."""
+    from audit.former_names import present_explainer
+
+    return present_explainer(spec)

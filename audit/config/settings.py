@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+import tomllib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import tomllib
 from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
+    PrivateAttr,
     ValidationError,
     field_validator,
     model_validator,
 )
 
 from audit.config.waivers import WaiverEntry, parse_waivers
+from audit.former_names import (
+    present_explainer,
+    present_keys,
+    present_names,
+    present_thresholds,
+)
 from audit.nearest_name import nearest_of
 
 
@@ -59,14 +66,14 @@ def _as_list(value: object) -> object:
 
 Samples = Annotated[int, Field(ge=1)] | Literal["auto"]
 _ALTERNATIVES = ("constrained-int", "literal['auto']")  # pydantic's words, no keys
-Weight = Literal["error", "warning"]
+SeverityName = Literal["error", "warning"]
 Words = Annotated[
     tuple[str, ...], BeforeValidator(_as_words, json_schema_input_type=tuple[str, ...] | str)
 ]
 Sources = Annotated[
     tuple[str, ...], BeforeValidator(_as_list, json_schema_input_type=tuple[str, ...] | str)
 ]
-WrittenWeight = Literal["error", "warning", "warn", "violation"]
+WrittenSeverity = Literal["error", "warning", "warn", "violation"]
 Plain = str | bool | int | float
 QUICK_PAIRS = 48
 _SIZE = re.compile(r"(?P<number>[0-9.]+(e[0-9]+)?)\s*(?P<unit>([KMGT]i?)?B?)", re.IGNORECASE)
@@ -76,55 +83,64 @@ class Settings(BaseModel):
     """Everything that can be set. Field names are the keys of ``[tool.audit]``."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    _notes: tuple[str, ...] = PrivateAttr(())
 
     explainer: str = Field("", description="the explainer under audit")
     options: Annotated[
         dict[str, str], BeforeValidator(_as_text, json_schema_input_type=dict[str, Plain])
     ] = Field(default_factory=dict, description="options of the explainer")
     model: str = Field("bundled", description="bundled, an open_clip name, or local-dir:FOLDER")
-    pretrained: str | None = Field(None, description="an open_clip tag or a checkpoint file")
+    pretrained: str | None = Field(
+        None, description="weights: an open_clip tag, a checkpoint file, or random"
+    )
+    allow_download: bool = Field(
+        default=False, description="download weights and tokenizers that are not on this machine"
+    )
     ladder: Sources = Field(
         (),
         description="other weights of the model: checkpoint files or open_clip tags; or other "
         "models, shown and not judged: ARCHITECTURE:TAG, local-dir:FOLDER",
     )
     data: str = Field("bundled", description="bundled, or a manifest (file or folder)")
-    template: str = Field("a photo of a {}.", description="prompt of a label of a manifest")
+    allow_outside: bool = Field(
+        default=False, description="read files of a manifest that lie outside its folder"
+    )
+    template: str = Field("a photo of a {}.", description="prompt for the labels of a manifest")
     samples: Samples = Field(
         192,
-        description=f"number of pairs, or auto: more until the checks are settled; {QUICK_PAIRS} "
-        "where the profile is quick and nothing is given",
+        description="number of pairs; auto adds pairs until the checks are settled; "
+        f"{QUICK_PAIRS} if the profile is quick and no number is given",
     )
-    budget: int = Field(384, ge=1, description="with samples auto, at most so many pairs")
+    budget: int = Field(384, ge=1, description="with samples auto, the largest number of pairs")
     seed: int = Field(
         0,
         ge=0,
-        description="of pairs, fills, edits and random models; the ladder's draws and the "
+        description="seed of pairs, fills, edits and random models; the ladder's draws and the "
         "resamples of the statistics are always the same",
     )
     device: str = Field("cpu", description="cpu, cuda, cuda:1, …")
     dtype: Literal["float32", "float64", "float16", "bfloat16"] = Field(
         "float32", description="number format of the model's parameters"
     )
-    out: str = Field("audit-report", description="folder of the report and the evidence")
+    out: str = Field("audit-report", description="folder for the report and the evidence")
     formats: Words = Field(("html", "json"), description="which reports to write")
-    select: Words = Field((), description="only these checks (P1 means all of P1xx)")
-    ignore: Words = Field((), description="not these checks")
+    select: Words = Field((), description="run only these checks (P1 means all of P1xx)")
+    ignore: Words = Field((), description="leave out these checks")
     severity: Annotated[
-        dict[str, Weight],
-        BeforeValidator(_as_severities, json_schema_input_type=dict[str, WrittenWeight]),
+        dict[str, SeverityName],
+        BeforeValidator(_as_severities, json_schema_input_type=dict[str, WrittenSeverity]),
     ] = Field(default_factory=dict, description="severity by check: error or warning")
     thresholds: dict[str, dict[str, float]] = Field(
         default_factory=dict, description="thresholds by check and name"
     )
-    fail_on: Annotated[Weight, BeforeValidator(_severity, json_schema_input_type=WrittenWeight)] = (
-        Field("error", description="severity from which a violation fails: error or warning")
-    )
+    fail_on: Annotated[
+        SeverityName, BeforeValidator(_severity, json_schema_input_type=WrittenSeverity)
+    ] = Field("error", description="lowest severity at which a violation fails: error or warning")
     strict: bool = Field(False, description="INCONCLUSIVE fails as well")  # noqa: FBT003
-    resume: bool = Field(True, description="use finished evidence of the same audit")  # noqa: FBT003
+    resume: bool = Field(True, description="finish an interrupted audit")  # noqa: FBT003
     reuse: bool = Field(
-        False,  # noqa: FBT003
-        description="use finished evidence of a finished audit too, if nothing changed",
+        default=False,
+        description="reuse the evidence of a finished audit too, if nothing changed",
     )
     timeout: float = Field(
         900,
@@ -140,10 +156,19 @@ class Settings(BaseModel):
     waivers: str | tuple[WaiverEntry, ...] = Field(
         (), description="accepted violations: a TOML file, or tables [[waivers]] right here"
     )
-    baseline: str | None = Field(None, description="a result.json: only new or worse findings fail")
-    attest: str | None = Field(None, description="file for an in-toto test-result statement")
+    baseline: str | None = Field(
+        None, description="a result.json; only findings that are new or worse fail"
+    )
+    baseline_rev: str | None = Field(
+        None,
+        description="a git revision, audited as the baseline; only findings that are new or worse "
+        "fail",
+    )
+    attest: str | None = Field(
+        None, description="file to which an in-toto test-result statement is written"
+    )
     history: bool = Field(True, description="keep the result in .audit/history")  # noqa: FBT003
-    from_evidence: str | None = Field(None, description="judge this evidence again")
+    from_evidence: str | None = Field(None, description="folder of saved evidence to judge again")
     pair: str | None = Field(None, description="only this pair")
     profile: Literal["default", "quick", "full"] = Field(
         "default", description="how much evidence is gathered"
@@ -168,9 +193,44 @@ class Settings(BaseModel):
         return bytes_of(self.memory)
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know of the settings, such as former names that they use."""
+        return self._notes
+
+    @property
     def most_pairs(self) -> int:
         """The number of pairs, or the budget where it is not fixed."""
         return self.budget if self.samples == "auto" else self.samples
+
+    def with_notes(self, notes: Iterable[str]) -> Settings:
+        """The same settings with notes that came up while they were read."""
+        found = self.model_copy()
+        found._notes = tuple(notes)  # noqa: SLF001 - of its own class
+        return found
+
+    def under_present_names(self, notes: tuple[str, ...] = ()) -> Settings:
+        """The same settings with present names in their values, and a note for each former one.
+
+        Args:
+            notes: that came up while the settings were read.
+        """
+        explainer, of_explainer = present_explainer(self.explainer)
+        select, of_select = present_names("check", self.select)
+        ignore, of_ignore = present_names("check", self.ignore)
+        severity, of_severity = present_keys("check", self.severity)
+        thresholds, of_thresholds = present_thresholds(self.thresholds)
+        found = self.model_copy(
+            update={
+                "explainer": explainer,
+                "select": select,
+                "ignore": ignore,
+                "severity": severity,
+                "thresholds": thresholds,
+            }
+        )
+        more = (*of_explainer, *of_select, *of_ignore, *of_severity, *of_thresholds)
+        found._notes = tuple(dict.fromkeys((*notes, *more)))  # noqa: SLF001 - of its own class
+        return found
 
     def shown(self) -> dict[str, str]:
         """Those that can alter a result, as reports show them."""
@@ -216,7 +276,9 @@ def load_settings(given: Mapping[str, Any], folder: Path | None = None) -> Setti
         SettingsError: an unknown key (with the nearest known one) or a wrong value.
         WaiverError: a waiver in the file that lacks something.
     """
-    path, from_file = _file_settings(folder or Path.cwd())
+    path, written = _file_settings(folder or Path.cwd())
+    from_file, file_notes = present_keys("setting", written)
+    given, given_notes = present_keys("setting", given)
     explicit = {k: v for k, v in given.items() if v is not None and v not in ((), {}, [])}
     merged = {**from_file, **explicit}
     for key in ("options", "severity", "thresholds"):
@@ -230,7 +292,7 @@ def load_settings(given: Mapping[str, Any], folder: Path | None = None) -> Setti
     if not isinstance(merged.get("waivers", ""), (str, tuple)):
         merged["waivers"] = parse_waivers(merged["waivers"], path)
     try:
-        return Settings.model_validate(merged)
+        return Settings.model_validate(merged).under_present_names((*file_notes, *given_notes))
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0])

@@ -1,12 +1,12 @@
-"""Waivers: violations that somebody accepted for a while, with reason, owner and expiry."""
+"""Waivers: violations that are accepted for a while, with reason, owner and expiry."""
 
 from __future__ import annotations
 
+import tomllib
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-import tomllib
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from audit.nearest_name import nearest_of

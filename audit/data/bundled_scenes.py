@@ -48,5 +48,5 @@ def bundled_pairs(model: ModelInputs, count: int, *, seed: int = 0) -> Pairs:
         masks=torch.stack(masks),
         classes=scenes.CLASSES,
         templates=scenes.TEMPLATES,
-        tokens=model.encode(prompts),
+        targets=model.encode(prompts),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,15 +11,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from audit.data.errors import DataError
+from audit.data.manifest_table import BOX, mask_columns, read_rows, read_table
 from audit.data.pairs import ModelInputs, Pairs
+from audit.data.picture_files import read_pictures
 
 TEMPLATE = "a photo of a {}."
-_BOX = ("x0", "y0", "x1", "y1")
-_MAX_PIXELS = 64_000_000
-
-
-class DataError(ValueError):
-    """The data cannot be read; the message says what was expected, found, and what to do."""
+_NAMED = 3
 
 
 def manifest_pairs(
@@ -28,6 +27,7 @@ def manifest_pairs(
     *,
     seed: int = 0,
     template: str = TEMPLATE,
+    allow_outside: bool = False,
 ) -> Pairs:
     """Read pairs from a manifest.
 
@@ -41,124 +41,116 @@ def manifest_pairs(
             of its rows, drawn or not, and a pair has the same id whatever is drawn.
         seed: of the draw.
         template: prompt of a label, with one ``{}``; texts are used as they are.
+        allow_outside: also read pictures that do not lie under the manifest's folder.
 
     Raises:
         DataError: missing file, column, picture, label or box, or a label that is not among the
             classes.
     """
     path = _find(manifest)
-    table, column = _rows(path)
-    names = _classes(path, table[column])
-    table["class"] = table[column].map({name: i for i, name in enumerate(names)})
+    table, column = read_rows(path)
+    template = template if column == "label" else "{}"
+    written = _classes(path, table[column])
+    targets = model.encode([template.format(name) for name in written])
+    kept, index, notes = _distinct(written, targets)
+    table["class"] = table[column].map(dict(zip(written, index, strict=True)))
     drawn = table
     if count is not None and count < len(table):
         rows = np.sort(np.random.default_rng(seed).permutation(len(table))[:count])
         drawn = table.iloc[rows].reset_index(drop=True)
-    template = template if column == "label" else "{}"
-    files, picture = np.unique(drawn["image"].to_numpy(), return_inverse=True)
+    files, picture = np.unique(drawn["image"].to_numpy(dtype=str), return_inverse=True)
+    opened = read_pictures(
+        path.parent,
+        files.tolist(),
+        lambda _, opened: (model.preprocess(opened), opened.size),
+        allow_outside=allow_outside,
+    )
+    sizes = dict(zip(files.tolist(), (size for _, size in opened), strict=True))
     return Pairs(
         name=path.parent.name or path.name,
         ids=tuple(drawn["id"]),
-        images=torch.stack([model.preprocess(_open(path.parent / f)) for f in files]),
+        images=torch.stack([image for image, _ in opened]),
         picture=torch.from_numpy(picture),
         labels=torch.tensor(drawn["class"].to_numpy()),
-        present=_present(table, files, len(names)),
-        masks=_masks(model, path, drawn),
-        classes=names,
+        present=_present(table, files, len(kept)),
+        masks=_masks(model, path, drawn, sizes, allow_outside=allow_outside),
+        classes=tuple(written[i] for i in kept),
         templates=(template,),
-        tokens=model.encode([template.format(name) for name in names]),
+        targets=targets[kept],
+        notes=notes,
     )
 
 
-def _rows(path: Path) -> tuple[pd.DataFrame, str]:
-    """All rows of a manifest, each with an id and all it needs, and the column of its label."""
-    table = _read(path)
-    column = "label" if "label" in table else "text"
-    missing = [c for c in ("image", column) if c not in table]
-    if missing:
-        raise DataError(
-            f"{path}: expected the columns image and label (or text), found "
-            f"{', '.join(map(str, table.columns))}"
-        )
-    _expect_values(path, table, ["image", column, *_mask_columns(table)])
-    if "id" not in table:
-        table["id"] = range(len(table))
-    table = table.astype({"image": str, column: str, "id": str})
-    if table["id"].duplicated().any():
-        twice = table["id"][table["id"].duplicated()].iloc[0]
-        raise DataError(f"{path}: expected unique ids, '{twice}' is twice")
-    return table, column
+def _distinct(names: Sequence[str], tokens: Tensor) -> tuple[list[int], list[int], tuple[str, ...]]:
+    """Classes that are the same text to the model are one class, and this is told.
 
-
-def _mask_columns(table: pd.DataFrame) -> list[str]:
-    """The columns that say where the object is; none where nothing does."""
-    if "mask" in table:
-        return ["mask"]
-    return list(_BOX) if set(_BOX) <= set(table.columns) else []
+    Returns:
+        The names to keep, by their number; the class of each name; and what is to be told.
+    """
+    first: dict[bytes, int] = {}
+    rows = [row.tobytes() for row in tokens.numpy()]
+    same = [first.setdefault(row, i) for i, row in enumerate(rows)]
+    kept = list(first.values())
+    number = {name: i for i, name in enumerate(kept)}
+    twice = [(i, other) for i, other in enumerate(same) if i != other]
+    if not twice:
+        return kept, [number[i] for i in same], ()
+    named = ", ".join(f"'{names[i]}' as '{names[other]}'" for i, other in twice[:_NAMED])
+    rest = len(twice) - _NAMED
+    more = f" and {rest:,} more" if rest > 0 else ""
+    told = f"Classes that are the same text to the model are taken for one: {named}{more}."
+    return kept, [number[i] for i in same], (told,)
 
 
 def _present(table: pd.DataFrame, files: np.ndarray, classes: int) -> Tensor:
     """Which classes each picture shows, by all rows of the manifest."""
     own = table[table["image"].isin(files)]
-    picture = torch.from_numpy(np.searchsorted(files, own["image"].to_numpy()))
+    picture = torch.from_numpy(np.searchsorted(files, own["image"].to_numpy(dtype=str)))
     present = torch.zeros(len(files), classes, dtype=torch.bool)
     present[picture, torch.tensor(own["class"].to_numpy())] = True
     return present
 
 
-def _expect_values(path: Path, table: pd.DataFrame, columns: list[str]) -> None:
-    """Every row has a value in these columns, and a number where it is the side of a box."""
-    for column in columns:
-        found = pd.to_numeric(table[column], errors="coerce") if column in _BOX else table[column]
-        if found.isna().any():
-            row = int(found.isna().to_numpy().argmax())
-            kind = "a whole number of pixels" if column in _BOX else "a value"
-            raise DataError(
-                f"{path}: expected {kind} in column {column} of every row, found "
-                f"'{table[column].iloc[row]}' in row {row + 1}; fill it in, or leave the row out"
-            )
-
-
-def _masks(model: ModelInputs, path: Path, table: pd.DataFrame) -> Tensor | None:
-    columns = _mask_columns(table)
+def _masks(
+    model: ModelInputs,
+    path: Path,
+    table: pd.DataFrame,
+    sizes: dict[str, tuple[int, int]],
+    *,
+    allow_outside: bool,
+) -> Tensor | None:
+    columns = mask_columns(path, table)
     if not columns:
         return None
     if columns == ["mask"]:
-        pictures = [_open(path.parent / str(name)).convert("L") for name in table["mask"]]
-    else:
-        pictures = [
-            _box(path, path.parent / str(row["image"]), [int(row[c]) for c in _BOX])
-            for _, row in table.iterrows()
-        ]
+        names, index = np.unique(table["mask"].to_numpy(dtype=str), return_inverse=True)
+        masks = read_pictures(
+            path.parent,
+            names.tolist(),
+            lambda _, opened: model.preprocess_mask(opened.convert("L"))[0] > 0.5,
+            allow_outside=allow_outside,
+        )
+        return torch.stack([masks[i] for i in index])
+    boxes = table[list(BOX)].astype(float).astype(int).to_numpy()
+    pictures = [
+        _box(path, name, sizes[name], box.tolist())
+        for name, box in zip(table["image"], boxes, strict=True)
+    ]
     return torch.stack([model.preprocess_mask(p)[0] > 0.5 for p in pictures])
 
 
-def _box(path: Path, picture: Path, box: list[int]) -> Image.Image:
-    with Image.open(picture) as opened:
-        width, height = opened.size
+def _box(path: Path, name: str, size: tuple[int, int], box: list[int]) -> Image.Image:
+    width, height = size
     mask = np.zeros((height, width), dtype=np.uint8)
     x0, y0, x1, y1 = box
     if not (0 <= x0 <= x1 and 0 <= y0 <= y1 and x0 < width and y0 < height):
         raise DataError(
             f"{path}: expected a box x0 ≤ x1, y0 ≤ y1 that begins inside the {width}×{height} "
-            f"pixels of '{picture.name}', found {x0}, {y0}, {x1}, {y1}; correct it, or leave the "
-            "row out"
+            f"pixels of '{Path(name).name}', found {x0}, {y0}, {x1}, {y1}; correct it, or leave "
+            "the row out"
         )
     mask[y0 : y1 + 1, x0 : x1 + 1] = 255
     return Image.fromarray(mask)
-
-
-def _open(path: Path) -> Image.Image:
-    try:
-        with Image.open(path) as opened:
-            if opened.width * opened.height > _MAX_PIXELS:
-                raise DataError(
-                    f"{path}: {opened.width}×{opened.height} pixels, expected at most "
-                    f"{_MAX_PIXELS:,}; shrink the picture"
-                )
-            return opened.convert("RGB")
-    except (OSError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path}: not a readable picture ({error})") from error
 
 
 def _find(manifest: Path) -> Path:
@@ -176,27 +168,17 @@ def _find(manifest: Path) -> Path:
     )
 
 
-def _read(path: Path) -> pd.DataFrame:
-    try:
-        table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
-    except (ValueError, OSError, ImportError) as error:
-        raise DataError(f"{path}: not a readable table ({error})") from error
-    if table.empty:
-        raise DataError(f"{path}: expected at least one row, found none")
-    return table
-
-
 def _classes(path: Path, labels: pd.Series[str]) -> tuple[str, ...]:
     beside = path.parent / "classes.csv"
     if not beside.is_file():
         return tuple(sorted(set(labels)))
-    classes = _read(beside)
+    classes = read_table(beside)
     if "label" not in classes:
         raise DataError(
             f"{beside}: expected a column label with the names of all classes, found "
             f"{', '.join(map(str, classes.columns))}"
         )
-    names = tuple(classes["label"].astype(str))
+    names = tuple(dict.fromkeys(classes["label"].astype(str)))
     unknown = sorted(set(labels) - set(names))
     if unknown:
         raise DataError(f"{path}: label '{unknown[0]}' is not in classes.csv beside it")

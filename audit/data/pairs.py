@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -13,8 +13,9 @@ from PIL import Image
 from torch import Tensor
 
 
+@runtime_checkable
 class ModelInputs(Protocol):
-    """How pictures and texts enter a model; `audit.models.loading.ModelUnderAudit` is one."""
+    """How pictures and texts enter a model, such as `audit.models.model_under_audit` describes."""
 
     def preprocess(self, picture: Image.Image) -> Float[Tensor, "3 H W"]:
         """A picture as the model receives it."""
@@ -44,8 +45,9 @@ class Pairs:
         classes: class names.
         templates: prompt templates with one ``{}``; the first is the text of a pair, and class
             prompts for zero-shot accuracy use the first as well.
-        tokens: token ids of every class prompt, (classes, context).
-        sha256: hash of everything above.
+        targets: of every class: token ids of its prompt, (classes, context), or its id, (classes,).
+        notes: what a reader of the result should know of the data, as sentences.
+        sha256: hash of everything but the notes.
     """
 
     name: str
@@ -57,7 +59,8 @@ class Pairs:
     masks: Bool[Tensor, "pairs H W"] | None
     classes: tuple[str, ...]
     templates: tuple[str, ...]
-    tokens: Int[Tensor, "classes context"]
+    targets: Int[Tensor, "classes ..."]
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -66,7 +69,7 @@ class Pairs:
     def sha256(self) -> str:
         """Hash of pictures, texts, labels and masks."""
         digest = hashlib.sha256(repr((self.ids, self.classes, self.templates)).encode())
-        arrays = [self.images, self.picture, self.labels, self.present, self.tokens, self.masks]
+        arrays = [self.images, self.picture, self.labels, self.present, self.targets, self.masks]
         for array in arrays:
             if array is not None:
                 digest.update(np.ascontiguousarray(array.numpy()).tobytes())
@@ -77,7 +80,7 @@ class Pairs:
         return self.templates[0].format(self.classes[int(self.labels[pair])])
 
     def select(self, pairs: list[int]) -> Pairs:
-        """Some of the pairs, in the order given; pictures that nobody uses are dropped."""
+        """Some of the pairs, in the order given; pictures that none of them uses are dropped."""
         index = torch.as_tensor(pairs, dtype=torch.long)
         used, picture = torch.unique(self.picture[index], return_inverse=True)
         return replace(
@@ -92,7 +95,7 @@ class Pairs:
 
     def batch(
         self, pairs: slice | Tensor, device: torch.device | str, dtype: torch.dtype
-    ) -> tuple[Float[Tensor, "b 3 H W"], Int[Tensor, "b context"]]:
-        """Images and tokens of some pairs, on the device."""
+    ) -> tuple[Float[Tensor, "b 3 H W"], Int[Tensor, "b ..."]]:
+        """Images and targets of some pairs, on the device."""
         images = self.images[self.picture[pairs]].to(device=device, dtype=dtype)
-        return images, self.tokens[self.labels[pairs]].to(device)
+        return images, self.targets[self.labels[pairs]].to(device)

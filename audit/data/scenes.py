@@ -92,9 +92,9 @@ def draw_scene(
     image = _background(bits)
     masks = np.zeros((count, SIZE, SIZE), dtype=np.bool_)
     for i, (row, column, radius) in enumerate(_layout(bits, count)):
-        outline = _OUTLINES[_integer(bits, 0, len(_OUTLINES))]
+        outline = OUTLINE_MASKS[_integer(bits, 0, len(OUTLINE_MASKS))]
         masks[i] = outline(_ROWS - row, _COLUMNS - column, radius)
-        _paint(bits, image, masks[i], labels[i])
+        paint(bits, image, masks[i], labels[i])
     image += _noise(bits, (SIZE, SIZE, 3), 12)
     pixels = np.clip(image, 0, 255).astype(np.uint8)
     return Scene(pixels, labels, masks, _caption(labels))
@@ -191,11 +191,11 @@ def _apart(row: int, column: int, radius: int, other: tuple[int, int, int]) -> b
     return distance > (radius + other[2] + _GAP) ** 2
 
 
-def _paint(bits: np.random.PCG64, image: IntArray, mask: BoolArray, label: int) -> None:
+def paint(bits: np.random.PCG64, image: IntArray, mask: BoolArray, label: int) -> None:
     color, fill = divmod(label, len(FILLS))
     light = np.clip(_RGB[color] + _integers(bits, -20, 21, 3), 0, 255)
     row, column = _integers(bits, 0, PERIOD, 2).tolist()
-    dark = _FILLS[fill](_ROWS + row, _COLUMNS + column)
+    dark = FILL_PATTERNS[fill](_ROWS + row, _COLUMNS + column)
     image[mask] = light
     image[mask & dark] = light // 4
 
@@ -273,7 +273,7 @@ def _dotted(y: IntArray, x: IntArray) -> BoolArray:
     return np.asarray((across <= 3) & (down <= 3) & (across + down < 6))
 
 
-_OUTLINES: Final[tuple[Callable[[IntArray, IntArray, int], BoolArray], ...]] = (
+OUTLINE_MASKS: Final[tuple[Callable[[IntArray, IntArray, int], BoolArray], ...]] = (
     _circle,
     _square,
     _hexagon,
@@ -281,8 +281,8 @@ _OUTLINES: Final[tuple[Callable[[IntArray, IntArray, int], BoolArray], ...]] = (
     _star,
     _cross,
 )
-OUTLINES: Final[tuple[str, ...]] = tuple(draw.__name__.removeprefix("_") for draw in _OUTLINES)
-_FILLS: Final[tuple[Callable[[IntArray, IntArray], BoolArray], ...]] = (
+OUTLINES: Final[tuple[str, ...]] = tuple(draw.__name__.removeprefix("_") for draw in OUTLINE_MASKS)
+FILL_PATTERNS: Final[tuple[Callable[[IntArray, IntArray], BoolArray], ...]] = (
     _plain,
     _barred,
     _striped,

@@ -1,33 +1,37 @@
-"""Puts a result together: the verdict over all checks, sentences, gallery, controls, relatives."""
+"""Puts a result together: outcome, gallery, pictures, controls, equivalences, quality by pair."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
 
 from audit.config.settings import Settings
 from audit.data.pairs import Pairs
+from audit.engine.pictures import pairs_with_pictures
+from audit.evidence.evenly_spaced import evenly_spaced
 from audit.evidence.kinds import Evidence, TraceEvidence
-from audit.judging.gallery import gallery
+from audit.judging.gallery import MOST_PAIRS, gallery
 from audit.judging.group_sequential import Judged, stopping_notes
-from audit.models.loading import ModelUnderAudit
-from audit.result.gate_rule import exit_code
+from audit.models.model_under_audit import ModelUnderAudit
+from audit.result import wording as words
+from audit.result.outcome import outcome
+from audit.result.pictures import pairs_shown
 from audit.result.schema import (
     CheckResult,
     Conditions,
     ControlResult,
     DataInfo,
+    Equivalence,
     ExplainerInfo,
     Interval,
     ModelInfo,
     PairQuality,
-    Relative,
     Result,
     Severity,
+    Timing,
 )
-from audit.result.verdict_sentences import headline_and_sentences
 from audit.statistics.proportions import proportion_interval
 
 EQUIVALENT = {"float64": 1e-10, "float32": 1e-5, "float16": 1e-2, "bfloat16": 5e-2}
@@ -41,53 +45,78 @@ def summarize(
     model: ModelUnderAudit,
     pairs: Pairs,
     run: Conditions,
+    timing: Timing,
     settings: Settings,
-    chosen: Sequence[int],
+    pngs: Callable[[Sequence[str]], Mapping[str, str]],
     gate_notes: Sequence[str] = (),
 ) -> Result:
-    """One result from findings and evidence; ``checks`` are those found, as the gate has them."""
+    """One result from findings and evidence.
+
+    Args:
+        found: what the checks found, and in what evidence.
+        checks: those found, as the gate has them.
+        explainer: the audited one.
+        model: under audit.
+        pairs: that were judged.
+        run: under which conditions.
+        timing: when, and how long it took.
+        settings: of the audit.
+        pngs: draws the pictures of some pairs.
+        gate_notes: what the gate has to say.
+    """
     evidence = found.gathered.evidence
-    code = exit_code(checks, fail_on=Severity(settings.fail_on), strict=settings.strict)
-    headline, sentences = headline_and_sentences(
-        explainer.name, checks, code, fail_on=Severity(settings.fail_on), strict=settings.strict
-    )
-    relatives = _relatives(evidence, run.dtype)
+    equivalences = _equivalences(evidence, run.dtype)
+    cards = gallery(evidence, evenly_spaced(len(pairs), MOST_PAIRS))
+    shown = pairs_shown(checks, cards)
+    shown_pairs, pictures = pairs_with_pictures(shown, evidence.reference, pngs(shown))
     return Result(
-        verdict={0: "pass", 1: "violation", 3: "incomplete"}[code],  # type: ignore[arg-type]
-        exit_code=code,
-        headline=headline,
-        principle_sentences=sentences,
+        **outcome(
+            explainer.name, checks, fail_on=Severity(settings.fail_on), strict=settings.strict
+        ),
         explainer=explainer,
-        model=_model_info(model),
-        data=_data_info(pairs, evidence),
+        model=model_info(model),
+        data=data_info(pairs, evidence),
         conditions=run,
+        timing=timing,
         checks=checks,
         controls=_controls(evidence),
-        relatives=relatives,
-        gallery=gallery(evidence, chosen),
+        equivalences=equivalences,
+        gallery=cards,
+        shown_pairs=shown_pairs,
+        pictures=pictures,
         pair_quality=_pair_quality(evidence),
         failures=[*found.gathered.failures, *found.broken],
-        notes=[*gate_notes, *audit_notes(explainer.name, relatives, found, run.dtype)],
+        notes=[
+            *settings.notes,
+            *gate_notes,
+            *model.notes,
+            *pairs.notes,
+            *audit_notes(explainer.name, equivalences, found, run.dtype),
+        ],
     )
 
 
-def _model_info(model: ModelUnderAudit) -> ModelInfo:
-    anatomy = model.anatomy
+def model_info(model: ModelUnderAudit) -> ModelInfo:
+    """What the report says of the model."""
+    anatomy = model.require_anatomy()
     return ModelInfo(
         name=model.name,
         pretrained=model.pretrained,
         state_sha256=model.state_sha256(),
+        architecture_sha256=model.architecture_sha256(),
         parameters=sum(p.numel() for p in model.module.parameters()),
         image_size=model.image_size,
         image_blocks=len(anatomy.image.blocks),
         image_heads=anatomy.image.heads,
-        patch_grid=list(anatomy.image.grid),
+        patch_grid=list(model.patch_grid),
         text_blocks=len(anatomy.text.blocks),
         text_heads=anatomy.text.heads,
+        notes=list(model.notes),
     )
 
 
-def _data_info(pairs: Pairs, evidence: Evidence) -> DataInfo:
+def data_info(pairs: Pairs, evidence: Evidence) -> DataInfo:
+    """What the report says of the pairs, with the accuracy that was measured on them."""
     accuracy, interval = None, None
     if evidence.reference is not None:
         correct = evidence.reference.correct
@@ -104,6 +133,7 @@ def _data_info(pairs: Pairs, evidence: Evidence) -> DataInfo:
         has_masks=pairs.masks is not None,
         zero_shot_accuracy=accuracy,
         zero_shot_interval=interval,
+        notes=list(pairs.notes),
     )
 
 
@@ -157,12 +187,12 @@ def _mean(values: np.ndarray) -> float | None:
     return float(known.mean()) if len(known) else None
 
 
-def _relatives(evidence: Evidence, dtype: str) -> list[Relative]:
-    if evidence.relatives is None:
+def _equivalences(evidence: Evidence, dtype: str) -> list[Equivalence]:
+    if evidence.equivalences is None:
         return []
     tolerance = EQUIVALENT[dtype]
     return [
-        Relative(
+        Equivalence(
             name=entry.name,
             equivalent=entry.largest_difference <= tolerance,
             largest_difference=entry.largest_difference,
@@ -171,26 +201,28 @@ def _relatives(evidence: Evidence, dtype: str) -> list[Relative]:
             else None,
             note=f"equivalent means within {tolerance:g} of the map's range on every pair",
         )
-        for entry in evidence.relatives.entries
+        for entry in evidence.equivalences.entries
     ]
 
 
-def audit_notes(name: str, relatives: Sequence[Relative], found: Judged, dtype: str) -> list[str]:
+def audit_notes(
+    name: str, equivalences: Sequence[Equivalence], found: Judged, dtype: str
+) -> list[str]:
     """What a reader should know beside the verdicts."""
     return [
-        *_equivalence_notes(name, relatives),
+        *_equivalence_notes(name, equivalences),
         *_trace_notes(name, found.gathered.evidence.trace, dtype),
         *stopping_notes(found),
     ]
 
 
-def _equivalence_notes(name: str, relatives: Sequence[Relative]) -> list[str]:
+def _equivalence_notes(name: str, equivalences: Sequence[Equivalence]) -> list[str]:
     """Which registered explainers the audited one is equivalent to."""
     return [
-        f"{name} is equivalent to {r.name}: on every pair the maps differ by at most "
-        f"{r.largest_difference:.1e} of their range."
-        for r in relatives
-        if r.equivalent
+        f"{name} is equivalent to {other.name}: on every pair the maps differ by at most "
+        f"{words.number(other.largest_difference)} of their range."
+        for other in equivalences
+        if other.equivalent
     ]
 
 

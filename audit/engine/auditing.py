@@ -2,79 +2,44 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
-from PIL import Image
 
 from audit import __version__
-from audit.config.settings import Settings, SettingsError
-from audit.data.bundled_scenes import bundled_pairs
-from audit.data.manifest import manifest_pairs
-from audit.data.pairs import Pairs
-from audit.engine.assembly import summarize
+from audit.config.settings import Settings
+from audit.engine.assembly import model_info, summarize
+from audit.engine.context_building import build_context, load_audited_model
 from audit.engine.gate_inputs import load_gate
-from audit.engine.provenance import conditions, explainer_info
-from audit.engine.reproduction import command_line, snippet
+from audit.engine.pictures import drawn_pictures
+from audit.engine.provenance import conditions, explainer_info, now, timing
+from audit.engine.reproduction import command_line
+from audit.engine.status_board import StatusBoard
+from audit.engine.stopwatch import Stopwatch
 from audit.engine.thread_count import suited_threads
-from audit.evidence.context import Context, Progress, Sizes
+from audit.engine.unfinished import subject_document
+from audit.evidence.completion import SOURCES, may_resume
+from audit.evidence.context import Context, Progress
 from audit.evidence.dry_run import try_explainer
-from audit.evidence.evenly_spaced import spread
-from audit.evidence.explanations import full_name
 from audit.evidence.interim_looks import ALWAYS, forget_looks, measured_looks
-from audit.evidence.kinds import Evidence, Roles
+from audit.evidence.kinds import Evidence
 from audit.evidence.plan import evidence_format, gather
+from audit.evidence.tasks import Tasks
+from audit.explainers.call_observer import calling
 from audit.explainers.contract import Explainer
 from audit.explainers.registry import load_explainer
-from audit.explainers.sources import sources_sha256
+from audit.explainers.sources import SourceRecord, reading_recorded
 from audit.gate.gating import Gate
-from audit.judging.gallery import MOST_PAIRS
 from audit.judging.group_sequential import Judged, judge_at_once, judge_by_looks
 from audit.judging.selection import by_check, selected_checks
-from audit.models.companion_models import find_other_models, names_a_model
-from audit.models.ladder_checkpoints import find_checkpoints
-from audit.models.loading import BUNDLED, ModelUnderAudit, load_model
-from audit.models.pristine import pristine_copy
-from audit.nearest_name import hint
-from audit.result.pictures import pairs_shown, with_pictures
-from audit.result.schema import Result
+from audit.reports.output import forget_reports
+from audit.result.schema import Conditions, Result, Timing
 from principles.catalogue import all_checks
 from principles.check import Check
-
-PICTURE_SIDE = 160
-POSITIVE = ("grad-attention", "attention-eclip?heads=model&weight=none")
-NEGATIVE = ("random", "centre-prior", "edges")
-SIZES = {
-    "quick": Sizes(
-        traced=3,
-        probed=8,
-        ladder_seeds=1,
-        reparametrized=8,
-        randomized=8,
-        randomizations=1,
-        affected=24,
-        repeated=4,
-    ),
-    "default": Sizes(),
-    "full": Sizes(
-        traced=12,
-        probed=96,
-        ladder_seeds=3,
-        graded=("weight-noise", "interpolation", "removed-heads"),
-        reparametrized=32,
-        randomized=32,
-        randomizations=4,
-        affected=160,
-        repeated=12,
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -86,32 +51,56 @@ class Audit:
     evidence: Evidence
 
 
-def run_audit(settings: Settings, progress: Progress) -> Audit:
-    """Audit an explainer.
+def audited(*, settings: dict[str, Any], notes: Sequence[str], board: StatusBoard) -> Any:
+    """Run an audit in a worker process: settings and result are as JSON holds them.
+
+    Args:
+        settings: of `Settings`.
+        notes: on the settings, for the result.
+        board: tells the supervisor what is being done.
+    """
+    chosen = Settings.model_validate(settings).with_notes(notes)
+    return run_audit(chosen, board.tell, board).result.model_dump(mode="json")
+
+
+def run_audit(settings: Settings, progress: Progress, board: StatusBoard | None = None) -> Audit:
+    """Audit an explainer in this process.
 
     Args:
         settings: what to audit and how.
         progress: told how far the work is.
+        board: of a worker process; None where nobody supervises this one.
 
     Raises:
         ValueError: unknown names, missing files, wrong settings (subclasses say which).
         OSError: the output folder cannot be written.
     """
+    started, watch = now(), Stopwatch()
     checks = selected_checks(settings)
     gate = load_gate(settings, [check.id for check in all_checks()])
-    audited = load_explainer(settings.explainer, settings.options)
+    folder = Path(settings.out).resolve() / "evidence"
+    with reading_recorded(), calling(settings.explainer, 0):
+        audited = load_explainer(settings.explainer, settings.options)
     model = load_audited_model(settings)
-    context = _context(settings, model, audited, progress)
-    try_explainer(context)
-    folder = Path(settings.out) / "evidence"
+    context = build_context(settings, model, audited, progress)
     key = _key(settings, context)
-    with suited_threads(model):
-        found = _found(settings, context, checks, folder, key)
+    run = _conditions(settings, context, key, supervised=board is not None)
+    if board:
+        board.leave("subject", subject_document(context, run, started))
+    with reading_recorded():
+        try_explainer(context)
+    resume = may_resume(folder, resume=settings.resume, reuse=settings.reuse)
+    forget_reports(folder.parent)
+    sources = SourceRecord(folder / SOURCES, _own_files(audited), beside=(folder.parent,))
+    context = replace(context, tasks=Tasks(None, sources.update))
+    with suited_threads(model), reading_recorded():
+        found = _found(settings, context, checks, folder, key, watch, resume=resume)
     used = found.gathered.evidence.reference
     if found.pairs and used is not None:
         index = {pair: i for i, pair in enumerate(context.pairs.ids)}
         context = replace(context, pairs=context.pairs.select([index[i] for i in used.ids]))
-    result = _assembled(settings, context, found, gate, key)
+    time = timing(started, found.gathered.seconds, watch.seconds)
+    result = _assembled(settings, context, found, gate, run, time)
     return Audit(result, context, found.gathered.evidence)
 
 
@@ -121,6 +110,9 @@ def _found(
     checks: Sequence[Check],
     folder: Path,
     key: str,
+    watch: Stopwatch,
+    *,
+    resume: bool,
 ) -> Judged:
     """Gather and judge: once, or look by look until the checks are settled."""
     severity, thresholds = (
@@ -128,82 +120,15 @@ def _found(
         by_check(settings.thresholds, checks),
     )
     if settings.samples == "auto":
-        looks = measured_looks(context, folder, key, resume=settings.resume)
-        return judge_by_looks(checks, looks, severity=severity, thresholds=thresholds)
+        looks = measured_looks(context, folder, key, resume=resume)
+        return judge_by_looks(
+            checks, looks, severity=severity, thresholds=thresholds, timed=watch.timed
+        )
     forget_looks(folder)
     needs = ALWAYS.union(*(c.needs for c in checks))
-    gathered = gather(context, needs, folder, key, resume=settings.resume)
-    return judge_at_once(checks, gathered, severity=severity, thresholds=thresholds)
-
-
-def load_audited_model(settings: Settings) -> ModelUnderAudit:
-    """The model that the settings name, on their device.
-
-    Raises:
-        ModelError: for models, weights or devices that do not exist.
-        UnknownAnatomyError: for models of a kind that is not known.
-    """
-    return load_model(
-        settings.model,
-        settings.pretrained,
-        device=settings.device,
-        dtype=settings.dtype,
-        seed=settings.seed,
-    )
-
-
-def load_pairs(settings: Settings, model: ModelUnderAudit) -> Pairs:
-    """The data that the settings name."""
-    count = settings.most_pairs
-    if settings.data == BUNDLED:
-        pairs = bundled_pairs(model, count, seed=settings.seed)
-    else:
-        pairs = manifest_pairs(
-            model, Path(settings.data), count, seed=settings.seed, template=settings.template
-        )
-    if settings.pair is None:
-        return pairs
-    if settings.pair not in pairs.ids:
-        raise SettingsError(
-            f"no pair '{settings.pair}' among the {len(pairs)} pairs"
-            f"{hint(settings.pair, pairs.ids)}; reports name the pairs, such as '{pairs.ids[0]}'"
-        )
-    return pairs.select([pairs.ids.index(settings.pair)])
-
-
-def _context(
-    settings: Settings, model: ModelUnderAudit, audited: Explainer, progress: Progress
-) -> Context:
-    name = full_name(audited.name, dict(audited.options))
-    positive = tuple(n for n in POSITIVE if n != name)[:1]
-    explainers = {name: audited}
-    twin = [audited.faithful_twin] if audited.faithful_twin else []
-    for other in (*positive, *NEGATIVE, *twin):
-        explainers.setdefault(other, load_explainer(other))
-    roles = Roles(
-        audited=name,
-        positive=positive,
-        negative=NEGATIVE,
-        twin=audited.faithful_twin,
-        text_specific=audited.text_specific,
-        model_free=audited.model_free,
-        stochastic=audited.stochastic,
-        command=command_line(settings),
-        snippet=snippet(settings),
-    )
-    models = [source for source in settings.ladder if names_a_model(source)]
-    return Context(
-        model=model,
-        pristine=pristine_copy(model.module),
-        pairs=load_pairs(settings, model),
-        explainers=explainers,
-        roles=roles,
-        sizes=SIZES[settings.profile],
-        seed=settings.seed,
-        progress=progress,
-        checkpoints=find_checkpoints(model, [s for s in settings.ladder if s not in models]),
-        others=find_other_models(model, models),
-        pairs_for=partial(load_pairs, settings),
+    gathered = gather(context, needs, folder, key, resume=resume)
+    return judge_at_once(
+        checks, gathered, severity=severity, thresholds=thresholds, timed=watch.timed
     )
 
 
@@ -217,13 +142,33 @@ def _key(settings: Settings, context: Context) -> str:
         settings.seed,
         settings.profile,
         context.model.state_sha256(),
+        context.model.architecture_sha256(),
         context.pairs.sha256,
         context.checkpoints,
         context.others,
         context.roles,
-        sources_sha256(context.audited.source_file),
+        context.limits,
     )
     return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+def _conditions(settings: Settings, context: Context, key: str, *, supervised: bool) -> Conditions:
+    return conditions(
+        seed=settings.seed,
+        device=settings.device,
+        dtype=settings.dtype,
+        settings=settings.shown(),
+        command=command_line(settings),
+        source=context.audited.source_file,
+        checkpoints={c.source: c.sha256 for c in context.checkpoints}
+        | {other.source: other.sha256 for other in context.others},
+        evidence=key,
+        supervised=supervised,
+    )
+
+
+def _own_files(explainer: Explainer) -> tuple[str, ...]:
+    return (explainer.source_file,) if explainer.source_file else ()
 
 
 def _assembled(
@@ -231,28 +176,17 @@ def _assembled(
     context: Context,
     found: Judged,
     gate: Gate,
-    key: str,
+    run: Conditions,
+    time: Timing,
 ) -> Result:
     explainer = explainer_info(context.audited)
     gated, notes = gate.applied(
         found.results,
         explainer=explainer.name,
-        model=context.model.state_sha256(),
+        model=model_info(context.model),
         data=context.pairs.sha256,
     )
-    run = conditions(
-        seed=settings.seed,
-        device=settings.device,
-        dtype=settings.dtype,
-        settings=settings.shown(),
-        command=command_line(settings),
-        seconds=found.gathered.seconds,
-        source=context.audited.source_file,
-        checkpoints={c.source: c.sha256 for c in context.checkpoints}
-        | {other.source: other.sha256 for other in context.others},
-        evidence=key,
-    )
-    result = summarize(
+    return summarize(
         found=found,
         checks=gated,
         gate_notes=notes,
@@ -260,26 +194,7 @@ def _assembled(
         model=context.model,
         pairs=context.pairs,
         run=run,
+        timing=time,
         settings=settings,
-        chosen=spread(len(context.pairs), MOST_PAIRS),
+        pngs=lambda shown: drawn_pictures(context, shown),
     )
-    shown_pairs = pairs_shown(result)
-    index = {pair: i for i, pair in enumerate(context.pairs.ids)}
-    return with_pictures(result, {p: picture_png(context, index[p]) for p in shown_pairs})
-
-
-def picture_png(context: Context, pair: int) -> str:
-    """The picture as the model receives it, at most 160 pixels wide and high, PNG in base64."""
-    image = context.pairs.images[int(context.pairs.picture[pair])]
-    normalize = next(
-        (t for t in context.model.transform.transforms if type(t).__name__ == "Normalize"), None
-    )
-    if normalize is not None:
-        mean, std = (torch.tensor(v)[:, None, None] for v in (normalize.mean, normalize.std))
-        image = image * std + mean
-    pixels = (image.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
-    picture = Image.fromarray(np.ascontiguousarray(pixels))
-    picture.thumbnail((PICTURE_SIDE, PICTURE_SIDE))
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG", optimize=True)
-    return base64.b64encode(buffer.getvalue()).decode()

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from audit.config.settings import Settings, SettingsError
+from audit.engine.baseline_revision import with_baseline_of_revision
 from audit.engine.output_lock import locked
-from audit.engine.progress import progress_bars
+from audit.engine.progress import silent
+from audit.engine.state_folder import ignored_by_git
 from audit.engine.supervision import Limits, WorkerEndedError, supervised
 from audit.engine.worker_process import Job
 from audit.errors import INCOMPLETE
+from audit.evidence.completion import mark_finished
 from audit.reports.output import (
     forget_reports,
     known_formats,
@@ -19,13 +23,20 @@ from audit.reports.output import (
 )
 from audit.result.schema import Result
 
+Progress = Callable[[str, int, int], None]
+JOB = "audit.engine.auditing:audited"
 
-def check_explainer(settings: Settings) -> tuple[Result, str]:
+
+def check_explainer(settings: Settings, progress: Progress = silent) -> tuple[Result, str]:
     """Audit as the settings say, and write reports, attestation and history.
 
     Explainers run in a process of their own; this one keeps the result, the files and the exit
-    code. An audit whose process ends otherwise has a result too: what was finished is judged, and
-    the rest is an ERROR that says what happened.
+    code. An audit whose process ends early has a result too: what was finished is judged, and the
+    rest is an ERROR that says what happened.
+
+    Args:
+        settings: what to audit and how.
+        progress: told how far the work is.
 
     Returns:
         The result, and a note where the history could not be kept.
@@ -44,38 +55,39 @@ def check_explainer(settings: Settings) -> tuple[Result, str]:
             "no explainer given; use --explainer NAME ('audit list explainers' shows all)"
         )
     known_formats(settings.formats)
+    ignored_by_git(Path(settings.out))
     home = Path.cwd()
     out = writable(home / settings.out)
-    if settings.attest:
-        writable(home / settings.attest.parent, "--attest")
+    attest = home / settings.attest if settings.attest else None
+    if attest:
+        writable(attest.parent, "--attest")
     with locked(out):
-        result = _result(settings, out)
-        writable(out)
-        write_reports(result, out, ("json", *settings.formats))
-        if settings.attest:
+        result = _result(with_baseline_of_revision(settings), progress, out)
+        write_reports(result, writable(out), ("json", *settings.formats))
+        if attest:
             from audit.gate.attestation import render_attestation
 
-            write_whole(home / settings.attest, render_attestation(result))
+            write_whole(attest, render_attestation(result))
         if not settings.from_evidence and result.exit_code != INCOMPLETE:
             mark_finished(out / "evidence")
     return result, _keep(result, home) if settings.history else ""
 
 
-def _result(settings: Settings, out: Path) -> Result:
+def _result(settings: Settings, progress: Progress, out: Path) -> Result:
     if settings.from_evidence:
         from audit.engine.rejudging import rejudge
 
         return rejudge(Path(settings.from_evidence), settings)
-    job = Job("audit.engine.auditing:audited", {"settings": settings.model_dump(mode="json")})
+    given = {"settings": settings.model_dump(mode="json"), "notes": list(settings.notes)}
     limits = Limits(settings.timeout, settings.memory_bytes)
     try:
-        with progress_bars() as progress:
-            return Result.model_validate(supervised(job, limits, progress))
+        return Result.model_validate(supervised(Job(JOB, given), limits, progress))
     except WorkerEndedError as error:
         from audit.engine.unfinished import unfinished_result
 
+        result = unfinished_result(settings, error)
         forget_reports(out)
-        return unfinished_result(settings, error)
+        return result
 
 
 def _keep(result: Result, folder: Path) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from audit.gate.baseline import ACCEPTED, BADNESS, worse
+from audit.result import wording as words
 from audit.result.gate_rule import fails
 from audit.result.schema import CheckResult, Result, Severity, Verdict
 
@@ -126,14 +127,14 @@ def _change(old: Result, new: Result, measure: str, seed: int) -> QualityChange 
 
 
 def _subject_notes(old: Result, new: Result) -> Iterator[str]:
-    if old.model.state_sha256 != new.model.state_sha256:
+    if not old.model.is_same_as(new.model):
         yield "note: the models differ, so a change may be the model's and not the explainer's"
     if old.data.sha256 != new.data.sha256:
         yield "note: the data differ, so quality is not compared pair by pair"
 
 
 def _got_worse(old: CheckResult | None, new: CheckResult) -> bool:
-    """A VIOLATION or ERROR that was none, or a violation that has become heavier."""
+    """A VIOLATION or ERROR that was none, or a violation whose severity has risen."""
     was, now = old.finding.verdict if old else Verdict.PASS, new.finding.verdict
     if old and was is now is Verdict.VIOLATION:
         return (old.severity, new.severity) == (Severity.WARNING, Severity.ERROR)
@@ -153,7 +154,8 @@ def _line(old: CheckResult | None, new: CheckResult, fail_on: Severity) -> str:
     mark = "!" if _fails(old, new, fail_on) else "~" if _got_worse(old, new) else " "
     change = now if was == now else f"{was} → {now}"
     numbers = [
-        f"{s.name} {_value(_same(old, s.name))} → {_value(s.value)}" for s in new.finding.statistics
+        f"{s.name} {words.number(_same(old, s.name))} → {words.number(s.value)}"
+        for s in new.finding.statistics
     ]
     why = (
         worse(old, new, numbers=False) if old and new.finding.verdict is Verdict.VIOLATION else None
@@ -178,10 +180,6 @@ def _same(old: CheckResult | None, name: str) -> float | None:
     return found[0] if found else None
 
 
-def _value(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3g}"
-
-
 def _when(result: Result) -> str:
     commit = (result.conditions.git_commit or "")[:7]
-    return commit or result.conditions.started
+    return commit or result.timing.started

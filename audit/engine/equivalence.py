@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from audit.config.settings import Settings
 from audit.engine.assembly import EQUIVALENT
-from audit.engine.auditing import load_audited_model, load_pairs
+from audit.engine.context_building import load_audited_model, load_pairs
 from audit.evidence.context import all_maps
 from audit.evidence.explanations import largest_difference, mean_rank_correlation
 from audit.explainers.registry import load_explainer

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, datetime, timezone
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 from audit.config.settings import Settings, SettingsError
-from audit.config.waivers import read_waivers
+from audit.config.waivers import WaiverEntry, read_waivers
+from audit.former_names import present_explainer, present_name
 from audit.gate.gating import Gate
 from audit.nearest_name import nearest_of
 from audit.result.document import ResultFormatError, load_result
@@ -19,7 +20,7 @@ def load_gate(settings: Settings, known: Sequence[str], today: date | None = Non
 
     Args:
         settings: name them.
-        known: ids of all checks, since a waiver for no check is a slip.
+        known: ids of all checks, since a waiver for an unknown check is a typo.
         today: by which waivers expire; default the current day (UTC).
 
     Raises:
@@ -28,6 +29,7 @@ def load_gate(settings: Settings, known: Sequence[str], today: date | None = Non
     """
     waivers = settings.waivers
     entries = read_waivers(Path(waivers)) if isinstance(waivers, str) else waivers
+    entries, notes = _under_present_names(entries)
     for entry in entries:
         if entry.check.upper() not in known:
             raise SettingsError(f"waivers: {nearest_of('check', entry.check.upper(), known)}")
@@ -35,8 +37,24 @@ def load_gate(settings: Settings, known: Sequence[str], today: date | None = Non
         waivers=entries,
         baseline=_baseline(settings.baseline),
         strict=settings.strict,
-        today=today or datetime.now(timezone.utc).date(),
+        today=today or datetime.now(UTC).date(),
+        notes=notes,
     )
+
+
+def _under_present_names(
+    entries: Sequence[WaiverEntry],
+) -> tuple[tuple[WaiverEntry, ...], tuple[str, ...]]:
+    """The waivers with present names, and a note for each former one."""
+    found, notes = [], []
+    for entry in entries:
+        check, of_check = present_name("check", entry.check)
+        explainer, of_explainer = present_explainer(entry.explainer or "")
+        found.append(
+            entry.model_copy(update={"check": check, "explainer": explainer or entry.explainer})
+        )
+        notes += [f"waivers: {note}" for note in (*of_check, *of_explainer)]
+    return tuple(found), tuple(dict.fromkeys(notes))
 
 
 def _baseline(path: str | None) -> Result | None:

@@ -32,13 +32,13 @@ def checks() -> Iterator[str]:
 
 
 def models() -> Iterator[str]:
-    """Models that open_clip can build."""
-    import open_clip
+    """Models that can be had by name."""
+    from audit.models.loading import known_models
 
     yield "bundled                      the small CLIP that comes with this package"
     yield "local-dir:FOLDER             a folder with open_clip_config.json and weights"
-    for name in open_clip.list_models():
-        yield f"{name:<28} {', '.join(open_clip.list_pretrained_tags_by_model(name))}"
+    for name, tags in known_models().items():
+        yield f"{name:<28} {', '.join(tags)}"
 
 
 def datasets() -> Iterator[str]:
@@ -52,7 +52,7 @@ def check_table() -> Iterator[str]:
     """Checks as a Markdown table."""
     from principles.catalogue import all_checks
 
-    yield "| check | asks | weight |"
+    yield "| check | asks | severity |"
     yield "| --- | --- | --- |"
     for check in all_checks():
         yield _row(f"`{check.id}` {check.name}", check.title, check.severity.value)

@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from PIL import Image
 
+from audit.data.picture_files import PictureError, open_picture
 from audit.explainers.contract import run_explainer
 from audit.explainers.registry import load_explainer
-from audit.models.loading import ModelError, load_model
+from audit.models.loading import load_model
 
 _SIDE = 448
 
@@ -39,15 +40,14 @@ def write_overlay(
     name, pretrained = settings.pop("model", "bundled"), settings.pop("pretrained", None)
     model = load_model(name, pretrained, **settings)
     try:
-        with Image.open(picture) as opened:
-            shown = opened.convert("RGB")
-    except OSError as error:
-        raise ModelError(f"'{picture}' is not a readable picture ({error})") from error
+        shown = open_picture(picture)
+    except PictureError as error:
+        raise PictureError(f"'{picture}': {error}") from error
     images = model.preprocess(shown)[None].to(model.device, model.dtype)
-    tokens = model.encode([text]).to(model.device)
-    maps = run_explainer(explainer, model.module, images, tokens).maps[0].float().cpu().numpy()
+    targets = model.encode([text]).to(model.device)
+    maps = run_explainer(explainer, model.module, images, targets).maps[0].float().cpu().numpy()
     with torch.no_grad():
-        score = float(model.anatomy.scores(images, tokens))
+        score = float(model.score(images, targets))
     base = np.asarray(shown.resize((_SIDE, _SIDE)), dtype=np.float64)
     span = float(np.ptp(maps)) or 1.0
     heat = Image.fromarray(((maps - maps.min()) / span * 255).astype(np.uint8))

@@ -1,61 +1,8 @@
-"""Progress bars with rate and time left; silent where nobody watches."""
+"""Progress that is not shown."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    SpinnerColumn,
-    Task,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.text import Text
-
-Told = Callable[[str, int, int], None]
-"""Told the phase, the steps done, and the steps in all."""
-
 
 def silent(phase: str, done: int, total: int) -> None:
-    """Tell nobody."""
+    """Show nothing."""
     del phase, done, total
-
-
-class _RateColumn(ProgressColumn):
-    """Steps per second, once that is known."""
-
-    def render(self, task: Task) -> Text:
-        return Text(f"{task.speed:.1f}/s" if task.speed else "", justify="right")
-
-
-@contextmanager
-def progress_bars() -> Iterator[Told]:
-    """One bar per phase on standard error, if it is a terminal."""
-    if not sys.stderr.isatty():
-        yield silent
-        return
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=30),
-        MofNCompleteColumn(),
-        _RateColumn(),
-        TimeRemainingColumn(),
-    )
-    tasks: dict[str, TaskID] = {}
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
-
-        def tell(phase: str, done: int, total: int) -> None:
-            if phase not in tasks:
-                tasks[phase] = bars.add_task(phase, total=total)
-            bars.update(tasks[phase], completed=done, total=total)
-
-        yield tell

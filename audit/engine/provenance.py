@@ -5,16 +5,19 @@ from __future__ import annotations
 import hashlib
 import platform
 import subprocess
-from datetime import datetime, timezone
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from audit import __version__
+from audit.engine.check_durations import spent_on_checks
 from audit.explainers.contract import Explainer
-from audit.result.schema import Conditions, ExplainerInfo
+from audit.models.loading import PACKAGES
+from audit.result.schema import Conditions, ExplainerInfo, Timing
 from audit.trace.frames import shown_path
 
-_PACKAGES = ("torch", "open_clip_torch", "numpy", "scipy", "scikit-learn", "pandas")
+_PACKAGES = ("torch", *PACKAGES, "numpy", "scipy", "scikit-learn", "pandas")
 
 
 def conditions(
@@ -24,10 +27,10 @@ def conditions(
     dtype: str,
     settings: dict[str, str],
     command: str,
-    seconds: dict[str, float],
     source: str | None,
     checkpoints: dict[str, str],
     evidence: str,
+    supervised: bool,
 ) -> Conditions:
     """The run conditions, with the commit of the explainer's repository if it has one."""
     folder = Path(source).parent if source else Path.cwd()
@@ -43,10 +46,25 @@ def conditions(
         dtype=dtype,
         settings=settings,
         command=command,
-        started=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        seconds={name: round(value, 2) for name, value in seconds.items()},
         checkpoints=checkpoints,
         evidence=evidence,
+        supervised=supervised,
+        folder=_git(Path.cwd(), "rev-parse", "--show-prefix") or "",
+    )
+
+
+def now() -> str:
+    """The time in UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def timing(started: str, gathering: Mapping[str, float], judging: Mapping[str, float]) -> Timing:
+    """When the audit began, and how long each kind of evidence and each check took."""
+    return Timing(
+        started=started,
+        gathering={name: round(seconds, 2) for name, seconds in gathering.items()},
+        judging={name: round(seconds, 3) for name, seconds in judging.items()},
+        checks={n: round(s, 3) for n, s in spent_on_checks(gathering, judging).items()},
     )
 
 

@@ -9,16 +9,18 @@ from pathlib import Path
 from audit.config.settings import Settings, SettingsError
 from audit.engine.assembly import audit_notes
 from audit.engine.gate_inputs import load_gate
+from audit.engine.pictures import pairs_with_pictures
+from audit.engine.provenance import timing
+from audit.engine.stopwatch import Stopwatch
 from audit.evidence.interim_looks import PLAN, Looks, audit_key, saved_looks
 from audit.evidence.kinds import Evidence
 from audit.evidence.plan import Gathered, failed_kinds, load_evidence
 from audit.judging.group_sequential import Judged, judge_at_once, judge_by_looks
 from audit.judging.selection import by_check, selected_checks
 from audit.result.document import load_result
-from audit.result.gate_rule import exit_code
-from audit.result.pictures import pictures_of, with_pictures
+from audit.result.outcome import outcome
+from audit.result.pictures import pairs_shown
 from audit.result.schema import Failure, Result, Severity
-from audit.result.verdict_sentences import headline_and_sentences
 from principles.catalogue import all_checks
 from principles.check import Check
 
@@ -31,6 +33,7 @@ _JUDGING = (
     "strict",
     "waivers",
     "baseline",
+    "baseline_rev",
 )
 
 
@@ -54,34 +57,45 @@ def rejudge(folder: Path, settings: Settings) -> Result:
     old = _result_beside(evidence_folder)
     gathering = [f for f in old.failures if not f.where.startswith("judging ")]
     evidence = at_once or saved_looks(evidence_folder, failed_kinds(gathering))
-    found = _judged(evidence, chosen, gathering, settings)
+    watch = Stopwatch()
+    found = _judged(evidence, chosen, gathering, settings, watch)
     checks, notes = gate.applied(
         found.results,
         explainer=old.explainer.name,
-        model=old.model.state_sha256,
+        model=old.model,
         data=old.data.sha256,
     )
-    fail_on, strict = Severity(settings.fail_on), settings.strict
-    code = exit_code(checks, fail_on=fail_on, strict=strict)
-    headline, sentences = headline_and_sentences(
-        old.explainer.name, checks, code, fail_on=fail_on, strict=strict
-    )
-    result = old.model_copy(
+    name = old.explainer.name
+    shown = pairs_shown(checks, old.gallery)
+    reference = found.gathered.evidence.reference
+    shown_pairs, pictures = pairs_with_pictures(shown, reference, _pngs(old))
+    return old.model_copy(
         update={
+            **outcome(name, checks, fail_on=Severity(settings.fail_on), strict=settings.strict),
             "checks": checks,
-            "exit_code": code,
-            "verdict": {0: "pass", 1: "violation", 3: "incomplete"}[code],
-            "headline": headline,
-            "principle_sentences": sentences,
+            "shown_pairs": shown_pairs,
+            "pictures": pictures,
+            "timing": timing(old.timing.started, old.timing.gathering, watch.seconds),
             "failures": [*gathering, *found.broken],
             "notes": [
+                *settings.notes,
                 *notes,
-                *audit_notes(old.explainer.name, old.relatives, found, old.conditions.dtype),
+                *old.model.notes,
+                *old.data.notes,
+                *audit_notes(name, old.equivalences, found, old.conditions.dtype),
             ],
             "conditions": old.conditions.model_copy(update={"settings": _settings(old, settings)}),
         }
     )
-    return with_pictures(result, pictures_of(old))
+
+
+def _pngs(result: Result) -> dict[str, str]:
+    """The picture of each pair that a result shows."""
+    return {
+        pair: result.pictures[shown.picture]
+        for pair, shown in result.shown_pairs.items()
+        if shown.picture in result.pictures
+    }
 
 
 def _judged(
@@ -89,19 +103,24 @@ def _judged(
     chosen: Sequence[Check],
     gathering: Sequence[Failure],
     settings: Settings,
+    watch: Stopwatch,
 ) -> Judged:
     """Judge at once, or at the same looks as the audit did."""
     severity = by_check(settings.severity, chosen)
     thresholds = by_check(settings.thresholds, chosen)
     if isinstance(evidence, Evidence):
         gathered = Gathered(evidence, tuple(gathering), {})
-        return judge_at_once(chosen, gathered, severity=severity, thresholds=thresholds)
+        return judge_at_once(
+            chosen, gathered, severity=severity, thresholds=thresholds, timed=watch.timed
+        )
 
     def named(number: int, wanted: frozenset[str]) -> Gathered:
         return replace(evidence.at(number, wanted), failures=tuple(gathering))
 
     looks = replace(evidence, at=named)
-    return judge_by_looks(chosen, looks, severity=severity, thresholds=thresholds)
+    return judge_by_looks(
+        chosen, looks, severity=severity, thresholds=thresholds, timed=watch.timed
+    )
 
 
 def _result_beside(evidence_folder: Path) -> Result:

@@ -11,8 +11,10 @@ from audit.evidence.kinds import PAIR_PLACEHOLDER
 _EVIDENCE = (
     "model",
     "pretrained",
+    "allow_download",
     "ladder",
     "data",
+    "allow_outside",
     "template",
     "samples",
     "budget",
@@ -26,16 +28,16 @@ import torch
 
 from audit.config.settings import Settings
 from audit.evidence.kinds import PAIR_PLACEHOLDER
-from audit.engine.auditing import load_audited_model, load_pairs
+from audit.engine.context_building import load_audited_model, load_pairs
 from audit.explainers.contract import run_explainer
 from audit.explainers.registry import load_explainer
 
 settings = Settings({arguments})
 model = load_audited_model(settings)
-images, tokens = load_pairs(settings, model).batch(torch.tensor([0]), model.device, model.dtype)
+images, targets = load_pairs(settings, model).batch(torch.tensor([0]), model.device, model.dtype)
 explainer = load_explainer(settings.explainer, settings.options)
-explanation = run_explainer(explainer, model.module, images, tokens)
-print("score of the model:", model.anatomy.scores(images, tokens).item())
+explanation = run_explainer(explainer, model.module, images, targets)
+print("score of the model:", model.score(images, targets).item())
 print("score returned by the explainer:", explanation.scores)
 print("its map:", explanation.maps[0])
 """
@@ -47,8 +49,12 @@ def command_line(settings: Settings) -> str:
     for key, value in settings.options.items():
         words += ["--option", f"{key}={value}"]
     for name, value in _given(settings).items():
+        option = f"--{name.replace('_', '-')}"
+        if isinstance(value, bool):
+            words.append(option)
+            continue
         for each in value if isinstance(value, tuple) else (value,):
-            words += [f"--{name}", str(each)]
+            words += [option, str(each)]
     return shlex.join(words)
 
 

@@ -14,10 +14,12 @@ import time
 import zlib
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 _SIZE = 16_384
 _HEADER = struct.Struct("<II")  # length and CRC-32 of the JSON that follows
 _LONGEST_NAME = 500
+_LEFT = ".left.json"
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,7 @@ class StatusBoard:
             path.write_bytes(bytes(_SIZE))
         with path.open("r+b") as file:
             self._page = mmap.mmap(file.fileno(), _SIZE)
+        self._folder = path.parent
         self._status = Status()
 
     def read(self) -> Status:
@@ -96,6 +99,22 @@ class StatusBoard:
         """An explainer is called; an empty name says that it has returned."""
         since = time.monotonic() if explainer else 0.0
         self._write(explainer=explainer[:_LONGEST_NAME], pairs=pairs, since=since)
+
+    def leave(self, name: str, document: Any) -> None:
+        """Leave a document for the supervisor, to be read where the worker ends without a result.
+
+        Args:
+            name: a word.
+            document: as JSON holds it.
+        """
+        part = self._folder / f"{name}.part"
+        part.write_text(json.dumps(document), encoding="utf-8")
+        part.replace(self._folder / f"{name}{_LEFT}")
+
+    def left(self) -> dict[str, Any]:
+        """What the worker has left, by name."""
+        found = self._folder.glob(f"*{_LEFT}")
+        return {p.name.removesuffix(_LEFT): json.loads(p.read_text("utf-8")) for p in found}
 
     def _write(self, **changes: str | float) -> None:
         self._status = replace(self._status, **changes)  # type: ignore[arg-type]

@@ -16,7 +16,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,12 +56,16 @@ class WorkerEndedError(IncompleteError):
     Attributes:
         doing: what was running.
         where: the innermost line of Python that was running, where the crash handler saw one.
+        left: documents that the worker had left for the case, by name.
     """
 
-    def __init__(self, message: str, doing: str, where: str = "") -> None:
+    def __init__(
+        self, message: str, doing: str, where: str = "", left: Mapping[str, Any] | None = None
+    ) -> None:
         super().__init__(message)
         self.doing = doing
         self.where = where
+        self.left = dict(left or {})
 
 
 def supervised(job: Job, limits: Limits, tell: Callable[[str, int, int], None]) -> Any:
@@ -91,7 +95,7 @@ def supervised(job: Job, limits: Limits, tell: Callable[[str, int, int], None]) 
         finally:
             _end(worker)
             passing.join(timeout=1)
-        return _outcome(worker, handoff, board.read(), cause)
+        return _outcome(worker, handoff, board, cause)
 
 
 def _watch(
@@ -186,7 +190,7 @@ def _pass_on(worker: Worker) -> threading.Thread:
     return thread
 
 
-def _outcome(worker: Worker, handoff: Path, status: Status, cause: str) -> Any:
+def _outcome(worker: Worker, handoff: Path, board: StatusBoard, cause: str) -> Any:
     """The job's result, or the error that says why there is none."""
     if not cause:
         with contextlib.suppress(OSError, ValueError):
@@ -194,14 +198,14 @@ def _outcome(worker: Worker, handoff: Path, status: Status, cause: str) -> Any:
         with contextlib.suppress(OSError, ValueError):
             error = json.loads((handoff / "error.json").read_text(encoding="utf-8"))
             raise ReportedError(error["message"], int(error["code"]), error["traceback"])
-    where = last_line(handoff)
+    where, status = last_line(handoff), board.read()
     ended = cause or how_it_ended(worker.poll() or 0)
     at = f", at {where}" if where else ""
     message = (
         f"the audit could not be completed: while {status.doing}{at}, {ended}. Finished evidence "
         "is kept; the same command goes on from there"
     )
-    raise WorkerEndedError(message, f"while {status.doing}, {ended}", where)
+    raise WorkerEndedError(message, f"while {status.doing}{at}, {ended}", where, board.left())
 
 
 def how_it_ended(code: int) -> str:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import torch
 
-from audit.models.loading import ModelUnderAudit
+from audit.models.model_under_audit import ModelUnderAudit
 
 _SMALL = 50_000  # activations of one token row of a block; ViT-B/16 has 151,000
 
@@ -21,11 +21,18 @@ def suited_threads(model: ModelUnderAudit) -> Iterator[None]:
     one thread and 466 s with two beside one other process.
     """
     before = torch.get_num_threads()
-    tower = model.anatomy.image
-    small = (tower.grid[0] * tower.grid[1] + 1) * tower.width < _SMALL
-    if model.device.type == "cpu" and small:
+    if model.device.type == "cpu" and _is_small(model):
         torch.set_num_threads(1)
     try:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def _is_small(model: ModelUnderAudit) -> bool:
+    """Whether its blocks are known to be small."""
+    anatomy = model.anatomy
+    if anatomy is None:
+        return False
+    rows, columns = anatomy.image.grid
+    return (rows * columns + 1) * anatomy.image.width < _SMALL

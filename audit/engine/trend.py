@@ -134,7 +134,7 @@ def _statuses(result: Result) -> dict[str, statuses.Status]:
 def _changes(old: Result, new: Result) -> list[str]:
     """What a reader of two neighboring audits would want to be told."""
     changes = []
-    if old.model.state_sha256 != new.model.state_sha256:
+    if not old.model.is_same_as(new.model):
         changes.append("other model")
     if old.data.sha256 != new.data.sha256:
         changes.append("other data")
@@ -159,7 +159,7 @@ def _figures(audits: Sequence[Past]) -> list[ScatterFigure]:
             "Mean over the pairs with its 95 % interval, by bootstrap over pictures.",
             measure,
             audits,
-            [_quality(past.result, measure) for past in audits],
+            [mean_quality(past.result, measure) for past in audits],
         )
         for measure in measures
     ]
@@ -176,7 +176,7 @@ def _figures(audits: Sequence[Past]) -> list[ScatterFigure]:
         "where it is the model.",
         "difference in accuracy",
         audits,
-        [_executed(past.result) for past in audits],
+        [executed_difference(past.result) for past in audits],
     )
     return [*quality, accuracy, executed]
 
@@ -195,14 +195,14 @@ def _figure(
         if value is None:
             continue
         result = past.result
-        subject = (result.model.state_sha256, result.data.sha256)
+        subject = (result.model.identity_sha256, result.data.sha256)
         names.setdefault(
             subject,
             f"{words.model_phrase(result)} on {result.data.name}, "
             f"{words.counted(result.data.pairs, 'pair')}",
         )
         commit = (result.conditions.git_commit or "")[:_COMMIT]
-        label = " ".join(part for part in (result.conditions.started, commit) if part)
+        label = " ".join(part for part in (result.timing.started, commit) if part)
         point = Point(x=number, y=value[0], y_interval=value[1], label=label)
         series.setdefault(subject, []).append(point)
     return ScatterFigure(
@@ -214,7 +214,8 @@ def _figure(
     )
 
 
-def _quality(result: Result, measure: str) -> tuple[float, Interval | None] | None:
+def mean_quality(result: Result, measure: str) -> tuple[float, Interval | None] | None:
+    """Mean of a measure over an audit's pairs with its interval; None where it was not taken."""
     rows = [
         (value, pair.picture)
         for pair in result.pair_quality
@@ -236,7 +237,8 @@ def _accuracy(result: Result) -> tuple[float, Interval | None] | None:
     return None if value is None else (value, result.data.zero_shot_interval)
 
 
-def _executed(result: Result) -> tuple[float, Interval | None] | None:
+def executed_difference(result: Result) -> tuple[float, Interval | None] | None:
+    """Executed accuracy minus the model's with its interval; None where P204 gives none."""
     check_id, name = EXECUTED
     for check in result.checks:
         for statistic in check.finding.statistics if check.id == check_id else ():

@@ -61,8 +61,12 @@ def start_worker(job: Job, handoff: Path) -> Worker:
     Raises:
         UnsupervisableError: see `can_fork`; and the live objects cannot be pickled either.
     """
-    document = {"target": job.target, "arguments": dict(job.arguments), "sys_path": sys.path}
-    document["parent"] = os.getpid()
+    document = {
+        "target": job.target,
+        "arguments": dict(job.arguments),
+        "sys_path": sys.path,
+        "parent": os.getpid(),
+    }
     (handoff / "job.json").write_text(json.dumps(document), encoding="utf-8")
     if job.live and can_fork():
         return _forked(job, handoff)

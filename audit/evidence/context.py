@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -14,19 +13,20 @@ from torch.nn import functional
 
 from audit.data.pairs import Pairs
 from audit.evidence.kinds import Roles, RungInfo
+from audit.evidence.tasks import Tasks
 from audit.explainers.contract import Explainer, Explanation, run_explainer
 from audit.interventions.degrading import Family
-from audit.models.companion_models import OtherModel
+from audit.models.companion_models import CompanionModel
 from audit.models.ladder_checkpoints import Checkpoint
-from audit.models.loading import ModelUnderAudit
+from audit.models.model_under_audit import ModelUnderAudit
 from audit.models.pristine import pristine_copy
 from audit.trace.integrity import Integrity
 
 _ACTIVATIONS = {"cpu": 3e6}  # numbers of a block's widest activations in a batch
 _DEVICE = 3e7
+_BATCH_IF_UNKNOWN = 16
 Progress = Callable[[str, int, int], None]
 """Told the phase, the steps done, and the steps in all."""
-Measured = TypeVar("Measured")
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,9 @@ class Context:
         others: other models, on which the maps are seen as well.
         pairs_for: the data as another model receives them; None where there are no others.
         rungs: of the ladder, where they are chosen already; else their strengths are looked for.
+        limits: by kind of evidence, those limits of the checks which judge it that its gatherer
+            goes by (`audit.evidence.plan.GOES_BY`).
+        tasks: keeps the finished tasks of the kind that is being gathered.
     """
 
     model: ModelUnderAudit
@@ -86,26 +89,11 @@ class Context:
     seed: int
     progress: Progress
     checkpoints: tuple[Checkpoint, ...] = ()
-    others: tuple[OtherModel, ...] = ()
+    others: tuple[CompanionModel, ...] = ()
     pairs_for: Callable[[ModelUnderAudit], Pairs] | None = None
     rungs: tuple[RungInfo, ...] = ()
-    _measured: dict[tuple[Hashable, int], tuple[object, Any]] = field(
-        default_factory=dict, init=False, repr=False, compare=False
-    )  # not carried over by dataclasses.replace: other pairs or another seed measure anew
-
-    def once(self, what: Hashable, of: object, measure: Callable[[], Measured]) -> Measured:
-        """What several gatherers ask of the same explainer or model, measured for the first.
-
-        Args:
-            what: names the measurement and all that it depends on beside this context.
-            of: of which it is measured.
-            measure: measures it.
-        """
-        key = (what, id(of))
-        if key not in self._measured:
-            self._measured[key] = (of, measure())  # kept, so that no other gets its id
-        found: Measured = self._measured[key][1]
-        return found
+    limits: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    tasks: Tasks = field(default_factory=Tasks)
 
     @property
     def audited(self) -> Explainer:
@@ -113,9 +101,14 @@ class Context:
         return self.explainers[self.roles.audited]
 
     @property
+    def pristine_model(self) -> ModelUnderAudit:
+        """The untouched copy, called as the model under audit is."""
+        return self.model.with_module(self.pristine)
+
+    @property
     def grid(self) -> tuple[int, int]:
         """Patch rows and columns."""
-        return self.model.anatomy.image.grid
+        return self.model.patch_grid
 
     def batch_size(self) -> int:
         """Pairs per batch."""
@@ -127,8 +120,8 @@ class Context:
 
     def explain(self, explainer: Explainer, module: nn.Module, pairs: Tensor) -> Explanation:
         """Explain some pairs on some model."""
-        images, tokens = self.pairs.batch(pairs, self.model.device, self.model.dtype)
-        return run_explainer(explainer, module, images, tokens)
+        images, targets = self.pairs.batch(pairs, self.model.device, self.model.dtype)
+        return run_explainer(explainer, module, images, targets)
 
     def maps(
         self, explainer: Explainer, module: nn.Module, count: int | None = None, phase: str = ""
@@ -163,9 +156,13 @@ def batch_size_for(model: ModelUnderAudit) -> int:
     """Pairs per batch that keep the activations of one block in the caches, or fill a device.
 
     On a processor with 32 MB of last-level cache the bundled model's forward pass runs at 172
-    pictures a second in batches of 16 or 32 and at 105 in batches of 200.
+    pictures a second in batches of 16 or 32 and at 105 in batches of 200. A model whose inside is
+    not known gets batches of a size that suits small and large ones.
     """
-    tower = model.anatomy.image
+    anatomy = model.anatomy
+    if anatomy is None:
+        return _BATCH_IF_UNKNOWN
+    tower = anatomy.image
     tokens = tower.grid[0] * tower.grid[1] + 1
     per_pair = tokens * max(tower.width * 8, tokens * tower.heads)
     return int(np.clip(_ACTIVATIONS.get(model.device.type, _DEVICE) // per_pair, 1, 256))
@@ -177,9 +174,9 @@ def all_maps(
     """Maps of all pairs on the unmodified model, on the patch grid, on the CPU."""
     parts = []
     for batch in torch.arange(len(pairs)).split(batch_size_for(model)):
-        images, tokens = pairs.batch(batch, model.device, model.dtype)
-        maps = run_explainer(explainer, model.module, images, tokens).maps
-        parts.append(on_grid(maps, model.anatomy.image.grid).cpu())
+        images, targets = pairs.batch(batch, model.device, model.dtype)
+        maps = run_explainer(explainer, model.module, images, targets).maps
+        parts.append(on_grid(maps, model.patch_grid).cpu())
     return torch.cat(parts)
 
 

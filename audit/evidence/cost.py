@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -12,41 +11,42 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from audit.evidence.context import Context
-from audit.evidence.evenly_spaced import spread
+from audit.evidence.evenly_spaced import evenly_spaced
 from audit.evidence.explained_copies import batch, maps_of, own_copy
+from audit.evidence.kinds import Costs
 from audit.explainers.contract import Explainer
-from audit.models.anatomy import anatomy_of
 
-FREE = 12.0
+AFFORDABLE = 12.0
 LEAST = 4
 
 
-def chosen(context: Context, explainers: Sequence[Explainer], wanted: int) -> Int[Tensor, " n"]:
-    """Pairs spread over the data: as many as wanted, fewer for explainers that cost a lot."""
-    dearest = max(cost(context, explainer) for explainer in explainers)
-    affordable = max(LEAST, int(wanted * FREE / dearest))
-    return torch.tensor(spread(len(context.pairs), min(wanted, affordable)))
+def gather_costs(context: Context) -> Costs:
+    """Costs of the explainers that are run more often than on every pair once."""
+    names = (context.roles.audited, *context.roles.positive[:1])
+    return Costs({name: cost(context, context.explainers[name]) for name in names})
+
+
+def affordable_pairs(context: Context, cost: float, wanted: int) -> Int[Tensor, " n"]:
+    """Pairs spread over the data: as many as wanted, fewer for an explainer that costs a lot."""
+    affordable = max(LEAST, int(wanted * AFFORDABLE / cost))
+    return torch.tensor(evenly_spaced(len(context.pairs), min(wanted, affordable)))
 
 
 def cost(context: Context, explainer: Explainer) -> float:
     """Operations of one explanation over those of one score; the same on every machine."""
-    return context.once("cost", explainer, lambda: _cost(context, explainer))
-
-
-def _cost(context: Context, explainer: Explainer) -> float:
-    images, tokens = batch(context, torch.tensor([0]), context.model.dtype)
-    anatomy = anatomy_of(context.pristine)
+    images, targets = batch(context, torch.tensor([0]), context.model.dtype)
+    model = context.pristine_model
     with torch.no_grad(), _Operations() as forward:
-        anatomy.scores(images, tokens)
+        model.score(images, targets)
     with _Operations() as explaining:
         maps_of(context, explainer, own_copy(context.pristine), torch.tensor([0]))
     ratio: float = explaining.count / max(forward.count, 1)
     return max(1.0, ratio)
 
 
-def dear(context: Context, explainers: Sequence[Explainer]) -> bool:
+def is_expensive(cost: float) -> bool:
     """Whether an explainer costs so much that fewer of its maps must do."""
-    return max(cost(context, explainer) for explainer in explainers) > FREE
+    return cost > AFFORDABLE
 
 
 class _Operations(TorchDispatchMode):

@@ -8,17 +8,16 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from audit.evidence.context import Context
-from audit.evidence.evenly_spaced import spread
+from audit.evidence.evenly_spaced import evenly_spaced
 from audit.evidence.kinds import Explanations, PatchEffects
 from audit.explainers.occlusion import ACCELERATOR_BATCH, BATCH
 from audit.interventions.probing import Probed, null_control, occlude, patch_activations
 from audit.metrics.agreement import effect_captured
-from audit.models.anatomy import anatomy_of
 
 SIDE = 2
 KINDS = ("occlusion", "removal patching")
 _PICTURES = 8
-_NULL_FACTOR = 64.0
+NULL_FACTOR = 64.0
 
 
 def gather_effects(context: Context, explanations: Explanations) -> PatchEffects:
@@ -28,12 +27,12 @@ def gather_effects(context: Context, explanations: Explanations) -> PatchEffects
     tokens, in the middle half of the blocks, with those of a picture of mean color. Both are
     computed once per picture on the audit's own copy of the model, which no explainer receives.
     """
-    pairs = torch.tensor(spread(len(context.pairs), context.sizes.affected))
+    pairs = torch.tensor(evenly_spaced(len(context.pairs), context.sizes.affected))
     pictures, picture = torch.unique(context.pairs.picture[pairs], return_inverse=True)
     probes = _probed(context, pictures)
-    _, tokens = context.pairs.batch(pairs, context.model.device, context.model.dtype)
+    _, targets = context.pairs.batch(pairs, context.model.device, context.model.dtype)
     with torch.no_grad():
-        texts = anatomy_of(context.pristine).text_features(tokens)
+        texts = context.pristine_model.target_features(targets)
     index = picture.to(texts.device)
     by_window = [p.window_effects(texts, index).double().cpu() for p in probes]
     by_patch = [p.effects(texts, index).double().cpu().numpy() for p in probes]
@@ -51,8 +50,8 @@ def gather_effects(context: Context, explanations: Explanations) -> PatchEffects
         unsigned_agreement={n: _agreement([m, m], sizes) for n, m in maps.items()},
         ceiling=_agreement(by_window[::-1], by_window),
         unsigned_ceiling=_agreement(sizes[::-1], sizes),
-        null_difference=_null_difference(context, pictures),
-        tolerance=_NULL_FACTOR * torch.finfo(context.model.dtype).eps,
+        null_difference=null_difference(context, pictures),
+        tolerance=NULL_FACTOR * torch.finfo(context.model.dtype).eps,
     )
 
 
@@ -69,24 +68,23 @@ def _probed(context: Context, pictures: Int[Tensor, " n"]) -> tuple[Probed, Prob
 
 
 def _occlude(context: Context, images: Float[Tensor, "n 3 H W"]) -> Probed:
-    anatomy = anatomy_of(context.pristine)
+    anatomy = context.pristine_model.require_anatomy()
     side = _side(context)
     return occlude(anatomy, images, side=side, stride=side, batch=_rows(images))
 
 
 def _patch(context: Context, images: Float[Tensor, "n 3 H W"]) -> Probed:
-    anatomy = anatomy_of(context.pristine)
+    anatomy = context.pristine_model.require_anatomy()
     side = _side(context)
     return patch_activations(
         anatomy, images, mode="removal", side=side, stride=side, batch=_rows(images)
     )
 
 
-def _null_difference(context: Context, pictures: Int[Tensor, " n"]) -> float:
+def null_difference(context: Context, pictures: Int[Tensor, " n"]) -> float:
     """Patching nothing must leave the picture's feature, patching everything give the neutral's."""
-    null = null_control(
-        anatomy_of(context.pristine), _images(context, pictures[:2]), mode="removal"
-    )
+    anatomy = context.pristine_model.require_anatomy()
+    null = null_control(anatomy, _images(context, pictures[:2]), mode="removal")
     return max(null.everything, null.nothing)
 
 

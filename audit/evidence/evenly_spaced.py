@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-def spread(count: int, wanted: int) -> list[int]:
+def evenly_spaced(count: int, wanted: int) -> list[int]:
     """Indices spread evenly over ``count``."""
     wanted = min(wanted, count)
     return sorted({(2 * i + 1) * count // (2 * wanted) for i in range(wanted)})

@@ -13,14 +13,12 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from audit.evidence.context import Context, on_grid
-from audit.evidence.evenly_spaced import spread
-from audit.explainers.contract import Explainer, Explanation, run_explainer
+from audit.explainers.contract import Explainer, run_explainer
 from audit.interventions.draws import generator_for
 from audit.metrics.similarity import relative_l2, spearman
 from audit.models.pristine import pristine_copy
 
 ROUNDINGS = 4.0
-FEW = 4
 HALF = (torch.float16, torch.bfloat16)
 
 
@@ -68,42 +66,10 @@ def in_full_precision(context: Context) -> Context:
     return dataclasses.replace(context, model=model, pristine=pristine_copy(copy))
 
 
-def of_what_it_explains(context: Context, explainer: Explainer) -> Explainer:
-    """The explainer itself, or, where it explains the text only, one whose map is that of tokens.
-
-    An explainer that leaves the picture's map constant and gives a map of the tokens explains the
-    text tower; its map is then (pairs, 1, tokens), over as many tokens as every text has.
-    """
-    return context.once("tower", explainer, lambda: _of_what_it_explains(context, explainer))
-
-
-def _of_what_it_explains(context: Context, explainer: Explainer) -> Explainer:
-    some = torch.tensor(spread(len(context.pairs), FEW))
-    found: list[Explanation] = []
-
-    def work(module: nn.Module) -> Tensor:
-        found.append(context.explain(explainer, module, some))
-        return found[0].maps
-
-    with common_random_numbers(context.seed):
-        context.guarded(work)
-    maps = found[0].maps.flatten(1)
-    if found[0].token_maps is None or not bool((maps == maps[:, :1]).all()):
-        return explainer
-    length = int(context.pairs.tokens.argmax(1).min()) + 1
-
-    def explain(model: nn.Module, images: Tensor, tokens: Tensor, /) -> Tensor:
-        token_maps = run_explainer(explainer, model, images, tokens).token_maps
-        assert token_maps is not None  # noqa: S101 - it gave one above
-        return token_maps[:, None, :length]
-
-    return dataclasses.replace(explainer, explain=explain)
-
-
 def batch(
     context: Context, pairs: Int[Tensor, " n"], dtype: torch.dtype
-) -> tuple[Float[Tensor, "n 3 H W"], Int[Tensor, "n context"]]:
-    """Images and tokens of some pairs, on the device."""
+) -> tuple[Float[Tensor, "n 3 H W"], Int[Tensor, "n ..."]]:
+    """Images and targets of some pairs, on the device."""
     return context.pairs.batch(pairs, context.model.device, dtype)
 
 
@@ -144,10 +110,10 @@ def _maps(
     dtype: torch.dtype,
 ) -> Float[Tensor, "n rows columns"]:
     found = run_explainer(explainer, module, *batch(context, pairs, dtype)).maps
-    return as_shown(found, context).cpu().double()
+    return on_patches(found, context).cpu().double()
 
 
-def as_shown(maps: Float[Tensor, "n h w"], context: Context) -> Float[Tensor, "n rows columns"]:
+def on_patches(maps: Float[Tensor, "n h w"], context: Context) -> Float[Tensor, "n rows columns"]:
     """Maps of pictures on the patch grid; those of tokens, a single row, as they are."""
     return maps if maps.shape[1] == 1 else on_grid(maps, context.grid)
 
@@ -170,7 +136,7 @@ def common_random_numbers(seed: int) -> Iterator[None]:
 def unedited_maps(
     context: Context, explainer: Explainer, pairs: Int[Tensor, " n"], dtype: torch.dtype
 ) -> Float[Tensor, "n rows columns"]:
-    """`maps_of` some pairs on an equal copy of the model, computed once.
+    """`maps_of` some pairs on an equal copy of the model.
 
     Args:
         context: of the audit.
@@ -178,15 +144,15 @@ def unedited_maps(
         pairs: indices of the pairs.
         dtype: to work in.
     """
-
-    def measure() -> Float[Tensor, "n rows columns"]:
-        return maps_of(context, explainer, own_copy(context.pristine, dtype), pairs)
-
-    return context.once(("maps", dtype, *pairs.tolist()), explainer, measure)
+    return maps_of(context, explainer, own_copy(context.pristine, dtype), pairs)
 
 
 def numerical_noise(
-    context: Context, explainer: Explainer, pairs: Int[Tensor, " n"], dtype: torch.dtype
+    context: Context,
+    explainer: Explainer,
+    pairs: Int[Tensor, " n"],
+    maps: Float[Tensor, "n rows columns"],
+    dtype: torch.dtype,
 ) -> Float[Tensor, " n"]:
     """Largest relative change of each map on an equal copy and on two equal up to roundings.
 
@@ -194,17 +160,13 @@ def numerical_noise(
         context: of the audit.
         explainer: the explainer.
         pairs: indices of the pairs.
+        maps: of these pairs on an equal copy of the model (`unedited_maps`).
         dtype: to work in.
     """
-
-    def measure() -> Float[Tensor, " n"]:
-        maps = unedited_maps(context, explainer, pairs, dtype)
-        model = own_copy(context.pristine, dtype)
-        copies = (own_copy(model), *(rounded_copy(model, context.seed + i) for i in range(2)))
-        changes = [relative_l2(maps, maps_of(context, explainer, copy, pairs)) for copy in copies]
-        return torch.stack(changes).amax(0)
-
-    return context.once(("noise", dtype, *pairs.tolist()), explainer, measure)
+    model = own_copy(context.pristine, dtype)
+    copies = (own_copy(model), *(rounded_copy(model, context.seed + i) for i in range(2)))
+    changes = [relative_l2(maps, maps_of(context, explainer, copy, pairs)) for copy in copies]
+    return torch.stack(changes).amax(0)
 
 
 def likeness(

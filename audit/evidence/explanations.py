@@ -1,4 +1,4 @@
-"""Gathers the maps of all explainers on the unmodified model, their localization, and relatives."""
+"""Gathers the maps on the unmodified model, their localization, and which explainers agree."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from audit.evidence.context import Context
-from audit.evidence.kinds import AVERAGE_PRECISION, Explanations, RelativeEvidence, Relatives
-from audit.explainers.registry import relatives_of
+from audit.evidence.kinds import AVERAGE_PRECISION, Equivalence, Equivalences, Explanations
+from audit.explainers.registry import equivalents_of
 from audit.metrics.localization import (
     chance_corrected_average_precision,
     energy_gain,
@@ -59,20 +59,20 @@ def localization(
     return {name: measure(maps, masks).double().numpy() for name, measure in measures.items()}
 
 
-def gather_relatives(context: Context, explanations: Explanations) -> Relatives:
+def gather_equivalences(context: Context, explanations: Explanations) -> Equivalences:
     """Compare the audited maps with those of registered explainers."""
     ours = torch.from_numpy(explanations.maps[context.roles.audited])
     entries = []
-    for relative in relatives_of(context.audited):
-        name = full_name(relative.name, dict(relative.options))
+    for explainer in equivalents_of(context.audited):
+        name = full_name(explainer.name, dict(explainer.options))
         theirs = explanations.maps.get(name)
         if theirs is not None:
             other = torch.from_numpy(theirs)
         else:
-            other = context.guarded(functools.partial(context.maps, relative)).double()
+            other = context.guarded(functools.partial(context.maps, explainer)).double()
         gap, ranks = largest_difference(ours, other), mean_rank_correlation(ours, other)
-        entries.append(RelativeEvidence(name, gap, ranks))
-    return Relatives(tuple(entries))
+        entries.append(Equivalence(name, gap, ranks))
+    return Equivalences(tuple(entries))
 
 
 def largest_difference(one: Float[Tensor, "n h w"], other: Float[Tensor, "n h w"]) -> float:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from audit.evidence.context import Context
-from audit.evidence.joining import PER_PAIR, together
+from audit.evidence.joining import PER_PAIR, joined
 from audit.evidence.kinds import Evidence
 from audit.evidence.plan import (
     GATHERERS,
@@ -29,7 +29,7 @@ from audit.evidence.plan import (
 from audit.statistics.spending import look_sizes
 
 PLAN = "looks.json"
-ALWAYS = frozenset({"reference", "explanations", "relatives"})
+ALWAYS = frozenset({"reference", "explanations", "equivalences"})
 _LEAST_PROBED = 8
 
 
@@ -196,7 +196,7 @@ def _joined(parts: Sequence[Gathered], wanted: frozenset[str]) -> Gathered:
         for kind, spent in part.seconds.items():
             seconds[kind] = seconds.get(kind, 0.0) + spent
     failures = tuple(failure for part in parts for failure in part.failures)
-    return Gathered(functools.reduce(together, shown), failures, seconds)
+    return Gathered(functools.reduce(joined, shown), failures, seconds)
 
 
 def _of_one_audit(first: Path, place: Path, number: int) -> bool:

@@ -9,14 +9,14 @@ from typing import Any, TypeVar
 import numpy as np
 
 from audit.evidence.kinds import (
+    Equivalence,
+    Equivalences,
     Evidence,
     Executed,
     Explanations,
     Faithfulness,
     Ladder,
     Reference,
-    RelativeEvidence,
-    Relatives,
     RungFaithfulness,
     TextSpecificity,
 )
@@ -31,13 +31,13 @@ PER_PAIR = frozenset(
         "rung_faithfulness",
         "executed",
         "text_specificity",
-        "relatives",
+        "equivalences",
     }
 )
 Kind = TypeVar("Kind")
 
 
-def together(one: Evidence, two: Evidence) -> Evidence:
+def joined(one: Evidence, two: Evidence) -> Evidence:
     """Evidence of both sets of pairs, those of ``one`` first.
 
     The sets share no picture. Kinds that are measured on a fixed number of pairs stay those of
@@ -50,7 +50,7 @@ def together(one: Evidence, two: Evidence) -> Evidence:
         nothing: dict[str, Any] = dict.fromkeys(PER_PAIR)
         return dataclasses.replace(one, **nothing)
     pairs, more = len(one.reference.ids), len(two.reference.ids)
-    joined: dict[str, Any] = {
+    kinds: dict[str, Any] = {
         "reference": _reference(one.reference, two.reference),
         "explanations": _both(one.explanations, two.explanations, _explanations),
         "executed": _both(one.executed, two.executed, _executed),
@@ -62,13 +62,13 @@ def together(one: Evidence, two: Evidence) -> Evidence:
         "rung_faithfulness": _both(
             one.rung_faithfulness, two.rung_faithfulness, lambda a, b: _on_rungs(a, b, pairs)
         ),
-        "relatives": _both(
-            one.relatives,
-            two.relatives,
-            lambda a, b: _relatives(a, b, pairs / (pairs + more)),
+        "equivalences": _both(
+            one.equivalences,
+            two.equivalences,
+            lambda a, b: _equivalences(a, b, pairs / (pairs + more)),
         ),
     }
-    return dataclasses.replace(one, **joined)
+    return dataclasses.replace(one, **kinds)
 
 
 def _both(one: Any, two: Any, join: Any) -> Any:
@@ -121,6 +121,7 @@ def _ladder(one: Ladder, two: Ladder) -> Ladder:
         identity_error=max(one.identity_error, two.identity_error),
         correct=np.concatenate([one.correct, two.correct], 1),
         localization=_rows(one.localization, two.localization, 1),
+        probed_maps=_rows(one.probed_maps, two.probed_maps, 1),
     )
 
 
@@ -138,19 +139,17 @@ def _executed(one: Executed, two: Executed) -> Executed:
     known = [d for d in differences if d is not None]
     return Executed(
         how=one.how,
-        candidates=np.concatenate([one.candidates, two.candidates]),
-        scores=np.concatenate([one.scores, two.scores]),
         correct=np.concatenate([one.correct, two.correct]),
         model_correct=np.concatenate([one.model_correct, two.model_correct]),
         largest_difference=max(known) if known else None,
     )
 
 
-def _relatives(one: Relatives, two: Relatives, share: float) -> Relatives:
-    _same("relatives", [e.name for e in one.entries], [e.name for e in two.entries])
-    return Relatives(
+def _equivalences(one: Equivalences, two: Equivalences, share: float) -> Equivalences:
+    _same("other explainers", [e.name for e in one.entries], [e.name for e in two.entries])
+    return Equivalences(
         tuple(
-            RelativeEvidence(
+            Equivalence(
                 a.name,
                 max(a.largest_difference, b.largest_difference),
                 share * a.rank_correlation + (1 - share) * b.rank_correlation,

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from audit.evidence.context import Context
-from audit.evidence.evenly_spaced import spread
 from audit.evidence.explanations import grid_masks, maps_in_single
 from audit.evidence.kinds import Explanations, Ladder, Reference, RungInfo
+from audit.evidence.map_faithfulness import probed_pairs
 from audit.evidence.reference import class_scores
 from audit.interventions.degrading import UNMODIFIED, Family, Rung, apply_rung, default_ladder
 from audit.metrics.localization import chance_corrected_average_precision
@@ -41,8 +41,9 @@ def gather_ladder(context: Context, reference: Reference, explanations: Explanat
 
     Maps on the first rung, the unmodified model, are those drawn before.
     """
-    steps = ladder_steps(context, reference)
-    probed = torch.tensor(spread(len(context.pairs), context.sizes.probed))
+    class_scores_on = scores_of_rungs(context)
+    steps = ladder_steps(context, reference, class_scores_on)
+    probed = torch.tensor(probed_pairs(context))
     known = maps_in_single(explanations, context.explainers)
     rows: list[_Row] = []
     for done, step in enumerate(steps, 1):
@@ -50,12 +51,11 @@ def gather_ladder(context: Context, reference: Reference, explanations: Explanat
         maps = (
             known
             if done == 1
-            else {name: map_on_rung(context, name, module, one) for name, one in known.items()}
+            else {name: _map_on_rung(context, name, module, one) for name, one in known.items()}
         )
-        for name, found in maps.items():
-            probed_maps(context, name, step, partial(found.__getitem__, probed))
-        scores = _scores(context, step.info.name, module)
-        rows.append(_Row(scores, _localization(context, maps)))
+        scores = class_scores_on(step.info.name, module)
+        few = {name: found[probed].double().numpy() for name, found in maps.items()}
+        rows.append(_Row(scores, _localization(context, maps), few))
         context.progress("ladder", done, len(steps))
     first = torch.from_numpy(reference.cosine)
     return Ladder(
@@ -63,33 +63,54 @@ def gather_ladder(context: Context, reference: Reference, explanations: Explanat
         identity_error=float((rows[0].scores.double() - first).abs().max()),
         correct=np.stack([_correct(row.scores, reference) for row in rows]),
         localization={n: np.stack([r.localization[n] for r in rows]) for n in rows[0].localization},
+        probed_maps={n: np.stack([r.probed_maps[n] for r in rows]) for n in rows[0].probed_maps},
     )
 
 
-def map_on_rung(context: Context, name: str, module: nn.Module, known: Tensor) -> Tensor:
+def _map_on_rung(context: Context, name: str, module: nn.Module, known: Tensor) -> Tensor:
     """Maps of an explainer on a rung; those known stay where it never looks at the model."""
     explainer = context.explainers[name]
     return known if explainer.model_free else context.maps(explainer, module)
 
 
-def probed_maps(context: Context, name: str, step: Step, draw: Callable[[], Tensor]) -> Tensor:
-    """Maps on a rung of the pairs whose faithfulness may be asked for, drawn once."""
-    return context.once(("maps of probed pairs", step.info.name), context.explainers[name], draw)
+Scores = Callable[[str, nn.Module], Tensor]
+"""Class scores of a rung, (pictures, classes), by its name and its model."""
 
 
-def ladder_steps(context: Context, reference: Reference) -> list[Step]:
+def scores_of_rungs(context: Context) -> Scores:
+    """Scores the rungs, each once: those scored when their strength was chosen are not again."""
+    known: dict[str, Tensor] = {}
+
+    def scores(rung: str, module: nn.Module) -> Tensor:
+        if rung not in known:
+            known[rung] = class_scores(context, module)
+        return known[rung]
+
+    return scores
+
+
+def ladder_steps(
+    context: Context, reference: Reference, class_scores_on: Scores | None = None
+) -> list[Step]:
     """The unmodified model, its degraded copies, and the checkpoints that the user gave.
 
     A model that is no better than a guess has nothing to lose: it is not degraded.
+
+    Args:
+        context: of the audit; where it names the rungs, they are not chosen.
+        reference: the model's answers.
+        class_scores_on: scores of rungs for the choice of their strength.
     """
+    scores = class_scores_on or scores_of_rungs(context)
     rungs: tuple[Rung, ...] = (UNMODIFIED,)
     if context.rungs:
         chosen = [r for r in context.rungs if r.family != "checkpoint"]
         rungs = tuple(Rung(cast("Family", r.family), r.strength, r.seed) for r in chosen)
     elif knows_something(reference):
         seeds = tuple(range(context.sizes.ladder_seeds))
-        strengths = {f: spread_strengths(context, reference, f) for f in context.sizes.graded}
-        blocks = len(context.model.anatomy.image.blocks)
+        graded = context.sizes.graded
+        strengths = {f: spread_strengths(context, reference, f, scores) for f in graded}
+        blocks = len(context.model.require_anatomy().image.blocks)
         rungs = default_ladder(blocks, seeds, strengths)
     degraded = [
         Step(
@@ -108,7 +129,9 @@ def ladder_steps(context: Context, reference: Reference) -> list[Step]:
     return degraded + given
 
 
-def spread_strengths(context: Context, reference: Reference, family: Family) -> tuple[float, ...]:
+def spread_strengths(
+    context: Context, reference: Reference, family: Family, class_scores_on: Scores
+) -> tuple[float, ...]:
     """Strengths of a family whose accuracies spread evenly from the model's down to chance.
 
     How much noise a model bears differs between models by an order of magnitude. The choice looks
@@ -117,7 +140,7 @@ def spread_strengths(context: Context, reference: Reference, family: Family) -> 
     accuracies, grades = [], GRADES[family]
     for done, strength in enumerate(grades, 1):
         rung = Rung(family, strength, 0)
-        scores = _scores(context, rung.name, apply_rung(context.pristine, rung).eval())
+        scores = class_scores_on(rung.name, apply_rung(context.pristine, rung).eval())
         accuracies.append(float(_correct(scores, reference).mean()))
         context.progress("strengths of the ladder", done, len(grades))
     targets = np.linspace(float(reference.correct.mean()), reference.chance, RUNGS_PER_SEED + 1)[1:]
@@ -129,11 +152,6 @@ def spread_strengths(context: Context, reference: Reference, family: Family) -> 
         free.remove(nearest)
         chosen.append(grades[nearest])
     return tuple(sorted(chosen))
-
-
-def _scores(context: Context, rung: str, module: nn.Module) -> Tensor:
-    """Class scores on a rung; rungs are scored when their strength is chosen, and not again."""
-    return context.once(("scores", rung), context.pristine, lambda: class_scores(context, module))
 
 
 def knows_something(reference: Reference) -> bool:
@@ -148,6 +166,7 @@ class _Row:
 
     scores: Tensor
     localization: dict[str, np.ndarray]
+    probed_maps: dict[str, np.ndarray]
 
 
 def _localization(context: Context, maps: dict[str, Tensor]) -> dict[str, np.ndarray]:

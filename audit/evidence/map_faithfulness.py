@@ -9,12 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from audit.evidence.context import Context
-from audit.evidence.evenly_spaced import spread
+from audit.evidence.evenly_spaced import evenly_spaced
 from audit.evidence.explanations import maps_in_single
 from audit.evidence.kinds import Explanations, Faithfulness
 from audit.metrics.faithfulness import shared_removal_curves
 from audit.metrics.fills import FillName
-from audit.models.anatomy import anatomy_of
 
 FRACTIONS = (0.0, 0.1, 0.3, 0.6, 1.0)
 FILL: FillName = "mean"
@@ -22,19 +21,18 @@ OTHER_FILL: FillName = "blur"
 
 
 def gather_faithfulness(context: Context, explanations: Explanations) -> Faithfulness:
-    """Faithfulness of some pairs' maps, by two fills; measured once."""
-    return context.once(
-        "faithfulness", context.pristine, lambda: _by_two_fills(context, explanations)
-    )
-
-
-def _by_two_fills(context: Context, explanations: Explanations) -> Faithfulness:
-    probed = torch.tensor(spread(len(context.pairs), context.sizes.probed))
+    """Faithfulness of some pairs' maps, by two fills."""
+    probed = torch.tensor(probed_pairs(context))
     known = maps_in_single(explanations, explanations.maps)
     maps = {name: found[probed] for name, found in known.items()}
     gaps, span = measured(context, context.pristine, maps, probed, FILL)
     other_gaps, other_span = measured(context, context.pristine, maps, probed, OTHER_FILL)
     return Faithfulness(probed.numpy(), gaps, span, other_gaps, other_span)
+
+
+def probed_pairs(context: Context) -> list[int]:
+    """The pairs whose faithfulness is measured, spread over the data."""
+    return evenly_spaced(len(context.pairs), context.sizes.probed)
 
 
 @torch.no_grad()
@@ -46,12 +44,12 @@ def measured(
     fill: FillName = FILL,
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Insertion minus deletion per explainer, and full minus empty score, of the probed pairs."""
-    anatomy = anatomy_of(module)
-    images, tokens = context.pairs.batch(probed, context.model.device, context.model.dtype)
-    texts = anatomy.text_features(tokens)
+    model = context.model.with_module(module)
+    images, targets = context.pairs.batch(probed, context.model.device, context.model.dtype)
+    texts = model.target_features(targets)
 
     def score(pictures: Tensor, pair: Tensor) -> Tensor:
-        return (anatomy.image_features(pictures) * texts[pair]).sum(-1)
+        return (model.features(pictures) * texts[pair]).sum(-1)
 
     generator = torch.Generator(device="cpu").manual_seed(context.seed)
     curves = shared_removal_curves(

@@ -21,7 +21,7 @@ from audit.evidence.kinds import (
 )
 from audit.evidence.map_faithfulness import gather_faithfulness
 from audit.evidence.reference import gather_reference
-from audit.models.companion_models import OtherModel
+from audit.models.companion_models import CompanionModel
 from audit.models.pristine import pristine_copy
 
 
@@ -36,9 +36,14 @@ class _Row:
 
 
 def gather_other_models(
-    context: Context, reference: Reference, explanations: Explanations
+    context: Context,
+    reference: Reference,
+    explanations: Explanations,
+    faithfulness: Faithfulness | None = None,
 ) -> OtherModels:
     """Measure the explainers on every other model, on the same pairs.
+
+    The faithfulness of the maps on the model under audit is measured here where it is not given.
 
     An explainer that raises on another model has no maps there; that is told, and is no failure of
     the audit.
@@ -46,7 +51,8 @@ def gather_other_models(
     if not context.others:
         return OtherModels()
     own = RungInfo("the model under audit", "unmodified", 0.0, 0)
-    rows = [_Row(own, reference, explanations, gather_faithfulness(context, explanations))]
+    faithfulness = faithfulness or gather_faithfulness(context, explanations)
+    rows = [_Row(own, reference, explanations, faithfulness)]
     failures = {}
     for place, other in enumerate(context.others, 1):
         info = RungInfo(other.source, "other-model", float(place), 0, other.sha256)
@@ -58,7 +64,7 @@ def gather_other_models(
     return OtherModels(_ladder(rows), _faithfulness(rows), failures)
 
 
-def _measured(context: Context, other: OtherModel, info: RungInfo) -> _Row:
+def _measured(context: Context, other: CompanionModel, info: RungInfo) -> _Row:
     assert context.pairs_for is not None  # noqa: S101 - given with the others
     model = other.load(context.model)
     pairs = context.pairs_for(model)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import json
 import traceback
 import typing
@@ -14,10 +15,12 @@ from typing import Any
 
 from audit.evidence import kinds, store
 from audit.evidence.context import Context
+from audit.evidence.cost import gather_costs
 from audit.evidence.effects import gather_effects
 from audit.evidence.executed import gather_executed
-from audit.evidence.explanations import gather_explanations, gather_relatives
-from audit.evidence.kinds import Evidence, Executed, Reference, Roles, TraceEvidence
+from audit.evidence.explained_towers import gather_explained_towers
+from audit.evidence.explanations import gather_equivalences, gather_explanations
+from audit.evidence.kinds import Evidence, Roles
 from audit.evidence.ladder import gather_ladder
 from audit.evidence.map_faithfulness import gather_faithfulness
 from audit.evidence.other_models import gather_other_models
@@ -26,6 +29,7 @@ from audit.evidence.reference import gather_reference
 from audit.evidence.reparametrization import gather_reparametrization
 from audit.evidence.repeatability import gather_repeatability
 from audit.evidence.rung_faithfulness import gather_rung_faithfulness
+from audit.evidence.tasks import forget_all
 from audit.evidence.text_specificity import gather_text_specificity
 from audit.evidence.traces import gather_trace
 from audit.result.schema import Failure
@@ -33,89 +37,36 @@ from audit.trace import records
 
 _GATHERING = "gathering "
 
-
-@dataclass(frozen=True)
-class Gatherer:
-    """How one kind of evidence is gathered.
-
-    Attributes:
-        gather: from the context and what was gathered before.
-        after: kinds that it needs.
-    """
-
-    gather: Callable[[Context, Evidence], Any]
-    after: tuple[str, ...] = ()
-
-
-def _executed(context: Context, evidence: Evidence) -> Executed:
-    assert evidence.reference is not None and evidence.trace is not None  # noqa: S101, PT018
-    if _is_the_model(evidence.trace):
-        return executed_is_model(evidence.reference)
-    return gather_executed(context, evidence.reference)
-
-
-def _is_the_model(trace: TraceEvidence) -> bool:
-    """Every explained scalar is the model's, so that asking again would repeat the reference."""
-    scalars = [s for t in trace.traces for s in t.scalars]
-    return bool(scalars) and all(s.clean and s.of_pair for s in scalars)
-
-
-def executed_is_model(reference: Reference) -> Executed:
-    """What the explainer executes is the model itself: its answers are the reference."""
-    import numpy as np
-
-    classes = np.broadcast_to(np.arange(len(reference.classes)), reference.cosine.shape)
-    return Executed(
-        "model", classes.copy(), reference.cosine, reference.correct, reference.correct, 0.0
-    )
-
-
-GATHERERS: dict[str, Gatherer] = {
-    "reference": Gatherer(lambda c, _: gather_reference(c)),
-    "trace": Gatherer(lambda c, _: gather_trace(c)),
-    "explanations": Gatherer(lambda c, _: gather_explanations(c)),
-    "reparametrization": Gatherer(lambda c, _: gather_reparametrization(c)),
-    "randomization": Gatherer(lambda c, _: gather_randomization(c)),
-    "effects": Gatherer(
-        lambda c, e: gather_effects(c, typing.cast("Any", e.explanations)), ("explanations",)
-    ),
-    "repeatability": Gatherer(lambda c, _: gather_repeatability(c)),
-    "executed": Gatherer(_executed, ("reference", "trace")),
-    "relatives": Gatherer(
-        lambda c, e: gather_relatives(c, typing.cast("Any", e.explanations)), ("explanations",)
-    ),
-    "faithfulness": Gatherer(
-        lambda c, e: gather_faithfulness(c, typing.cast("Any", e.explanations)), ("explanations",)
-    ),
-    "ladder": Gatherer(
-        lambda c, e: gather_ladder(
-            c, typing.cast("Any", e.reference), typing.cast("Any", e.explanations)
-        ),
-        ("reference", "explanations"),
-    ),
-    "rung_faithfulness": Gatherer(
-        lambda c, e: gather_rung_faithfulness(
-            c,
-            typing.cast("Any", e.reference),
-            typing.cast("Any", e.explanations),
-            typing.cast("Any", e.faithfulness),
-            typing.cast("Any", e.ladder),
-        ),
-        ("reference", "explanations", "faithfulness", "ladder"),
-    ),
-    "other_models": Gatherer(
-        lambda c, e: gather_other_models(
-            c, typing.cast("Any", e.reference), typing.cast("Any", e.explanations)
-        ),
-        ("reference", "explanations"),
-    ),
-    "text_specificity": Gatherer(
-        lambda c, e: gather_text_specificity(
-            c, typing.cast("Any", e.reference), typing.cast("Any", e.explanations)
-        ),
-        ("reference", "explanations"),
-    ),
+GATHERERS: dict[str, Callable[..., object]] = {
+    "reference": gather_reference,
+    "costs": gather_costs,
+    "trace": gather_trace,
+    "explanations": gather_explanations,
+    "explained_towers": gather_explained_towers,
+    "reparametrization": gather_reparametrization,
+    "randomization": gather_randomization,
+    "effects": gather_effects,
+    "repeatability": gather_repeatability,
+    "executed": gather_executed,
+    "equivalences": gather_equivalences,
+    "faithfulness": gather_faithfulness,
+    "ladder": gather_ladder,
+    "rung_faithfulness": gather_rung_faithfulness,
+    "other_models": gather_other_models,
+    "text_specificity": gather_text_specificity,
 }
+"""The gatherer of each kind, after those of the kinds that it needs.
+
+The parameters of a gatherer name these kinds, after the context; one with a default is handed over
+where it was gathered, and not gathered for it.
+"""
+GOES_BY: Mapping[str, tuple[str, ...]] = {
+    "reparametrization": ("relative_change", "noise_factor"),
+}
+"""By kind, the limits of the checks that judge it by which its gatherer decides what to look at.
+
+They reach the gatherer in `Context.limits`.
+"""
 
 
 @dataclass(frozen=True)
@@ -132,13 +83,30 @@ def plan(needs: frozenset[str]) -> list[str]:
     wanted: set[str] = set()
 
     def add(kind: str) -> None:
-        for before in GATHERERS[kind].after:
+        for before in _needs(kind):
             add(before)
         wanted.add(kind)
 
     for kind in needs:
         add(kind)
     return [kind for kind in GATHERERS if kind in wanted]
+
+
+def gather_kind(kind: str, context: Context, evidence: Evidence) -> Any:
+    """Gather one kind of evidence from the context and from what was gathered before."""
+    gathered = {name: getattr(evidence, name) for name in _asked(kind)}
+    return GATHERERS[kind](context, **gathered)
+
+
+def _asked(kind: str) -> dict[str, inspect.Parameter]:
+    """The kinds that a gatherer asks for, by its parameters."""
+    _, *asked = inspect.signature(GATHERERS[kind]).parameters.items()
+    return dict(asked)
+
+
+def _needs(kind: str) -> list[str]:
+    """The kinds without which a gatherer cannot work."""
+    return [name for name, one in _asked(kind).items() if one.default is one.empty]
 
 
 def gather(
@@ -169,16 +137,19 @@ def gather(
         _start(folder, key, context.roles)
     for kind in (k for k in plan(needs) if k not in given):
         started = perf_counter()
-        found = store.load(folder, kind, _kind_class(kind)) if same else None
+        tasks = context.tasks.of(folder, kind)
+        found = store.load_if_sound(folder, kind, _kind_class(kind)) if same else None
         if found is None and _missing(evidence, kind):
             continue
         if found is None:
             try:
-                found = GATHERERS[kind].gather(context, evidence)
+                found = gather_kind(kind, dataclasses.replace(context, tasks=tasks), evidence)
             except Exception as error:  # noqa: BLE001 - an explainer may raise anything
                 failures.append(_failure(kind, error))
                 continue
+            context.tasks.before_saving()
             store.save(folder, kind, found)
+        tasks.forget()
         evidence = dataclasses.replace(evidence, **{kind: found})
         seconds[kind] = perf_counter() - started
     return Gathered(evidence, tuple(failures), seconds)
@@ -205,8 +176,8 @@ def load_evidence(folder: Path) -> Evidence:
     roles = store.load(folder, "roles", Roles)
     if roles is None:
         raise store.StoreError(f"no evidence in '{folder}'; give the folder that holds roles.json")
-    found = {kind: store.load(folder, kind, _kind_class(kind)) for kind in GATHERERS}
-    return Evidence(roles=roles, **typing.cast("Any", found))
+    found: dict[str, Any] = {k: store.load(folder, k, _kind_class(k)) for k in GATHERERS}
+    return dataclasses.replace(Evidence(roles=roles), **found)
 
 
 def read_key(folder: Path) -> str | None:
@@ -219,6 +190,7 @@ def read_key(folder: Path) -> str | None:
 
 
 def _start(folder: Path, key: str, roles: Roles) -> None:
+    forget_all(folder)
     for kind in GATHERERS:
         for suffix in ("json", "npz"):
             (folder / f"{kind}.{suffix}").unlink(missing_ok=True)
@@ -227,7 +199,7 @@ def _start(folder: Path, key: str, roles: Roles) -> None:
 
 
 def _missing(evidence: Evidence, kind: str) -> bool:
-    return any(getattr(evidence, before) is None for before in GATHERERS[kind].after)
+    return any(getattr(evidence, before) is None for before in _needs(kind))
 
 
 def _kind_class(kind: str) -> Any:

@@ -10,26 +10,28 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from audit.evidence.context import Context
-from audit.evidence.cost import chosen, dear
-from audit.evidence.evenly_spaced import spread
+from audit.evidence.cost import affordable_pairs, is_expensive
+from audit.evidence.evenly_spaced import evenly_spaced
 from audit.evidence.explained_copies import (
     likeness,
     maps_of,
-    of_what_it_explains,
     own_copy,
     unedited_maps,
 )
-from audit.evidence.kinds import Randomization
-from audit.interventions.copies import MODEL_LEVEL
+from audit.evidence.explained_towers import on_explained_tower
+from audit.evidence.kinds import Costs, ExplainedTowers, Randomization
 from audit.interventions.draws import generator_for
 from audit.interventions.randomizing import cascade, stages
 from audit.metrics.similarity import relative_l2
+from audit.models.anatomy import Anatomy
 
 MOST_STAGES = 6
 WHOLE = "both towers"
 
 
-def gather_randomization(context: Context) -> Randomization:
+def gather_randomization(
+    context: Context, costs: Costs, explained_towers: ExplainedTowers
+) -> Randomization:
     """Explain some pairs on every stage of the cascade, for several draws, and beside a control.
 
     The image tower is drawn anew from its readout to its embedding, then the text tower at once.
@@ -38,11 +40,13 @@ def gather_randomization(context: Context) -> Randomization:
     explains.
     """
     names = (context.roles.audited, *context.roles.positive[:1])
-    explainers = {n: of_what_it_explains(context, context.explainers[n]) for n in names}
-    slow = dear(context, list(explainers.values()))
-    pairs = chosen(context, list(explainers.values()), context.sizes.randomized)
+    tokens = explained_towers.tokens
+    explainers = {n: on_explained_tower(context.explainers[n], tokens[n]) for n in names}
+    dearest = max(costs.operations[n] for n in names)
+    slow = is_expensive(dearest)
+    pairs = affordable_pairs(context, dearest, context.sizes.randomized)
     draws = 1 if slow else context.sizes.randomizations
-    labels = ("unmodified", *looked_at(context, 2 if slow else MOST_STAGES), WHOLE)
+    labels = ("unmodified", *stages_measured(context, 2 if slow else MOST_STAGES), WHOLE)
 
     def explained(module: nn.Module) -> dict[str, Tensor]:
         return {n: maps_of(context, e, own_copy(module), pairs) for n, e in explainers.items()}
@@ -50,6 +54,7 @@ def gather_randomization(context: Context) -> Randomization:
     dtype = context.model.dtype
     before = {n: unedited_maps(context, e, pairs, dtype) for n, e in explainers.items()}
     similarity = {n: np.ones((len(labels), draws, len(pairs))) for n in names}
+    anatomy = context.pristine_model.require_anatomy()
     final, reached = [], []
     for draw in range(draws):
         for i, (module, whole) in enumerate(_stages(context, labels, draw)):
@@ -58,7 +63,7 @@ def gather_randomization(context: Context) -> Randomization:
                 similarity[name][i, draw] = likeness(before[name], after[name]).numpy()
             if whole:
                 final.append(after[context.roles.audited])
-                reached.append(share_reached(context.pristine, module))
+                reached.append(share_reached(anatomy, module))
             done, every = draw * len(labels) + i + 1, len(labels) * draws
             context.progress("randomized models", done, every)
     ours = before[context.roles.audited]
@@ -75,10 +80,10 @@ def gather_randomization(context: Context) -> Randomization:
     )
 
 
-def looked_at(context: Context, most: int) -> tuple[str, ...]:
+def stages_measured(context: Context, most: int) -> tuple[str, ...]:
     """Stages of the image tower that are looked at; its last is always among them."""
-    every = list(stages(context.model.anatomy, "image"))
-    first = spread(len(every) - 1, most - 1)
+    every = list(stages(context.model.require_anatomy(), "image"))
+    first = evenly_spaced(len(every) - 1, most - 1)
     return (*(every[i] for i in first), every[-1])
 
 
@@ -96,10 +101,11 @@ def _stages(
     yield last, True
 
 
-def share_reached(model: nn.Module, randomized: nn.Module) -> float:
+def share_reached(anatomy: Anatomy, randomized: nn.Module) -> float:
     """Share of the parameters, the score's scale left out, that are no longer the model's."""
     drawn = dict(randomized.named_parameters())
-    own = {n: p for n, p in model.named_parameters() if n not in MODEL_LEVEL}
+    every, apart = anatomy.model.named_parameters(), anatomy.score_parameters
+    own = {n: p for n, p in every if n not in apart}
     changed = sum(p.numel() for n, p in own.items() if not torch.equal(p, drawn[n]))
     return changed / sum(p.numel() for p in own.values())
 

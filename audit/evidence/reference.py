@@ -9,17 +9,16 @@ from torch import Tensor, nn
 from audit.evidence.context import Context
 from audit.evidence.kinds import Reference
 from audit.metrics.localization import mask_on_grid
-from audit.models.anatomy import anatomy_of
 
 
 @torch.no_grad()
 def class_scores(context: Context, module: nn.Module) -> Float[Tensor, "pictures classes"]:
-    """Cosine of every picture with every class prompt, on the CPU."""
-    anatomy = anatomy_of(module)
+    """Score of every picture with every class, on the CPU."""
+    model = context.model.with_module(module)
     device, dtype = context.model.device, context.model.dtype
-    texts = anatomy.text_features(context.pairs.tokens.to(device))
+    texts = model.target_features(context.pairs.targets.to(device))
     parts = [
-        (anatomy.image_features(images.to(device=device, dtype=dtype)) @ texts.T).cpu()
+        (model.features(images.to(device=device, dtype=dtype)) @ texts.T).cpu()
         for images in context.pairs.images.split(context.batch_size())
     ]
     return torch.cat(parts)
@@ -27,9 +26,9 @@ def class_scores(context: Context, module: nn.Module) -> Float[Tensor, "pictures
 
 def gather_reference(context: Context) -> Reference:
     """The model's answers on all pictures and classes."""
-    pairs, anatomy = context.pairs, context.model.anatomy
+    pairs, model = context.pairs, context.pristine_model
+    anatomy = model.require_anatomy()
     masks = None if pairs.masks is None else mask_on_grid(pairs.masks, context.grid).numpy()
-    scale = getattr(context.pristine, "logit_scale", None)
     return Reference(
         ids=pairs.ids,
         texts=tuple(pairs.text(i) for i in range(len(pairs))),
@@ -38,10 +37,8 @@ def gather_reference(context: Context) -> Reference:
         labels=pairs.labels.numpy(),
         present=pairs.present.numpy(),
         cosine=class_scores(context, context.pristine).double().numpy(),
-        logit_scale=1.0 if scale is None else float(scale.exp()),
         masks=masks,
         image_blocks=len(anatomy.image.blocks),
         text_blocks=len(anatomy.text.blocks),
-        image_heads=anatomy.image.heads,
-        image_grid=anatomy.image.grid,
+        image_grid=model.patch_grid,
     )

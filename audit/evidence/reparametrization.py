@@ -10,17 +10,17 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from audit.evidence.context import Context
-from audit.evidence.cost import chosen
+from audit.evidence.cost import affordable_pairs
 from audit.evidence.explained_copies import (
     batch,
     full_dtype,
     maps_of,
     numerical_noise,
-    of_what_it_explains,
     own_copy,
     unedited_maps,
 )
-from audit.evidence.kinds import EditedMaps, Reparametrization
+from audit.evidence.explained_towers import on_explained_tower
+from audit.evidence.kinds import Costs, EditedMaps, ExplainedTowers, Reparametrization
 from audit.explainers.contract import Explainer
 from audit.explainers.registry import load_explainer
 from audit.interventions.function_preserving import (
@@ -32,12 +32,9 @@ from audit.interventions.function_preserving import (
     tolerance,
 )
 from audit.metrics.similarity import relative_l2, spearman, top_overlap
-from audit.models.anatomy import anatomy_of
 
 CONTROL = "gradient"
 CONTROLLED = 4
-_MOVED = 1e-3
-_FACTOR = 10.0
 
 
 @dataclass(frozen=True)
@@ -53,7 +50,9 @@ class _Unedited:
     control_maps: Float[Tensor, "m rows columns"]
 
 
-def gather_reparametrization(context: Context) -> Reparametrization:
+def gather_reparametrization(
+    context: Context, costs: Costs, explained_towers: ExplainedTowers
+) -> Reparametrization:
     """Explain some pairs on every edited copy of the model.
 
     Each edit is first made in all blocks of a tower at once; where that moves the map, in single
@@ -63,19 +62,20 @@ def gather_reparametrization(context: Context) -> Reparametrization:
     """
     dtype = full_dtype(context.model.dtype)
     model = own_copy(context.pristine, dtype)
-    audited = of_what_it_explains(context, context.audited)
-    pairs = chosen(context, (audited,), context.sizes.reparametrized)
+    name = context.roles.audited
+    audited = on_explained_tower(context.audited, explained_towers.tokens[name])
+    pairs = affordable_pairs(context, costs.operations[name], context.sizes.reparametrized)
     control = load_explainer(CONTROL)
     maps = unedited_maps(context, audited, pairs, dtype)
     some = pairs[:CONTROLLED]
     control_maps = unedited_maps(context, control, some, dtype)
-    noise = numerical_noise(context, audited, pairs, dtype)
+    noise = numerical_noise(context, audited, pairs, maps, dtype)
     unedited = _Unedited(model, audited, pairs, maps, noise, control, control_maps)
     return Reparametrization(
         pairs=pairs.numpy(),
         maps=maps.numpy(),
         noise=noise.numpy(),
-        control_noise=numerical_noise(context, control, some, dtype).numpy(),
+        control_noise=numerical_noise(context, control, some, control_maps, dtype).numpy(),
         tolerance=tolerance(dtype),
         dtype=str(dtype).removeprefix("torch."),
         entries=tuple(_entries(context, unedited)),
@@ -83,14 +83,14 @@ def gather_reparametrization(context: Context) -> Reparametrization:
 
 
 def _entries(context: Context, unedited: _Unedited) -> Iterator[EditedMaps]:
-    anatomy = anatomy_of(unedited.model)
+    anatomy = context.model.with_module(unedited.model).require_anatomy()
     every = default_edits(anatomy, context.seed)
     edits = [e for e in every if e.name not in BLOCK_EDITS or e.block is None]
     for done, edit in enumerate(edits, 1):
         entry = _entry(context, unedited, edit)
         yield entry
         context.progress("function-preserving edits", done, len(edits))
-        if edit.name in BLOCK_EDITS and edit.tower is not None and _moved(entry, unedited):
+        if edit.name in BLOCK_EDITS and edit.tower is not None and _moved(context, entry, unedited):
             blocks = reversed(anatomy.tower(edit.tower).blocks)
             yield from _alone(context, unedited, edit, [block.index for block in blocks])
 
@@ -102,14 +102,14 @@ def _alone(
     for block in blocks:
         entry = _entry(context, unedited, replace(edit, block=block))
         yield entry
-        if _moved(entry, unedited):
+        if _moved(context, entry, unedited):
             return
 
 
 def _entry(context: Context, unedited: _Unedited, edit: Edit) -> EditedMaps:
     edited = apply_edit(unedited.model, edit)
-    images, tokens = batch(context, unedited.pairs, _dtype(edited))
-    change = proof(unedited.model, edited, images, tokens)
+    images, targets = batch(context, unedited.pairs, _dtype(edited))
+    change = proof(unedited.model, edited, images, targets)
     maps = maps_of(context, unedited.audited, own_copy(edited), unedited.pairs)
     some = unedited.pairs[:CONTROLLED]
     control = maps_of(context, unedited.control, own_copy(edited), some)
@@ -126,10 +126,11 @@ def _entry(context: Context, unedited: _Unedited, edit: Edit) -> EditedMaps:
     )
 
 
-def _moved(entry: EditedMaps, unedited: _Unedited) -> bool:
-    """Worth looking at block by block; the check judges by its own thresholds."""
-    beyond = torch.from_numpy(entry.relative_l2) > (_FACTOR * unedited.noise).clamp(min=_MOVED)
-    return bool(beyond.any())
+def _moved(context: Context, entry: EditedMaps, unedited: _Unedited) -> bool:
+    """Worth looking at block by block: the map of some pair moved, by the limits of the check."""
+    limits = context.limits["reparametrization"]
+    limit = (limits["noise_factor"] * unedited.noise).clamp(min=limits["relative_change"])
+    return bool((torch.from_numpy(entry.relative_l2) > limit).any())
 
 
 def _dtype(module: nn.Module) -> torch.dtype:

@@ -10,41 +10,46 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from audit.evidence.context import Context
-from audit.evidence.cost import chosen
+from audit.evidence.cost import affordable_pairs
 from audit.evidence.explained_copies import (
-    as_shown,
     batch,
     common_random_numbers,
     numerical_noise,
-    of_what_it_explains,
+    on_patches,
     own_copy,
+    unedited_maps,
 )
-from audit.evidence.kinds import Repeatability
+from audit.evidence.explained_towers import on_explained_tower
+from audit.evidence.kinds import Costs, ExplainedTowers, Repeatability
 from audit.explainers.contract import Explainer, run_explainer
 from audit.metrics.similarity import relative_l2
 
 AGAIN = ("again", "again, run 3")
 ITSELF = "beside itself"
-Inputs = tuple[Float[Tensor, "n 3 H W"], Int[Tensor, "n context"]]
+Inputs = tuple[Float[Tensor, "n 3 H W"], Int[Tensor, "n ..."]]
 Maps = Float[Tensor, "n rows columns"]
 
 
-def gather_repeatability(context: Context) -> Repeatability:
+def gather_repeatability(
+    context: Context, costs: Costs, explained_towers: ExplainedTowers
+) -> Repeatability:
     """Explain a few pairs one by one, and each again in batches of different company.
 
     The company is made of the other pairs, of mirrored pictures, and of the picture itself with
     other texts. Global random numbers go on from run to run, as they do in use.
     """
-    audited = of_what_it_explains(context, context.audited)
-    pairs = chosen(context, (audited,), context.sizes.repeated)
+    name, dtype = context.roles.audited, context.model.dtype
+    audited = on_explained_tower(context.audited, explained_towers.tokens[name])
+    pairs = affordable_pairs(context, costs.operations[name], context.sizes.repeated)
     alone, changed = _runs(context, audited, pairs, "the explainer in other company")
-    names = context.roles.positive[:1]
     control = np.zeros((len(changed), len(pairs)))
-    for name in names:
-        base, others = _runs(context, context.explainers[name], pairs, "a control in other company")
+    for other in context.roles.positive[:1]:
+        faithful = context.explainers[other]
+        base, others = _runs(context, faithful, pairs, "a control in other company")
         control = torch.stack([relative_l2(base, maps) for maps in others.values()]).numpy()
     repeats = [maps for what, maps in changed.items() if what in (*AGAIN, ITSELF)]
     maps = torch.stack(list(changed.values()))
+    unedited = unedited_maps(context, audited, pairs, dtype)
     return Repeatability(
         pairs=pairs.numpy(),
         conditions=tuple(changed),
@@ -52,8 +57,8 @@ def gather_repeatability(context: Context) -> Repeatability:
         largest=torch.stack([_largest(alone, one) for one in maps]).numpy(),
         control=control,
         repeats=torch.stack([relative_l2(alone, one) for one in repeats]).numpy(),
-        noise=numerical_noise(context, audited, pairs, context.model.dtype).numpy(),
-        resolution=float(torch.finfo(context.model.dtype).eps),
+        noise=numerical_noise(context, audited, pairs, unedited, dtype).numpy(),
+        resolution=float(torch.finfo(dtype).eps),
         maps=alone.numpy(),
         changed_maps=maps.numpy(),
     )
@@ -64,10 +69,10 @@ def _runs(
 ) -> tuple[Maps, Mapping[str, Maps]]:
     """Maps alone, and under each condition, all on one copy of the model."""
     module = own_copy(context.pristine)
-    images, tokens = batch(context, pairs, context.model.dtype)
-    conditions = _conditions(context, images, tokens, pairs)
+    images, targets = batch(context, pairs, context.model.dtype)
+    conditions = _conditions(context, images, targets, pairs)
     found: list[Maps] = []
-    for done, call in enumerate((_one_by_one(images, tokens), *conditions.values()), 1):
+    for done, call in enumerate((_one_by_one(images, targets), *conditions.values()), 1):
         with common_random_numbers(context.seed + done):
             found.append(context.guarded(lambda _, call=call: call(context, explainer, module)))  # type: ignore[misc]
         context.progress(phase, done, len(conditions) + 1)
@@ -78,36 +83,36 @@ Call = Callable[[Context, Explainer, nn.Module], Maps]
 
 
 def _conditions(
-    context: Context, images: Tensor, tokens: Tensor, pairs: Int[Tensor, " n"]
+    context: Context, images: Tensor, targets: Tensor, pairs: Int[Tensor, " n"]
 ) -> dict[str, Call]:
     """What is different, in words, and how to explain the pairs under it."""
-    again = dict.fromkeys(AGAIN, _one_by_one(images, tokens))
+    again = dict.fromkeys(AGAIN, _one_by_one(images, targets))
     order = torch.arange(len(pairs)).flip(0)
     mirrored = images.flip(3)
     return again | {
-        ITSELF: _each(images, [row.expand(3, -1) for row in tokens]),
-        "in a batch": _together((images, tokens), torch.arange(len(pairs))),
+        ITSELF: _each(images, [row.expand(3, *row.shape) for row in targets]),
+        "in a batch": _together((images, targets), torch.arange(len(pairs))),
         "in a batch in reverse, with mirrored pictures": _together(
-            (torch.cat([mirrored, images[order]]), torch.cat([tokens.roll(1, 0), tokens[order]])),
+            (torch.cat([mirrored, images[order]]), torch.cat([targets.roll(1, 0), targets[order]])),
             len(pairs) + order.argsort(),
         ),
         "beside the same picture with other texts": _each(
-            images, [_with_other_texts(context, int(p), tokens[i]) for i, p in enumerate(pairs)]
+            images, [_with_other_texts(context, int(p), targets[i]) for i, p in enumerate(pairs)]
         ),
     }
 
 
-def _one_by_one(images: Tensor, tokens: Tensor) -> Call:
-    return _each(images, [tokens[i : i + 1] for i in range(len(tokens))])
+def _one_by_one(images: Tensor, targets: Tensor) -> Call:
+    return _each(images, [targets[i : i + 1] for i in range(len(targets))])
 
 
-def _each(images: Tensor, tokens: list[Tensor]) -> Call:
+def _each(images: Tensor, targets: list[Tensor]) -> Call:
     """One call per picture, with one or more texts of which the last is the pair's."""
 
     def call(context: Context, explainer: Explainer, module: nn.Module) -> Maps:
         parts = [
             _explained(context, explainer, module, (row.expand(len(texts), -1, -1, -1), texts))[-1:]
-            for row, texts in zip(images, tokens, strict=True)
+            for row, texts in zip(images, targets, strict=True)
         ]
         return torch.cat(parts)
 
@@ -124,12 +129,13 @@ def _together(inputs: Inputs, rows: Int[Tensor, " n"]) -> Call:
 
 
 def _explained(context: Context, explainer: Explainer, module: nn.Module, inputs: Inputs) -> Maps:
-    images, tokens = (part.contiguous() for part in inputs)
-    return as_shown(run_explainer(explainer, module, images, tokens).maps, context).cpu().double()
+    images, targets = (part.contiguous() for part in inputs)
+    maps = run_explainer(explainer, module, images, targets).maps
+    return on_patches(maps, context).cpu().double()
 
 
-def _with_other_texts(context: Context, pair: int, own: Int[Tensor, " context"]) -> Tensor:
-    every = context.pairs.tokens.to(own.device)
+def _with_other_texts(context: Context, pair: int, own: Tensor) -> Tensor:
+    every = context.pairs.targets.to(own.device)
     label = int(context.pairs.labels[pair])
     others = [i for i in range(len(every)) if i != label][:2]
     return torch.cat([every[others], own[None]])

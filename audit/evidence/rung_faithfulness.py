@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from functools import partial
 
 import numpy as np
 import torch
 
 from audit.evidence.context import Context
-from audit.evidence.explanations import maps_in_single
-from audit.evidence.kinds import (
-    Explanations,
-    Faithfulness,
-    Ladder,
-    Reference,
-    RungFaithfulness,
-)
-from audit.evidence.ladder import ladder_steps, map_on_rung, probed_maps
+from audit.evidence.kinds import Faithfulness, Ladder, Reference, RungFaithfulness
+from audit.evidence.ladder import ladder_steps
 from audit.evidence.map_faithfulness import measured
 
 
 def gather_rung_faithfulness(
     context: Context,
     reference: Reference,
-    explanations: Explanations,
     faithfulness: Faithfulness,
     ladder: Ladder,
 ) -> RungFaithfulness:
@@ -36,15 +27,11 @@ def gather_rung_faithfulness(
     twin = None if roles.twin in roles.positive else roles.twin
     few = dataclasses.replace(context, pairs=context.pairs.select(probed.tolist()))
     names = [name for name in context.explainers if name != twin]
-    known = {n: maps[probed] for n, maps in maps_in_single(explanations, names).items()}
     gaps, spans = [faithfulness.gaps], [faithfulness.span]
     steps = ladder_steps(dataclasses.replace(context, rungs=ladder.rungs), reference)
     for done, step in enumerate(steps[1:], 2):
         module = step.make().eval()
-        maps = {
-            name: probed_maps(context, name, step, partial(map_on_rung, few, name, module, one))
-            for name, one in known.items()
-        }
+        maps = {name: torch.from_numpy(ladder.probed_maps[name][done - 1]) for name in names}
         found, span = measured(few, module, maps, torch.arange(len(probed)))
         gaps.append(found)
         spans.append(span)

@@ -75,6 +75,14 @@ def load(folder: Path, name: str, kind: type[T]) -> T | None:
         ) from error
 
 
+def load_if_sound(folder: Path, name: str, kind: type[T]) -> T | None:
+    """Like `load`; None as well where the files are damaged, so that it is gathered again."""
+    try:
+        return load(folder, name, kind)
+    except StoreError:
+        return None
+
+
 class _replacing:  # noqa: N801 - used like a function
     """Write to a temporary file and put it in place only when complete."""
 

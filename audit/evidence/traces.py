@@ -8,20 +8,19 @@ import torch
 from torch import Tensor
 
 from audit.evidence.context import Context
-from audit.evidence.cost import cost, dear
-from audit.evidence.evenly_spaced import spread
+from audit.evidence.cost import is_expensive
+from audit.evidence.evenly_spaced import evenly_spaced
 from audit.evidence.explained_copies import in_full_precision
-from audit.evidence.kinds import SourceLines, TraceEvidence
+from audit.evidence.kinds import Costs, SourceLines, TraceEvidence
 from audit.explainers.contract import Explainer
-from audit.models.anatomy import anatomy_of
 from audit.trace.records import PairTrace
 from audit.trace.tracing import TracedPair, trace_pair
 
-TRACED_IF_DEAR = 2
+TRACED_IF_EXPENSIVE = 2
 _AROUND = 4
 
 
-def gather_trace(context: Context) -> TraceEvidence:
+def gather_trace(context: Context, costs: Costs) -> TraceEvidence:
     """Trace a few pairs, spread over the data; of an explainer that costs a lot, two.
 
     A pair shows what an explainer executes; a further one guards against what only some pairs
@@ -29,11 +28,11 @@ def gather_trace(context: Context) -> TraceEvidence:
     traced in float32.
     """
     asked = wanted = min(context.sizes.traced, len(context.pairs))
-    if dear(context, (context.audited,)):
-        wanted = min(wanted, TRACED_IF_DEAR)
-    spent = cost(context, context.audited)
+    spent = costs.operations[context.roles.audited]
+    if is_expensive(spent):
+        wanted = min(wanted, TRACED_IF_EXPENSIVE)
     context = in_full_precision(context)
-    chosen = spread(len(context.pairs), wanted)
+    chosen = evenly_spaced(len(context.pairs), wanted)
     pairs = [_pair(context, i) for i in chosen]
     null = _null_difference(context, chosen)
     traces, places = _traces(context, context.audited, pairs, "tracing the explainer")
@@ -45,7 +44,6 @@ def gather_trace(context: Context) -> TraceEvidence:
         traces=traces,
         control=control,
         tolerance=10 * null + 64 * torch.finfo(context.model.dtype).eps,
-        null_difference=null,
         dtype=context.model.dtype_name,
         sources={shown: lines for shown, lines in places.items() if lines.lines},
         asked=asked,
@@ -79,17 +77,14 @@ def source_lines(shown: str, file: str, line: int) -> SourceLines:
 
 @torch.no_grad()
 def _pair(context: Context, index: int) -> TracedPair:
-    images, tokens = context.pairs.batch(
+    images, targets = context.pairs.batch(
         torch.tensor([index]), context.model.device, context.model.dtype
     )
-    anatomy = anatomy_of(context.pristine)
-    image = anatomy.image_features(images)
-    cosine = float((image * anatomy.text_features(tokens)).sum())
-    texts = anatomy.text_features(context.pairs.tokens.to(context.model.device))
-    scale = getattr(context.pristine, "logit_scale", None)
-    factor = 1.0 if scale is None else float(scale.exp())
-    bias = getattr(context.pristine, "logit_bias", None)
-    offset = 0.0 if bias is None else float(bias)
+    model = context.pristine_model
+    image = model.features(images)
+    cosine = float((image * model.target_features(targets)).sum())
+    texts = model.target_features(context.pairs.targets.to(context.model.device))
+    factor, offset = model.logit_scale, model.logit_bias
     logits = factor * image @ texts.T + offset
     label = int(context.pairs.labels[index])
     probability = float(logits.double().softmax(-1)[0, label])
@@ -99,35 +94,35 @@ def _pair(context: Context, index: int) -> TracedPair:
         "probability": probability,
         "log-probability": float(logits.double().log_softmax(-1)[0, label]),
     }
-    return TracedPair(context.pairs.ids[index], images, tokens, scores)
+    return TracedPair(context.pairs.ids[index], images, targets, scores)
 
 
 def _null_difference(context: Context, chosen: list[int]) -> float:
     """Largest difference of the model's score to itself: other kernels, other company."""
-    images, tokens = context.pairs.batch(
+    images, targets = context.pairs.batch(
         torch.tensor(chosen), context.model.device, context.model.dtype
     )
-    anatomy = anatomy_of(context.pristine)
+    model = context.pristine_model
     with torch.no_grad():
         alone = torch.cat(
-            [anatomy.scores(images[i : i + 1], tokens[i : i + 1]) for i in range(len(chosen))]
+            [model.score(images[i : i + 1], targets[i : i + 1]) for i in range(len(chosen))]
         )
-        together = anatomy.scores(images, tokens)
+        together = model.score(images, targets)
     with torch.enable_grad():
-        differentiable = anatomy.scores(images.clone().requires_grad_(), tokens).detach()
+        differentiable = model.score(images.clone().requires_grad_(), targets).detach()
     with torch.no_grad():
-        by_hand = _by_hand(context, images, tokens)
+        by_hand = _by_hand(context, images, targets)
     others = torch.stack([together, differentiable, by_hand])
     return float((others.double() - alone.double()).abs().max())
 
 
-def _by_hand(context: Context, images: Tensor, tokens: Tensor) -> Tensor:
+def _by_hand(context: Context, images: Tensor, targets: Tensor) -> Tensor:
     """Scores with every attention of the image tower written out."""
-    anatomy = anatomy_of(context.pristine)
-    tower = anatomy.image
+    model = context.pristine_model
+    tower = model.require_anatomy().image
     x = tower.embed(images)
     for block in tower.blocks:
         q, k, v = block.qkv(block.normalize(x))
         x = block.finish(x, block.project(block.mix_values(block.attention(q, k), v)))
     feature = torch.nn.functional.normalize(tower.readout(x[:, 0]), dim=-1)
-    return (feature * anatomy.text_features(tokens)).sum(-1)
+    return (feature * model.target_features(targets)).sum(-1)

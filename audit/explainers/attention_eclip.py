@@ -20,7 +20,7 @@ from audit.explainers.last_block import attention_gradient
 def attention_eclip(
     model: nn.Module,
     images: Float[Tensor, "pairs 3 H W"],
-    tokens: Int[Tensor, "pairs context"],
+    targets: Int[Tensor, "pairs ..."],
     *,
     weight: Weight = "projected",
     heads: Heads = "released",
@@ -34,7 +34,7 @@ def attention_eclip(
     Args:
         model: the model under audit.
         images: preprocessed pictures.
-        tokens: token ids.
+        targets: token ids.
         weight: lambda from ``projected`` or ``raw`` queries and keys, or ``none`` (all 1).
         heads: ``released`` (one head) or the ``model``'s own.
         input: the ``model``'s picture size, or ``own-size``, see `audit.explainers.eclip.own_size`.
@@ -45,7 +45,7 @@ def attention_eclip(
     Source:
         Cui and Fan, "Debunking Grad-ECLIP" (arXiv 2605.12952).
     """
-    seen = eclip_block(model, images, tokens, input)
+    seen = eclip_block(model, images, targets, input)
     attention = seen.block.attention(seen.q, seen.k, heads=head_count(heads))
     scores, gradient = attention_gradient(seen, attention)
     weights = loosened_attention(seen, weight)[seen.picture]

@@ -12,7 +12,7 @@ from audit.explainers.last_block import attention_gradient, last_block, widen
 def attention_logit_gradient(
     model: nn.Module,
     images: Float[Tensor, "pairs 3 H W"],
-    tokens: Int[Tensor, "pairs context"],
+    targets: Int[Tensor, "pairs ..."],
 ) -> Explanation:
     """Gradient of the score by the class token's attention logits, summed over the model's heads.
 
@@ -26,7 +26,7 @@ def attention_logit_gradient(
     Source:
         The chain rule through the softmax.
     """
-    seen = last_block(model, images, tokens)
+    seen = last_block(model, images, targets)
     attention = seen.block.attention(seen.q, seen.k)
     scores, gradient = attention_gradient(seen, attention)
     a = widen(attention)[seen.picture, :, 0]

@@ -15,23 +15,23 @@ class BuiltIn:
         text_specific: False where the method cannot depend on the text by design.
         model_free: True for controls that never look at the model.
         unmodified: the options that take the method's modification of the model away.
-        relatives: explainers that give the same maps under the same options.
+        equivalents: explainers that give the same maps under the same options.
     """
 
     target: str
     text_specific: bool = True
     model_free: bool = False
     unmodified: Mapping[str, str] = field(default_factory=dict)
-    relatives: tuple[str, ...] = ()
+    equivalents: tuple[str, ...] = ()
 
 
 _ECLIP = {"heads": "model", "input": "model"}
 BUILT_IN: Mapping[str, BuiltIn] = {
     "grad-eclip": BuiltIn(
-        "grad_eclip:grad_eclip", unmodified=_ECLIP, relatives=("attention-eclip",)
+        "grad_eclip:grad_eclip", unmodified=_ECLIP, equivalents=("attention-eclip",)
     ),
     "attention-eclip": BuiltIn(
-        "attention_eclip:attention_eclip", unmodified=_ECLIP, relatives=("grad-eclip",)
+        "attention_eclip:attention_eclip", unmodified=_ECLIP, equivalents=("grad-eclip",)
     ),
     "grad-attention": BuiltIn("grad_attention:grad_attention"),
     "attention-logit-gradient": BuiltIn("attention_logit_gradient:attention_logit_gradient"),
@@ -39,7 +39,7 @@ BUILT_IN: Mapping[str, BuiltIn] = {
     "gradient": BuiltIn("gradient:gradient"),
     "occlusion": BuiltIn("occlusion:occlusion"),
     "random": BuiltIn("controls:random", text_specific=False, model_free=True),
-    "centre-prior": BuiltIn("controls:centre_prior", text_specific=False, model_free=True),
+    "center-prior": BuiltIn("controls:center_prior", text_specific=False, model_free=True),
     "edges": BuiltIn("controls:edges", text_specific=False, model_free=True),
 }
 # What an explainer from outside is compared with: each costs about one forward pass.

@@ -13,10 +13,11 @@ from torch.nn import functional
 
 from audit.explainers.contract import Explanation
 from audit.explainers.distinct import text_features
-from audit.explainers.errors import ExplainerImportError, UnknownExplainerError, nearest
+from audit.explainers.errors import ExplainerImportError, UnknownExplainerError
 from audit.explainers.last_block import widen
 from audit.explainers.occlusion import ACCELERATOR_BATCH, BATCH
 from audit.models.anatomy import Anatomy, anatomy_of
+from audit.nearest_name import hint
 
 _NOT_OPTIONS = {"show_progress", "return_convergence_delta"}
 
@@ -40,11 +41,11 @@ def captum_explainer(name: str) -> Callable[..., Explanation]:
     def explain(
         model: nn.Module,
         images: Float[Tensor, "pairs 3 H W"],
-        tokens: Int[Tensor, "pairs context"],
+        targets: Int[Tensor, "pairs ..."],
         **options: Any,
     ) -> Explanation:
         anatomy = anatomy_of(model)
-        text = text_features(anatomy, tokens)
+        text = text_features(anatomy, targets)
 
         def score(
             pixels: Float[Tensor, "rows 3 H W"], text: Float[Tensor, "rows feature"]
@@ -77,7 +78,7 @@ def _method(name: str) -> Any:
     method = getattr(attr, name, None)
     if not inspect.isclass(method) or not hasattr(method, "attribute"):
         raise UnknownExplainerError(
-            f"unknown method 'captum:{name}'{nearest(name, attr.__all__)}; expected a class of "
+            f"unknown method 'captum:{name}'{hint(name, attr.__all__)}; expected a class of "
             "captum.attr"
         )
     first = next(iter(inspect.signature(method).parameters), "")

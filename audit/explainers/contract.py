@@ -1,17 +1,20 @@
-"""The explainer contract: any callable that maps (model, images, tokens) to saliency maps."""
+"""The explainer contract: any callable that maps (model, images, targets) to saliency maps."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from audit.errors import IncompleteError
 from audit.explainers.call_observer import alone, calling
+from audit.explainers.returned_values import OddValueError, real_tensor
 
 
 @dataclass(frozen=True)
@@ -33,15 +36,17 @@ class Explanation:
 class Explain(Protocol):
     """The callable itself.
 
-    Pair i is ``(images[i], tokens[i])``; images are preprocessed floats (pairs, 3, H, W), tokens
-    are token ids (pairs, context). The model is in eval mode and must be left as it was.
+    Pair i is ``(images[i], targets[i])``; images are preprocessed floats (pairs, 3, H, W);
+    targets are integers, the token ids of texts (pairs, context) or class ids (pairs,). All three
+    are given by position, so that a function may call them as it likes. The model is in eval mode
+    and must be left as it was.
     """
 
     def __call__(
         self,
         model: nn.Module,
         images: Float[Tensor, "pairs 3 H W"],
-        tokens: Int[Tensor, "pairs context"],
+        targets: Int[Tensor, "pairs ..."],
         /,
     ) -> Any:
         """Maps of the pairs."""
@@ -80,12 +85,16 @@ class ExplainerFaultError(RuntimeError):
     """The explainer broke its contract; the message says what was expected, found, and where."""
 
 
+class ExplainerRaisedError(ExplainerFaultError, IncompleteError):
+    """The explainer raised on the first pairs; the message says what, and on which line."""
+
+
 class ExplainerReturnError(ExplainerFaultError, ValueError):
     """What the explainer returned is no map per pair."""
 
 
 def run_explainer(
-    explainer: Explainer, model: nn.Module, images: Tensor, tokens: Tensor
+    explainer: Explainer, model: nn.Module, images: Tensor, targets: Tensor
 ) -> Explanation:
     """Call an explainer and check what it returns.
 
@@ -93,21 +102,21 @@ def run_explainer(
         explainer: the explainer.
         model: the torch module, in eval mode.
         images: (pairs, 3, H, W), preprocessed.
-        tokens: (pairs, context).
+        targets: (pairs, context) token ids, or (pairs,) class ids.
 
     Returns:
         The explanation with detached finite float32 (or float64) maps on the images' device.
 
     Raises:
-        ExplainerReturnError: where the returned value is not a map per pair.
-        ExplainerFaultError: where it is not finite, or the explainer exits.
+        ExplainerReturnError: where the returned value is not a map of finite numbers per pair.
+        ExplainerFaultError: where the explainer exits.
     """
     return checked_explanation(
-        explainer.name, call_explainer(explainer, model, images, tokens), images
+        explainer.name, call_explainer(explainer, model, images, targets), images
     )
 
 
-def call_explainer(explainer: Explainer, model: nn.Module, images: Tensor, tokens: Tensor) -> Any:
+def call_explainer(explainer: Explainer, model: nn.Module, images: Tensor, targets: Tensor) -> Any:
     """What an explainer returns, unchecked.
 
     It receives inputs of its own: what it writes into them reaches nobody else. Whether gradients
@@ -122,7 +131,7 @@ def call_explainer(explainer: Explainer, model: nn.Module, images: Tensor, token
             torch.set_grad_enabled(mode=torch.is_grad_enabled()),
             calling(explainer.name, len(images)),
         ):
-            return explainer.explain(model, images.detach().clone(), tokens.clone())
+            return explainer.explain(model, images.detach().clone(), targets.clone())
     except Exception:
         raise
     except BaseException as error:
@@ -149,36 +158,57 @@ def checked_explanation(name: str, value: Any, images: Tensor) -> Explanation:
     """What an explainer returned, as an explanation of as many pairs as there are images.
 
     Raises:
-        ExplainerReturnError: where the value is not a map per pair.
-        ExplainerFaultError: where it is not finite.
+        ExplainerReturnError: where the value is not a map of finite numbers per pair.
     """
-    maps = value if isinstance(value, Tensor) else getattr(value, "maps", None)
-    if not isinstance(maps, Tensor):
+    count = len(images)
+    given = value if isinstance(value, (Tensor, np.ndarray)) else getattr(value, "maps", value)
+    try:
+        maps = real_tensor(given)
+    except OddValueError as error:
         raise ExplainerReturnError(
-            f"explainer '{name}': expected a tensor (pairs, h, w) or an object with .maps, got "
-            f"{type(value).__name__}; return one map per pair"
-        )
-    if maps.ndim != 3 or maps.shape[0] != images.shape[0] or 0 in maps.shape:
+            f"explainer '{name}': expected a tensor (pairs, h, w) of real numbers, a numpy array "
+            f"or an object with .maps, got {error}; return one map per pair"
+        ) from error
+    if maps.ndim != 3 or maps.shape[0] != count or 0 in maps.shape:
         raise ExplainerReturnError(
-            f"explainer '{name}': expected maps of shape ({images.shape[0]}, h, w), got "
+            f"explainer '{name}': expected maps of shape ({count}, h, w), got "
             f"{tuple(maps.shape)}; return one map per pair"
         )
-    maps = maps.detach().to(images.device)
+    maps = maps.to(images.device)
     maps = maps if maps.dtype == torch.float64 else maps.float()
     finite = torch.isfinite(maps)
     if not bool(finite.all()):
         bad = int((~finite.flatten(1).all(1)).nonzero()[0])
-        raise ExplainerFaultError(
+        raise ExplainerReturnError(
             f"explainer '{name}': expected finite maps, got {int((~finite).sum())} NaN or infinite "
             f"values, first in pair {bad} of the batch; a division by an all-zero map is a common "
             "cause"
         )
-    scores, token_maps = getattr(value, "scores", None), getattr(value, "token_maps", None)
     return Explanation(
         maps,
-        scores.detach() if isinstance(scores, Tensor) else None,
-        token_maps.detach() if isinstance(token_maps, Tensor) else None,
+        _beside(name, value, "scores", (count,)),
+        _beside(name, value, "token_maps", (count, None)),
     )
 
 
-Factory = Callable[..., Any]
+def _beside(name: str, value: Any, attribute: str, shape: tuple[int | None, ...]) -> Tensor | None:
+    """What an explanation holds beside its maps, None where it holds nothing."""
+    given = None if isinstance(value, (Tensor, np.ndarray)) else getattr(value, attribute, None)
+    if given is None:
+        return None
+    try:
+        found = real_tensor(given)
+    except OddValueError as error:
+        raise ExplainerReturnError(
+            f"explainer '{name}': expected .{attribute} as a tensor of real numbers, got {error}"
+        ) from error
+    fits = found.ndim == len(shape) and all(
+        want in {None, size} for want, size in zip(shape, found.shape, strict=True)
+    )
+    if not fits:
+        wanted = ", ".join("context" if want is None else str(want) for want in shape)
+        raise ExplainerReturnError(
+            f"explainer '{name}': expected .{attribute} of shape ({wanted}), got "
+            f"{tuple(found.shape)}"
+        )
+    return found

@@ -21,7 +21,7 @@ _GOLDEN = -7046029254386353131  # 2^64 divided by the golden ratio, as a signed 
 def random(
     model: nn.Module,
     images: Float[Tensor, "pairs 3 H W"],
-    tokens: Int[Tensor, "pairs context"],  # noqa: ARG001 - the contract's signature
+    targets: Int[Tensor, "pairs ..."],  # noqa: ARG001 - the contract's signature
     *,
     seed: int = 0,
 ) -> Float[Tensor, "pairs rows columns"]:
@@ -46,10 +46,10 @@ def random(
 
 
 @torch.no_grad()
-def centre_prior(
+def center_prior(
     model: nn.Module,
     images: Float[Tensor, "pairs 3 H W"],
-    tokens: Int[Tensor, "pairs context"],  # noqa: ARG001 - the contract's signature
+    targets: Int[Tensor, "pairs ..."],  # noqa: ARG001 - the contract's signature
 ) -> Float[Tensor, "pairs rows columns"]:
     """Gaussian of the distance to the picture's center, sigma a quarter of each side.
 
@@ -69,7 +69,7 @@ def centre_prior(
 def edges(
     model: nn.Module,
     images: Float[Tensor, "pairs 3 H W"],
-    tokens: Int[Tensor, "pairs context"],  # noqa: ARG001 - the contract's signature
+    targets: Int[Tensor, "pairs ..."],  # noqa: ARG001 - the contract's signature
 ) -> Float[Tensor, "pairs rows columns"]:
     """Sobel magnitude of the gray picture, mean over each patch.
 
@@ -94,10 +94,10 @@ def inverted(explainer: Explainer) -> Explainer:
     def explain(
         model: nn.Module,
         images: Float[Tensor, "pairs 3 H W"],
-        tokens: Int[Tensor, "pairs context"],
+        targets: Int[Tensor, "pairs ..."],
         /,
     ) -> Explanation:
-        found = run_explainer(explainer, model, images, tokens)
+        found = run_explainer(explainer, model, images, targets)
         maps = found.maps.amax(dim=(1, 2), keepdim=True) - found.maps
         return dataclasses.replace(found, maps=maps)
 

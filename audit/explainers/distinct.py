@@ -45,8 +45,8 @@ def distinct_rows(rows: Shaped[Tensor, "rows ..."]) -> Distinct:
 
 @torch.no_grad()
 def text_features(
-    anatomy: Anatomy, tokens: Int[Tensor, "pairs context"]
+    anatomy: Anatomy, targets: Int[Tensor, "pairs ..."]
 ) -> Float[Tensor, "pairs feature"]:
     """Normalized text feature of each pair; each distinct text runs once through the model."""
-    texts = distinct_rows(tokens)
-    return anatomy.text_features(tokens[texts.first])[texts.of]
+    texts = distinct_rows(targets)
+    return anatomy.text_features(targets[texts.first])[texts.of]

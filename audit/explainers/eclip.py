@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -22,11 +22,11 @@ OWN_SIZE = 4 / 3
 def eclip_block(
     model: nn.Module,
     images: Float[Tensor, "pairs 3 H W"],
-    tokens: Int[Tensor, "pairs context"],
+    targets: Int[Tensor, "pairs ..."],
     size: Input,
 ) -> LastBlock:
     """The last block at the model's picture size, or at a larger one as the released code does."""
-    return last_block(model, images, tokens, embed=own_size if size == "own-size" else None)
+    return last_block(model, images, targets, embed=own_size if size == "own-size" else None)
 
 
 def head_count(heads: Heads) -> int | None:
@@ -65,16 +65,14 @@ def own_size(
     Pictures and positions are resized bicubically, ``align_corners=False``.
     """
     rows, columns = (max(side + 1, round(side * OWN_SIZE)) for side in tower.grid)
-    visual: Any = tower.module
     size = (rows * tower.patch_size, columns * tower.patch_size)
-    patches = visual.conv1(_resize(images, size))
-    patches = patches.flatten(2).transpose(1, 2)
-    table = visual.positional_embedding.to(patches.dtype)
+    patches = tower.embed_patches(_resize(images, size))
+    table = tower.positions.to(patches.dtype)
     grid = table[1:].T.reshape(1, -1, *tower.grid)
     positions = _resize(grid, (rows, columns)).flatten(2).transpose(1, 2)
-    first = visual.class_embedding.to(patches.dtype) + table[:1]
+    first = tower.class_token.to(patches.dtype) + table[:1]
     x = torch.cat([first.expand(len(images), 1, -1), patches + positions], dim=1)
-    return visual.ln_pre(x), (rows, columns)
+    return tower.normalize_embedded(x), (rows, columns)
 
 
 def _resize(

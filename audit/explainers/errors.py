@@ -1,13 +1,10 @@
-"""What can be wrong with an explainer as it was asked for."""
+"""What can be wrong with the explainer that was asked for."""
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
-
 
 class ExplainerSpecError(ValueError):
-    """The explainer cannot be had as it was asked for; the message says what to do."""
+    """The explainer cannot be loaded as specified; the message says what to do."""
 
 
 class UnknownExplainerError(ExplainerSpecError):
@@ -28,9 +25,3 @@ class ExplainerImportError(ExplainerSpecError):
     def __init__(self, message: str, traceback: str = "") -> None:
         super().__init__(message)
         self.traceback = traceback
-
-
-def nearest(name: str, names: Iterable[str]) -> str:
-    """An aside that offers the most similar name, empty where none is similar."""
-    close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.65)
-    return f" (did you mean '{close[0]}'?)" if close else ""

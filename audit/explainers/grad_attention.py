@@ -12,7 +12,7 @@ from audit.explainers.last_block import attention_gradient, last_block, widen
 def grad_attention(
     model: nn.Module,
     images: Float[Tensor, "pairs 3 H W"],
-    tokens: Int[Tensor, "pairs context"],
+    targets: Int[Tensor, "pairs ..."],
 ) -> Explanation:
     """Gradient times attention of the last block on the model's own heads.
 
@@ -26,7 +26,7 @@ def grad_attention(
         Chefer, Gur and Wolf, "Generic Attention-model Explainability" (ICCV 2021), eq. 5, on the
         last layer, class-token row; there the ReLU precedes the mean over heads.
     """
-    seen = last_block(model, images, tokens)
+    seen = last_block(model, images, targets)
     attention = seen.block.attention(seen.q, seen.k)
     scores, gradient = attention_gradient(seen, attention)
     relevance = (widen(attention)[seen.picture, :, 0] * gradient).sum(dim=1)

@@ -14,8 +14,9 @@ from torch.nn import functional
 
 from audit.explainers.contract import Explanation
 from audit.explainers.distinct import text_features
-from audit.explainers.errors import ExplainerImportError, UnknownExplainerError, nearest
+from audit.explainers.errors import ExplainerImportError, UnknownExplainerError
 from audit.models.anatomy import Anatomy, anatomy_of
+from audit.nearest_name import hint
 
 
 class _Score(nn.Module):
@@ -48,25 +49,25 @@ def grad_cam_explainer(name: str) -> Callable[..., Explanation]:
     def explain(
         model: nn.Module,
         images: Float[Tensor, "pairs 3 H W"],
-        tokens: Int[Tensor, "pairs context"],
+        targets: Int[Tensor, "pairs ..."],
         *,
         eigen_smooth: bool = False,
     ) -> Explanation:
         anatomy = anatomy_of(model)
         rows, columns = anatomy.image.grid
-        layer: Any = anatomy.image.blocks[-1].module.ln_1
+        layer = anatomy.image.blocks[-1].attention_norm
 
         def on_grid(x: Float[Tensor, "pairs tokens width"]) -> Float[Tensor, "pairs width h w"]:
             return x[:, 1:].mT.reshape(len(x), -1, rows, columns)
 
-        score = _Score(anatomy, text_features(anatomy, tokens))
+        score = _Score(anatomy, text_features(anatomy, targets))
         pixels = images.detach().clone().requires_grad_()
-        targets = [_only_output] * len(images)
+        outputs = [_only_output] * len(images)
         with _gradients_kept(model), torch.enable_grad():
             cam = method(model=score, target_layers=[layer], reshape_transform=on_grid)
             try:
                 maps = torch.as_tensor(
-                    cam(input_tensor=pixels, targets=targets, eigen_smooth=eigen_smooth)
+                    cam(input_tensor=pixels, targets=outputs, eigen_smooth=eigen_smooth)
                 )
             finally:
                 cam.activations_and_grads.release()
@@ -93,7 +94,7 @@ def _method(name: str) -> Any:
     names = {n for n, v in vars(pytorch_grad_cam).items() if inspect.isclass(v)}
     if name not in names:
         raise UnknownExplainerError(
-            f"unknown method 'pytorch-grad-cam:{name}'{nearest(name, names)}; expected a class of "
+            f"unknown method 'pytorch-grad-cam:{name}'{hint(name, names)}; expected a class of "
             "pytorch_grad_cam"
         )
     return method

@@ -20,7 +20,7 @@ from audit.explainers.last_block import score_gradient, widen
 def grad_eclip(
     model: nn.Module,
     images: Float[Tensor, "pairs 3 H W"],
-    tokens: Int[Tensor, "pairs context"],
+    targets: Int[Tensor, "pairs ..."],
     *,
     weight: Weight = "projected",
     heads: Heads = "released",
@@ -31,12 +31,12 @@ def grad_eclip(
     Map i is ReLU(sum_c g_c v_ic lambda_i) with g the gradient of the cosine score at the
     concatenated head output before `out_proj`, v the values and lambda the loosened attention. The
     released code computes the last block with one head, so the score explained is not the model's.
-    The text feature is the plain `encode_text`, as in the released image code.
+    The text feature is the model's own, as in the released image code.
 
     Args:
         model: the model under audit.
         images: preprocessed pictures.
-        tokens: token ids.
+        targets: token ids.
         weight: lambda from ``projected`` or ``raw`` queries and keys, or ``none`` (all 1).
         heads: ``released`` (one head) or the ``model``'s own.
         input: the ``model``'s picture size, or ``own-size``, see `audit.explainers.eclip.own_size`.
@@ -48,7 +48,7 @@ def grad_eclip(
         Zhao et al., "Gradient-based Visual Explanation for Transformer-based CLIP" (ICML 2024;
         arXiv 2502.18816); official code `generate_emap.py`.
     """
-    seen = eclip_block(model, images, tokens, input)
+    seen = eclip_block(model, images, targets, input)
     attention = seen.block.attention(seen.q, seen.k, heads=head_count(heads))
     output = seen.block.mix_values(attention, seen.v)
     scores, gradient = score_gradient(seen.scores, output[seen.picture])

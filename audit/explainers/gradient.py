@@ -16,7 +16,7 @@ from audit.models.anatomy import anatomy_of
 def gradient(
     model: nn.Module,
     images: Float[Tensor, "pairs 3 H W"],
-    tokens: Int[Tensor, "pairs context"],
+    targets: Int[Tensor, "pairs ..."],
 ) -> Explanation:
     """Absolute gradient of the score by the pixels, largest color channel, mean over each patch.
 
@@ -29,7 +29,7 @@ def gradient(
         Simonyan, Vedaldi and Zisserman, "Deep Inside Convolutional Networks" (2013), section 3.1.
     """
     anatomy = anatomy_of(model)
-    pictures, text = distinct_rows(images), text_features(anatomy, tokens)
+    pictures, text = distinct_rows(images), text_features(anatomy, targets)
     turns = _turns(pictures.of, len(pictures.first))
     last = int(turns.max())
     maps = torch.empty(len(images), *anatomy.image.grid, device=images.device)

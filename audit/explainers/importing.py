@@ -14,7 +14,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from audit.explainers.errors import ExplainerImportError, nearest
+from audit.explainers.errors import ExplainerImportError
+from audit.nearest_name import hint
 
 GROUP = "audit.explainers"
 
@@ -81,7 +82,7 @@ def _member(module: ModuleType, path: str, explainer: str) -> Callable[..., Any]
             names = [n for n, v in vars(found).items() if callable(v) and not n.startswith("_")]
             raise ExplainerImportError(
                 f"explainer '{explainer}': expected a function '{path}', found none in "
-                f"'{module.__file__}'{nearest(part, names)}"
+                f"'{module.__file__}'{hint(part, names)}"
             )
         found = getattr(found, part)
     return _callable(found, explainer)
@@ -90,7 +91,7 @@ def _member(module: ModuleType, path: str, explainer: str) -> Callable[..., Any]
 def _callable(found: Any, explainer: str) -> Callable[..., Any]:
     if not callable(found):
         raise ExplainerImportError(
-            f"explainer '{explainer}': expected a function (model, images, tokens) -> maps, got "
+            f"explainer '{explainer}': expected a function (model, images, targets) -> maps, got "
             f"{type(found).__name__}"
         )
     return found  # type: ignore[no-any-return]

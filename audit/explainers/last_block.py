@@ -61,7 +61,7 @@ class LastBlock:
 def last_block(
     model: nn.Module,
     images: Float[Tensor, "pairs 3 H W"],
-    tokens: Int[Tensor, "pairs context"],
+    targets: Int[Tensor, "pairs ..."],
     *,
     embed: Embed | None = None,
 ) -> LastBlock:
@@ -70,7 +70,7 @@ def last_block(
     Args:
         model: the model under audit, in eval mode.
         images: preprocessed pictures.
-        tokens: token ids.
+        targets: token ids.
         embed: gives the tokens that enter the first block and their grid; default the model's own.
     """
     anatomy = anatomy_of(model)
@@ -79,7 +79,7 @@ def last_block(
     x, grid = (embed or _embed)(tower, images[pictures.first])
     x = tower.run(x, 0, len(tower.blocks) - 1)
     q, k, v = block.qkv(block.normalize(x))
-    text = text_features(anatomy, tokens)
+    text = text_features(anatomy, targets)
     return LastBlock(anatomy, block, x[:, :1], q[:, :1], k, v, pictures.of, text, grid)
 
 

@@ -23,7 +23,7 @@ ACCELERATOR_BATCH = 256
 def occlusion(
     model: nn.Module,
     images: Float[Tensor, "pairs 3 H W"],
-    tokens: Int[Tensor, "pairs context"],
+    targets: Int[Tensor, "pairs ..."],
     *,
     window: Literal[1, 2, 3, 4] = 2,
 ) -> Explanation:
@@ -35,7 +35,7 @@ def occlusion(
     Args:
         model: the model under audit.
         images: preprocessed pictures.
-        tokens: token ids.
+        targets: token ids.
         window: side of the window in patches.
 
     Returns:
@@ -54,7 +54,7 @@ def occlusion(
             f"expected an occlusion window of at most {min(rows, columns)} patches, got {window}; "
             f"the patch grid is {rows}x{columns}: choose a smaller window"
         )
-    pictures, text = distinct_rows(images), text_features(anatomy, tokens)
+    pictures, text = distinct_rows(images), text_features(anatomy, targets)
     distinct = images[pictures.first]
     scores = (anatomy.image_features(distinct)[pictures.of] * text).sum(-1)
     features = _occluded_features(anatomy, distinct, _windows(anatomy.image, images, window))

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin
 
-from audit.explainers.errors import UnknownOptionError, nearest
+from audit.explainers.errors import UnknownOptionError
+from audit.nearest_name import hint
 
 _WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 _PLAIN = {"bool": bool, "int": int, "float": float, "str": str}
@@ -72,7 +73,7 @@ def convert_options(
         if name not in known:
             listed = ", ".join(f"{o.name}={o.allowed}" for o in known.values()) or "none"
             raise UnknownOptionError(
-                f"explainer '{explainer}': unknown option '{name}'{nearest(name, known)}; its "
+                f"explainer '{explainer}': unknown option '{name}'{hint(name, known)}; its "
                 f"options: {listed}"
             )
     missing = [o.name for o in known.values() if o.default is None and o.name not in given]

@@ -14,7 +14,7 @@ from audit.explainers.last_block import last_block, widen
 def raw_attention(
     model: nn.Module,
     images: Float[Tensor, "pairs 3 H W"],
-    tokens: Int[Tensor, "pairs context"],
+    targets: Int[Tensor, "pairs ..."],
 ) -> Explanation:
     """Attention of the class token to each patch in the last block, mean over the model's heads.
 
@@ -23,6 +23,6 @@ def raw_attention(
     Returns:
         Maps (pairs, rows, columns) in [0, 1], summing to at most 1.
     """
-    seen = last_block(model, images, tokens)
+    seen = last_block(model, images, targets)
     attention = widen(seen.block.attention(seen.q, seen.k))
     return Explanation(seen.on_grid(attention[:, :, 0, 1:].mean(dim=1)[seen.picture]))

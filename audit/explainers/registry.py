@@ -1,4 +1,4 @@
-"""The explainers that there are, and how one is had by name."""
+"""The registered explainers, and how one is loaded by its name."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ from urllib.parse import parse_qsl, urlencode
 from audit.explainers.built_in import BUILT_IN, CHEAP, BuiltIn
 from audit.explainers.contract import Explainer
 from audit.explainers.controls import inverted
-from audit.explainers.errors import ExplainerImportError, UnknownExplainerError, nearest
+from audit.explainers.errors import ExplainerImportError, UnknownExplainerError
 from audit.explainers.importing import from_file, from_module, from_plugin, plugins
 from audit.explainers.options import Option, convert_options, options_of
+from audit.former_names import present_explainer
+from audit.nearest_name import hint
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,8 @@ def load_explainer(spec: str, options: Mapping[str, str] | None = None) -> Expla
     Args:
         spec: a registered name or plug-in, ``path/to/file.py:function``,
             ``package.module:function``, ``inverted:SPEC``, ``captum:CLASS`` or
-            ``pytorch-grad-cam:CLASS``; options may follow as ``?key=value&key=value``.
+            ``pytorch-grad-cam:CLASS``; options may follow as ``?key=value&key=value``. A former
+            name works as well.
         options: further options, which take precedence.
 
     Raises:
@@ -59,6 +62,7 @@ def load_explainer(spec: str, options: Mapping[str, str] | None = None) -> Expla
         UnknownOptionError: for an option or value that the explainer does not take.
         ExplainerImportError: where a file or module cannot be imported or has no such function.
     """
+    spec, _ = present_explainer(spec)
     match = _QUERY.match(spec)
     name, query = (match["name"], match["query"]) if match else (spec, "")
     given = {**dict(parse_qsl(query, keep_blank_values=True)), **(options or {})}
@@ -68,14 +72,14 @@ def load_explainer(spec: str, options: Mapping[str, str] | None = None) -> Expla
     return _bind(name, _resolve(name), given)
 
 
-def relatives_of(explainer: Explainer) -> list[Explainer]:
-    """The registered explainers that an explainer should be compared with for equivalence.
+def equivalents_of(explainer: Explainer) -> list[Explainer]:
+    """The registered explainers that may give the same maps as an explainer, to be compared with.
 
     A built-in one is compared with its equivalent under the same options, any other one with all
     that cost about one forward pass.
     """
     if explainer.name in BUILT_IN:
-        names = BUILT_IN[explainer.name].relatives
+        names = BUILT_IN[explainer.name].equivalents
         return [load_explainer(name, explainer.options) for name in names]
     return [load_explainer(spec) for spec in CHEAP]
 
@@ -105,7 +109,7 @@ def _resolve(name: str) -> Callable[..., Any]:
     if place and all(part.isidentifier() for part in f"{place}.{function}".split(".")):
         return from_module(place, function)
     raise UnknownExplainerError(
-        f"unknown explainer '{name}'{nearest(name, [*BUILT_IN, *plugged])}; `audit list "
+        f"unknown explainer '{name}'{hint(name, [*BUILT_IN, *plugged])}; `audit list "
         "explainers` shows all; a file is given as path/to/file.py:function, a module as "
         "package.module:function"
     )

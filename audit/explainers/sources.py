@@ -77,6 +77,8 @@ def reading_recorded() -> Iterator[None]:
 class SourceRecord:
     """Hashes of all that an explainer's evidence depends on; grows while the explainer runs.
 
+    Where there is a record already, this one goes on from it.
+
     Args:
         path: of the record on disk.
         own: files that count wherever they lie, such as the explainer's.
@@ -89,7 +91,8 @@ class SourceRecord:
         self.path = path
         self.own = frozenset(os.path.abspath(file) for file in own)  # noqa: PTH100
         self.beside = tuple(os.path.realpath(folder) + os.sep for folder in beside)
-        self.hashes: dict[str, str] = {}
+        self.environment = environment_digest(os.environ)
+        self.hashes = _read(path)[0]
         self._passed_over: set[str] = set()
 
     def update(self) -> None:
@@ -105,7 +108,7 @@ class SourceRecord:
             self.hashes |= new
             self.path.parent.mkdir(parents=True, exist_ok=True)
             part = self.path.with_suffix(".part")
-            document = {"environment": environment_digest(os.environ), "files": self.hashes}
+            document = {"environment": self.environment, "files": self.hashes}
             part.write_text(json.dumps(document, indent=1, sort_keys=True), encoding="utf-8")
             part.replace(self.path)
 
@@ -124,10 +127,8 @@ def what_changed(path: Path) -> str | None:
 
     None where there is no record, or it cannot be read.
     """
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        files, environment = dict(record["files"]), str(record["environment"])
-    except (OSError, ValueError, KeyError, TypeError):
+    files, environment = _read(path)
+    if not environment:
         return None
     if environment != environment_digest(os.environ):
         return "the environment variables changed"
@@ -135,6 +136,15 @@ def what_changed(path: Path) -> str | None:
         if digest_of(file) != digest:
             return f"'{file}' changed"
     return ""
+
+
+def _read(path: Path) -> tuple[dict[str, str], str]:
+    """Files and environment of a record; nothing of one that is not there or cannot be read."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        return dict(record["files"]), str(record["environment"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}, ""
 
 
 def environment_digest(environment: Mapping[str, str]) -> str:

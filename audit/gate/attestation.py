@@ -48,7 +48,7 @@ def _subjects(result: Result) -> list[dict[str, Any]]:
     explainer, model, data = result.explainer, result.model, result.data
     named = {
         f"explainer:{words.explainer_phrase(result)}": explainer.source_sha256,
-        f"model:{model.name}": model.state_sha256,
+        f"model:{model.name}": model.identity_sha256,
         f"data:{data.name}": data.sha256,
     }
     for name, sha in named.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from audit.result import wording as words
 from audit.result.schema import CheckResult, Result, Severity, Statistic, Verdict
 
 BADNESS = {
@@ -70,7 +71,7 @@ def _worse_statistic(old: CheckResult, new: CheckResult) -> str | None:
     for now in new.finding.statistics:
         was = before.get(now.name)
         if was is not None and _is_worse(was, now):
-            return f"{now.name} {was.value:.3g} → {now.value:.3g}"
+            return f"{now.name} {words.number(was.value)} → {words.number(now.value)}"
     return None
 
 

@@ -8,7 +8,7 @@ from datetime import date
 
 from audit.gate.baseline import apply_baseline
 from audit.gate.waivers import Accepted, apply_waivers
-from audit.result.schema import CheckResult, Result
+from audit.result.schema import CheckResult, ModelInfo, Result
 
 
 @dataclass(frozen=True)
@@ -20,29 +20,32 @@ class Gate:
         baseline: an accepted earlier result.
         strict: INCONCLUSIVE fails as well.
         today: by which waivers expire.
+        notes: for the reader, about how these were written.
     """
 
     waivers: tuple[Accepted, ...]
     baseline: Result | None
     strict: bool
     today: date
+    notes: tuple[str, ...] = ()
 
     def applied(
-        self, checks: Sequence[CheckResult], *, explainer: str, model: str, data: str
+        self, checks: Sequence[CheckResult], *, explainer: str, model: ModelInfo, data: str
     ) -> tuple[list[CheckResult], list[str]]:
         """The checks with waivers and novelty, and notes for the reader.
 
         Args:
             checks: as judged.
             explainer: its name.
-            model: hash of the model's state.
+            model: what the result says of it.
             data: hash of the data.
         """
         judged, notes = apply_waivers(
             checks, self.waivers, explainer=explainer, strict=self.strict, today=self.today
         )
+        notes = [*self.notes, *notes]
         if self.baseline is None:
             return judged, notes
-        same = (self.baseline.model.state_sha256, self.baseline.data.sha256) == (model, data)
+        same = self.baseline.model.is_same_as(model) and self.baseline.data.sha256 == data
         marked, more = apply_baseline(judged, self.baseline, same_subject=same)
         return marked, notes + more

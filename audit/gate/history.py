@@ -9,8 +9,10 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from audit.former_names import present_explainer
 from audit.result import wording as words
 from audit.result.document import render_json
+from audit.result.pictures import without_gallery
 from audit.result.schema import Result, Verdict
 
 FOLDER = Path(".audit") / "history"
@@ -51,8 +53,8 @@ def keep(result: Result, root: Path) -> Path:
     ignore = root / FOLDER.parts[0] / ".gitignore"
     if not ignore.exists():
         ignore.write_text("*\n", encoding="utf-8")
-    text = render_json(result.model_copy(update={"gallery": []}))
-    stamp = result.conditions.started.replace(":", "").replace("-", "")[:15]
+    text = render_json(without_gallery(result))
+    stamp = result.timing.started.replace(":", "").replace("-", "")[:15]
     path = folder / f"{stamp}-{hashlib.sha256(text.encode()).hexdigest()[:8]}.json"
     part = path.with_suffix(".part")
     part.write_text(text, encoding="utf-8")
@@ -69,6 +71,7 @@ def entries(root: Path, explainer: str | None = None) -> list[Entry]:
 
     Audits that started within the same second stay in the order in which they were kept.
     """
+    explainer = _present(explainer) if explainer else explainer
     found = {
         entry.file: entry
         for entry in _index(root / FOLDER / "index.jsonl")
@@ -89,7 +92,7 @@ def of_one_explainer(root: Path, explainer: str | None = None) -> list[Entry]:
     """
     found = entries(root, explainer)
     if not found:
-        raise HistoryError(nothing(root, explainer))
+        raise HistoryError(none_found(root, explainer))
     names = sorted({entry.explainer for entry in found})
     name = explainer if explainer in names else names[0]
     if len(names) > 1 and name != explainer:
@@ -101,7 +104,7 @@ def of_one_explainer(root: Path, explainer: str | None = None) -> list[Entry]:
     return [entry for entry in found if entry.explainer == name]
 
 
-def shown(entry: Entry) -> str:
+def entry_line(entry: Entry) -> str:
     """One line about a past audit."""
     quality = "" if entry.quality is None else f"  quality {entry.quality:.3f}"
     violated = f"  {', '.join(entry.violated)}" if entry.violated else ""
@@ -120,11 +123,11 @@ def latest(root: Path, explainer: str | None = None) -> Path:
     """
     found = entries(root, explainer)
     if not found:
-        raise HistoryError(nothing(root, explainer))
+        raise HistoryError(none_found(root, explainer))
     return root / FOLDER / found[-1].file
 
 
-def nothing(root: Path, explainer: str | None) -> str:
+def none_found(root: Path, explainer: str | None) -> str:
     """That there is no audit, or none of an explainer, and what to do."""
     known = sorted({entry.explainer for entry in entries(root)})
     if explainer and known:
@@ -137,7 +140,14 @@ def _index(path: Path) -> Iterator[Entry]:
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     for line in lines:
         with contextlib.suppress(ValidationError):  # a line that was cut off
-            yield Entry.model_validate_json(line)
+            entry = Entry.model_validate_json(line)
+            yield entry.model_copy(update={"explainer": _present(entry.explainer)})
+
+
+def _present(phrase: str) -> str:
+    """An explainer, with its options in parentheses or without, under its present name."""
+    name, bracket, options = phrase.partition(" (")
+    return f"{present_explainer(name)[0]}{bracket}{options}"
 
 
 def _is_of(entry: Entry, explainer: str | None) -> bool:
@@ -149,7 +159,7 @@ def _entry(result: Result, file: str) -> Entry:
     measured = [p.values.get("average precision") for p in result.pair_quality]
     known = [value for value in measured if value is not None]
     return Entry(
-        started=result.conditions.started,
+        started=result.timing.started,
         commit=result.conditions.git_commit,
         explainer=words.explainer_phrase(result),
         model=result.model.name,

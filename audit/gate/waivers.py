@@ -1,16 +1,17 @@
-"""Waivers: violations that somebody accepted for a while, with reason, owner and expiry."""
+"""Waivers: violations that are accepted for a while, with reason, owner and expiry."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from audit.result.schema import CheckResult, Verdict, Waiver
 
 
+@runtime_checkable
 class Accepted(Protocol):
-    """A violation that somebody accepted; see `audit.config.waivers.WaiverEntry`."""
+    """An accepted violation; see `audit.config.waivers.WaiverEntry`."""
 
     @property
     def check(self) -> str:
@@ -78,7 +79,7 @@ def _note(waiver: Accepted, verdict: Verdict, excusable: set[Verdict], today: da
         return f"{name} is not used: the check says {verdict.value}."
     if waiver.expires < today:
         return (
-            f"{name} expired on {waiver.expires.isoformat()} and waives nothing any more; mend "
+            f"{name} expired on {waiver.expires.isoformat()} and no longer waives anything; fix "
             "the violation, or renew the waiver with a new date."
         )
     return ""

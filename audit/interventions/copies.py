@@ -10,8 +10,6 @@ from torch import Tensor, nn
 
 from audit.models.anatomy import Anatomy, TowerName
 
-MODEL_LEVEL = ("logit_scale", "logit_bias")
-
 
 def copy_with(model: nn.Module, replacements: Mapping[str, Tensor]) -> nn.Module:
     """Copy a model with some of its parameters replaced; the original is never written to.
@@ -55,7 +53,7 @@ def tower_parameters(anatomy: Anatomy, tower: TowerName) -> dict[str, nn.Paramet
         for name, parameter in anatomy.model.named_parameters()
         if (not inside or name.startswith(f"{inside}."))
         and not (outside and name.startswith(f"{outside}."))
-        and name not in MODEL_LEVEL
+        and name not in anatomy.score_parameters
     }
 
 

@@ -169,7 +169,8 @@ def remove_heads(model: nn.Module, share: float, generator: torch.Generator) -> 
     changed: dict[str, torch.Tensor] = {}
     for index in order[: round(share * len(heads))]:
         block, head = heads[index]
-        name, width = f"{block.path}.attn.out_proj.weight", block.width // block.heads
+        name = block.path_to(block.names.attention, "out_proj.weight")
+        width = block.width // block.heads
         weight = changed.get(name, block.attention_module.out_proj.weight).detach().clone()
         weight[:, head * width : (head + 1) * width] = 0
         changed[name] = weight

@@ -16,8 +16,6 @@ from audit.interventions.copies import copy_with, tower_parameters
 from audit.interventions.draws import generator_for, redrawn
 from audit.models.anatomy import Anatomy, TowerName, anatomy_of
 
-READOUTS = ("proj", "ln_post", "text_projection", "ln_final")
-
 
 @dataclass(frozen=True)
 class Stage:
@@ -62,8 +60,8 @@ def cascade(model: nn.Module, seed: int, tower: TowerName = "image") -> Iterator
 def stages(anatomy: Anatomy, tower: TowerName) -> Mapping[str, tuple[str, ...]]:
     """Names of a tower's parameters by stage of the cascade, in its order; each is in one stage."""
     view = anatomy.tower(tower)
-    prefix = f"{view.path}." if view.path else ""
-    readouts = tuple(prefix + name for name in READOUTS)
+    names = view.names
+    readouts = tuple(view.path_to(name) for name in (names.projection, names.final_norm))
     left = list(tower_parameters(anatomy, tower))
     found = {"readout": tuple(n for n in left if n.startswith(readouts))}
     for block in reversed(view.blocks):

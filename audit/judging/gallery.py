@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from audit.evidence.kinds import AVERAGE_PRECISION, Evidence, Explanations, Reference, Roles
-from audit.result.schema import Finding, NamedMap, PairFigure, Picture, Verdict
+from audit.result.schema import Finding, NamedMap, PairFigure, Verdict
 
 MOST_PAIRS = 1000
 _DIGITS = 5
@@ -29,7 +29,7 @@ def gallery(evidence: Evidence, chosen: Sequence[int]) -> list[PairFigure]:
         PairFigure(
             title=reference.ids[i],
             caption=_caption(reference, explanations, roles, i),
-            picture=_picture(reference, i),
+            pair=reference.ids[i],
             maps=[_map(labels[name], explanations.maps[name][i]) for name in shown],
             tags=_tags(explanations, roles, i, right=bool(right[i])),
         )
@@ -85,14 +85,14 @@ def _worst(
     return PairFigure(
         title="The worst pair",
         caption=caption,
-        picture=_picture(reference, index),
+        pair=reference.ids[index],
         maps=[_map(name, values) for name, values in maps],
         shared_scale=len(maps) > 1,
     )
 
 
 def _shown_already(finding: Finding, pair: str, values: Values) -> bool:
-    figures = [f for f in finding.figures if isinstance(f, PairFigure) and f.picture.pair == pair]
+    figures = [f for f in finding.figures if isinstance(f, PairFigure) and f.pair == pair]
     return any(_alike(values, one.values) for figure in figures for one in figure.maps)
 
 
@@ -128,11 +128,6 @@ def _right(reference: Reference) -> npt.NDArray[np.bool_]:
     absent = np.where(reference.present, -np.inf, reference.cosine)[reference.picture]
     own = reference.cosine[reference.picture, reference.labels]
     return np.asarray(own > absent.max(1))
-
-
-def _picture(reference: Reference, index: int) -> Picture:
-    mask = None if reference.masks is None else np.asarray(reference.masks[index]).tolist()
-    return Picture(pair=reference.ids[index], text=reference.texts[index], png="", mask=mask)
 
 
 def _map(title: str, values: Values) -> NamedMap:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any
 
 from audit.evidence.interim_looks import ALWAYS, Looks
 from audit.evidence.plan import Gathered, plan
-from audit.judging.judge_all import ERROR_RATE, judge_all
+from audit.judging.judge_all import ERROR_RATE, Timed, judge_all
 from audit.judging.multiplicity import SETTLED
 from audit.result.schema import CheckResult, Failure, Verdict
 from audit.statistics.spending import levels
+from principles.check import Check
 
 
 @dataclass(frozen=True)
@@ -39,25 +40,32 @@ class Judged:
 
 
 def judge_at_once(
-    checks: Sequence[Any],
+    checks: Sequence[Check],
     gathered: Gathered,
     *,
     severity: Mapping[str, str],
     thresholds: Mapping[str, Mapping[str, float]],
+    timed: Timed = nullcontext,
 ) -> Judged:
     """Judge evidence of all pairs: one look."""
     judged, broken = judge_all(
-        checks, gathered.evidence, gathered.failures, severity=severity, thresholds=thresholds
+        checks,
+        gathered.evidence,
+        gathered.failures,
+        severity=severity,
+        thresholds=thresholds,
+        timed=timed,
     )
     return Judged(judged, broken, gathered, 1, {c.id: 1 for c in checks})
 
 
 def judge_by_looks(
-    checks: Sequence[Any],
+    checks: Sequence[Check],
     looks: Looks,
     *,
     severity: Mapping[str, str],
     thresholds: Mapping[str, Mapping[str, float]],
+    timed: Timed = nullcontext,
 ) -> Judged:
     """Judge at every look until each check is settled, or no more pairs would settle it.
 
@@ -73,8 +81,9 @@ def judge_by_looks(
         looks: evidence, growing; what is not needed is never asked for.
         severity: overrides by check.
         thresholds: overrides by check and name.
+        timed: times the judging of each check, by its id.
     """
-    judge = functools.partial(judge_all, severity=severity, thresholds=thresholds)
+    judge = functools.partial(judge_all, severity=severity, thresholds=thresholds, timed=timed)
     left, others = [c for c in checks if ERROR_RATE in c.thresholds], 0
     wanted = _needs(checks)
     latest: dict[str, CheckResult] = {}
@@ -142,7 +151,7 @@ def stopping_notes(judged: Judged) -> list[str]:
 
 
 def _at_look(
-    checks: Sequence[Any],
+    checks: Sequence[Check],
     looks: Looks,
     number: int,
     wanted: frozenset[str],
@@ -166,18 +175,18 @@ def _at_look(
 
 
 def _worth_a_look(
-    checks: Sequence[Any],
+    checks: Sequence[Check],
     gathered: Gathered,
     judge: Callable[..., tuple[list[CheckResult], list[Failure]]],
     pairs: int,
     budget: int,
-) -> tuple[frozenset[str], list[Any]]:
+) -> tuple[frozenset[str], list[Check]]:
     """What the next look has to measure, and the open checks that it is evidence for.
 
     The forecast is at the level of the last look: it makes no verdict, and costs no error rate.
     """
     forecast, _ = judge(checks, gathered.evidence, gathered.failures, to_come=_on_demand(checks))
-    may = {r.id for r in forecast if _may_settle(r, pairs, budget)}
+    may = {r.id for r in forecast if may_settle(r, pairs, budget)}
     if not may:
         return frozenset(), []
     wanted = _needs([c for c in checks if c.id in may])
@@ -188,21 +197,21 @@ def _level(pairs: Sequence[int], look: int, rate: float) -> float:
     return levels([n / pairs[-1] for n in pairs], rate)[look]
 
 
-def _needs(checks: Sequence[Any]) -> frozenset[str]:
+def _needs(checks: Sequence[Check]) -> frozenset[str]:
     """The kinds that checks cannot do without, and those of every report."""
     return ALWAYS.union(*(c.needs - c.on_demand for c in checks))
 
 
-def _planned(check: Any) -> frozenset[str]:
+def _planned(check: Check) -> frozenset[str]:
     """The kinds that a check cannot do without, and what they need."""
     return frozenset(plan(check.needs - check.on_demand))
 
 
-def _on_demand(checks: Sequence[Any]) -> frozenset[str]:
+def _on_demand(checks: Sequence[Check]) -> frozenset[str]:
     return frozenset[str]().union(*(c.on_demand for c in checks))
 
 
-def _may_settle(forecast: CheckResult, pairs: int, budget: int) -> bool:
+def may_settle(forecast: CheckResult, pairs: int, budget: int) -> bool:
     """Whether more pairs within the budget may settle a check, by what it would find at the last.
 
     An effect that looks too small is no reason to give up: at a quarter of the budget that would

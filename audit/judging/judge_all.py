@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-import dataclasses
-import math
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from functools import partial
-from time import perf_counter
-from typing import Any, Protocol
+from typing import Any
 
 from audit.evidence.kinds import Evidence
 from audit.judging.gallery import with_worst_pair
-from audit.judging.multiplicity import holm_over_checks, with_adjusted_p
+from audit.judging.multiplicity import holm_over_checks, with_adjusted_p, with_shared_rate
 from audit.result.schema import CheckResult, Failure, Finding, Severity, Statistic, Verdict
 from audit.statistics.power import pairs_to_clear
+from principles.check import Check
+from principles.limits import CheckLimits
 
 ERROR_RATE = "error_rate"
-
-
-class Judged(Protocol):
-    """What judging needs to know of a check; see `principles.check.Check`."""
-
-    id: str
-    needs: frozenset[str]
-    on_demand: frozenset[str]
+Timed = Callable[[str], AbstractContextManager[Any]]
+"""Times what is done within, under a name."""
 
 
 def judge_all(
-    checks: Sequence[Any],
+    checks: Sequence[Check],
     evidence: Evidence,
     failures: Sequence[Failure],
     *,
@@ -37,6 +32,7 @@ def judge_all(
     spend: Callable[[float], float] = float,
     others: int = 0,
     to_come: frozenset[str] = frozenset(),
+    timed: Timed = nullcontext,
 ) -> tuple[list[CheckResult], list[Failure]]:
     """Judge every check on the evidence that it declares, and on nothing else.
 
@@ -53,60 +49,48 @@ def judge_all(
             several times.
         others: checks that are left without a verdict and share the error rate all the same.
         to_come: kinds of evidence that a check may still ask for; without them it is an ERROR.
+        timed: times the judging of each check, by its id.
 
     Returns:
         One result per check, and failures of judging itself.
     """
     results, broken = [], []
-    values_of = {c.id: {**c.thresholds, **thresholds.get(c.id, {})} for c in checks}
-    judge = partial(_judge, evidence=evidence, failures=failures, to_come=to_come)
-    tested = _tested(checks, judge, values_of, spend, others)
+    limits_of = {c.id: c.limits(thresholds.get(c.id)) for c in checks}
+    judge = partial(_judge, evidence=evidence, failures=failures, to_come=to_come, timed=timed)
+    tested = _tested(checks, judge, limits_of, spend, others)
     for check in checks:
-        started = perf_counter()
-        values = values_of[check.id]
-        finding, failure = tested.get(check.id) or judge(check, values)
+        limits = limits_of[check.id]
+        finding, failure = tested.get(check.id) or judge(check, limits)
         finding = with_worst_pair(_with_pairs(finding, evidence), evidence)
         broken += [failure] if failure else []
         if check.id in severity:
             finding = finding.model_copy(update={"severity": None})
         chosen = Severity(severity.get(check.id, (finding.severity or check.severity).value))
-        results.append(_result(check, finding, chosen, values, perf_counter() - started))
+        results.append(_result(check, finding, chosen, limits))
     return results, broken
 
 
 def _tested(
-    checks: Sequence[Any],
-    judge: Callable[[Any, dict[str, Any]], tuple[Finding, Failure | None]],
-    values: Mapping[str, Mapping[str, Any]],
+    checks: Sequence[Check],
+    judge: Callable[[Check, CheckLimits], tuple[Finding, Failure | None]],
+    limits: Mapping[str, CheckLimits],
     spend: Callable[[float], float],
     others: int,
 ) -> dict[str, tuple[Finding, Failure | None]]:
     """The checks that share an error rate."""
-    by_id = {c.id: c for c in checks if ERROR_RATE in values[c.id]}
-    rates = {name: float(values[name][ERROR_RATE]) for name in by_id}
+    by_id = {c.id: c for c in checks if ERROR_RATE in c.thresholds}
+    rates = {name: float(limits[name].values()[ERROR_RATE]) for name in by_id}
 
     def at(name: str, rate: float) -> tuple[Finding, Failure | None]:
-        return judge(by_id[name], {**values[name], ERROR_RATE: spend(rate)})
+        return judge(by_id[name], replace(limits[name], **{ERROR_RATE: spend(rate)}))
 
     found = holm_over_checks(rates, at, lambda one: one[0], others)
     together = others + sum(bool(one[0].statistics) for one, _ in found.values())
     adjusted = with_adjusted_p({name: finding for name, ((finding, _), _) in found.items()})
     return {
-        name: (_with_rate(adjusted[name], spend(rate), together, rates[name]), failure)
+        name: (with_shared_rate(adjusted[name], spend(rate), together, rates[name]), failure)
         for name, ((_, failure), rate) in found.items()
     }
-
-
-def _with_rate(finding: Finding, rate: float, together: int, whole: float) -> Finding:
-    """Say at which error rate a check was judged, where it shares it with others or with looks."""
-    if not finding.statistics or (together < 2 and math.isclose(rate, whole)):
-        return finding
-    words = (
-        f"Judged at an error rate of {rate:.2g} (intervals of {100 * (1 - rate):.4g} %). The "
-        f"checks that were tested together ({together}) share one error rate, {whole:g} in all, by "
-        "Holm's procedure: the chance of a wrong verdict among them stays below that."
-    )
-    return finding.model_copy(update={"detail": [*finding.detail, words]})
 
 
 def _with_pairs(finding: Finding, evidence: Evidence) -> Finding:
@@ -135,12 +119,13 @@ def _straddles(statistic: Statistic) -> bool:
 
 
 def _judge(
-    check: Any,
-    thresholds: dict[str, Any],
+    check: Check,
+    limits: CheckLimits,
     *,
     evidence: Evidence,
     failures: Sequence[Failure],
     to_come: frozenset[str],
+    timed: Timed,
 ) -> tuple[Finding, Failure | None]:
     needed = check.needs - (check.on_demand & to_come)
     missing = sorted(kind for kind in needed if getattr(evidence, kind) is None)
@@ -149,7 +134,8 @@ def _judge(
         summary = f"No evidence of kind {', '.join(missing)}: {cause}"
         return Finding(verdict=Verdict.ERROR, summary=summary), None
     try:
-        return check.judge(_only(evidence, check.needs), thresholds), None
+        with timed(check.id):
+            return check.finding(evidence, limits), None
     except Exception as error:  # noqa: BLE001 - a check that raised is an ERROR, never a pass
         text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
         summary = f"The check itself failed: {type(error).__name__}: {error}"
@@ -157,22 +143,11 @@ def _judge(
         return Finding(verdict=Verdict.ERROR, summary=summary), failure
 
 
-def _only(evidence: Evidence, needs: frozenset[str]) -> Evidence:
-    """The evidence that a check declares; everything else is hidden from it."""
-    hidden: dict[str, Any] = {
-        f.name: None
-        for f in dataclasses.fields(evidence)
-        if f.name != "roles" and f.name not in needs
-    }
-    return dataclasses.replace(evidence, **hidden)
-
-
 def _result(
-    check: Any,
+    check: Check,
     finding: Finding,
     severity: Severity,
-    thresholds: dict[str, Any],
-    seconds: float,
+    limits: CheckLimits,
 ) -> CheckResult:
     text = check.documentation
     return CheckResult(
@@ -184,8 +159,8 @@ def _result(
         reference=check.reference,
         what_it_does=text.get("What it does", ""),
         why_it_matters=text.get("Why it matters", ""),
+        how_to_fix=text.get("How to fix it", ""),
         what_a_pass_does_not_show=text.get("What a pass does not show", ""),
-        thresholds=thresholds,
+        thresholds=limits.values(),
         finding=finding,
-        seconds=round(seconds, 3),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
@@ -32,7 +33,7 @@ def holm_over_checks(
         rates: error rate of each check; where they differ, the largest bounds the family's.
         judge: what a check finds at an error rate; pure.
         finding_of: the finding in what `judge` returns.
-        others: checks that were tested before, are not settled, and are not judged any more: they
+        others: checks that were tested before, are not settled, and are no longer judged: they
             keep their part of the error rate, since who is left depends on the data.
 
     Returns:
@@ -50,6 +51,25 @@ def holm_over_checks(
             break
         open_ = left
     return result
+
+
+def with_shared_rate(finding: Finding, rate: float, together: int, whole: float) -> Finding:
+    """Say at which error rate a check was judged, where it shares it with others or with looks.
+
+    Args:
+        finding: of the check.
+        rate: at which it was judged.
+        together: checks that share the whole rate.
+        whole: rate of all of them.
+    """
+    if not finding.statistics or (together < 2 and math.isclose(rate, whole)):
+        return finding
+    words = (
+        f"Judged at an error rate of {rate:.2g} (intervals of {100 * (1 - rate):.4g} %). The "
+        f"checks that were tested together ({together}) share one error rate, {whole:g} in all, by "
+        "Holm's procedure: the chance of a wrong verdict among them stays below that."
+    )
+    return finding.model_copy(update={"detail": [*finding.detail, words]})
 
 
 def with_adjusted_p(findings: Mapping[str, Finding]) -> dict[str, Finding]:

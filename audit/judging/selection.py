@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
 from audit.config.settings import Settings, SettingsError
-from audit.judging.judge_all import ERROR_RATE
 from audit.nearest_name import nearest_of
 from principles.catalogue import all_checks
 from principles.check import Check
+from principles.limits import LimitError
 
 V = TypeVar("V")
 
@@ -52,23 +51,24 @@ def _known(words: Iterable[str], checks: list[Check]) -> None:
 
 
 def _known_thresholds(word: str, values: Mapping[str, float], checks: list[Check]) -> None:
-    own = {n: v for c in checks if _matches(c.id, (word,)) for n, v in c.thresholds.items()}
+    own = [c for c in checks if _matches(c.id, (word,))]
     for name, value in values.items():
-        if name not in own:
-            known = ", ".join(sorted(own)) or "none"
+        having = [c for c in own if name in c.thresholds]
+        if not having:
+            known = ", ".join(dict.fromkeys(n for c in own for n in c.thresholds)) or "none"
             raise SettingsError(f"check {word.upper()} has no threshold '{name}'; known: {known}")
-        wanted = ""
-        if name == ERROR_RATE and not 0 < value <= 0.5:
-            wanted = "a share above 0, at most 0.5"
-        elif isinstance(own[name], int) and not (value >= 1 and float(value).is_integer()):
-            wanted = "a whole number of 1 or more"
-        elif not math.isfinite(value):
-            wanted = "a finite number"
-        if wanted:
-            raise SettingsError(
-                f"threshold {word.upper()}.{name}: expected {wanted}, got {value:g}; the default "
-                f"is {own[name]:g}"
-            )
+        for check in having:
+            _makes_sense(word, name, value, check)
+
+
+def _makes_sense(word: str, name: str, value: float, check: Check) -> None:
+    try:
+        check.limits({name: value})
+    except LimitError as error:
+        raise SettingsError(
+            f"threshold {word.upper()}.{name}: expected {error.wanted}, got {value:g}; the default "
+            f"is {check.thresholds[name]:g}"
+        ) from None
 
 
 def _matches(check_id: str, words: Iterable[str]) -> bool:

@@ -29,7 +29,7 @@ def effect_captured(
     Tied windows share the places that are left.
 
     Range: [-1, 1], higher is better. Chance: 0; below 0 the map prefers windows that matter less
-    than others, or that speak against the text. NaN where the effects of all windows are equal up
+    than others, or that count against the text. NaN where the effects of all windows are equal up
     to ``least`` a window, so that nothing can be found. Pitfalls: the order among windows that
     hardly matter does not count, on purpose: rank correlation over all of them has almost no
     ceiling. Source: ours; the gain over a random order is that of cumulative gains charts.

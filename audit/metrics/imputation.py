@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from audit.metrics.fills import Replacement
 from audit.metrics.neighbor_means.blocks import RemovedBlocks
 from audit.metrics.neighbor_means.conjugate_gradients import NeighborMeans, solve
 from audit.metrics.neighbor_means.whole_pictures import RemovedPixels
-
-if TYPE_CHECKING:
-    from audit.metrics.fills import Replacement
 
 _CACHED = 250_000  # numbers per tensor that a processor's cache holds
 

@@ -63,7 +63,7 @@ class Infidelity:
 
     Attributes:
         error: mean squared difference of drops and scaled relevance, in squared score units.
-        share: the error over the mean squared drop, in [0, 1]: 1 where the map tells nothing.
+        share: the error over the mean squared drop, in [0, 1]: 1 where the map predicts nothing.
         scale: the factor for the map, after its largest magnitude was made 1.
     """
 

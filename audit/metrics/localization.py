@@ -45,7 +45,7 @@ def average_precision(
     chance-corrected form; grouping ties is pessimistic for maps with few distinct values.
     Source: scikit-learn, `average_precision_score`; Su, Yuan and Zhu (2015).
     """
-    scores, truth, known = _prepare(maps, masks)
+    scores, truth, known = flat_maps_and_masks(maps, masks)
     s = sort_descending(scores)
     sorted_truth = truth.gather(-1, s.order)
     places = torch.arange(1, truth.shape[-1] + 1, device=truth.device)
@@ -89,7 +89,7 @@ def energy_in_mask(
     one bright patch in the object suffices for 1. Source: energy-based pointing game of Wang et
     al., Score-CAM (CVPRW 2020); relevance mass accuracy of Arras et al. (2022).
     """
-    scores, truth, known = _prepare(maps, masks)
+    scores, truth, known = flat_maps_and_masks(maps, masks)
     energy = scores.clamp(min=0)
     total = energy.sum(-1)
     share = torch.where(total > 0, (energy * truth).sum(-1) / total, truth.mean(-1))
@@ -119,7 +119,7 @@ def pointing_game(
     Pitfalls: rests on one patch; tolerance helps small objects most. Source: Zhang et al., Top-down
     Neural Attention by Excitation Backprop (IJCV 2018).
     """
-    scores, _, known = _prepare(maps, masks)
+    scores, _, known = flat_maps_and_masks(maps, masks)
     widened = _widen(_floating(masks).to(scores.dtype), tolerance).flatten(1)
     tied = (scores == scores.amax(-1, keepdim=True)).to(scores.dtype)
     return _where_known((tied * widened).sum(-1) / tied.sum(-1), known)
@@ -140,14 +140,15 @@ def relevance_rank_accuracy(
     Pitfalls: blind to the order within and beyond the top K. Source: Arras, Osman and Samek,
     CLEVR-XAI (Information Fusion 2022).
     """
-    scores, truth, known = _prepare(maps, masks)
+    scores, truth, known = flat_maps_and_masks(maps, masks)
     area = truth.sum(-1)
     return _where_known((top_weights(scores, area) * truth).sum(-1) / area, known)
 
 
-def _prepare(
+def flat_maps_and_masks(
     maps: Float[Tensor, "n h w"], masks: Shaped[Tensor, "n h w"]
 ) -> tuple[Float[Tensor, "n p"], Float[Tensor, "n p"], Bool[Tensor, " n"]]:
+    """Maps and masks by patch, and for which pairs there is something to localize."""
     if maps.shape != masks.shape:
         raise ValueError(
             f"expected maps and masks on one grid, got maps {tuple(maps.shape)} and masks "

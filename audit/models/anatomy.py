@@ -2,21 +2,31 @@
 
 The view computes with the model's own modules and parameters. Everything that the audit or an
 explainer wants to know of the inside of a model is asked here, so that a new family of models is
-added in one place.
+added in one place, by the names of its parts.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn import functional
 
-TowerName = Literal["image", "text"]
+from audit.models.transformer_block import Block, BlockNames, TowerName
+
+__all__ = [
+    "Anatomy",
+    "Block",
+    "Tower",
+    "TowerName",
+    "TowerNames",
+    "UnknownAnatomyError",
+    "anatomy_of",
+    "normalized_image_features",
+    "normalized_text_features",
+]
 
 
 class UnknownAnatomyError(TypeError):
@@ -24,107 +34,16 @@ class UnknownAnatomyError(TypeError):
 
 
 @dataclass(frozen=True)
-class Block:
-    """A residual attention block of a tower.
+class TowerNames:
+    """Where a class of towers keeps what is no block, as dotted names within the tower.
 
     Attributes:
-        tower: the tower that it belongs to.
-        index: its place in the tower, from 0.
-        path: dotted name of the module in the model.
-        module: the block itself.
+        final_norm: LayerNorm after the last block.
+        projection: from the pooled token to the feature, a parameter or a linear layer.
     """
 
-    tower: TowerName
-    index: int
-    path: str
-    module: nn.Module
-
-    @property
-    def attention_module(self) -> nn.MultiheadAttention:
-        """The block's multi-head attention."""
-        attn = self.module.attn
-        assert isinstance(attn, nn.MultiheadAttention)  # noqa: S101 - checked in anatomy_of
-        return attn
-
-    @property
-    def heads(self) -> int:
-        """Number of attention heads."""
-        return int(self.attention_module.num_heads)
-
-    @property
-    def width(self) -> int:
-        """Width of the residual stream."""
-        return int(self.attention_module.embed_dim)
-
-    def normalize(self, x: Float[Tensor, "b t d"]) -> Float[Tensor, "b t d"]:
-        """The block's first LayerNorm, whose output enters the attention."""
-        return self.module.ln_1(x)  # type: ignore[operator, no-any-return]
-
-    def qkv(
-        self, y: Float[Tensor, "b t d"]
-    ) -> tuple[Float[Tensor, "b t d"], Float[Tensor, "b t d"], Float[Tensor, "b t d"]]:
-        """Queries, keys and values of normalized tokens, heads side by side in the last axis."""
-        attn = self.attention_module
-        q, k, v = functional.linear(y, attn.in_proj_weight, attn.in_proj_bias).chunk(3, dim=-1)
-        return q, k, v
-
-    def split_heads(
-        self, z: Float[Tensor, "b t d"], heads: int | None = None
-    ) -> Float[Tensor, "b h t e"]:
-        """Move the heads into an axis of their own."""
-        split: Tensor = z.unflatten(-1, (heads or self.heads, -1))
-        return split.transpose(1, 2)
-
-    def merge_heads(self, z: Float[Tensor, "b h t e"]) -> Float[Tensor, "b t d"]:
-        """Undo `split_heads`."""
-        return z.transpose(1, 2).flatten(2)
-
-    def attention_logits(
-        self,
-        q: Float[Tensor, "b s d"],
-        k: Float[Tensor, "b t d"],
-        mask: Float[Tensor, "s t"] | None = None,
-        heads: int | None = None,
-    ) -> Float[Tensor, "b h s t"]:
-        """Scaled dot products of queries and keys per head, plus the additive mask."""
-        qh, kh = self.split_heads(q, heads), self.split_heads(k, heads)
-        logits = qh @ kh.transpose(-2, -1) / math.sqrt(qh.shape[-1])
-        return logits if mask is None else logits + mask
-
-    def attention(
-        self,
-        q: Float[Tensor, "b s d"],
-        k: Float[Tensor, "b t d"],
-        mask: Float[Tensor, "s t"] | None = None,
-        heads: int | None = None,
-    ) -> Float[Tensor, "b h s t"]:
-        """Attention probabilities per head; rows sum to 1."""
-        return self.attention_logits(q, k, mask, heads).softmax(dim=-1)
-
-    def mix_values(
-        self, attention: Float[Tensor, "b h s t"], v: Float[Tensor, "b t d"]
-    ) -> Float[Tensor, "b s d"]:
-        """Attention output before the output projection, heads side by side."""
-        return self.merge_heads(attention @ self.split_heads(v, attention.shape[1]))
-
-    def project(self, o: Float[Tensor, "b s d"]) -> Float[Tensor, "b s d"]:
-        """The output projection of the attention."""
-        out = self.attention_module.out_proj
-        return functional.linear(o, out.weight, out.bias)
-
-    def finish(
-        self, x: Float[Tensor, "b s d"], projected: Float[Tensor, "b s d"]
-    ) -> Float[Tensor, "b s d"]:
-        """From the block's input and the projected attention output to the block's output."""
-        block = self.module
-        x = x + block.ls_1(projected)  # type: ignore[operator]
-        return x + block.ls_2(block.mlp(block.ln_2(x)))  # type: ignore[operator, no-any-return]
-
-    def run(
-        self, x: Float[Tensor, "b t d"], mask: Float[Tensor, "t t"] | None = None
-    ) -> Float[Tensor, "b t d"]:
-        """The block as the model runs it."""
-        return self.module(x, attn_mask=mask)  # type: ignore[no-any-return]
+    final_norm: str
+    projection: str
 
 
 @dataclass(frozen=True)
@@ -137,6 +56,7 @@ class Tower:
             a module of its own (open_clip's `CLIP`).
         path: its dotted name, empty for the whole model.
         blocks: its blocks in order.
+        names: of its other parts.
         grid: patch rows and columns, (0, 0) for text.
         patch_size: side of a patch in pixels, 0 for text.
     """
@@ -145,8 +65,9 @@ class Tower:
     module: nn.Module
     path: str
     blocks: tuple[Block, ...]
-    grid: tuple[int, int]
-    patch_size: int
+    names: TowerNames
+    grid: tuple[int, int] = (0, 0)
+    patch_size: int = 0
 
     @property
     def heads(self) -> int:
@@ -158,6 +79,15 @@ class Tower:
         """Width of the residual stream."""
         return self.blocks[-1].width
 
+    @property
+    def projection(self) -> Any:
+        """The projection to the feature: a parameter, a linear layer, or None."""
+        return getattr(self.module, self.names.projection, None)
+
+    def path_to(self, *names: str) -> str:
+        """Dotted name in the model of a part, by one or more names from the tower inwards."""
+        return ".".join((self.path, *names) if self.path else names)
+
     def embed(self, inputs: Tensor) -> Float[Tensor, "b t d"]:
         """Tokens that enter the first block: of pictures (b, 3, H, W) or of token ids (b, t)."""
         tower = self.module
@@ -166,6 +96,25 @@ class Tower:
         dtype = self.blocks[0].module.get_weight_dtype()  # type: ignore[operator]
         x = tower.token_embedding(inputs).to(dtype)  # type: ignore[operator]
         return x + tower.positional_embedding[: inputs.shape[1]].to(dtype)  # type: ignore[index, no-any-return]
+
+    def embed_patches(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b patches d"]:
+        """Patch embeddings of pictures of any size, without class token and positions."""
+        patches: Tensor = self.module.conv1(images)  # type: ignore[operator]
+        return patches.flatten(2).transpose(1, 2)
+
+    @property
+    def class_token(self) -> Float[Tensor, " d"]:
+        """The embedding of the image tower's class token, without its position."""
+        return self.module.class_embedding  # type: ignore[return-value]
+
+    @property
+    def positions(self) -> Float[Tensor, "t d"]:
+        """Position embeddings of the image tower: the class token's, then those of the patches."""
+        return self.module.positional_embedding  # type: ignore[return-value]
+
+    def normalize_embedded(self, x: Float[Tensor, "b t d"]) -> Float[Tensor, "b t d"]:
+        """The image tower's LayerNorm between the embedded tokens and the first block."""
+        return self.module.ln_pre(x)  # type: ignore[operator, no-any-return]
 
     def mask(self, length: int) -> Float[Tensor, "t t"] | None:
         """The additive attention mask that the tower uses, or None."""
@@ -187,10 +136,8 @@ class Tower:
 
     def readout(self, pooled: Float[Tensor, "b d"]) -> Float[Tensor, "b e"]:
         """From the pooled token after the last block to the feature (not normalized)."""
-        tower: Any = self.module
-        norm = tower.ln_post if self.name == "image" else tower.ln_final
-        projection = tower.proj if self.name == "image" else tower.text_projection
-        feature: Tensor = norm(pooled)
+        feature: Tensor = self.module.get_submodule(self.names.final_norm)(pooled)
+        projection = self.projection
         if isinstance(projection, nn.Linear):
             feature = projection(feature)
         elif projection is not None:
@@ -200,11 +147,33 @@ class Tower:
 
 @dataclass(frozen=True)
 class Anatomy:
-    """A model under audit: its two towers and its score."""
+    """The inside of a model under audit: its towers and its score.
+
+    Attributes:
+        model: the whole module.
+        image: the image tower.
+        text_tower: the text tower, None for a model whose targets are class ids.
+        score_parameters: names of parameters that scale or shift the score and are in no tower.
+    """
 
     model: nn.Module
     image: Tower
-    text: Tower
+    text_tower: Tower | None
+    score_parameters: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> Tower:
+        """The text tower.
+
+        Raises:
+            UnknownAnatomyError: the model has none.
+        """
+        if self.text_tower is None:
+            raise UnknownAnatomyError(
+                f"expected a model with a text tower, got {type(self.model).__name__}, which has "
+                "none; choose a model of two towers such as ViT-B-16"
+            )
+        return self.text_tower
 
     def tower(self, name: TowerName) -> Tower:
         """A tower by name."""
@@ -212,17 +181,29 @@ class Anatomy:
 
     def image_features(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b e"]:
         """Normalized image features, by the model's own forward."""
-        return self.model.encode_image(images, normalize=True)  # type: ignore[operator, no-any-return]
+        return normalized_image_features(self.model, images)
 
     def text_features(self, tokens: Int[Tensor, "b t"]) -> Float[Tensor, "b e"]:
         """Normalized text features, by the model's own forward."""
-        return self.model.encode_text(tokens, normalize=True)  # type: ignore[operator, no-any-return]
+        return normalized_text_features(self.model, tokens)
 
     def scores(
         self, images: Float[Tensor, "b 3 H W"], tokens: Int[Tensor, "b t"]
     ) -> Float[Tensor, " b"]:
         """Cosine score of each pair, in [-1, 1]."""
         return (self.image_features(images) * self.text_features(tokens)).sum(-1)
+
+
+def normalized_image_features(
+    model: nn.Module, images: Float[Tensor, "b 3 H W"]
+) -> Float[Tensor, "b e"]:
+    """Normalized image features of an open_clip model, by its own forward."""
+    return model.encode_image(images, normalize=True)  # type: ignore[operator, no-any-return]
+
+
+def normalized_text_features(model: nn.Module, tokens: Int[Tensor, "b t"]) -> Float[Tensor, "b e"]:
+    """Normalized text features of an open_clip model, by its own forward."""
+    return model.encode_text(tokens, normalize=True)  # type: ignore[operator, no-any-return]
 
 
 def anatomy_of(model: nn.Module) -> Anatomy:
@@ -259,10 +240,28 @@ def anatomy_of(model: nn.Module) -> Anatomy:
         )
     patch = visual.conv1.kernel_size[0]
     grid = (int(visual.grid_size[0]), int(visual.grid_size[1]))
-    image_tower = Tower("image", visual, "visual", _blocks(visual, "image", "visual."), grid, patch)
+    image_tower = Tower(
+        "image", visual, "visual", _blocks(visual, "image", "visual."), _IMAGE_NAMES, grid, patch
+    )
     prefix = f"{text_path}." if text_path else ""
-    text_tower = Tower("text", text, text_path, _blocks(text, "text", prefix), (0, 0), 0)
-    return Anatomy(model, image_tower, text_tower)
+    text_tower = Tower("text", text, text_path, _blocks(text, "text", prefix), _TEXT_NAMES)
+    return Anatomy(model, image_tower, text_tower, _SCORE_PARAMETERS)
+
+
+_IMAGE_NAMES = TowerNames(final_norm="ln_post", projection="proj")
+_TEXT_NAMES = TowerNames(final_norm="ln_final", projection="text_projection")
+_BLOCK_NAMES = BlockNames(
+    attention="attn",
+    attention_norm="ln_1",
+    attention_scale="ls_1",
+    mlp="mlp",
+    mlp_norm="ln_2",
+    mlp_scale="ls_2",
+    mlp_first="mlp.c_fc",
+    mlp_activation="mlp.gelu",
+    mlp_last="mlp.c_proj",
+)
+_SCORE_PARAMETERS = ("logit_scale", "logit_bias")
 
 
 def _blocks(tower: nn.Module, name: TowerName, prefix: str) -> tuple[Block, ...]:
@@ -274,5 +273,5 @@ def _blocks(tower: nn.Module, name: TowerName, prefix: str) -> tuple[Block, ...]
                 f"{type(getattr(module, 'attn', None)).__name__}"
             )
         path = f"{prefix}transformer.resblocks.{index}"
-        blocks.append(Block(name, index, path, module))
+        blocks.append(Block(name, index, path, module, _BLOCK_NAMES))
     return tuple(blocks)

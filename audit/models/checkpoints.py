@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
 
@@ -12,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from audit.models.checkpoint_wrappers import TABLES, unprefixed, unwrapped
 from audit.models.errors import ModelError
 
 UNREADABLE = (
@@ -33,7 +35,20 @@ def looks_like_file(word: str) -> bool:
     return "/" in word or Path(word).suffix in _SUFFIXES or Path(word).is_file()
 
 
-def read_state(file: str) -> dict[str, Tensor]:
+@dataclass(frozen=True)
+class Read:
+    """What a checkpoint file holds.
+
+    Attributes:
+        tensors: by dotted name, on the CPU.
+        told: what was taken off around them, in words; empty where they stood plainly.
+    """
+
+    tensors: dict[str, Tensor]
+    told: str = ""
+
+
+def read_state(file: str, own: Collection[str] = ()) -> Read:
     """Tensors of a checkpoint by dotted name, on the CPU.
 
     No code of the file is run: safetensors holds none, and every other file is read by torch's
@@ -41,7 +56,9 @@ def read_state(file: str) -> dict[str, Tensor]:
 
     Args:
         file: safetensors, or what ``torch.save`` wrote of a state dict, or of a dictionary with a
-            ``state_dict`` in it; the prefix ``module.`` of data-parallel training is left out.
+            ``state_dict`` or ``model`` in it; prefixes of training code before all names, such as
+            ``module.`` or ``_orig_mod.``, are left out.
+        own: names of the model that is to get them; a prefix that one of them bears stays.
 
     Raises:
         ModelError: the file is missing, unreadable, or holds something else.
@@ -59,14 +76,17 @@ def read_state(file: str) -> dict[str, Tensor]:
             f"cannot read checkpoint '{file}': {cause}; give a safetensors file, or a state dict "
             "of plain tensors written by torch.save"
         ) from error
-    state = found.get("state_dict", found) if isinstance(found, dict) else None
-    tensors = isinstance(state, dict) and all(isinstance(v, Tensor) for v in state.values())
-    if not state or not tensors:
+    state, tables = unwrapped(found)
+    if state is None:
         raise ModelError(
-            f"checkpoint '{file}': expected tensors by name, or a 'state_dict' of them, found "
-            f"{type(found).__name__} of other things; save model.state_dict()"
+            f"checkpoint '{file}': expected tensors by name, or one of {', '.join(TABLES)} that "
+            f"holds them, found {type(found).__name__} of other things; save model.state_dict()"
         )
-    return {name.removeprefix("module."): tensor for name, tensor in state.items()}
+    tensors, prefixes = unprefixed(state, own)
+    taken = [f"the table '{table}'" for table in tables]
+    taken += [f"the prefix '{prefix}' of all names" for prefix in prefixes]
+    told = f"The checkpoint '{file}' was read without {' and '.join(taken)}." if taken else ""
+    return Read(tensors, told)
 
 
 def lay_into(module: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
@@ -78,7 +98,7 @@ def lay_into(module: nn.Module, state: Mapping[str, Tensor], source: str) -> Non
         source: of the tensors, for messages.
 
     Raises:
-        ModelError: another architecture, or values that are no finite numbers.
+        ModelError: another architecture, other kinds of numbers, or values that are not finite.
     """
     own = module.state_dict()
     wrong = [
@@ -95,13 +115,28 @@ def lay_into(module: nn.Module, state: Mapping[str, Tensor], source: str) -> Non
             f"checkpoint '{source}' is of another architecture than the model: {_some(wrong)}; "
             "give weights of the model's own architecture"
         )
+    kinds = [f"{n} is {_kind(state[n])}" for n, t in own.items() if _kind(state[n]) != _kind(t)]
+    if kinds:
+        raise ModelError(
+            f"checkpoint '{source}' holds other kinds of numbers than the model: {_some(kinds)}; "
+            "give plain tensors of real numbers"
+        )
+    expect_finite(state, source)
+    module.load_state_dict(dict(state))
+
+
+def expect_finite(state: Mapping[str, Tensor], source: str) -> None:
+    """Every value of weights is a finite number.
+
+    Raises:
+        ModelError: names the tensors where one is not.
+    """
     broken = [n for n, t in state.items() if t.is_floating_point() and not t.isfinite().all()]
     if broken:
         raise ModelError(
             f"checkpoint '{source}' holds values that are no finite numbers: {_some(broken)}; "
             "give another checkpoint"
         )
-    module.load_state_dict(dict(state))
 
 
 def all_different(
@@ -139,6 +174,18 @@ def state_sha256(module: nn.Module) -> str:
             else str(tensor.item()).encode()
         )
     return digest.hexdigest()
+
+
+def _kind(tensor: Tensor) -> str:
+    if tensor.is_quantized:
+        return "quantized"
+    if tensor.layout is not torch.strided:
+        return "sparse"
+    if tensor.is_complex():
+        return "complex"
+    if tensor.is_floating_point():
+        return "floating point"
+    return "boolean" if tensor.dtype is torch.bool else "whole numbers"
 
 
 def _some(words: Iterable[str]) -> str:

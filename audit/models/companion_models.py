@@ -1,20 +1,19 @@
-"""Other models that the user gives, to see the explainer on them; none of them is judged by."""
+"""Companion models: others that the user gives, to see the explainer on them; none is judged by."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import open_clip
-
 from audit.models.checkpoints import all_different
 from audit.models.errors import ModelError
-from audit.models.loading import BUNDLED, FOLDER, ModelUnderAudit, load_model
+from audit.models.loading import BUNDLED, FOLDER, known_models, load_model
+from audit.models.model_under_audit import ModelUnderAudit
 
 
 @dataclass(frozen=True)
-class OtherModel:
-    """A model beside the one under audit.
+class CompanionModel:
+    """A model that the user gives beside the one under audit.
 
     Attributes:
         source: as given, such as ``ViT-L-14:openai`` or ``local-dir:FOLDER``.
@@ -28,7 +27,7 @@ class OtherModel:
         """The model, on the device and in the dtype of another one.
 
         Raises:
-            ModelError: it cannot be loaded any more, or is not that of before.
+            ModelError: it can no longer be loaded, or has changed since.
         """
         model = _load(self.source, like)
         if model.state_sha256() != self.sha256:
@@ -42,16 +41,19 @@ class OtherModel:
 def names_a_model(source: str) -> bool:
     """Whether a word names a model with its weights, rather than weights alone."""
     architecture = source.partition(":")[0]
-    return source.startswith(FOLDER) or architecture in {BUNDLED, *open_clip.list_models()}
+    return source.startswith(FOLDER) or architecture in {BUNDLED, *known_models()}
 
 
-def find_other_models(model: ModelUnderAudit, sources: Sequence[str]) -> tuple[OtherModel, ...]:
+def find_companion_models(
+    model: ModelUnderAudit, sources: Sequence[str], *, allow_download: bool = False
+) -> tuple[CompanionModel, ...]:
     """Load each once, so that what is wrong with it is said before hours of work.
 
     Args:
         model: the model under audit.
         sources: ``ARCHITECTURE:WEIGHTS`` (a tag of open_clip or a file), ``local-dir:FOLDER``, or
             ``bundled``.
+        allow_download: fetch weights that are not in the local cache.
 
     Raises:
         ModelError: unknown, unreadable, without weights, or given twice.
@@ -60,13 +62,13 @@ def find_other_models(model: ModelUnderAudit, sources: Sequence[str]) -> tuple[O
     digests = all_different(
         model.state_sha256(),
         sources,
-        lambda source: _load(source, model).state_sha256(),
+        lambda source: _load(source, model, allow_download=allow_download).state_sha256(),
         "model '{source}' has the same weights as {other}; leave it out",
     )
-    return tuple(OtherModel(source, digest) for source, digest in digests.items())
+    return tuple(CompanionModel(source, digest) for source, digest in digests.items())
 
 
-def _load(source: str, like: ModelUnderAudit) -> ModelUnderAudit:
+def _load(source: str, like: ModelUnderAudit, *, allow_download: bool = False) -> ModelUnderAudit:
     whole = source == BUNDLED or source.startswith(FOLDER)
     name, _, weights = (source, "", "") if whole else source.partition(":")
     if not whole and not weights:
@@ -74,4 +76,10 @@ def _load(source: str, like: ModelUnderAudit) -> ModelUnderAudit:
             f"--ladder {source}: expected a model with its weights, got an architecture alone; "
             f"give {source}:TAG with a tag of open_clip, or {source}:FILE"
         )
-    return load_model(name, weights or None, device=str(like.device), dtype=like.dtype_name)
+    return load_model(
+        name,
+        weights or None,
+        device=str(like.device),
+        dtype=like.dtype_name,
+        allow_download=allow_download,
+    )

@@ -4,4 +4,4 @@ from __future__ import annotations
 
 
 class ModelError(ValueError):
-    """The model cannot be had; the message says what was expected, found, and what to do."""
+    """The model cannot be loaded; the message says what was expected, found, and what to do."""

@@ -15,7 +15,8 @@ from audit.models.checkpoints import (
     state_sha256,
 )
 from audit.models.errors import ModelError
-from audit.models.loading import ModelUnderAudit, load_model
+from audit.models.loading import load_model
+from audit.models.model_under_audit import ModelUnderAudit
 from audit.models.pristine import pristine_copy
 
 
@@ -40,7 +41,7 @@ class Checkpoint:
             like: the untouched model, left as it is; gives device and dtype.
 
         Raises:
-            ModelError: the weights cannot be read any more, or are not those of before.
+            ModelError: the weights can no longer be read, or have changed since.
         """
         module = _with_weights(like, self.model, self.source)
         if state_sha256(module) != self.sha256:
@@ -51,7 +52,9 @@ class Checkpoint:
         return module
 
 
-def find_checkpoints(model: ModelUnderAudit, sources: Sequence[str]) -> tuple[Checkpoint, ...]:
+def find_checkpoints(
+    model: ModelUnderAudit, sources: Sequence[str], *, allow_download: bool = False
+) -> tuple[Checkpoint, ...]:
     """Read each source once, so that what is wrong with it is said before hours of work.
 
     Only weights of the very same architecture are rungs of one ladder: across architectures the
@@ -61,6 +64,7 @@ def find_checkpoints(model: ModelUnderAudit, sources: Sequence[str]) -> tuple[Ch
     Args:
         model: the model under audit.
         sources: checkpoint files, or tags of open_clip for the model's name.
+        allow_download: fetch the weights of tags that are not in the local cache.
 
     Raises:
         ModelError: unreadable, of another architecture, or the same weights twice.
@@ -68,19 +72,23 @@ def find_checkpoints(model: ModelUnderAudit, sources: Sequence[str]) -> tuple[Ch
     digests = all_different(
         model.state_sha256(),
         sources,
-        lambda source: state_sha256(_with_weights(model.module, model.name, source)),
+        lambda source: state_sha256(
+            _with_weights(model.module, model.name, source, allow_download=allow_download)
+        ),
         "checkpoint '{source}' holds the same weights as {other}; a ladder needs different models, "
         "so leave it out",
     )
     return tuple(Checkpoint(model.name, source, digest) for source, digest in digests.items())
 
 
-def _with_weights(like: nn.Module, name: str, source: str) -> nn.Module:
+def _with_weights(
+    like: nn.Module, name: str, source: str, *, allow_download: bool = False
+) -> nn.Module:
     module = pristine_copy(like)
     if looks_like_file(source):
-        lay_into(module, read_state(source), source)
+        lay_into(module, read_state(source, module.state_dict()).tensors, source)
         return module
-    other = load_model(name, source).module
+    other = load_model(name, source, allow_download=allow_download).module
     if str(other) != str(module):
         raise ModelError(
             f"the weights '{source}' of '{name}' belong to another architecture, such as another "

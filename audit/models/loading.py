@@ -1,99 +1,26 @@
-"""Loading the model under audit; the only file that reads weights."""
+"""Loading the model under audit: its name says which source has it."""
 
 from __future__ import annotations
 
-import copy
-import difflib
-import logging
-import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Mapping
 
-import open_clip
 import torch
-from jaxtyping import Float, Int
-from PIL import Image
-from torch import Tensor, nn
-from torchvision.transforms import Compose
-from torchvision.transforms.functional import InterpolationMode, to_tensor
+from torch import nn
 
 from audit.models import bundled
-from audit.models.anatomy import Anatomy, UnknownAnatomyError, anatomy_of
-from audit.models.checkpoints import (
-    UNREADABLE,
-    lay_into,
-    looks_like_file,
-    read_state,
-    state_sha256,
-)
+from audit.models.anatomy import UnknownAnatomyError
+from audit.models.checkpoints import expect_finite
 from audit.models.errors import ModelError
+from audit.models.model_under_audit import ModelInterface, ModelUnderAudit
+from audit.models.open_clip_source import FOLDER, PACKAGE, RANDOM, known_models, load_open_clip
 
 BUNDLED = "bundled"
-FOLDER = "local-dir:"
+PACKAGES = (PACKAGE,)
+"""The distributions that models come from, whose versions a result states."""
 
-
-@dataclass(frozen=True)
-class ModelUnderAudit:
-    """A model, and how pictures and texts enter it.
-
-    Attributes:
-        name: as asked for.
-        pretrained: tag or file of weights, None for random ones.
-        module: the torch module, in eval mode.
-        transform: from a PIL picture to the model's input.
-        tokenizer: from texts to token ids, (texts, context).
-        device: where the module is.
-        dtype: of its parameters.
-    """
-
-    name: str
-    pretrained: str | None
-    module: nn.Module
-    transform: Compose
-    tokenizer: Callable[[list[str]], Int[Tensor, "texts context"]]
-    device: torch.device
-    dtype: torch.dtype
-
-    @property
-    def anatomy(self) -> Anatomy:
-        """The view of its inside."""
-        return anatomy_of(self.module)
-
-    @property
-    def dtype_name(self) -> str:
-        """The dtype as `load_model` takes it."""
-        return str(self.dtype).removeprefix("torch.")
-
-    @property
-    def image_size(self) -> int:
-        """Side of the pictures that enter it, in pixels."""
-        size = self.module.visual.image_size  # type: ignore[union-attr]
-        return int(size[0] if isinstance(size, tuple) else size)  # type: ignore[arg-type]
-
-    def preprocess(self, picture: Image.Image) -> Float[Tensor, "3 H W"]:
-        """A picture as the model receives it."""
-        return self.transform(picture)  # type: ignore[no-any-return]
-
-    def encode(self, texts: list[str]) -> Int[Tensor, "texts context"]:
-        """Texts as targets: their token ids."""
-        return self.tokenizer(texts)
-
-    def preprocess_mask(self, mask: Image.Image) -> Float[Tensor, "1 H W"]:
-        """A mask in the picture's own pixels, moved as the picture is, by nearest neighbor."""
-        for step in self.transform.transforms:
-            if type(step).__name__ in {"Normalize", "ToTensor"} or not hasattr(step, "size"):
-                continue
-            step_copy = copy.copy(step)
-            if hasattr(step_copy, "interpolation"):
-                step_copy.interpolation = InterpolationMode.NEAREST
-            mask = step_copy(mask)
-        return to_tensor(mask)  # type: ignore[no-any-return]
-
-    def state_sha256(self) -> str:
-        """Hash of all parameters and buffers, by name."""
-        return state_sha256(self.module)
+Loader = Callable[..., tuple[nn.Module, ModelInterface, tuple[str, ...]]]
+_LOADERS: Mapping[str, Loader] = {FOLDER: load_open_clip}
+"""Who loads a name with a prefix; one without is an architecture of open_clip."""
 
 
 def load_model(
@@ -103,16 +30,18 @@ def load_model(
     device: str = "cpu",
     dtype: str = "float32",
     seed: int = 0,
+    allow_download: bool = False,
 ) -> ModelUnderAudit:
     """Load a model.
 
     Args:
         name: ``bundled``, an open_clip architecture, or ``local-dir:FOLDER``.
-        pretrained: an open_clip tag or a checkpoint file; None for random weights, or for those
-            that lie in the folder.
+        pretrained: an open_clip tag, a checkpoint file, or ``random``; None for the weights that
+            lie in the folder.
         device: torch device.
         dtype: ``float32``, ``float64``, ``float16`` or ``bfloat16``.
         seed: of random weights.
+        allow_download: fetch weights and tokenizer where they are not on this machine.
 
     Raises:
         ModelError: unknown name or tag, missing file, unreadable weights, unavailable device.
@@ -120,74 +49,13 @@ def load_model(
     """
     torch_device, torch_dtype = _device(device), _dtype(dtype)
     source = f"{FOLDER}{bundled.DIRECTORY}" if name == BUNDLED else name
-    _check_source(source, pretrained)
-    if pretrained is not None and source.startswith(FOLDER):  # open_clip would ignore the file
-        module, transform = _create(source, None, seed)
-        lay_into(module, read_state(pretrained), pretrained)
-    else:
-        module, transform = _create(source, pretrained, seed)
+    prefix, colon, _ = source.partition(":")
+    load = _LOADERS.get(prefix + colon, load_open_clip)
+    module, interface, notes = load(source, pretrained, seed, allow_download=allow_download)
     module = module.eval().to(device=torch_device, dtype=torch_dtype)
-    anatomy_of(module)
-    tokenizer = open_clip.get_tokenizer(source)
-    return ModelUnderAudit(
-        name, pretrained, module, transform, tokenizer, torch_device, torch_dtype
-    )
-
-
-def _create(source: str, pretrained: str | None, seed: int) -> tuple[nn.Module, Any]:
-    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        logging.getLogger().addFilter(_quiet)
-        torch.manual_seed(seed)
-        try:
-            module, _, transform = open_clip.create_model_and_transforms(source, pretrained)
-        except UNREADABLE as error:
-            cause = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise ModelError(
-                f"cannot load model '{source}' with weights '{pretrained}': {cause}; give a file "
-                "with --pretrained FILE, or a tag of open_clip that is in the local cache"
-            ) from error
-        finally:
-            logging.getLogger().removeFilter(_quiet)
-    return module, transform
-
-
-def _quiet(record: logging.LogRecord) -> bool:
-    return record.levelno >= logging.ERROR
-
-
-def _check_source(source: str, pretrained: str | None) -> None:
-    if source.startswith(FOLDER):
-        folder = Path(source.removeprefix(FOLDER))
-        if not (folder / "open_clip_config.json").is_file():
-            raise ModelError(
-                f"expected open_clip_config.json in the folder '{folder}', found none; give a "
-                "folder that open_clip's push_to_hf_hub or save writes"
-            )
-        if pretrained is not None and not looks_like_file(pretrained):
-            raise ModelError(
-                f"expected a checkpoint file as the weights of a model in a folder, got the tag "
-                f"'{pretrained}'; give a file, or leave --pretrained out to use the folder's own"
-            )
-        return
-    names = open_clip.list_models()
-    if source not in names:
-        close = difflib.get_close_matches(source, [*names, BUNDLED], n=1, cutoff=0.3)
-        hint = f"; did you mean '{close[0]}'?" if close else ""
-        raise ModelError(
-            f"unknown model '{source}'{hint} 'audit list models' shows all {len(names)}"
-        )
-    if pretrained is None:
-        return
-    tags = open_clip.list_pretrained_tags_by_model(source)
-    if looks_like_file(pretrained) and not Path(pretrained).is_file():
-        raise ModelError(f"no checkpoint file '{pretrained}'; give the path of an existing file")
-    if not looks_like_file(pretrained) and pretrained not in tags:
-        close = difflib.get_close_matches(pretrained, tags, n=1, cutoff=0.3)
-        hint = f"; did you mean '{close[0]}'?" if close else ""
-        raise ModelError(
-            f"unknown weights '{pretrained}' of '{source}'{hint} Known tags: {', '.join(tags)}"
-        )
+    expect_finite(module.state_dict(), f"{pretrained or name} in {dtype}")
+    interface.anatomy(module)  # no check goes without one so far
+    return ModelUnderAudit(name, pretrained, module, interface, torch_device, torch_dtype, notes)
 
 
 def _device(name: str) -> torch.device:
@@ -212,4 +80,14 @@ def _dtype(name: str) -> torch.dtype:
     return known[name]
 
 
-__all__ = ["BUNDLED", "ModelError", "ModelUnderAudit", "UnknownAnatomyError", "load_model"]
+__all__ = [
+    "BUNDLED",
+    "FOLDER",
+    "PACKAGES",
+    "RANDOM",
+    "ModelError",
+    "ModelUnderAudit",
+    "UnknownAnatomyError",
+    "known_models",
+    "load_model",
+]

@@ -35,6 +35,7 @@ __all__ = [
 Grid: TypeAlias = Sequence[Sequence[float | None]]
 
 _MAPS: Final = {False: "viridis", True: "coolwarm"}
+_FORMATS = ("PNG", "JPEG", "WEBP")  # decoded in this process, unlike EPS
 _LARGE_SIDE, _SMALL_SIDE = 256, 160  # of thumbnails, in pixels
 _FINE_GRID, _COARSE_GRID = 128, 32  # of maps, in cells
 _EXACT_SIDE: Final = 96  # up to here a thumbnail can be kept without loss
@@ -122,7 +123,8 @@ def thumbnail(png: str, *, exact: bool = False) -> Thumbnail | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            file = Image.open(io.BytesIO(base64.b64decode(png, validate=True)))
+            content = io.BytesIO(base64.b64decode(png, validate=True))
+            file = Image.open(content, formats=_FORMATS)
             picture = file.convert("RGB")
     except (binascii.Error, Image.DecompressionBombWarning, *_IMAGE_ERRORS):
         return None

@@ -1,8 +1,12 @@
-"""Pairs of a result laid out for the page: picture, mask and maps as small data URIs."""
+"""Pairs of a result laid out for the page: picture, mask and maps as small data URIs.
+
+A picture that is shown in several places stands on the page once, as a symbol.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,9 +19,10 @@ from audit.reports.data_uris import (
     scale_of,
     thumbnail,
 )
-from audit.result.schema import Figure, PairFigure
+from audit.result.pictures import figures_of_pairs
+from audit.result.schema import Figure, PairFigure, Result, ShownPair
 
-__all__ = ["MapView", "PairView", "in_order", "pair_view"]
+__all__ = ["MapView", "PairView", "Photo", "in_order", "pair_view", "photos"]
 
 _ORDER: Final = ("pair", "bars", "scatter", "source", "table")
 
@@ -32,10 +37,19 @@ class MapView:
 
 
 @dataclass(frozen=True)
-class PairView:
-    """A pair's pictures; `scale` is set where all maps share one."""
+class Photo:
+    """The picture of a pair; ``symbol`` names it where it stands once for several places."""
 
-    picture: Thumbnail | None
+    thumbnail: Thumbnail
+    symbol: str | None = None
+
+
+@dataclass(frozen=True)
+class PairView:
+    """A pair's text and pictures; `scale` is set where all maps share one."""
+
+    text: str
+    photo: Photo | None
     mask: str | None
     maps: tuple[MapView, ...]
     scale: Scale | None
@@ -46,21 +60,49 @@ def in_order(figures: Iterable[Figure]) -> list[Figure]:
     return sorted(figures, key=lambda figure: _ORDER.index(figure.kind))
 
 
-def pair_view(figure: PairFigure, *, exact: bool = True) -> PairView:
-    """Picture, mask and maps of a pair as data URIs, on one scale where the figure asks for it.
+def photos(result: Result) -> dict[str, Photo]:
+    """The pictures of a result by their keys, those that are shown more than once as symbols.
 
-    Without `exact`, for a gallery of many pairs, pictures and large maps are reduced further.
+    Those of findings are kept more exactly than those that only the gallery shows.
     """
+    key_of = {pair: shown.picture for pair, shown in result.shown_pairs.items()}
+    found = [key_of.get(figure.pair) for figure in figures_of_pairs(result.checks)]
+    places = Counter([*found, *(key_of.get(card.pair) for card in result.gallery)])
+    drawn: dict[str, Photo] = {}
+    for key in sorted(result.pictures):
+        small = thumbnail(result.pictures[key], exact=key in found)
+        if small is not None and places[key]:
+            symbol = f"photo-{len(drawn) + 1}" if places[key] > 1 or key in found else None
+            drawn[key] = Photo(small, symbol)
+    return drawn
+
+
+def pair_view(
+    figure: PairFigure,
+    shown_pairs: Mapping[str, ShownPair],
+    photos: Mapping[str, Photo],
+    *,
+    exact: bool = True,
+) -> PairView:
+    """Text, picture, mask and maps of a pair, on one scale where the figure asks for it.
+
+    Args:
+        figure: the pair and its maps.
+        shown_pairs: what the result says of pairs.
+        photos: by the keys of the pictures.
+        exact: without it, for a gallery of many pairs, large maps are reduced further.
+    """
+    shown = shown_pairs.get(figure.pair, ShownPair(text=""))
     grids = [(one.title, reduced(one.values, exact=exact)) for one in figure.maps]
     shared = scale_of(grid for _, grid in grids) if figure.shared_scale else None
     maps = []
     for title, grid in grids:
         scale = shared or scale_of([grid])
         maps.append(MapView(title, map_uri(grid, scale), scale))
-    mask = figure.picture.mask
     return PairView(
-        picture=thumbnail(figure.picture.png, exact=exact),
-        mask=mask_uri(reduced(mask, exact=True)) if mask else None,
+        text=shown.text,
+        photo=photos.get(shown.picture or ""),
+        mask=mask_uri(reduced(shown.mask, exact=True)) if shown.mask else None,
         maps=tuple(maps),
         scale=shared,
     )

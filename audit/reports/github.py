@@ -5,6 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from audit.reports import statuses
+from audit.reports.repository_places import (
+    path_from_root,
+    places_elsewhere,
+    places_in_repository,
+)
 from audit.result import wording as words
 from audit.result.schema import CheckResult, Result
 
@@ -15,20 +20,21 @@ _LEVELS: Final = {
     "error": "error",
     "warning": "warning",
     "waived": "notice",
-    "inconclusive": "notice",
 }
 
 
 def render_github(result: Result) -> str:
-    """One command per check that did not pass, with file and line where they are known.
+    """One command per check that is violated, and one for all that are inconclusive.
 
-    The text is for the standard output of a workflow's step.
+    File and line are told where they lie in the user's repository: an annotation of another file
+    is shown nowhere. The text is for the standard output of a workflow's step.
     """
     lines = [
         _command(_LEVELS[statuses.status_of(check).key], check, result)
         for check in result.checks
         if statuses.status_of(check).key in _LEVELS
     ]
+    lines += _inconclusive(result)
     lines += [
         f"::error title={escape_property(_clean(failure.where, 100))}"
         f"::{escape_data(_clean(failure.message))}"
@@ -52,17 +58,31 @@ def _command(level: str, check: CheckResult, result: Result) -> str:
     if status.key in {"violation", "warning"} and check.is_new is False:
         level = "notice"  # in the baseline already
     properties = {}
-    if check.finding.locations:
-        place = check.finding.locations[0]
-        properties = {"file": _clean(place.file, 400), "line": str(max(place.line, 1))}
-    elif result.explainer.source_file:
-        properties = {
-            "file": _clean(result.explainer.source_file, 400),
-            "line": str(max(result.explainer.source_line or 1, 1)),
-        }
+    places = places_in_repository(check, result)
+    if places:
+        first = places[0]
+        file = path_from_root(first.file, result)
+        properties = {"file": _clean(file, 400), "line": str(max(first.line, 1))}
     properties["title"] = _clean(f"{check.id} {check.name}: {status.word.lower()}", 120)
     written = ",".join(f"{key}={escape_property(value)}" for key, value in properties.items())
-    return f"::{level} {written}::{escape_data(_clean(check.finding.summary))}"
+    message = _clean(check.finding.summary)
+    elsewhere = [] if places else places_elsewhere(check)
+    message += "".join(f" At {_clean(one.file, 400)}:{one.line}." for one in elsewhere[:1])
+    return f"::{level} {written}::{escape_data(message)}"
+
+
+def _inconclusive(result: Result) -> list[str]:
+    """One command for all of them: a note, or an error where they fail the gate by themselves."""
+    checks = statuses.inconclusive(result)
+    if not checks:
+        return []
+    strict = result.conditions.settings.get("strict") == "True"
+    failing = [check for check in checks if check.waiver is None and check.is_new is not False]
+    level = "error" if strict and failing else "notice"
+    title = f"{words.counted(len(checks), 'check')} inconclusive"
+    lines = (f"{check.id} {check.name}: {check.finding.summary}" for check in checks)
+    message = "\n".join(_clean(line, 400) for line in lines)
+    return [f"::{level} title={escape_property(title)}::{escape_data(message)}"]
 
 
 def _clean(text: str, limit: int = 1000) -> str:

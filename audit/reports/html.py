@@ -76,6 +76,7 @@ class Page:
     cards: tuple[PairCard, ...]
     tags: tuple[str, ...]
     anchors: dict[str, str]  # pair → its card
+    photos: dict[str, figures.Photo]  # by the pictures' keys
 
 
 def render_html(result: Result) -> str:
@@ -111,13 +112,13 @@ def render_page(template: str, *, styles: Iterable[str], **content: object) -> s
 
 
 def _page(result: Result) -> Page:
-    anchors = {card.picture.pair: f"pair-{index}" for index, card in enumerate(result.gallery, 1)}
+    anchors = {card.pair: f"pair-{index}" for index, card in enumerate(result.gallery, 1)}
     naming = _naming(result.checks)
     cards = tuple(
         PairCard(
             anchor=f"pair-{index}",
             figure=figure,
-            tags=(*figure.tags, *naming.get(figure.picture.pair, ())),
+            tags=(*figure.tags, *naming.get(figure.pair, ())),
         )
         for index, figure in enumerate(result.gallery, 1)
     )
@@ -128,6 +129,7 @@ def _page(result: Result) -> Page:
         cards=cards,
         tags=tuple(sorted({tag for card in cards for tag in card.tags})),
         anchors=anchors,
+        photos=figures.photos(result),
     )
 
 
@@ -181,7 +183,7 @@ def _naming(checks: Iterable[CheckResult]) -> dict[str, list[str]]:
 
 
 def _named(finding: Finding) -> set[str]:
-    shown = {figure.picture.pair for figure in finding.figures if isinstance(figure, PairFigure)}
+    shown = {figure.pair for figure in finding.figures if isinstance(figure, PairFigure)}
     witness = {finding.witness.pair} if finding.witness else set()
     return shown | witness | set(finding.samples)
 

@@ -11,7 +11,7 @@ the text), and the details of checks that passed in the output of their suite.
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from audit.reports import statuses
@@ -39,7 +39,7 @@ def render_junit(result: Result) -> str:
 def _principle(root: Element, name: str, checks: list[CheckResult], result: Result) -> None:
     suite = _suite(root, name, result)
     for check in checks:
-        _case(suite, name, check)
+        _case(suite, name, check, _seconds(check, result))
     quiet = [check for check in checks if statuses.status_of(check).key == "pass"]
     _close(suite, "\n\n".join(f"{_name(check)}: {_body(check)}" for check in quiet))
 
@@ -48,7 +48,7 @@ def _suite(root: Element, name: str, result: Result) -> Element:
     suite = SubElement(root, "testsuite", name=name, package="explainer-audit")
     suite.set("id", str(len(root) - 1))
     suite.set("hostname", "localhost")
-    if started := _utc(result.conditions.started):
+    if started := _utc(result.timing.started):
         suite.set("timestamp", started)
     properties = SubElement(suite, "properties")
     for key, value in _facts(result).items():
@@ -76,10 +76,10 @@ def _facts(result: Result) -> dict[str, str]:
     }
 
 
-def _case(suite: Element, name: str, check: CheckResult) -> None:
+def _case(suite: Element, name: str, check: CheckResult, seconds: float) -> None:
     status = statuses.status_of(check)
     case = SubElement(suite, "testcase", classname=f"explainer-audit.{name}", name=_name(check))
-    case.set("time", f"{check.seconds or 0.0:.3f}")
+    case.set("time", f"{seconds:.3f}")
     known = status.key == "violation" and check.is_new is False
     summary = _text(check.finding.summary, 1000)
     if status.key == "violation" and not known:
@@ -92,6 +92,11 @@ def _case(suite: Element, name: str, check: CheckResult) -> None:
     else:
         return
     outcome.text = _body(check)
+
+
+def _seconds(check: CheckResult, result: Result) -> float:
+    """What the audit spent on the check: judging, and its share of the evidence."""
+    return result.timing.checks.get(check.id, 0.0)
 
 
 def _name(check: CheckResult) -> str:
@@ -120,7 +125,7 @@ def _failures(root: Element, result: Result) -> None:
 def _utc(started: str) -> str:
     """A time as the schemas want it: in UTC, to the second, without a zone; empty for no time."""
     try:
-        return datetime.fromisoformat(started).astimezone(timezone.utc).strftime(_ISO)
+        return datetime.fromisoformat(started).astimezone(UTC).strftime(_ISO)
     except ValueError:
         return ""
 

@@ -20,7 +20,7 @@ class OutputWriteError(IncompleteError):
 
 
 def known_formats(names: Iterable[str]) -> None:
-    """Refuse formats that there are not.
+    """Refuse unknown formats.
 
     Raises:
         OutputError: for an unknown one.

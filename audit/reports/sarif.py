@@ -1,9 +1,10 @@
 """The result as SARIF 2.1.0, for code scanning: violations as alerts on the explainer's lines.
 
-Only violations are results, since several readers show every result as an alert; what could not
-be judged is a notification of the tool. Fingerprints depend on the check, the explainer, the model
-and the line as it is written, not on its number or on measured values, so that an alert keeps its
-identity while the file around it, the data or the seed change.
+Only violations with a line in the user's repository are results: several readers show every result
+as an alert, and code scanning refuses a log in which one has no file that it knows. Violations
+elsewhere and what could not be judged are notifications of the tool. Fingerprints depend on the
+check, the explainer, the model and the line as it is written, not on its number or on measured
+values, so that an alert keeps its identity while the file around it, the data or the seed change.
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any, Final, TypeAlias
 from urllib.parse import quote
 
 from audit.reports import statuses
 from audit.reports.markdown import escape_markdown
+from audit.reports.repository_places import path_from_root, places_in_repository
 from audit.result import wording as words
 from audit.result.schema import CheckResult, Location, Result, Severity, SourceFigure
 
@@ -29,7 +30,6 @@ SARIF_SCHEMA: Final = (
 )
 FINGERPRINT: Final = "explainerAudit/v1"
 _LEVELS: Final = {Severity.ERROR: "error", Severity.WARNING: "warning"}
-_VIOLATED: Final = frozenset({"violation", "warning", "waived"})
 _TEXT_LIMIT: Final = 4000
 
 
@@ -47,18 +47,22 @@ def _run(result: Result) -> Object:
         "columnKind": "utf16CodeUnits",
         "invocations": [_invocation(result)],
         "results": [
-            _result(check, indices[check.id], result)
-            for check in result.checks
-            if statuses.status_of(check).key in _VIOLATED
+            _result(check, indices[check.id], places, result)
+            for check in _violated(result)
+            if (places := places_in_repository(check, result))
         ],
         "properties": {
             "verdict": result.verdict,
             "explainer": _plain(words.explainer_phrase(result)),
             "model": _plain(words.model_phrase(result)),
-            "modelState": result.model.state_sha256,
+            "modelIdentity": result.model.identity_sha256,
             "data": _plain(result.data.name),
         },
     }
+
+
+def _violated(result: Result) -> list[CheckResult]:
+    return [check for check in result.checks if statuses.status_of(check).key in statuses.VIOLATED]
 
 
 def _driver(result: Result) -> Object:
@@ -73,9 +77,11 @@ def _rule(check: CheckResult) -> Object:
     sections = {
         "What it does": check.what_it_does,
         "Why it matters": check.why_it_matters,
+        "How to fix it": check.how_to_fix,
         "What a pass does not show": check.what_a_pass_does_not_show,
         "Reference": check.reference,
     }
+    stated = [(name, text) for name, text in sections.items() if text]
     level = _LEVELS[check.severity]
     return {
         "id": _plain(check.id, 80),
@@ -83,10 +89,9 @@ def _rule(check: CheckResult) -> Object:
         "shortDescription": {"text": _plain(check.title)},
         "fullDescription": {"text": _plain(check.what_it_does)},
         "help": {
-            "text": "\n\n".join(f"{name}: {_plain(text)}" for name, text in sections.items()),
+            "text": "\n\n".join(f"{name}: {_plain(text)}" for name, text in stated),
             "markdown": "\n\n".join(
-                f"**{name}.** {escape_markdown(text, _TEXT_LIMIT)}"
-                for name, text in sections.items()
+                f"**{name}.** {escape_markdown(text, _TEXT_LIMIT)}" for name, text in stated
             ),
         },
         "defaultConfiguration": {"level": level},
@@ -97,17 +102,17 @@ def _rule(check: CheckResult) -> Object:
     }
 
 
-def _result(check: CheckResult, index: int, result: Result) -> Object:
-    places = check.finding.locations or _explainer_place(result)
+def _result(check: CheckResult, index: int, places: list[Location], result: Result) -> Object:
     found: Object = {
         "ruleId": _plain(check.id, 80),
         "ruleIndex": index,
         "kind": "fail",
         "level": _LEVELS[statuses.severity_of(check)],
         "message": {"text": _message(check)},
-        "locations": [_location(place, check) for place in places[:1]],
+        "locations": [_location(places[0], check, result)],
         "relatedLocations": [
-            {"id": number, **_location(place, check)} for number, place in enumerate(places[1:], 1)
+            {"id": number, **_location(place, check, result)}
+            for number, place in enumerate(places[1:], 1)
         ],
         "partialFingerprints": {FINGERPRINT: _fingerprint(check, places, result)},
     }
@@ -126,17 +131,14 @@ def _message(check: CheckResult) -> str:
     return "\n".join(_plain(part) for part in parts if part.strip()) or check.id
 
 
-def _explainer_place(result: Result) -> list[Location]:
-    """The explainer itself; code scanning refuses a log in which a result has no place."""
-    explainer = result.explainer
-    return [Location(file=explainer.source_file or explainer.name, line=explainer.source_line or 1)]
-
-
-def _location(place: Location, check: CheckResult) -> Object:
+def _location(place: Location, check: CheckResult, result: Result) -> Object:
     region: Object = {"startLine": max(place.line, 1)}
     if line := _source_line(place, check):
         region["snippet"] = {"text": _plain(line)}
-    where = {"artifactLocation": {"uri": _uri(place.file)}, "region": region}
+    where = {
+        "artifactLocation": {"uri": _uri(path_from_root(place.file, result))},
+        "region": region,
+    }
     said = {"message": {"text": _plain(place.text)}} if place.text else {}
     return {"physicalLocation": where, **said}
 
@@ -154,33 +156,30 @@ def _source_line(place: Location, check: CheckResult) -> str:
 
 
 def _uri(file: str) -> str:
-    windows = PureWindowsPath(file)
-    path = windows.as_posix() if windows.drive else file
-    encoded = quote(path.encode("utf-8", "surrogatepass"), safe="/")
-    if windows.drive:
-        return f"file:///{encoded.replace('%3A', ':', 1)}"
-    if PurePosixPath(path).is_absolute():
-        return f"file://{encoded}"
-    return encoded
+    return quote(file.encode("utf-8", "surrogatepass"), safe="/")
 
 
 def _fingerprint(check: CheckResult, places: list[Location], result: Result) -> str:
-    first = [places[0].file, " ".join(_source_line(places[0], check).split())] if places else []
-    identity = [check.id, words.explainer_phrase(result), words.model_phrase(result), *first]
+    file = path_from_root(places[0].file, result)
+    line = " ".join(_source_line(places[0], check).split())
+    subject = [words.explainer_phrase(result), words.model_phrase(result)]
+    identity = [check.id, *subject, file, line]
     return hashlib.sha256(json.dumps(identity).encode()).hexdigest()
 
 
 def _invocation(result: Result) -> Object:
-    notes = [
+    indices = {check.id: index for index, check in reversed(list(enumerate(result.checks)))}
+    errors = [c for c in result.checks if statuses.status_of(c).key == "error"]
+    placeless = [c for c in _violated(result) if not places_in_repository(c, result)]
+    notes: list[Object] = [
         {
-            "level": "error" if status.key == "error" else "note",
-            "message": {"text": f"{status.word}: {_plain(check.finding.summary)}"},
-            "associatedRule": {"id": _plain(check.id, 80), "index": index},
+            "level": _notification_level(check),
+            "message": {"text": f"{statuses.status_of(check).word}: {_message(check)}"},
+            "associatedRule": {"id": _plain(check.id, 80), "index": indices[check.id]},
         }
-        for index, check in enumerate(result.checks)
-        for status in [statuses.status_of(check)]
-        if status.key in {"error", "inconclusive"}
+        for check in (*errors, *placeless)
     ]
+    notes += _inconclusive(result)
     notes += [
         {
             "level": "error",
@@ -195,6 +194,19 @@ def _invocation(result: Result) -> Object:
         "commandLine": _plain(result.conditions.command),
         "toolExecutionNotifications": notes,
     }
+
+
+def _notification_level(check: CheckResult) -> str:
+    levels = {"violation": "error", "error": "error", "warning": "warning"}
+    return levels.get(statuses.status_of(check).key, "note")
+
+
+def _inconclusive(result: Result) -> list[Object]:
+    """One note for all of them."""
+    checks = statuses.inconclusive(result)
+    lines = [f"{check.id} {check.name}: {check.finding.summary}" for check in checks]
+    text = "\n".join(_plain(line, 400) for line in lines)
+    return [{"level": "note", "message": {"text": f"Inconclusive:\n{text}"}}] if checks else []
 
 
 def _pascal(name: str) -> str:

@@ -1,14 +1,25 @@
-"""What a reader is told about a check: its verdict, weighed by severity and waiver."""
+"""What a reader is told about a check: its verdict, given severity and waiver."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
 from audit.result.schema import CheckResult, Result, Severity, Verdict
 from audit.result.wording import DASH
 
-__all__ = ["STATUSES", "Status", "overall", "severity_of", "status_of", "tally", "verdict_word"]
+__all__ = [
+    "STATUSES",
+    "VIOLATED",
+    "Status",
+    "inconclusive",
+    "overall",
+    "severity_of",
+    "status_of",
+    "tally",
+    "verdict_word",
+]
 
 StatusKey = Literal[
     "violation", "error", "warning", "waived", "inconclusive", "pass", "not-applicable"
@@ -17,7 +28,7 @@ StatusKey = Literal[
 
 @dataclass(frozen=True)
 class Status:
-    """What a reader is told about one check: its verdict, weighed by severity and waiver.
+    """What a reader is told about one check: its verdict, given severity and waiver.
 
     Attributes:
         key: stable name, used for style classes and icons.
@@ -41,7 +52,7 @@ STATUSES: Final[tuple[Status, ...]] = (
         "violation",
         "Violation",
         "Violations",
-        "The evidence lies wholly on the wrong side of the threshold.",
+        "The evidence lies entirely on the wrong side of the threshold.",
         "✕",
         "x",
     ),
@@ -57,7 +68,7 @@ STATUSES: Final[tuple[Status, ...]] = (
         "warning",
         "Warning",
         "Warnings",
-        "Violated by little, or by a check that honest explainers can miss.",
+        "Violated by a small margin, or a check on which honest explainers can fail.",
         "▲",
         "!",
     ),
@@ -81,7 +92,7 @@ STATUSES: Final[tuple[Status, ...]] = (
         "pass",
         "Pass",
         "Passed",
-        "The evidence lies wholly on the right side of the threshold.",
+        "The evidence lies entirely on the right side of the threshold.",
         "✓",
         "+",
     ),
@@ -94,12 +105,13 @@ STATUSES: Final[tuple[Status, ...]] = (
         "-",
     ),
 )
-_BY_KEY: Final = {status.key: status for status in STATUSES}
+VIOLATED: Final = frozenset({"violation", "warning", "waived"})  # keys of what is violated
+_BY_KEY: Final[Mapping[str, Status]] = {status.key: status for status in STATUSES}
 _VERDICT_WORDS: Final = {"pass": "Pass", "violation": "Violation", "incomplete": "Incomplete"}
 
 
 def severity_of(check: CheckResult) -> Severity:
-    """The weight of a check's finding: its own where it states one, else the check's."""
+    """The severity of a check's finding: its own if it states one, else the check's."""
     return check.finding.severity or check.severity
 
 
@@ -111,6 +123,11 @@ def status_of(check: CheckResult) -> Status:
     if check.waiver is not None:
         return _BY_KEY["waived"]
     return _BY_KEY["warning" if severity_of(check) is Severity.WARNING else "violation"]
+
+
+def inconclusive(result: Result) -> list[CheckResult]:
+    """The checks that are neither a pass nor a violation, of which reports make one note."""
+    return [check for check in result.checks if check.finding.verdict is Verdict.INCONCLUSIVE]
 
 
 def overall(result: Result) -> Status:

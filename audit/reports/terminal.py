@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from rich.console import Console, ConsoleOptions, Group, RenderResult
+from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -27,6 +27,7 @@ _STYLES: Final = {
     "not-applicable": "dim",
 }
 _INDENT: Final = 7
+_LINE: Final = 600
 
 
 class TerminalReport:
@@ -36,7 +37,9 @@ class TerminalReport:
         self._result = result
         self._report_path = report_path
 
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+    def __rich_console__(
+        self, console: Console, options: ConsoleOptions
+    ) -> Iterator[RenderableType]:
         """Yield the report's parts, one after the other."""
         result, plain = self._result, _ascii if options.ascii_only else _unicode
         yield Text()
@@ -97,6 +100,9 @@ def _check(check: CheckResult, plain: Callable[[str], str]) -> Group:
     if measured is not None:
         phrase = f"{words.shorten(measured.name, 60)} {words.statistic_phrase(measured)}"
         lines.append(Text(plain(phrase), style="dim"))
+    if status.key in statuses.VIOLATED and check.how_to_fix:
+        remedy = f"How to fix it: {check.how_to_fix}"
+        lines.append(Text(plain(remedy), style="dim"))
     return Group(head, *(Padding(line, (0, 0, 0, _INDENT), expand=False) for line in lines))
 
 
@@ -105,7 +111,7 @@ def _glyph(status: statuses.Status, plain: Callable[[str], str]) -> str:
 
 
 def _unicode(text: str) -> str:
-    return words.visible(words.shorten(" ".join(text.split()), 400))
+    return words.visible(words.shorten(" ".join(text.split()), _LINE))
 
 
 def _ascii(text: str) -> str:

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from enum import Enum
 from typing import Any, Final, TypeAlias
 
 from pydantic import BaseModel, ValidationError
 
+from audit.result.migrations import MIGRATIONS
 from audit.result.schema import SCHEMA_VERSION, Result
 
 __all__ = ["ResultFormatError", "json_schema", "load_result", "render_json", "render_schema"]
 
 Plain: TypeAlias = Any  # what `json` reads and writes
-Migration: TypeAlias = Callable[[dict[str, Plain]], dict[str, Plain]]
-
-# From each older version to the next one. Fields that are added with a default need no entry.
-MIGRATIONS: Final[Mapping[int, Migration]] = {}
 _SHOWN_PROBLEMS: Final = 5
 
 

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Final, Literal
 
 from audit.result.schema import CheckResult, Severity, Verdict
+
+VERDICTS: Final[Mapping[int, Literal["pass", "violation", "incomplete"]]] = {
+    0: "pass",
+    1: "violation",
+    3: "incomplete",
+}
+"""Of an audit, by its exit code."""
 
 
 def exit_code(

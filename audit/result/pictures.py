@@ -1,38 +1,39 @@
-"""The pictures of a result: figures name pairs, and the pixels are filled in at the end."""
+"""Which pairs a result shows, and their pictures, each held once."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import hashlib
+from collections.abc import Iterable, Sequence
 
-from audit.result.schema import Result
+from audit.result.schema import CheckResult, PairFigure, Result
 
-_KEYS = {"pair", "text", "png"}
-
-
-def pairs_shown(result: Result) -> list[str]:
-    """Pairs whose picture a result shows, each once."""
-    return list(dict.fromkeys(str(node["pair"]) for node in _pictures(result.model_dump())))
+__all__ = ["figures_of_pairs", "pairs_shown", "picture_key", "without_gallery"]
 
 
-def pictures_of(result: Result) -> dict[str, str]:
-    """PNG of every pair that a result shows."""
-    return {str(n["pair"]): str(n["png"]) for n in _pictures(result.model_dump()) if n["png"]}
+def figures_of_pairs(checks: Iterable[CheckResult]) -> list[PairFigure]:
+    """The figures of findings that show a pair."""
+    figures = [figure for check in checks for figure in check.finding.figures]
+    return [figure for figure in figures if isinstance(figure, PairFigure)]
 
 
-def with_pictures(result: Result, pngs: Mapping[str, str]) -> Result:
-    """Fill in the pictures that figures refer to by pair."""
-    document = result.model_dump()
-    for node in _pictures(document):
-        node["png"] = node["png"] or pngs.get(str(node["pair"]), "")
-    return Result.model_validate(document)
+def pairs_shown(checks: Iterable[CheckResult], gallery: Sequence[PairFigure]) -> list[str]:
+    """The pairs that findings and the gallery show, each once."""
+    return list(dict.fromkeys(figure.pair for figure in (*figures_of_pairs(checks), *gallery)))
 
 
-def _pictures(node: object) -> Iterator[dict[str, object]]:
-    if isinstance(node, dict):
-        if node.keys() >= _KEYS:
-            yield node
-        for value in node.values():
-            yield from _pictures(value)
-    elif isinstance(node, list):
-        for item in node:
-            yield from _pictures(item)
+def picture_key(png: str) -> str:
+    """The name of a picture in a result, by its content."""
+    return hashlib.sha256(png.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def without_gallery(result: Result) -> Result:
+    """The result without its gallery, most of its size, and the pictures that only this shows."""
+    shown = {
+        pair: result.shown_pairs[pair]
+        for pair in pairs_shown(result.checks, ())
+        if pair in result.shown_pairs
+    }
+    used = {one.picture for one in shown.values()}
+    pictures = {key: png for key, png in result.pictures.items() if key in used}
+    update = {"gallery": [], "shown_pairs": shown, "pictures": pictures}
+    return result.model_copy(update=update)

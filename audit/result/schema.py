@@ -7,15 +7,60 @@ package. ``None`` stands for a number that could not be computed; NaN is never w
 
 from __future__ import annotations
 
-from enum import Enum
-from typing import Annotated, Literal
+import hashlib
+from enum import StrEnum
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from audit.result.figures import (
+    BarsFigure,
+    Figure,
+    NamedMap,
+    PairFigure,
+    Point,
+    ScatterFigure,
+    Series,
+    SourceFigure,
+    TableFigure,
+)
+from audit.result.numbers import Frozen, Interval, Statistic
 
-SCHEMA_VERSION = 1
+__all__ = [
+    "SCHEMA_VERSION",
+    "BarsFigure",
+    "CheckResult",
+    "Conditions",
+    "ControlResult",
+    "DataInfo",
+    "Equivalence",
+    "ExplainerInfo",
+    "Failure",
+    "Figure",
+    "Finding",
+    "Interval",
+    "Location",
+    "ModelInfo",
+    "NamedMap",
+    "PairFigure",
+    "PairQuality",
+    "Point",
+    "Result",
+    "ScatterFigure",
+    "Series",
+    "Severity",
+    "ShownPair",
+    "SourceFigure",
+    "Statistic",
+    "TableFigure",
+    "Timing",
+    "Verdict",
+    "Waiver",
+    "Witness",
+]
+
+SCHEMA_VERSION = 2
 
 
-class Verdict(str, Enum):
+class Verdict(StrEnum):
     """What a check concludes."""
 
     PASS = "pass"  # noqa: S105
@@ -25,152 +70,14 @@ class Verdict(str, Enum):
     ERROR = "error"
 
 
-class Severity(str, Enum):
-    """How much a violation of a check weighs: only an ``error`` fails the gate by default."""
+class Severity(StrEnum):
+    """How severe a violation of a check is: only an ``error`` fails the gate by default."""
 
     ERROR = "error"
     WARNING = "warning"
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null")
-
-
-class Interval(_Frozen):
-    """A confidence interval."""
-
-    low: float | None
-    high: float | None
-    level: float = 0.95
-
-
-class Statistic(_Frozen):
-    """A measured number beside the threshold that it was judged by.
-
-    ``p`` is the two-sided p-value of the null hypothesis that ``p_test`` names; ``p_adjusted`` the
-    same after Holm's procedure over the checks that were tested together. Verdicts go by intervals.
-    """
-
-    name: str
-    value: float | None
-    interval: Interval | None = None
-    threshold: float | None = None
-    good_side: Literal["above", "below"] | None = None
-    n: int | None = None
-    smallest_visible_effect: float | None = None
-    unit: str = ""
-    p: Annotated[float, Field(gt=0, le=1)] | None = None
-    p_test: str = ""
-    p_adjusted: Annotated[float, Field(gt=0, le=1)] | None = None
-
-
-class NamedMap(_Frozen):
-    """A saliency map on its patch grid, row by row from the top left."""
-
-    title: str
-    values: list[list[float | None]]
-
-
-class Picture(_Frozen):
-    """A picture of a pair: PNG bytes in base64, its text, and where the object is."""
-
-    pair: str
-    text: str
-    png: str
-    mask: list[list[float]] | None = None
-
-
-class PairFigure(_Frozen):
-    """One pair: picture, mask and several maps on one color scale per ``shared_scale``.
-
-    ``tags`` are short labels by which a gallery can be filtered, such as ``prediction wrong``.
-    """
-
-    kind: Literal["pair"] = "pair"
-    title: str
-    caption: str
-    picture: Picture
-    maps: list[NamedMap]
-    shared_scale: bool = False
-    tags: list[str] = []
-
-
-class BarsFigure(_Frozen):
-    """Named bars, such as the divergence of each block.
-
-    ``limit`` is the tolerated value, or the value to beat where ``good_side`` is ``above``.
-    """
-
-    kind: Literal["bars"] = "bars"
-    title: str
-    caption: str
-    labels: list[str]
-    values: list[float | None]
-    limit: float | None = None
-    good_side: Literal["above", "below"] = "below"
-    unit: str = ""
-    log_scale: bool = False
-
-
-class Point(_Frozen):
-    """A point of a scatter plot with its 95 % intervals."""
-
-    x: float
-    y: float
-    x_interval: Interval | None = None
-    y_interval: Interval | None = None
-    label: str = ""
-
-
-class Series(_Frozen):
-    """Points that belong together; ``control`` series are drawn muted."""
-
-    name: str
-    points: list[Point]
-    line: bool = False
-    control: bool = False
-
-
-class ScatterFigure(_Frozen):
-    """Series of points or lines, such as quality against zero-shot accuracy over a ladder."""
-
-    kind: Literal["scatter"] = "scatter"
-    title: str
-    caption: str
-    x_label: str
-    y_label: str
-    series: list[Series]
-
-
-class TableFigure(_Frozen):
-    """A small table; every cell is text."""
-
-    kind: Literal["table"] = "table"
-    title: str
-    caption: str
-    columns: list[str]
-    rows: list[list[str]]
-
-
-class SourceFigure(_Frozen):
-    """Lines of the explainer's own source, with the line that the finding is about."""
-
-    kind: Literal["source"] = "source"
-    title: str
-    caption: str
-    file: str
-    line: int
-    first_line: int
-    lines: list[str]
-
-
-Figure = Annotated[
-    PairFigure | BarsFigure | ScatterFigure | TableFigure | SourceFigure,
-    Field(discriminator="kind"),
-]
-
-
-class Location(_Frozen):
+class Location(Frozen):
     """A line of source that a finding points at. ``file`` is relative where that is possible."""
 
     file: str
@@ -178,7 +85,7 @@ class Location(_Frozen):
     text: str = ""
 
 
-class Witness(_Frozen):
+class Witness(Frozen):
     """The worst sample of a violation and how to see it again: ``alone``, or among all pairs."""
 
     pair: str
@@ -187,7 +94,7 @@ class Witness(_Frozen):
     alone: bool = True
 
 
-class Finding(_Frozen):
+class Finding(Frozen):
     """What a check found: verdict, numbers, one plain sentence, evidence for the eye."""
 
     verdict: Verdict
@@ -204,7 +111,7 @@ class Finding(_Frozen):
     wants: list[str] = []  # kinds of evidence that it was judged without and asks for
 
 
-class Waiver(_Frozen):
+class Waiver(Frozen):
     """A violation that was accepted for a while, by whom and why."""
 
     check: str
@@ -213,7 +120,7 @@ class Waiver(_Frozen):
     expires: str
 
 
-class CheckResult(_Frozen):
+class CheckResult(Frozen):
     """A check's metadata and its finding."""
 
     id: str
@@ -225,14 +132,14 @@ class CheckResult(_Frozen):
     what_it_does: str
     why_it_matters: str
     what_a_pass_does_not_show: str
+    how_to_fix: str = ""  # results of the first edition have none
     thresholds: dict[str, float | int | str | bool]
     finding: Finding
     waiver: Waiver | None = None
     is_new: bool | None = None  # against --baseline; None without one
-    seconds: float | None = None
 
 
-class ControlResult(_Frozen):
+class ControlResult(Frozen):
     """How a control explainer came out in the same checks."""
 
     name: str
@@ -241,8 +148,8 @@ class ControlResult(_Frozen):
     quality: dict[str, float | None]
 
 
-class Relative(_Frozen):
-    """Another registered explainer whose maps are compared with the audited ones."""
+class Equivalence(Frozen):
+    """Another registered explainer, and whether its maps equal the audited ones to rounding."""
 
     name: str
     equivalent: bool
@@ -251,7 +158,7 @@ class Relative(_Frozen):
     note: str = ""
 
 
-class ExplainerInfo(_Frozen):
+class ExplainerInfo(Frozen):
     """The explainer that was audited."""
 
     name: str
@@ -262,12 +169,17 @@ class ExplainerInfo(_Frozen):
     source_sha256: str | None = None
 
 
-class ModelInfo(_Frozen):
-    """The model under audit."""
+class ModelInfo(Frozen):
+    """The model under audit.
+
+    ``state_sha256`` is the hash of its tensors, ``architecture_sha256`` that of everything else
+    that decides its output: classes, head counts, activations, transform, tokenizer.
+    """
 
     name: str
     pretrained: str | None
     state_sha256: str
+    architecture_sha256: str = ""
     parameters: int
     image_size: int
     image_blocks: int
@@ -275,9 +187,22 @@ class ModelInfo(_Frozen):
     patch_grid: list[int]
     text_blocks: int
     text_heads: int
+    notes: list[str] = []
+
+    @property
+    def identity_sha256(self) -> str:
+        """Hash of all that makes it this model: tensors, architecture and configuration."""
+        parts = self.state_sha256 + self.architecture_sha256
+        return hashlib.sha256(parts.encode()).hexdigest() if self.architecture_sha256 else parts
+
+    def is_same_as(self, other: ModelInfo) -> bool:
+        """Whether both are the same model, as far as an older result tells."""
+        known = self.architecture_sha256 and other.architecture_sha256
+        same = not known or self.architecture_sha256 == other.architecture_sha256
+        return same and self.state_sha256 == other.state_sha256
 
 
-class DataInfo(_Frozen):
+class DataInfo(Frozen):
     """The pairs that were used."""
 
     name: str
@@ -289,13 +214,16 @@ class DataInfo(_Frozen):
     has_masks: bool
     zero_shot_accuracy: float | None = None
     zero_shot_interval: Interval | None = None
+    notes: list[str] = []
 
 
-class Conditions(_Frozen):
+class Conditions(Frozen):
     """Under which conditions the audit ran.
 
     ``checkpoints`` are the user's rungs of the ladder and other models, and the hash of each one's
-    weights. ``evidence`` is the key of the evidence that was judged.
+    weights. ``evidence`` is the key of the evidence that was judged. ``folder`` is where the audit
+    ran, from the root of its git repository; paths of findings are relative to it. ``supervised``
+    says whether the explainer ran in a process of its own.
     """
 
     audit_version: str
@@ -307,13 +235,29 @@ class Conditions(_Frozen):
     dtype: str
     settings: dict[str, str]
     command: str
-    started: str
-    seconds: dict[str, float]
     checkpoints: dict[str, str] = {}
     evidence: str = ""
+    folder: str = ""
+    supervised: bool | None = None
 
 
-class Failure(_Frozen):
+class Timing(Frozen):
+    """When the audit ran and how long it took: all that differs between two alike.
+
+    Attributes:
+        started: date and time, ISO 8601.
+        gathering: seconds that each kind of evidence took, as far as it was not there before.
+        judging: seconds that each check took.
+        checks: seconds of the audit by check: its judging and its share of the gathering.
+    """
+
+    started: str
+    gathering: dict[str, float] = {}
+    judging: dict[str, float] = {}
+    checks: dict[str, float] = {}
+
+
+class Failure(Frozen):
     """Something that went wrong while evidence was gathered, with its traceback."""
 
     where: str
@@ -321,7 +265,7 @@ class Failure(_Frozen):
     traceback: str
 
 
-class PairQuality(_Frozen):
+class PairQuality(Frozen):
     """Quality of the audited map of one pair; pairs that share a picture share its number."""
 
     pair: str
@@ -329,8 +273,23 @@ class PairQuality(_Frozen):
     values: dict[str, float | None]
 
 
-class Result(_Frozen):
-    """A whole audit."""
+class ShownPair(Frozen):
+    """A pair that figures show: its text, its picture, and where the object is.
+
+    ``picture`` is the key of the picture in the result, which several pairs may share.
+    """
+
+    text: str
+    picture: str | None = None
+    mask: list[list[float]] | None = None
+
+
+class Result(Frozen):
+    """A whole audit.
+
+    Figures and the gallery name pairs, ``shown_pairs`` says what these are, and ``pictures`` holds
+    each of their pictures once, as PNG in base64.
+    """
 
     schema_version: int = SCHEMA_VERSION
     verdict: Literal["pass", "violation", "incomplete"]
@@ -341,10 +300,13 @@ class Result(_Frozen):
     model: ModelInfo
     data: DataInfo
     conditions: Conditions
+    timing: Timing
     checks: list[CheckResult]
     controls: list[ControlResult] = []
-    relatives: list[Relative] = []
+    equivalences: list[Equivalence] = []
     gallery: list[PairFigure] = []
+    shown_pairs: dict[str, ShownPair] = {}
+    pictures: dict[str, str] = {}
     pair_quality: list[PairQuality] = []
     failures: list[Failure] = []
     notes: list[str] = []

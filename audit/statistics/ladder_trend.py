@@ -63,8 +63,7 @@ def ladder_correlation(
     and rungs, within their families, are drawn independently, and the percentiles taken as they
     are: simulation finds at most 2.8 % of intervals wholly on either side of zero where there is no
     relation, for 6 to 24 rungs. p is the permutation p-value of
-    `spearman_permutation`, within families. ``n`` counts rungs; a rung without any quality is
-    dropped and counted.
+    `spearman_permutation`, within families. ``n`` counts rungs; those without quality are dropped.
 
     Args:
         quality: per rung and pair, NaN where there is none.
@@ -82,12 +81,7 @@ def ladder_correlation(
     Raises:
         ValueError: for fewer than three rungs with a quality, or arrays that do not match.
     """
-    pairs = np.arange(np.shape(quality)[1]) if picture is None else np.asarray(picture)
-    if np.shape(quality)[0] != np.shape(correct)[0] or pairs.max() >= np.shape(correct)[1]:
-        raise ValueError(
-            f"expected quality (rungs, pairs) and correct (rungs, pictures), got "
-            f"{np.shape(quality)} and {np.shape(correct)}, pairs of pictures to {pairs.max()}"
-        )
+    pairs = _pictures_of_pairs(quality, correct, picture)
     means = rung_quality(quality, denominator)[0]
     kept = np.flatnonzero(~np.isnan(means))
     if len(kept) < 3:
@@ -95,24 +89,32 @@ def ladder_correlation(
     right = np.asarray(correct, dtype=np.float64)[kept]
     names = None if families is None else [families[int(i)] for i in kept]
     strata = _strata(names if within else None, len(kept))
-    x = within_ranks(means[kept][None], strata)[0]
-    y = within_ranks(right.mean(axis=1)[None], strata)[0]
+    x, y = (within_ranks(v[None], strata)[0] for v in (means[kept], right.mean(axis=1)))
     point = spearman_permutation(x, y, families=names, rng=rng, ranked=within)
     weights = np.ones((resamples, right.shape[1]))
     if draw_pictures:
         weights = draw_weights(right.shape[1], resamples, rng)
+    rungs = draw_strata(_strata(names, len(kept)), resamples, rng)
     below = None if denominator is None else np.asarray(denominator)[kept]
     drawn_quality = rung_quality(np.asarray(quality)[kept], below, weights[:, pairs])
-    drawn_accuracy = weights @ right.T / right.shape[1]
-    rungs = draw_strata(_strata(names, len(kept)), resamples, rng)
-    draws = stratified_spearman_rows(
-        np.take_along_axis(drawn_quality, rungs, 1),
-        np.take_along_axis(drawn_accuracy, rungs, 1),
-        strata,
-    )
-    low, high = _interval(draws, level)
+    draws = _drawn_correlation(drawn_quality, weights @ right.T / right.shape[1], rungs, strata)
     dropped = len(means) - len(kept)
-    return Estimate(point.value, low, high, level, len(kept), dropped, p=point.p)
+    return Estimate(point.value, *_interval(draws, level), level, len(kept), dropped, p=point.p)
+
+
+def _pictures_of_pairs(
+    quality: Shaped[np.ndarray, "rungs pairs"],
+    correct: Shaped[np.ndarray, "rungs pictures"],
+    picture: Int[np.ndarray, " pairs"] | None,
+) -> Int[np.ndarray, " pairs"]:
+    """The picture of each pair, once the arrays have been found to match."""
+    pairs = np.arange(np.shape(quality)[1]) if picture is None else np.asarray(picture)
+    if np.shape(quality)[0] != np.shape(correct)[0] or pairs.max() >= np.shape(correct)[1]:
+        raise ValueError(
+            f"expected quality (rungs, pairs) and correct (rungs, pictures), got "
+            f"{np.shape(quality)} and {np.shape(correct)}, pairs of pictures to {pairs.max()}"
+        )
+    return pairs
 
 
 def within_ranks(
@@ -146,6 +148,17 @@ def centered_correlation(
     correlation = np.full(len(x), np.nan)
     np.divide((x * y).sum(axis=1), length, out=correlation, where=length > 0)
     return correlation
+
+
+def _drawn_correlation(
+    quality: Float[np.ndarray, "b n"],
+    accuracy: Float[np.ndarray, "b n"],
+    rungs: Int[np.ndarray, "b n"],
+    strata: Int[np.ndarray, " n"],
+) -> Float[np.ndarray, " b"]:
+    """Rank correlation over the rungs of each draw."""
+    x, y = (np.take_along_axis(values, rungs, 1) for values in (quality, accuracy))
+    return stratified_spearman_rows(x, y, strata)
 
 
 def _strata(families: Sequence[str] | None, n: int) -> Int[np.ndarray, " n"]:

@@ -39,7 +39,9 @@ def smallest_visible_effect(
 
     Source: Cohen (1988); for the correlation Fisher's z with the variance 1.06/(n - 3) of Fieller,
     Hartley and Pearson (1957); for the area Hanley and McNeil (1982). Normal approximations, for a
-    mean with the quantiles of t: good to a few per cent from about ten units.
+    mean with the quantiles of t: good to a few per cent from about ten units. statsmodels has the
+    power of a mean (by the noncentral t, within 2 % of this from ten units) but none of the paired
+    proportion, the rank correlation or the area, so that one approximation serves all five.
     """
     z = stats.norm.ppf(1 - alpha / 2) + stats.norm.ppf(power)
     if kind == "mean":
@@ -120,7 +122,7 @@ def _mean_effect(n: int, spread: float, power: float, alpha: float) -> float:
 
 
 def _proportion_effect(n: int, base: float, power: float, alpha: float) -> float:
-    """Distance that is seen from ``base`` towards one half, where there is more room."""
+    """Distance that is seen from ``base`` toward one half, where there is more room."""
     if n < 1:
         return math.inf
     direction = 1 if base <= 0.5 else -1

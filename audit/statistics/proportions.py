@@ -7,6 +7,7 @@ import math
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
 from scipy import stats
+from sklearn.metrics import roc_auc_score
 
 from audit.statistics.bootstrap import bootstrap_interval
 from audit.statistics.estimate import Estimate, without_nan
@@ -70,7 +71,9 @@ def auroc(
 ) -> Float[np.ndarray, " b"]:
     """Weighted area under the ROC curve of scores (column 0) for 0/1 labels (column 1).
 
-    Ties count one half. NaN where a draw holds one class only.
+    Ties count one half. NaN where a draw holds one class only. Of one row of weights it is
+    scikit-learn's `roc_auc_score`; that one would sort the same scores again for each of thousands
+    of resamples, where this sorts them once.
     """
     group = np.unique(values[:, 0], return_inverse=True)[1]
     order = np.argsort(group, kind="stable")
@@ -97,11 +100,11 @@ def auroc_with_interval(
 ) -> Estimate:
     """Probability that a unit with a true label outscores one with a false label.
 
-    Range: [0, 1], chance 0.5. The interval is the wider of the cluster bootstrap and Newcombe's
-    score interval (method 5, 2006), since the bootstrap has no width where the classes separate;
-    Newcombe's counts the clusters that hold a unit of each class, since units of a cluster may all
-    say the same. p is the Mann-Whitney one, which takes units as independent. Scores that are NaN
-    are dropped.
+    Range: [0, 1], chance 0.5. The area is scikit-learn's. The interval is the wider of the cluster
+    bootstrap and Newcombe's score interval (method 5, 2006), since the bootstrap has no width where
+    the classes separate; Newcombe's counts the clusters that hold a unit of each class, since units
+    of a cluster may all say the same. p is the Mann-Whitney one, which takes units as independent.
+    Scores that are NaN are dropped.
 
     Raises:
         ValueError: where one of the two classes has no unit left.
@@ -119,10 +122,11 @@ def auroc_with_interval(
     )
     whose = (np.arange(len(rows)) if clusters is None else np.asarray(clusters))[known]
     n_right, n_wrong = (len(np.unique(whose[kept[:, 1] == label])) for label in (1, 0))
-    low, high = _newcombe_auroc(drawn.value, n_right, n_wrong, level)
+    value = float(roc_auc_score(kept[:, 1], kept[:, 0]))
+    low, high = _newcombe_auroc(value, n_right, n_wrong, level)
     p = float(stats.mannwhitneyu(right, wrong, alternative="two-sided").pvalue)
     low, high = float(np.fmin(low, drawn.low)), float(np.fmax(high, drawn.high))
-    return Estimate(drawn.value, low, high, level, drawn.n, drawn.dropped, p=p)
+    return Estimate(value, low, high, level, drawn.n, drawn.dropped, p=p)
 
 
 def auroc_permutation(

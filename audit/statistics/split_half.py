@@ -91,11 +91,16 @@ def split_half_reliability(
         strata = np.unique(np.asarray(families), return_inverse=True)[1]
     r = _agreement(first.means(half), second.means(1 - half), strata, ranks=ranks)
     dropped = int(np.isnan(np.asarray(first.values, dtype=np.float64)).sum())
+    return Estimate(*_over_splits(r, level), level, n, dropped)
+
+
+def _over_splits(r: Float[np.ndarray, " b"], level: float) -> tuple[float, float, float]:
+    """Mean and spread of the correlations, stepped up; NaN where no split has one."""
     if np.isnan(r).all():
-        return Estimate(math.nan, math.nan, math.nan, level, n, dropped)
+        return math.nan, math.nan, math.nan
     ends = np.nanquantile(r, ((1 - level) / 2, (1 + level) / 2))
     value, low, high = (_stepped_up(float(one)) for one in (np.nanmean(r), *ends))
-    return Estimate(value, low, high, level, n, dropped)
+    return value, low, high
 
 
 def _stepped_up(r: float) -> float:

@@ -99,7 +99,7 @@ class Recorder(TorchFunctionMode):
 
     # -- context --------------------------------------------------------------------------------
 
-    def __enter__(self) -> Recorder:  # noqa: PYI034 - Self is newer than Python 3.10
+    def __enter__(self) -> Recorder:  # noqa: PYI034 - beartype resolves Self in whole classes only
         hook = module_hooks.register_module_forward_pre_hook(self._before_module)
         self._around.callback(hook.remove)
         self._around.enter_context(in_every_thread(self.__torch_function__))

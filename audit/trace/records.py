@@ -72,6 +72,11 @@ class ScalarRecord:
     place: str
     cause: str = ""
 
+    @property
+    def block_params(self) -> list[str]:
+        """Those of the parameters that belong to a block."""
+        return [name for name in self.params if ".resblocks." in name]
+
 
 @dataclass(frozen=True)
 class AttentionRecord:

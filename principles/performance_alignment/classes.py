@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import optimize
 
+from audit.result.wording import number
 from audit.statistics.correlation import lengthening, reliability_of_shares
 from audit.statistics.power import pairs_needed, smallest_visible_effect
 from audit.trace.records import Array
-from principles.finding_parts import number
 
 _RELIABLE = 0.8
 LEAST_RELIABILITY = 0.05

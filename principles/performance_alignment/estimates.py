@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from audit.evidence.kinds import AVERAGE_PRECISION, Evidence, Reference, Roles
+from audit.evidence.kinds import AVERAGE_PRECISION, Explanations, Faithfulness, Reference, Roles
 from audit.result.schema import Figure, Finding, Interval, Statistic, Verdict, Witness
 from audit.statistics.correlation import spread_between
 from audit.statistics.estimate import Estimate
@@ -18,7 +18,6 @@ from audit.statistics.power import (
     visible_distance,
 )
 from audit.trace.records import Array
-from principles.check import Thresholds
 from principles.finding_parts import finite, interval_words, listed
 
 ERROR_RATE = 0.05
@@ -65,18 +64,13 @@ class Reading:
     more_pairs_help: bool = True
 
 
-def measures(evidence: Evidence) -> list[Measure]:
+def measures(explanations: Explanations, faithfulness: Faithfulness, roles: Roles) -> list[Measure]:
     """Localization where there are masks, then faithfulness of the probed pairs.
 
     Faithfulness is insertion minus deletion over the model's own full minus empty score of the
     pair; a pair whose full score hardly differs from its empty one has none.
     """
-    explanations, other, audited = (
-        evidence.explanations,
-        evidence.faithfulness,
-        evidence.roles.audited,
-    )
-    assert explanations is not None and other is not None  # noqa: S101, PT018 - declared in needs
+    audited, other = roles.audited, faithfulness
     found = []
     if audited in explanations.localization:
         values = {n: v[AVERAGE_PRECISION] for n, v in explanations.localization.items()}
@@ -133,9 +127,9 @@ def combined(readings: Sequence[Reading]) -> Finding:
     )
 
 
-def level_for(name: str, roles: Roles, thresholds: Thresholds) -> float:
+def level_for(name: str, roles: Roles, rate: float) -> float:
     """Level of an explainer's interval: of the audited one by the error rate of the check."""
-    return 1 - float(thresholds["error_rate"]) if name == roles.audited else CONTROL_LEVEL
+    return 1 - rate if name == roles.audited else CONTROL_LEVEL
 
 
 def resamples_for(base: int, level: float) -> int:

@@ -1,11 +1,12 @@
 """P201 tracks-ladder.
 
-What it does: Degrades copies of the model by weight noise and by random blocks (with `--profile
-full` also by interpolation to random weights and by removed attention heads), in several strengths
-and draws, and asks whether the quality of the maps rises with zero-shot accuracy over these rungs,
-and over other checkpoints of the model that you give (`--ladder FILE`, a family of rungs of their
-own): rank correlation within each family of rungs, pooled, with an interval by bootstrap over
-pictures and rungs. Other models (`--ladder ARCHITECTURE:TAG`, `local-dir:FOLDER`) are shown beside
+What it does: Degrades copies of the model step by step, the rungs of a ladder, and asks whether the
+quality of the maps rises with zero-shot accuracy over these rungs. Copies are degraded by weight
+noise and by random blocks (with `--profile full` also by interpolation to random weights and by
+removed attention heads), in several strengths and draws; other checkpoints of the model that you
+give (`--ladder FILE`) are a family of rungs of their own. The statistic is the rank correlation
+within each family of rungs, pooled, with an interval by bootstrap over pictures and rungs. Other
+models (`--ladder ARCHITECTURE:TAG`, `local-dir:FOLDER`) are shown beside
 it and never judged. Quality is localization (average precision of the mask, chance-corrected) where
 there are masks, and faithfulness (insertion minus deletion, over each rung's own full minus empty
 score) where there are none or where localization may not speak. A measure speaks only if a faithful
@@ -17,6 +18,11 @@ pictures from empty ones, by a tenth of the unmodified model's range, have no fa
 Why it matters: A map that looks as good on a broken model as on a working one does not show what
 the model knows; it shows where objects usually are.
 
+How to fix it: Compare the maps on the unmodified model with those on a rung of low accuracy. If
+they look alike, the method reads the picture or the positions rather than what the model knows.
+Weigh activations by gradients of the score, and leave out priors such as centering, smoothing
+toward objects or another model's segmentation.
+
 What a pass does not show: That better models have better maps across architectures; the
 literature finds no such law.
 """
@@ -24,22 +30,31 @@ literature finds no such law.
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 
-from audit.evidence.kinds import Evidence, Roles
+from audit.evidence.kinds import Ladder, OtherModels, Reference, Roles, RungFaithfulness
 from audit.result.schema import (
     Finding,
     Severity,
     Verdict,
 )
+from audit.result.wording import number, percent
 from audit.statistics.estimate import Estimate
 from audit.statistics.ladder_trend import ladder_correlation
 from audit.statistics.split_half import Measurement
-from principles.check import Check, Thresholds
-from principles.finding_parts import interval_words, number, percent
+from principles.check import Check
+from principles.finding_parts import interval_words
+from principles.limits import (
+    AtMostOne,
+    CheckLimits,
+    Correlation,
+    ErrorRate,
+    NotNegative,
+    Share,
+)
 from principles.performance_alignment.estimates import (
     ERROR_RATE,
     Reading,
@@ -55,7 +70,7 @@ from principles.performance_alignment.estimates import (
 )
 from principles.performance_alignment.ladder_figure import ladder_figure, other_models_figure
 from principles.performance_alignment.reliability import RELIABILITY, Reliability, over_rungs
-from principles.performance_alignment.rungs import RungQuality, other_model_measures, rung_measures
+from principles.performance_alignment.rungs import RungQuality, rung_measures
 from principles.performance_alignment.settling import (
     pairs_for_controls,
     settling_words,
@@ -68,37 +83,61 @@ _TEST = "permutations of rungs within their families, the null being no relation
 RESAMPLES = 2000
 
 
-def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
+@dataclass(frozen=True)
+class Limits(CheckLimits):
+    """What a correlation over the ladder is judged by."""
+
+    correlation: Correlation = 0.5
+    least_accuracy_spread: Share = 0.15
+    identity_tolerance: NotNegative = 1e-5
+    reliability: AtMostOne = RELIABILITY
+    error_rate: ErrorRate = ERROR_RATE
+
+
+def judge(
+    ladder: Ladder,
+    other_models: OtherModels,
+    reference: Reference,
+    roles: Roles,
+    limits: Limits,
+    rung_faithfulness: RungFaithfulness | None = None,
+) -> Finding:
     """Violated where the correlation lies below the threshold with its whole interval."""
-    return _beside(evidence, _on_the_ladder(evidence, thresholds))
+    found = _on_the_ladder(ladder, rung_faithfulness, reference, roles, limits)
+    return _beside(found, other_models, reference, roles)
 
 
-def _on_the_ladder(evidence: Evidence, thresholds: Thresholds) -> Finding:
-    ladder, reference, roles = evidence.ladder, evidence.reference, evidence.roles
-    assert ladder is not None and reference is not None  # noqa: S101, PT018 - declared in needs
-    if ladder.identity_error > float(thresholds["identity_tolerance"]):
+def _on_the_ladder(
+    ladder: Ladder,
+    faithful: RungFaithfulness | None,
+    reference: Reference,
+    roles: Roles,
+    limits: Limits,
+) -> Finding:
+    if ladder.identity_error > limits.identity_tolerance:
         raise ValueError(
             "the rung of strength zero is not the model: a score differs by "
-            f"{ladder.identity_error:.2g}; the ladder cannot be trusted"
+            f"{number(ladder.identity_error)}; the ladder cannot be trusted"
         )
     accuracy = ladder.correct.mean(1)
     spread = float(accuracy.max() - accuracy.min())
-    if spread < float(thresholds["least_accuracy_spread"]):
+    if spread < limits.least_accuracy_spread:
         summary = (
             f"Accuracy is {percent(accuracy[0])} on the unmodified model (chance "
             f"{percent(reference.chance)}) and varies by only {percent(spread)} over the ladder: "
             "a model that knows this little allows no verdict."
         )
         return Finding(verdict=Verdict.INCONCLUSIVE, summary=summary)
-    found = [m for m in rung_measures(evidence).values() if roles.audited in m.values]
-    readings = [_reading(m, roles, thresholds, len(reference.ids)) for m in found]
-    if evidence.rung_faithfulness is None and not any(r.may_speak for r in readings):
+    measured = rung_measures(ladder, faithful, reference).values()
+    found = [m for m in measured if roles.audited in m.values]
+    readings = [_reading(m, roles, limits, len(reference.ids)) for m in found]
+    if faithful is None and not any(r.may_speak for r in readings):
         return combined(readings).model_copy(update={"wants": ["rung_faithfulness"]})
     return combined(readings)
 
 
-def _reading(measure: RungQuality, roles: Roles, thresholds: Thresholds, pairs: int) -> Reading:
-    threshold = float(thresholds["correlation"])
+def _reading(measure: RungQuality, roles: Roles, limits: Limits, pairs: int) -> Reading:
+    threshold = limits.correlation
     correlation = partial(_correlation, measure)
     figures = [ladder_figure(measure, roles)]
     known = {name: measure.rungs_with(name) for name in judged(roles, measure.values)}
@@ -111,14 +150,13 @@ def _reading(measure: RungQuality, roles: Roles, thresholds: Thresholds, pairs: 
             may_speak=False, verdict=Verdict.INCONCLUSIVE, sentence=sentence, figures=figures
         )
     estimates = {
-        name: correlation(name, level_for(name, roles, thresholds))
+        name: correlation(name, level_for(name, roles, limits.error_rate))
         for name, rungs in known.items()
         if rungs >= _FEWEST
     }
     ours = estimates[roles.audited]
     verdict = vote(ours, threshold)
-    least = float(thresholds["reliability"])
-    reliable = _reliability(measure, roles, least)
+    reliable = _reliability(measure, roles, limits.reliability)
     why = reasons(controls_fail(estimates, roles, threshold, "tracks the ladder"), reliable.why)
     controls = pairs_for_controls(estimates, roles, threshold, pairs)
     gates = max(controls, reliable.pairs_needed)
@@ -144,14 +182,12 @@ def _reading(measure: RungQuality, roles: Roles, thresholds: Thresholds, pairs: 
     )
 
 
-def _beside(evidence: Evidence, finding: Finding) -> Finding:
+def _beside(finding: Finding, given: OtherModels, reference: Reference, roles: Roles) -> Finding:
     """The finding, with other models that were given shown beside the ladder."""
-    others, roles = evidence.other_models, evidence.roles
-    assert others is not None  # noqa: S101 - declared in needs
-    there = other_model_measures(evidence).values()
+    there = rung_measures(given.ladder, given.faithfulness, reference).values()
     measured = [m for m in there if roles.audited in m.values and m.rungs_with(roles.audited) > 1]
     failed = [
-        f"On {name} the maps could not be measured: {why}." for name, why in others.failures.items()
+        f"On {name} the maps could not be measured: {why}." for name, why in given.failures.items()
     ]
     figures = [*finding.figures, *(other_models_figure(m, roles) for m in measured)]
     return finding.model_copy(update={"figures": figures, "detail": [*finding.detail, *failed]})
@@ -234,15 +270,6 @@ CHECK = Check(
     title="Across models of graded performance, does map quality rise with performance?",
     failure_title="Map quality does not follow the model's performance",
     severity=Severity.ERROR,
-    needs=frozenset({"ladder", "rung_faithfulness", "reference", "other_models"}),
-    on_demand=frozenset({"rung_faithfulness"}),
-    thresholds={
-        "correlation": 0.5,
-        "least_accuracy_spread": 0.15,
-        "identity_tolerance": 1e-5,
-        "reliability": RELIABILITY,
-        "error_rate": ERROR_RATE,
-    },
     reference="Cui and Fan 2026, principle 2 (arXiv 2605.12952); Adebayo et al. 2018 "
     "(arXiv 1810.03292)",
     judge=judge,

@@ -1,9 +1,10 @@
 """P202 tracks-samples.
 
-What it does: Calls the model right about a pair if the pair's class outranks every class that the
-picture does not show, and asks whether maps are better on the pairs where it is right than where it
-is wrong: area under the ROC curve of map quality for correctness, with an interval by bootstrap
-over pictures, of which five with a right pair and five with a wrong one are the least. Localization
+What it does: Asks whether the maps are better on the pairs about which the model is right than on
+those about which it is wrong. It is right about a pair if the pair's class outranks every class
+that the picture does not show. The statistic is the area under the ROC curve of map quality for
+correctness, with an interval by bootstrap over pictures, of which five with a right pair and five
+with a wrong one are the least. Localization
 decides where there are masks, faithfulness where there are none or where the controls do not let
 localization speak: a faithful control must pass, no model-free one may. A measure speaks only if
 two halves of the pictures agree about the means of the explainers, and two fills about the order of
@@ -12,6 +13,10 @@ the pairs (localization of a pair has no such second value).
 Why it matters: A user sees the map of one prediction at a time. If maps are as good on wrong
 answers as on right ones, a good map is no reason to trust an answer.
 
+How to fix it: Look at the wrong pairs whose maps are good, in the table of pairs: the method finds
+the object without the model's score. Explain the score of the pair's own target, with its sign, and
+leave out whatever marks objects for every target, such as attention or norms alone.
+
 What a pass does not show: That maps cause or reveal the mistakes: large objects may be easier both
 to classify and to localize, which the model-free controls test only in part.
 """
@@ -19,11 +24,11 @@ to classify and to localize, which the model-free controls test only in part.
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from audit.evidence.kinds import Evidence, Reference, Roles
+from audit.evidence.kinds import Explanations, Faithfulness, Reference, Roles
 from audit.result.schema import (
     Finding,
     Point,
@@ -33,12 +38,14 @@ from audit.result.schema import (
     TableFigure,
     Verdict,
 )
+from audit.result.wording import counted, number
 from audit.statistics.estimate import Estimate
 from audit.statistics.power import pairs_needed, smallest_visible_effect
 from audit.statistics.proportions import auroc_permutation, auroc_with_interval
 from audit.trace.records import Array
-from principles.check import Check, Thresholds
-from principles.finding_parts import interval_words, number, plural, witness
+from principles.check import Check
+from principles.finding_parts import interval_words, witness
+from principles.limits import AtMostOne, CheckLimits, Count, ErrorRate, Share
 from principles.performance_alignment.estimates import (
     CONTROL_LEVEL,
     ERROR_RATE,
@@ -72,37 +79,49 @@ RESAMPLES = 2000
 _TEST = "permutations of correctness between pictures, the null being no relation"
 
 
-def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
+@dataclass(frozen=True)
+class Limits(CheckLimits):
+    """What an area under the ROC curve is judged by."""
+
+    area: Share = 0.5
+    least_of_each: Count = 5
+    worthwhile_area: Share = 0.6
+    reliability: AtMostOne = RELIABILITY
+    error_rate: ErrorRate = ERROR_RATE
+
+
+def judge(
+    explanations: Explanations,
+    faithfulness: Faithfulness,
+    reference: Reference,
+    roles: Roles,
+    limits: Limits,
+) -> Finding:
     """Violated where nothing of the interval lies above the threshold."""
-    reference = evidence.reference
-    assert reference is not None  # noqa: S101 - declared in needs
-    return combined(
-        [_reading(m, reference, evidence.roles, thresholds) for m in measures(evidence)]
-    )
+    measured = measures(explanations, faithfulness, roles)
+    return combined([_reading(m, reference, roles, limits) for m in measured])
 
 
-def _reading(
-    measure: Measure, reference: Reference, roles: Roles, thresholds: Thresholds
-) -> Reading:
+def _reading(measure: Measure, reference: Reference, roles: Roles, limits: Limits) -> Reading:
     correct = pair_margin(reference)[measure.pairs] > 0
     picture = reference.picture[measure.pairs]
-    rate = float(thresholds["error_rate"])
-    wanted = pairs_wanted(correct, float(thresholds["worthwhile_area"]), rate)
-    least = int(thresholds["least_of_each"])
+    rate = limits.error_rate
+    wanted = pairs_wanted(correct, limits.worthwhile_area, rate)
+    least = limits.least_of_each
     fewest = min(len(np.unique(picture[side])) for side in (correct, ~correct))
     if fewest < least:
         return _too_few(measure.name, correct, fewest, least, wanted)
-    threshold = float(thresholds["area"])
+    threshold = limits.area
     values = measure.values
     areas = {
-        n: area(values[n], correct, picture, level_for(n, roles, thresholds))
+        n: area(values[n], correct, picture, level_for(n, roles, limits.error_rate))
         for n in judged(roles, values)
     }
     ours, verdict = areas[roles.audited], vote(areas[roles.audited], threshold)
     p = auroc_permutation(
         values[roles.audited], correct, clusters=picture, rng=np.random.default_rng(0)
     )
-    reliable = _reliability(measure, roles, picture, float(thresholds["reliability"]))
+    reliable = _reliability(measure, roles, picture, limits.reliability)
     settles = settled_at(
         ours,
         threshold,
@@ -138,8 +157,8 @@ def _too_few(measure: str, correct: Array, fewest: int, least: int, wanted: str)
     """Where the model is right, or wrong, about fewer pictures than it takes."""
     sentence = (
         f"By {measure} nothing can be said: the model is wrong about "
-        f"{plural(int((~correct).sum()), 'pair')} of {len(correct)}, {least} pictures with a right "
-        f"pair and {least} with a wrong one are the least. {wanted}"
+        f"{counted(int((~correct).sum()), 'pair')} of {len(correct)}, {least} pictures with a "
+        f"right pair and {least} with a wrong one are the least. {wanted}"
     )
     return Reading(
         may_speak=False,
@@ -259,14 +278,6 @@ CHECK = Check(
     title="Are maps better where the model is right than where it is wrong?",
     failure_title="Maps are not better where the model is right",
     severity=Severity.WARNING,
-    needs=frozenset({"explanations", "faithfulness", "reference"}),
-    thresholds={
-        "area": 0.5,
-        "least_of_each": 5,
-        "worthwhile_area": 0.6,
-        "reliability": RELIABILITY,
-        "error_rate": ERROR_RATE,
-    },
     reference="Cui and Fan 2026, principle 2 (arXiv 2605.12952); area under the ROC curve: Hanley "
     "and McNeil 1982",
     judge=judge,

@@ -11,6 +11,10 @@ how reliable the accuracies of the classes are: noise of counting hides a relati
 Why it matters: Teams look at maps class by class to find what the model has not learned. That works
 only if maps are poor where the model is.
 
+How to fix it: Look at the classes that the model does not know and whose maps are good all the
+same: there the method finds the object without the model. Explain the score of the class that is
+asked for, and leave out whatever marks objects of any class, such as attention or norms alone.
+
 What a pass does not show: That maps of single pictures can be trusted (P202), or that the relation
 is not one of object size, which the model-free controls test only in part.
 """
@@ -18,11 +22,11 @@ is not one of object size, which the model-free controls test only in part.
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from audit.evidence.kinds import Evidence, Reference, Roles
+from audit.evidence.kinds import Explanations, Faithfulness, Reference, Roles
 from audit.result.schema import (
     Finding,
     Point,
@@ -32,13 +36,15 @@ from audit.result.schema import (
     TableFigure,
     Verdict,
 )
+from audit.result.wording import percent
 from audit.statistics.correlation import reliability_of_shares, spearman_interval
 from audit.statistics.estimate import Estimate
 from audit.statistics.paired import spearman_permutation
 from audit.statistics.power import smallest_visible_effect
 from audit.trace.records import Array
-from principles.check import Check, Thresholds
-from principles.finding_parts import interval_words, percent, witness
+from principles.check import Check
+from principles.finding_parts import interval_words, witness
+from principles.limits import AtMostOne, CheckLimits, Correlation, Count, ErrorRate
 from principles.performance_alignment.classes import (
     LEAST_RELIABILITY,
     Classes,
@@ -69,25 +75,37 @@ from principles.performance_alignment.settling import whole
 _TEST = "permutations of the classes, the null being no relation"
 
 
-def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
+@dataclass(frozen=True)
+class Limits(CheckLimits):
+    """What a correlation over classes is judged by."""
+
+    correlation: Correlation = 0.0
+    least_pairs: Count = 3
+    least_classes: Count = 8
+    reliability: AtMostOne = RELIABILITY
+    error_rate: ErrorRate = ERROR_RATE
+
+
+def judge(
+    explanations: Explanations,
+    faithfulness: Faithfulness,
+    reference: Reference,
+    roles: Roles,
+    limits: Limits,
+) -> Finding:
     """Violated where nothing of the interval lies above the threshold."""
-    reference = evidence.reference
-    assert reference is not None  # noqa: S101 - declared in needs
-    return combined(
-        [_reading(m, reference, evidence.roles, thresholds) for m in measures(evidence)]
-    )
+    measured = measures(explanations, faithfulness, roles)
+    return combined([_reading(m, reference, roles, limits) for m in measured])
 
 
-def _reading(
-    measure: Measure, reference: Reference, roles: Roles, thresholds: Thresholds
-) -> Reading:
+def _reading(measure: Measure, reference: Reference, roles: Roles, limits: Limits) -> Reading:
     labels = reference.labels[measure.pairs]
     correct = pair_margin(reference)[measure.pairs] > 0
-    classes = by_class(labels, correct, measure.values, int(thresholds["least_pairs"]))
-    lack = _lack(classes, labels, thresholds)
+    classes = by_class(labels, correct, measure.values, limits.least_pairs)
+    lack = _lack(classes, labels, limits)
     if lack:
         sentence = f"By {measure.name} nothing can be said: {lack}"
-        needed, verdict = _pairs_for(classes, labels, thresholds), Verdict.INCONCLUSIVE
+        needed, verdict = _pairs_for(classes, labels, limits), Verdict.INCONCLUSIVE
         return Reading(
             may_speak=False,
             verdict=verdict,
@@ -95,17 +113,17 @@ def _reading(
             pairs_to_settle=needed,
             more_pairs_help=needed is not None,
         )
-    threshold, rate = float(thresholds["correlation"]), float(thresholds["error_rate"])
+    threshold, rate = limits.correlation, limits.error_rate
     quality = classes.quality
     found = {
-        n: _correlation(quality[n], classes.accuracy, level_for(n, roles, thresholds))
+        n: _correlation(quality[n], classes.accuracy, level_for(n, roles, limits.error_rate))
         for n in judged(roles, quality)
     }
     ours, verdict = found[roles.audited], vote(found[roles.audited], threshold)
     rng = np.random.default_rng(0)
     p = spearman_permutation(quality[roles.audited], classes.accuracy, rng=rng).p
     tested = replace(ours, p=p if p is not None and np.isfinite(p) else None)
-    picture, least = reference.picture[measure.pairs], float(thresholds["reliability"])
+    picture, least = reference.picture[measure.pairs], limits.reliability
     controls = others(roles, quality) or [roles.audited]
     reliable = over_classes(measure, classes, labels, picture, controls, least)
     own = over_classes(measure, classes, labels, picture, [roles.audited], least)
@@ -142,19 +160,19 @@ def _settling(
     return needed, f"{pairs_wanted(classes)} {words}"
 
 
-def _pairs_for(classes: Classes, labels: Array, thresholds: Thresholds) -> int | None:
+def _pairs_for(classes: Classes, labels: Array, limits: Limits) -> int | None:
     """Pairs that would give enough classes, or some that are not always right."""
-    if len(classes.index) < int(thresholds["least_classes"]):
-        each, least = int(thresholds["least_pairs"]), int(thresholds["least_classes"])
+    if len(classes.index) < limits.least_classes:
+        each, least = limits.least_pairs, limits.least_classes
         return pairs_for_classes(labels, each, least)[0]
     return len(labels) + 1
 
 
-def _lack(classes: Classes, labels: Array, thresholds: Thresholds) -> str:
+def _lack(classes: Classes, labels: Array, limits: Limits) -> str:
     """Why there is nothing to correlate, and what it would take; empty where there is."""
-    n, least = len(classes.index), int(thresholds["least_classes"])
+    n, least = len(classes.index), limits.least_classes
     if n < least:
-        each = int(thresholds["least_pairs"])
+        each = limits.least_pairs
         more = pairs_for_classes(labels, each, least)[1]
         return f"classes with at least {each} pairs number {n}, {least} are the least. {more}"
     if np.ptp(classes.accuracy) == 0:
@@ -234,14 +252,6 @@ CHECK = Check(
     title="Do the classes that the model knows better have the better maps?",
     failure_title="Map quality does not follow accuracy over classes",
     severity=Severity.WARNING,
-    needs=frozenset({"explanations", "faithfulness", "reference"}),
-    thresholds={
-        "correlation": 0.0,
-        "least_pairs": 3,
-        "least_classes": 8,
-        "reliability": RELIABILITY,
-        "error_rate": ERROR_RATE,
-    },
     reference="Cui and Fan 2026, principle 2 (arXiv 2605.12952); interval: Fieller, Hartley and "
     "Pearson 1957",
     judge=judge,

@@ -11,6 +11,10 @@ about the explainers' localization.
 Why it matters: A prettier map from a worse model is the signature of an explanation that has come
 loose from the model. It should be a warning, and is often sold as success.
 
+How to fix it: Look first at P104 and P105: what the explainer executes answers worse than the
+model does, so its score is another model's. Compute maps from the model's own forward pass. Do not
+tune the explainer for prettier or better localized maps at the cost of the model's accuracy.
+
 What a pass does not show: That the executed model is the model under audit; that is P104 and P105.
 """
 
@@ -22,25 +26,33 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from audit.evidence.kinds import Evidence, Executed, Roles
+from audit.evidence.kinds import (
+    Executed,
+    Explanations,
+    Faithfulness,
+    Ladder,
+    Reference,
+    Roles,
+    RungFaithfulness,
+)
 from audit.result.schema import Finding, Interval, Severity, Statistic, TableFigure, Verdict
+from audit.result.wording import DASH, number, percent
 from audit.statistics.estimate import Estimate
-from audit.statistics.paired import paired_difference
 from audit.statistics.power import visible_distance
 from audit.statistics.proportions import paired_proportion_difference
-from principles.check import Check, Thresholds
-from principles.finding_parts import finite, interval_words, number, percent
+from principles.check import Check
+from principles.finding_parts import finite, interval_words
+from principles.limits import AtMostOne, CheckLimits, ErrorRate, Share
 from principles.performance_alignment.estimates import (
     ERROR_RATE,
     Measure,
     Reading,
     combined,
     measures,
-    others,
 )
-from principles.performance_alignment.prediction import above_ladder
+from principles.performance_alignment.gains import gains_over
 from principles.performance_alignment.reliability import RELIABILITY, over_explainers
-from principles.performance_alignment.rungs import rung_measures
+from principles.performance_alignment.rungs import RungQuality, rung_measures
 from principles.performance_alignment.settling import whole
 
 _MCNEMAR = "McNemar's exact test, the null being equal accuracy"
@@ -48,51 +60,26 @@ _FLIPS = "sign flips of pictures, the null being equal quality"
 
 
 @dataclass(frozen=True)
-class Gain:
-    """Quality of the audited maps minus that of others.
+class Limits(CheckLimits):
+    """What a drop of accuracy and a gain in quality are judged by."""
 
-    Attributes:
-        of: whose quality is subtracted.
-        size: the difference.
-        predicted: by a ladder, else measured of a twin. Maps from a worse model should be worse
-            than those of a twin; than what a ladder has at that accuracy they should not be better.
-    """
-
-    of: str
-    size: Estimate
-    predicted: bool
-
-    def bar(self, negligible: float) -> float:
-        """Below which the gain has to lie."""
-        return negligible if self.predicted else 0.0
-
-    def verdict(self, negligible: float) -> Verdict:
-        """VIOLATION where the gain is wholly above what is negligible."""
-        if self.size.below(self.bar(negligible)):
-            return Verdict.PASS
-        limit = negligible if self.predicted else -negligible
-        return Verdict.VIOLATION if self.size.above(limit) else Verdict.INCONCLUSIVE
-
-    @property
-    def words(self) -> dict[Verdict, str]:
-        """What the maps are, by verdict."""
-        if self.predicted:
-            return {
-                Verdict.PASS: "are no better than that predicts:",
-                Verdict.VIOLATION: "are better than that predicts:",
-                Verdict.INCONCLUSIVE: "may or may not be better than that predicts:",
-            }
-        return {
-            Verdict.PASS: "are worse too:",
-            Verdict.VIOLATION: "are nevertheless not worse:",
-            Verdict.INCONCLUSIVE: "may or may not be worse:",
-        }
+    negligible_drop: Share = 0.02
+    negligible_quality: Share = 0.02
+    reliability: AtMostOne = RELIABILITY
+    error_rate: ErrorRate = ERROR_RATE
 
 
-def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
+def judge(
+    executed: Executed,
+    explanations: Explanations,
+    faithfulness: Faithfulness,
+    reference: Reference,
+    roles: Roles,
+    limits: Limits,
+    ladder: Ladder | None = None,
+    rung_faithfulness: RungFaithfulness | None = None,
+) -> Finding:
     """Violated where the executed model is worse and its maps are not."""
-    executed, reference, roles = evidence.executed, evidence.reference, evidence.roles
-    assert executed is not None and reference is not None  # noqa: S101, PT018 - declared in needs
     if executed.how == "none":
         summary = "The explainer exposes no score, so what it executes cannot be asked to classify."
         return Finding(verdict=Verdict.NOT_APPLICABLE, summary=summary)
@@ -102,16 +89,16 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
             f"pictures, chance is {percent(reference.chance)}: nothing can get worse."
         )
         return Finding(verdict=Verdict.INCONCLUSIVE, summary=summary)
-    level = 1 - float(thresholds["error_rate"])
+    level = 1 - limits.error_rate
     drop = paired_proportion_difference(executed.correct, executed.model_correct, level)
     if (executed.correct == executed.model_correct).all():
         drop = replace(drop, p=None)  # they never disagree: there is nothing to test
     statistics = [_statistic("executed minus model accuracy", drop, 0.0, _MCNEMAR)]
     words = _accuracy_words(executed, drop)
-    negligible = float(thresholds["negligible_drop"])
+    negligible = limits.negligible_drop
     if executed.how == "model" or drop.above(-negligible) or not drop.below(0.0):
         return _not_worse(executed, drop, words, statistics, negligible)
-    asked = {"ladder": evidence.ladder, "rung_faithfulness": evidence.rung_faithfulness}
+    asked = {"ladder": ladder, "rung_faithfulness": rung_faithfulness}
     if wants := [kind for kind, there in asked.items() if there is None]:
         return Finding(
             verdict=Verdict.INCONCLUSIVE,
@@ -120,29 +107,41 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
             wants=wants,
             more_pairs_help=False,
         )
-    readings = [_reading(evidence, one, words, level, thresholds) for one in measures(evidence)]
+    measured = measures(explanations, faithfulness, roles)
+    rungs = rung_measures(ladder, rung_faithfulness, reference)
+    readings = [
+        _reading(one, rungs.get(one.name), executed, reference, roles, words, limits)
+        for one in measured
+    ]
     found = combined([r for r in readings if r.statistics])
     if not found.statistics:
         summary = f"{words} There is no measure of quality here to compare the maps by."
         return Finding(verdict=Verdict.INCONCLUSIVE, summary=summary, statistics=statistics)
-    figures = [_table(executed, measures(evidence), roles)]
+    figures = [_table(executed, measured, roles)]
     return found.model_copy(
         update={"statistics": [*statistics, *found.statistics], "figures": figures}
     )
 
 
 def _reading(
-    evidence: Evidence, measure: Measure, words: str, level: float, thresholds: Thresholds
+    measure: Measure,
+    rungs: RungQuality | None,
+    executed: Executed,
+    reference: Reference,
+    roles: Roles,
+    words: str,
+    limits: Limits,
 ) -> Reading:
     """What a measure says of the maps, of an executed model that is worse."""
-    reference, roles = evidence.reference, evidence.roles
-    assert reference is not None  # noqa: S101 - declared in needs
-    negligible = float(thresholds["negligible_quality"])
-    gains = _gains(evidence, measure, level, negligible)
+    negligible = limits.negligible_quality
+    level = 1 - limits.error_rate
+    gains = gains_over(
+        measure, rungs, executed, reference, roles, level=level, negligible=negligible
+    )
     if not gains:
         return Reading(may_speak=False, verdict=Verdict.INCONCLUSIVE, sentence=words)
     picture = reference.picture[measure.pairs]
-    reliable = over_explainers(measure, roles, picture, float(thresholds["reliability"]))
+    reliable = over_explainers(measure, roles, picture, limits.reliability)
     votes = [gain.verdict(negligible) for gain in gains]
     verdict = next(v for v in (Verdict.VIOLATION, Verdict.INCONCLUSIVE, Verdict.PASS) if v in votes)
     gain = gains[votes.index(verdict)]
@@ -185,38 +184,6 @@ def _not_worse(
     return Finding(verdict=Verdict.INCONCLUSIVE, summary=summary, statistics=statistics)
 
 
-def _gains(evidence: Evidence, measure: Measure, level: float, negligible: float) -> list[Gain]:
-    """Quality of the audited maps against the twin's, and against a ladder's prediction.
-
-    The ladder is the twin's or, without one, a faithful control's: on its own ladder the audited
-    explainer would be compared with itself, since what it executes is worse there as well. A gain
-    over the prediction counts only where there is no twin, or where it is wholly above what
-    is negligible: the prediction is an interpolation, the twin a measurement.
-    """
-    reference, roles = evidence.reference, evidence.roles
-    executed = evidence.executed
-    assert reference is not None and executed is not None  # noqa: S101, PT018 - declared in needs
-    gains = []
-    if roles.twin in measure.values:
-        gain = paired_difference(
-            measure.values[roles.audited],
-            measure.values[roles.twin],
-            clusters=reference.picture[measure.pairs],
-            rng=np.random.default_rng(0),
-            level=level,
-        )
-        gains.append(Gain(f"that of its faithful twin ({roles.twin})", gain, predicted=False))
-    rungs = rung_measures(evidence).get(measure.name)
-    bases = [roles.twin] if gains else others(roles, rungs.values if rungs else {})
-    base = next((b for b in bases if rungs and b in rungs.values and rungs.rungs_with(b) > 1), None)
-    if rungs and base:
-        size = above_ladder(rungs, roles.audited, base, measure.pairs, executed.correct, level)
-        above = Gain(f"what the ladder of {base} has at that accuracy", size, predicted=True)
-        if not gains or above.verdict(negligible) is Verdict.VIOLATION:
-            gains.append(above)
-    return gains
-
-
 def _accuracy_words(executed: Executed, drop: Estimate) -> str:
     return (
         f"What the explainer executes is right on {percent(executed.correct.mean())} of "
@@ -243,7 +210,7 @@ def _table(executed: Executed, found: Sequence[Measure], roles: Roles) -> TableF
         [
             name,
             percent(share),
-            *(number(float(np.nanmean(m.values[key]))) if key in m.values else "–" for m in found),
+            *(number(float(np.nanmean(m.values[key]))) if key in m.values else DASH for m in found),
         ]
         for name, share, key in (
             ("as executed", executed.correct.mean(), roles.audited),
@@ -265,16 +232,6 @@ CHECK = Check(
     title="Does a worse executed model come with worse maps?",
     failure_title="A worse model is executed and its maps are not worse",
     severity=Severity.ERROR,
-    needs=frozenset(
-        {"executed", "reference", "explanations", "faithfulness", "ladder", "rung_faithfulness"}
-    ),
-    on_demand=frozenset({"ladder", "rung_faithfulness"}),
-    thresholds={
-        "negligible_drop": 0.02,
-        "negligible_quality": 0.02,
-        "reliability": RELIABILITY,
-        "error_rate": ERROR_RATE,
-    },
     reference="Cui and Fan 2026, principle 2 (arXiv 2605.12952)",
     judge=judge,
 )

@@ -10,6 +10,11 @@ this difference (split-half reliability).
 Why it matters: A map that stays on the object whatever the text says shows where objects are, not
 what the model found of the text.
 
+How to fix it: Let the target's score enter the map: weigh activations by gradients of that score
+and keep their sign, or compare the target with other texts. Do not use attention, feature norms or
+averages over texts alone. If the method ignores the text by design, declare
+`text_specific = False`, so that readers know.
+
 What a pass does not show: That the map under the right text is right, nor that the map under an
 absent text goes to a sensible place.
 """
@@ -17,23 +22,25 @@ absent text goes to a sensible place.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
 from audit.evidence.kinds import (
     AVERAGE_PRECISION,
-    Evidence,
     Explanations,
     Reference,
     Roles,
     TextSpecificity,
 )
 from audit.result.schema import Finding, PairFigure, Severity, TableFigure, Verdict
+from audit.result.wording import number
 from audit.statistics.bootstrap import bootstrap_interval
 from audit.statistics.estimate import Estimate
 from audit.trace.records import Array
-from principles.check import Check, Thresholds
-from principles.finding_parts import interval_words, number, pair_figure, witness
+from principles.check import Check
+from principles.finding_parts import interval_words, pair_figure, witness
+from principles.limits import AtMostOne, CheckLimits, Correlation, ErrorRate
 from principles.performance_alignment.estimates import (
     CONTROL_LEVEL,
     ERROR_RATE,
@@ -66,11 +73,24 @@ _SHOWN = 3
 _TEST = "sign flips of pictures, the null being a mean difference at the threshold"
 
 
-def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
+@dataclass(frozen=True)
+class Limits(CheckLimits):
+    """What a difference in localization is judged by."""
+
+    difference: Correlation = 0.02
+    reliability: AtMostOne = RELIABILITY
+    error_rate: ErrorRate = ERROR_RATE
+
+
+def judge(
+    explanations: Explanations,
+    text_specificity: TextSpecificity,
+    reference: Reference,
+    roles: Roles,
+    limits: Limits,
+) -> Finding:
     """Violated where nothing of the interval lies above the threshold."""
-    reference, roles, other = evidence.reference, evidence.roles, evidence.text_specificity
-    explanations = evidence.explanations
-    assert reference is not None and explanations is not None and other is not None  # noqa: S101, PT018
+    other = text_specificity
     if roles.audited not in other.localization:
         summary = "There are no masks, so no object that a map could leave."
         return Finding(verdict=Verdict.NOT_APPLICABLE, summary=summary)
@@ -82,11 +102,11 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
         summary = "Every picture shows every class, so that no text is absent."
         return Finding(verdict=Verdict.NOT_APPLICABLE, summary=summary)
     found = {
-        name: drop(d, reference.picture, level_for(name, roles, thresholds))
+        name: drop(d, reference.picture, level_for(name, roles, limits.error_rate))
         for name, d in differences.items()
     }
-    threshold = float(thresholds["difference"])
-    reliable = _reliability(differences, roles, reference, float(thresholds["reliability"]))
+    threshold = limits.difference
+    reliable = _reliability(differences, roles, reference, limits.reliability)
     why = reasons(controls_fail(found, roles, threshold, "leaves the object"), reliable.why)
     verdict = Verdict.INCONCLUSIVE if why else vote(found[roles.audited], threshold)
     pairs = len(reference.ids)
@@ -228,8 +248,6 @@ CHECK = Check(
     title="Does the map of an absent text leave the object?",
     failure_title="The map stays on the object whatever the text says",
     severity=Severity.ERROR,
-    needs=frozenset({"explanations", "text_specificity", "reference"}),
-    thresholds={"difference": 0.02, "reliability": RELIABILITY, "error_rate": ERROR_RATE},
     reference="Class-discriminative maps: Selvaraju et al. 2017 (arXiv 1610.02391); Cui and Fan "
     "2026, principle 2 (arXiv 2605.12952)",
     judge=judge,

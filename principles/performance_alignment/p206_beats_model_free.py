@@ -1,7 +1,7 @@
 """P206 beats-model-free.
 
 What it does: Compares the quality of the maps, pair by pair, with that of maps that never look at
-the model: a centre prior, an edge detector and a random map. It passes if the maps beat each of
+the model: a center prior, an edge detector and a random map. It passes if the maps beat each of
 them, and is violated if one of them is at least as good; the intervals, by bootstrap over pictures,
 share the error rate between the controls. Localization decides where there are masks, faithfulness
 where there are none or where no faithful control beats the model-free ones by localization. A
@@ -10,23 +10,30 @@ about the means of the explainers.
 
 Why it matters: What a fixed blob in the middle does as well needs no explainer.
 
+How to fix it: Check first that the map is in place: not transposed, flipped, shifted by the class
+token or of the wrong sign. If it is, try another layer, or a method that works for this model, such
+as attention times its gradient. Do not add a center prior or edges to the map to pass.
+
 What a pass does not show: That the maps read this model: P107 and P201 ask that. On photographs
-with the object in the middle a centre prior beats honest methods, and the check cannot speak.
+with the object in the middle a center prior beats honest methods, and the check cannot speak.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
-from audit.evidence.kinds import Evidence, Reference, Roles
+from audit.evidence.kinds import Explanations, Faithfulness, Reference, Roles
 from audit.result.schema import Finding, PairFigure, Severity, Statistic, TableFigure, Verdict
+from audit.result.wording import DASH, number
 from audit.statistics.bootstrap import bootstrap_interval
 from audit.statistics.estimate import Estimate
 from audit.trace.records import Array
-from principles.check import Check, Thresholds
-from principles.finding_parts import interval_words, number, pair_figure, witness
+from principles.check import Check
+from principles.finding_parts import interval_words, pair_figure, witness
+from principles.limits import AtMostOne, CheckLimits, ErrorRate, Number
 from principles.performance_alignment.estimates import (
     ERROR_RATE,
     Measure,
@@ -54,12 +61,25 @@ _SHOWN = 2
 Gains = dict[str, Estimate]
 
 
-def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
+@dataclass(frozen=True)
+class Limits(CheckLimits):
+    """What a gain over model-free maps is judged by."""
+
+    gain: Number = 0.0
+    reliability: AtMostOne = RELIABILITY
+    error_rate: ErrorRate = ERROR_RATE
+
+
+def judge(
+    explanations: Explanations,
+    faithfulness: Faithfulness,
+    reference: Reference,
+    roles: Roles,
+    limits: Limits,
+) -> Finding:
     """Violated where nothing of an interval lies above the threshold."""
-    reference, roles, explanations = evidence.reference, evidence.roles, evidence.explanations
-    assert reference is not None and explanations is not None  # noqa: S101, PT018 - in needs
-    maps = explanations.maps
-    return combined([_reading(m, reference, roles, maps, thresholds) for m in measures(evidence)])
+    measured = measures(explanations, faithfulness, roles)
+    return combined([_reading(m, reference, roles, explanations.maps, limits) for m in measured])
 
 
 def _reading(
@@ -67,13 +87,13 @@ def _reading(
     reference: Reference,
     roles: Roles,
     maps: dict[str, Array],
-    thresholds: Thresholds,
+    limits: Limits,
 ) -> Reading:
-    threshold = float(thresholds["gain"])
+    threshold = limits.gain
     picture = reference.picture[measure.pairs]
     faithful = {n: gains(measure, roles, n, picture) for n in others(roles, measure.values)}
-    found = gains(measure, roles, roles.audited, picture, float(thresholds["error_rate"]))
-    reliable = over_explainers(measure, roles, picture, float(thresholds["reliability"]))
+    found = gains(measure, roles, roles.audited, picture, limits.error_rate)
+    reliable = over_explainers(measure, roles, picture, limits.reliability)
     why = reasons(_cannot_speak(faithful, threshold), reliable.why)
     best = deciding(found, threshold)
     verdict = verdict_of(found, threshold)
@@ -225,7 +245,7 @@ def _table(measure: Measure, roles: Roles, found: Gains) -> TableFigure:
         [
             name,
             number(float(np.nanmean(measure.values[name]))),
-            interval_words(found[name]) if name in found else "–",
+            interval_words(found[name]) if name in found else DASH,
         ]
         for name in names
     ]
@@ -244,8 +264,6 @@ CHECK = Check(
     title="Are the maps better than those that never look at the model?",
     failure_title="Maps that never look at the model are as good",
     severity=Severity.WARNING,
-    needs=frozenset({"explanations", "faithfulness", "reference"}),
-    thresholds={"gain": 0.0, "reliability": RELIABILITY, "error_rate": ERROR_RATE},
     reference="Adebayo et al. 2018 (arXiv 1810.03292); intersection-union test: Berger 1982",
     judge=judge,
 )

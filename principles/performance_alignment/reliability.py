@@ -16,10 +16,11 @@ import numpy as np
 
 from audit.evidence.kinds import Roles
 from audit.result.schema import Statistic
+from audit.result.wording import counted, number
 from audit.statistics.correlation import lengthening, spearman_interval
 from audit.statistics.split_half import FEWEST_UNITS, Measurement, split_half_reliability
 from audit.trace.records import Array
-from principles.finding_parts import finite, number, plural
+from principles.finding_parts import finite
 from principles.performance_alignment.classes import Classes
 from principles.performance_alignment.estimates import Measure, judged, others
 
@@ -58,8 +59,8 @@ class Reliability:
         if math.isnan(self.value):
             return (
                 f"whether {self.parts} agree about {self.what} cannot be told from "
-                f"{plural(self.pictures, 'picture')} (reliability unknown, {number(self.least)} is "
-                "the least)"
+                f"{counted(self.pictures, 'picture')} (reliability unknown, {number(self.least)} "
+                "is the least)"
             )
         needed = self.pairs_needed
         more = f"; about {needed:,.0f} pairs would reach that" if math.isfinite(needed) else ""

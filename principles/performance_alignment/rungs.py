@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from audit.evidence.kinds import Evidence, Ladder, Reference, RungFaithfulness, RungInfo
+from audit.evidence.kinds import Ladder, Reference, RungFaithfulness, RungInfo
 from audit.statistics.ladder_trend import rung_quality
 from audit.trace.records import Array
 from principles.performance_alignment.estimates import LEAST_RANGE
@@ -53,23 +53,17 @@ class RungQuality:
         return np.array(rows), names
 
 
-def rung_measures(evidence: Evidence) -> dict[str, RungQuality]:
-    """The measures that there are, by name."""
-    return _measures(evidence.ladder, evidence.rung_faithfulness, evidence.reference)
-
-
-def other_model_measures(evidence: Evidence) -> dict[str, RungQuality]:
-    """The same on other models that were given; the first is the one under audit."""
-    others = evidence.other_models
-    if others is None:
-        return {}
-    return _measures(others.ladder, others.faithfulness, evidence.reference)
-
-
-def _measures(
-    ladder: Ladder | None, faithful: RungFaithfulness | None, reference: Reference | None
+def rung_measures(
+    ladder: Ladder | None, faithful: RungFaithfulness | None, reference: Reference
 ) -> dict[str, RungQuality]:
-    if ladder is None or reference is None:
+    """The measures that there are, by name; none without a ladder.
+
+    Args:
+        ladder: models of graded performance, or other models beside the one under audit.
+        faithful: faithfulness on them, where it was measured.
+        reference: of the pairs.
+    """
+    if ladder is None:
         return {}
     found: list[tuple[str, Array, dict[str, Array], Array | None]] = []
     if ladder.localization:

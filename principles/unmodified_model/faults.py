@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from audit.result.schema import Finding, Verdict
-from audit.trace.records import AlterationRecord, AttentionRecord, PairTrace, ScalarRecord
+from audit.trace.records import AlterationRecord, AttentionRecord, PairTrace
 
 FEWEST_PROBES = 3
 
@@ -70,19 +70,13 @@ def probes_only(trace: PairTrace) -> bool:
     )
 
 
-def scalar_fault(scalar: ScalarRecord, trace: PairTrace, tolerance: float) -> str:
-    """Why a scalar is not the model's score of the pair; empty where it is."""
-    if scalar.error is not None and scalar.error <= tolerance:
-        return ""
-    if scalar.clean and scalar.of_pair:
-        return ""
-    if scalar.clean and any(s.clean and s.of_pair and s.relevant for s in trace.scalars):
-        return ""
-    if scalar.clean:
-        return "it is the model's score of another text than the pair's"
-    if probes_only(trace) and scalar.of_pair:
-        return ""
-    return next(iter(scalar.reasons), "its value cannot be traced to the model's features")
+def faulty_control(faults: Iterable[Fault]) -> Finding | None:
+    """INCONCLUSIVE where the faithful control looks faulty as well; None where it does not."""
+    first = next(iter(faults), None)
+    if first is None:
+        return None
+    summary = f"The faithful control looks faulty as well: {first.what}."
+    return Finding(verdict=Verdict.INCONCLUSIVE, summary=summary)
 
 
 def unseen(traces: Iterable[PairTrace]) -> Finding | None:

@@ -8,44 +8,34 @@ the explainer runs in its place must have the same content.
 Why it matters: An explanation computed with other weights is an explanation of another model. A
 model that is left with other weights also changes what everybody downstream computes.
 
+How to fix it: Leave parameters and buffers alone, also for a moment: no in-place operations, no
+`.data`, no training mode that updates running statistics. If the method needs scaled or masked
+values, change the activations in a hook, or compute with your own tensors. If you load a copy of
+the model, load it from the same state dict, in the same dtype.
+
 What a pass does not show: That the explainer uses these weights as the model does. See P104 and
 P105.
 """
 
-from audit.evidence.kinds import Evidence
-from audit.result.schema import Finding, Severity, Statistic, Verdict
-from principles.check import Check, Thresholds
-from principles.finding_parts import listed, locations, plural, witness
+from audit.evidence.kinds import Roles, TraceEvidence
+from audit.result.schema import Finding, Severity
+from audit.result.wording import counted
+from principles.check import Check
+from principles.unmodified_model.changes import changes_of, finding_of_changes
 
 
-def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
+def judge(trace: TraceEvidence, roles: Roles) -> Finding:
     """Violated where any tensor differed, during or after."""
-    del thresholds
-    assert evidence.trace is not None  # noqa: S101 - declared in needs
-    traces = evidence.trace.traces
-    found = [(t.pair, c) for t in traces for c in t.changes if c.kind == "weights"]
-    tensors = {c.path for _, c in found}
-    statistic = Statistic(
-        name="tensors that differed",
-        value=len(tensors),
-        threshold=0,
-        good_side="below",
-        n=len(traces),
-    )
-    if not found:
-        runs = plural(len(traces), "run")
-        summary = f"All parameters and buffers stayed bit-identical in {runs}."
-        return Finding(verdict=Verdict.PASS, summary=summary, statistics=[statistic])
-    what = listed(f"{c.path or 'the model'} ({c.what}, {c.when})" for _, c in found)
-    pair = found[0][0]
-    return Finding(
-        verdict=Verdict.VIOLATION,
-        summary=f"{plural(len(tensors), 'tensor')} of the model differed: {what}.",
-        detail=sorted({f"{c.path}: {c.what} ({c.when}) {c.place}" for _, c in found}),
-        statistics=[statistic],
-        samples=[pair],
-        locations=locations((c.place, c.what) for _, c in found),
-        witness=witness(evidence.roles, "P101", pair),
+    found = changes_of(trace, "weights")
+    tensors = len({change.path for _, change in found})
+    return finding_of_changes(
+        "P101",
+        found,
+        trace,
+        roles,
+        measured=("tensors that differed", tensors),
+        passed="All parameters and buffers stayed bit-identical",
+        violated=f"{counted(tensors, 'tensor')} of the model differed",
     )
 
 
@@ -55,8 +45,6 @@ CHECK = Check(
     title="Are parameters and buffers bit-identical during and after the explanation?",
     failure_title="The explainer changed the model's weights",
     severity=Severity.ERROR,
-    needs=frozenset({"trace"}),
-    thresholds={},
     reference="Cui and Fan 2026, principle 1 (arXiv 2605.12952)",
     judge=judge,
 )

@@ -8,44 +8,32 @@ only observe and are removed are fine, and so are flags that do not change what 
 Why it matters: A head count of one instead of twelve, a patched forward or a forgotten hook makes
 another network of the same weights.
 
+How to fix it: Read what you need with forward hooks that return None, and remove them in a
+`finally` block. Do not replace forward methods, modules, head counts or library functions, not even
+for the time of the call; recompute what a fused kernel hides from the block's own input instead.
+Put flags such as training mode and `requires_grad` back before you return.
+
 What a pass does not show: That the explainer's own code computes what the model computes. See P104
 and P105.
 """
 
-from audit.evidence.kinds import Evidence
-from audit.result.schema import Finding, Severity, Statistic, Verdict
-from principles.check import Check, Thresholds
-from principles.finding_parts import listed, locations, plural, witness
+from audit.evidence.kinds import Roles, TraceEvidence
+from audit.result.schema import Finding, Severity
+from principles.check import Check
+from principles.unmodified_model.changes import changes_of, finding_of_changes
 
 
-def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
+def judge(trace: TraceEvidence, roles: Roles) -> Finding:
     """Violated where structure was altered during the run, or anything was left behind."""
-    del thresholds
-    assert evidence.trace is not None  # noqa: S101 - declared in needs
-    traces = evidence.trace.traces
-    found = [
-        (t.pair, c)
-        for t in traces
-        for c in t.changes
-        if c.kind == "structure" and (c.altering or c.when == "after")
-    ]
-    places = {(c.path, c.what) for _, c in found}
-    statistic = Statistic(
-        name="structural changes", value=len(places), threshold=0, good_side="below", n=len(traces)
-    )
-    if not found:
-        summary = f"Structure, hooks and flags were as before in {plural(len(traces), 'run')}."
-        return Finding(verdict=Verdict.PASS, summary=summary, statistics=[statistic])
-    what = listed(f"{c.path or 'the model'}: {c.what} ({c.when})" for _, c in found)
-    pair = found[0][0]
-    return Finding(
-        verdict=Verdict.VIOLATION,
-        summary=f"The model's structure was altered: {what}.",
-        detail=sorted({f"{c.path}: {c.what} ({c.when}) {c.place}" for _, c in found}),
-        statistics=[statistic],
-        samples=[pair],
-        locations=locations((c.place, c.what) for _, c in found),
-        witness=witness(evidence.roles, "P102", pair),
+    found = [(p, c) for p, c in changes_of(trace, "structure") if c.altering or c.when == "after"]
+    return finding_of_changes(
+        "P102",
+        found,
+        trace,
+        roles,
+        measured=("structural changes", len({(c.path, c.what) for _, c in found})),
+        passed="Structure, hooks and flags were as before",
+        violated="The model's structure was altered",
     )
 
 
@@ -55,8 +43,6 @@ CHECK = Check(
     title="Are forward methods, classes, head counts, hooks and flags as before?",
     failure_title="The explainer altered the model's structure",
     severity=Severity.ERROR,
-    needs=frozenset({"trace"}),
-    thresholds={},
     reference="Cui and Fan 2026, principle 1 (arXiv 2605.12952)",
     judge=judge,
 )

@@ -11,86 +11,96 @@ agree with itself on an equal copy; else nothing is said.
 Why it matters: A map that a model of random numbers gets as well shows nothing that this model has
 learned: it is a property of the picture, like an edge detector's.
 
+How to fix it: Make the map depend on what the model computes: weigh activations by gradients of the
+score, or compare scores with parts of the picture removed. Where the map comes mostly from edges,
+positions or one early layer, use later blocks and leave out multiplication by the picture. If the
+method never looks at the model by design, declare `model_free = True` and do not call it an
+explanation.
+
 What a pass does not show: That the map is right, or that it depends on the right parts of the
 model. Inverted maps and noise that is seeded by the weights pass too.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
-from audit.evidence.kinds import Evidence, Randomization, Reference, Roles
-from audit.result.schema import (
-    Finding,
-    Interval,
-    PairFigure,
-    Point,
-    ScatterFigure,
-    Series,
-    Severity,
-    Statistic,
-    Verdict,
-)
-from audit.statistics.bootstrap import bootstrap_interval
+from audit.evidence.kinds import Randomization, Reference, Roles
+from audit.result.schema import Finding, Severity, Verdict
+from audit.result.wording import number, percent
 from audit.statistics.estimate import Estimate
-from principles.check import Check, Thresholds
-from principles.finding_parts import finite, number, pair_figure, percent, plural, witness
+from principles.check import Check
+from principles.finding_parts import witness
+from principles.limits import CheckLimits, NotNegative, Share
+from principles.unmodified_model import map_likeness as likeness
 
-_UNCHANGED = 1e-3
+
+@dataclass(frozen=True)
+class Limits(CheckLimits):
+    """Likeness above which a map has survived, and outright, whatever unrelated maps share."""
+
+    survives: Share = 0.5
+    survives_outright: Share = 0.9
+    unchanged: NotNegative = 1e-3  # relative change, up to which it is the same map
 
 
-def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
+def judge(
+    randomization: Randomization, reference: Reference, roles: Roles, limits: Limits
+) -> Finding:
     """Violated where the map survives full randomization."""
-    found, reference, roles = evidence.randomization, evidence.reference, evidence.roles
-    assert found is not None and reference is not None  # noqa: S101, PT018 - declared in needs
+    found = randomization
     reached = float(found.reached.min())
     if reached < 1:
         summary = f"Expected every parameter to be drawn anew, reached {percent(reached)} of them."
         return Finding(verdict=Verdict.ERROR, summary=summary)
-    limit = _limit(found, thresholds)
-    final = _likeness(found, reference, roles.audited, -1)
-    verdict, summary = _verdict(found, reference, roles, limit, final)
+    final = likeness.of_stage(found, reference, roles.audited, -1)
+    limit = _limit(found, limits)
+    verdict, summary = _verdict(found, reference, roles, final, limit, limits.unchanged)
+    if verdict is Verdict.VIOLATION and roles.random_weights:
+        verdict = Verdict.INCONCLUSIVE
+        summary = (
+            "The weights of the model are random, as asked for, and drawn anew they are random "
+            f"again: {likeness.words(final, limit)}. Audit a trained model."
+        )
     violated = verdict is Verdict.VIOLATION
     row = int(found.similarity[roles.audited][-1].mean(0).argmax())
     pair = reference.ids[int(found.pairs[row])]
     return Finding(
         verdict=verdict,
         summary=summary,
-        statistics=[_statistic(final, limit)],
+        statistics=[likeness.statistic(final, limit)],
         samples=[pair] if violated else [],
-        figures=[_curve(found, reference, roles, limit), _maps_figure(found, reference, row)],
+        figures=likeness.figures(found, reference, roles, limit, row),
         witness=witness(roles, "P107", pair) if violated else None,
     )
 
 
-def _limit(found: Randomization, thresholds: Thresholds) -> float:
+def _limit(found: Randomization, limits: Limits) -> float:
     """What unrelated maps of this explainer share, at least a half; a shared prior is no excuse."""
     unrelated = np.concatenate([found.unrelated, found.chance])
     band = float(np.quantile(unrelated, 0.975)) if len(unrelated) else 0.0
-    least, most = float(thresholds["survives"]), float(thresholds["survives_outright"])
-    return float(np.clip(band, least, most))
-
-
-def _likeness(found: Randomization, reference: Reference, name: str, stage: int) -> Estimate:
-    return bootstrap_interval(
-        found.similarity[name][stage].mean(0),
-        clusters=reference.picture[found.pairs],
-        rng=np.random.default_rng(0),
-    )
+    return float(np.clip(band, limits.survives, limits.survives_outright))
 
 
 def _verdict(
-    found: Randomization, reference: Reference, roles: Roles, limit: float, final: Estimate
+    found: Randomization,
+    reference: Reference,
+    roles: Roles,
+    final: Estimate,
+    limit: float,
+    unchanged: float,
 ) -> tuple[Verdict, str]:
-    words = _words(final, limit)
-    if bool((found.change <= _UNCHANGED).all()):
+    words = likeness.words(final, limit)
+    if bool((found.change <= unchanged).all()):
         return Verdict.VIOLATION, (
             "The map survives: with every parameter of the model drawn anew it is the same map."
         )
     if not np.isfinite(final.low):
         return Verdict.INCONCLUSIVE, f"One picture allows no verdict, audit more pairs: {words}."
     for name in set(found.similarity) - {roles.audited}:
-        control = _likeness(found, reference, name, -1)
+        control = likeness.of_stage(found, reference, name, -1)
         if not control.value < limit:
             return Verdict.INCONCLUSIVE, (
                 f"The faithful control {name} survives full randomization as well (likeness "
@@ -98,7 +108,7 @@ def _verdict(
             )
     if final.above(limit):
         return Verdict.VIOLATION, f"The map survives full randomization of the model: {words}."
-    itself = _likeness(found, reference, roles.audited, 0)
+    itself = likeness.of_stage(found, reference, roles.audited, 0)
     if not itself.low > max(limit, final.high):
         return Verdict.INCONCLUSIVE, (
             f"Two runs on the same model agree no better (likeness {number(itself.value)}) than "
@@ -110,81 +120,12 @@ def _verdict(
     return verdict, f"The map {does} survive full randomization of the model: {words}."
 
 
-def _words(final: Estimate, limit: float) -> str:
-    interval = f"95 % interval {number(final.low)} to {number(final.high)}"
-    if not np.isfinite(final.low):
-        interval = "too few pictures for an interval"
-    return (
-        f"likeness to the map on the unmodified model {number(final.value)} ({interval}, limit "
-        f"{number(limit)}, {plural(final.n, 'picture')})"
-    )
-
-
-def _statistic(final: Estimate, limit: float) -> Statistic:
-    return Statistic(
-        name="likeness of the maps after full randomization",
-        value=finite(final.value),
-        interval=Interval(low=finite(final.low), high=finite(final.high), level=final.level),
-        threshold=limit,
-        good_side="below",
-        n=final.n,
-    )
-
-
-def _curve(found: Randomization, reference: Reference, roles: Roles, limit: float) -> ScatterFigure:
-    series = [
-        Series(
-            name=name,
-            points=[_point(found, reference, name, i) for i in range(len(found.stages))],
-            line=True,
-            control=name != roles.audited,
-        )
-        for name in found.similarity
-    ]
-    band = {"limit": limit}
-    if len(found.unrelated):
-        band["maps of different pictures"] = float(found.unrelated.mean())
-    for name, value in band.items():
-        ends = [Point(x=float(i), y=value) for i in (0, len(found.stages) - 1)]
-        series.append(Series(name=name, points=ends, line=True, control=True))
-    return ScatterFigure(
-        title="Likeness of the maps while the model is drawn anew",
-        caption="Absolute rank correlation with the map on the unmodified model, mean over pairs "
-        f"and draws, with 95 % intervals over pictures. Stages: {', '.join(found.stages)}.",
-        x_label="stage of the cascade",
-        y_label="likeness",
-        series=series,
-    )
-
-
-def _point(found: Randomization, reference: Reference, name: str, stage: int) -> Point:
-    value = _likeness(found, reference, name, stage)
-    return Point(
-        x=float(stage),
-        y=value.value,
-        y_interval=Interval(low=finite(value.low), high=finite(value.high)),
-        label=found.stages[stage],
-    )
-
-
-def _maps_figure(found: Randomization, reference: Reference, row: int) -> PairFigure:
-    return pair_figure(
-        reference,
-        int(found.pairs[row]),
-        "The map of the model, and of random numbers",
-        "The pair whose map changes least when every parameter is drawn anew.",
-        [("unmodified model", found.maps[row]), ("all drawn anew", found.final_maps[row])],
-    )
-
-
 CHECK = Check(
     id="P107",
     name="depends-on-model",
     title="Does the map change when all parameters of the model are drawn anew?",
     failure_title="The map survives full randomization of the model",
     severity=Severity.ERROR,
-    needs=frozenset({"randomization", "reference"}),
-    thresholds={"survives": 0.5, "survives_outright": 0.9},
     reference="Adebayo et al. 2018 (arXiv 1810.03292), cascading randomization",
     judge=judge,
 )

@@ -11,84 +11,84 @@ alone, and beside itself.
 Why it matters: A map that depends on what else is in the batch explains the batch. A map that
 differs from run to run without saying so cannot be reproduced.
 
+How to fix it: Explain each pair by itself: sum the batch's scores before the gradient is taken, do
+not normalize, average or attend over the batch axis, and put the model in eval mode. Keep nothing
+between calls. If the method draws random numbers, declare `stochastic = True` and draw for each
+pair from a generator with a seed of its own.
+
 What a pass does not show: That the map is the same on other hardware or another version of a
 library.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
-from audit.evidence.kinds import Evidence, Reference, Repeatability, Roles
-from audit.result.schema import (
-    BarsFigure,
-    Figure,
-    Finding,
-    PairFigure,
-    Severity,
-    Statistic,
-    TableFigure,
-    Verdict,
-)
+from audit.evidence.kinds import Reference, Repeatability, Roles
+from audit.result.schema import Finding, Severity, Statistic, Verdict
+from audit.result.wording import counted, percent
 from audit.trace.records import Array
-from principles.check import Check, Thresholds
-from principles.finding_parts import finite, listed, number, pair_figure, percent, plural, witness
+from principles.check import Check
+from principles.finding_parts import listed, witness
+from principles.limits import CheckLimits, NotNegative, Share
+from principles.unmodified_model import repeat_figures as figures
+from principles.unmodified_model.repeat_conditions import again, dependence
 
-ITSELF = "beside itself"
+
+@dataclass(frozen=True)
+class Limits(CheckLimits):
+    """What a change of a map is judged by."""
+
+    noise_factor: NotNegative = 10.0  # times what a control, or roundings of the weights, change
+    largest_limit: NotNegative = 0.1  # beyond such a limit a pair is not judged
+    repeat_factor: NotNegative = 2.0  # times its own repeats, of a stochastic explainer
+    least_share: Share = 0.5  # of the pairs; some of a stochastic one's change by chance
 
 
-def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
-    """Violated where a map depends on its neighbours, or varies more than the explainer states."""
-    found, reference, roles = evidence.repeatability, evidence.reference, evidence.roles
-    assert found is not None and reference is not None  # noqa: S101, PT018 - declared in needs
-    limits = _limits(found, roles, thresholds)
-    judged = limits <= (np.inf if roles.stochastic else float(thresholds["largest_limit"]))
-    beyond = (found.relative_l2 > limits) & judged
-    failing = _failing(found, beyond, roles, thresholds)
-    figures: list[Figure] = [_bars(found), _table(found, beyond)]
-    statistics = [_statistic(found, limits)]
+def judge(
+    repeatability: Repeatability, reference: Reference, roles: Roles, limits: Limits
+) -> Finding:
+    """Violated where a map depends on its neighbors, or varies more than the explainer states."""
+    found = repeatability
+    allowed = _allowed(found, roles, limits)
+    judged = allowed <= (np.inf if roles.stochastic else limits.largest_limit)
+    beyond = (found.relative_l2 > allowed) & judged
+    least = limits.least_share if roles.stochastic else 0.0
+    failing = [i for i in range(len(found.conditions)) if beyond[i].mean() > least]
+    statistics = [figures.statistic(found, allowed)]
     if failing:
-        return _violation(found, reference, roles, failing, beyond, statistics, figures)
+        return _violation(found, reference, roles, failing, beyond, statistics)
     if not judged.all(0).any():
         summary = (
             "The map varies too much to be compared: rounding of the weights moves it by "
             f"{percent(float(np.median(found.noise)))} (median)."
         )
         return Finding(verdict=Verdict.INCONCLUSIVE, summary=summary, statistics=statistics)
-    summary = (
-        "The map of a pair is the same alone, in a batch and again, for "
-        f"{plural(int(judged.all(0).sum()), 'pair')}"
-        + (", within the spread of its own repeats." if roles.stochastic else ".")
+    within = ", within the spread of its own repeats" if roles.stochastic else ""
+    return Finding(
+        verdict=Verdict.PASS,
+        summary="The map of a pair is the same alone, in a batch and again, for "
+        f"{counted(int(judged.all(0).sum()), 'pair')}{within}.",
+        statistics=statistics,
+        figures=[figures.bars(found), figures.table(found, beyond)],
     )
-    return Finding(verdict=Verdict.PASS, summary=summary, statistics=statistics, figures=figures)
 
 
-def _limits(found: Repeatability, roles: Roles, thresholds: Thresholds) -> Array:
+def _allowed(found: Repeatability, roles: Roles, limits: Limits) -> Array:
     """Change of each map that is no finding, (conditions, pairs).
 
     Rounding of the weights explains changes in other company, never those of the same call.
     """
-    factor = float(thresholds["noise_factor"])
     control = float(found.control.max(initial=0.0))
-    least = max(factor * control, float(np.sqrt(found.resolution)))
-    own = factor * found.noise
+    least = max(limits.noise_factor * control, float(np.sqrt(found.resolution)))
+    own = limits.noise_factor * found.noise
     if roles.stochastic:
-        own = float(thresholds["repeat_factor"]) * found.repeats.max(0)
+        own = limits.repeat_factor * found.repeats.max(0)
     company = np.maximum(least, own)
     same = company if roles.stochastic else np.full_like(own, least)
-    return np.stack([same if _again(what) else company for what in found.conditions])
-
-
-def _failing(
-    found: Repeatability, beyond: Array, roles: Roles, thresholds: Thresholds
-) -> list[int]:
-    """Conditions under which maps changed; by chance a stochastic explainer may, on few pairs."""
-    least = float(thresholds["least_share"]) if roles.stochastic else 0.0
-    return [i for i in range(len(found.conditions)) if beyond[i].mean() > least]
-
-
-def _again(condition: str) -> bool:
-    return condition.startswith("again")
+    return np.stack([same if again(what) else company for what in found.conditions])
 
 
 def _violation(
@@ -98,7 +98,6 @@ def _violation(
     failing: list[int],
     beyond: Array,
     statistics: list[Statistic],
-    figures: list[Figure],
 ) -> Finding:
     names = [found.conditions[i] for i in failing]
     changes = np.where(beyond, found.relative_l2, -1.0)[failing]
@@ -107,82 +106,17 @@ def _violation(
     pair = reference.ids[int(found.pairs[row])]
     return Finding(
         verdict=Verdict.VIOLATION,
-        summary=f"The map of a pair {_what(names)}: it changes by "
+        summary=f"The map of a pair {dependence(names)}: it changes by "
         f"{percent(float(found.relative_l2[condition, row]))} {found.conditions[condition]}.",
         detail=[f"It changes {listed(names, most=6)}."],
         statistics=statistics,
         samples=sorted({reference.ids[int(found.pairs[i])] for i in np.nonzero(beyond)[1]}),
-        figures=[*figures, _maps_figure(found, reference, condition, int(row))],
+        figures=[
+            figures.bars(found),
+            figures.table(found, beyond),
+            figures.maps(found, reference, condition, int(row)),
+        ],
         witness=witness(roles, "P109", pair),
-    )
-
-
-def _what(conditions: list[str]) -> str:
-    if any(_again(name) for name in conditions):
-        return "differs from run to run, which the explainer does not declare"
-    if ITSELF in conditions:
-        return (
-            "depends on its place in the batch, as random numbers drawn for a whole batch do that "
-            "are not declared"
-        )
-    return "depends on what else is in the batch"
-
-
-def _statistic(found: Repeatability, limits: Array) -> Statistic:
-    ratio = found.relative_l2 / limits
-    worst = np.unravel_index(int(ratio.argmax()), ratio.shape)
-    return Statistic(
-        name="largest change of a map (relative L2), against its limit",
-        value=finite(float(found.relative_l2[worst])),
-        threshold=finite(float(limits[worst])),
-        good_side="below",
-        n=len(found.pairs),
-    )
-
-
-def _bars(found: Repeatability) -> BarsFigure:
-    largest = found.relative_l2.max(1)
-    return BarsFigure(
-        title="Change of the map of a pair",
-        caption="Largest relative change over pairs against the map of the pair alone.",
-        labels=list(found.conditions),
-        values=[finite(float(v)) for v in largest],
-        limit=float(np.sqrt(found.resolution)),
-        log_scale=bool((largest > 0).all()),
-    )
-
-
-def _table(found: Repeatability, beyond: Array) -> TableFigure:
-    rows = [
-        [
-            what,
-            number(float(found.relative_l2[i].max())),
-            number(float(found.largest[i].max())),
-            number(float(found.control[i].max())),
-            str(int(beyond[i].sum())),
-        ]
-        for i, what in enumerate(found.conditions)
-    ]
-    return TableFigure(
-        title="The same pairs under other conditions",
-        caption="Largest over pairs. The control is a faithful explainer in the same company.",
-        columns=["condition", "change (relative L2)", "largest difference / largest value",
-                 "change of the control", "pairs beyond the limit"],
-        rows=rows,
-    )  # fmt: skip
-
-
-def _maps_figure(
-    found: Repeatability, reference: Reference, condition: int, row: int
-) -> PairFigure:
-    what = found.conditions[condition]
-    return pair_figure(
-        reference,
-        int(found.pairs[row]),
-        "One pair, two maps",
-        f"The pair explained alone, and {what}.",
-        [("alone", found.maps[row]), (what, found.changed_maps[condition][row])],
-        shared_scale=True,
     )
 
 
@@ -190,15 +124,8 @@ CHECK = Check(
     id="P109",
     name="repeatable",
     title="Is the map of a pair the same alone, in a batch, and a second time?",
-    failure_title="The map of a pair depends on its neighbours, or varies from run to run",
+    failure_title="The map of a pair depends on its neighbors, or varies from run to run",
     severity=Severity.ERROR,
-    needs=frozenset({"repeatability", "reference"}),
-    thresholds={
-        "noise_factor": 10.0,
-        "largest_limit": 0.1,
-        "repeat_factor": 2.0,
-        "least_share": 0.5,
-    },
     reference="Cui and Fan 2026, principle 1 (arXiv 2605.12952)",
     judge=judge,
 )

@@ -47,8 +47,8 @@ from audit.evidence.kinds import (
     RungInfo,
 )
 from audit.evidence.plan import Gathered
-from audit.judging import judge_all
 from audit.judging.group_sequential import judge_by_looks
+from audit.judging.judge_all import judge_all
 from audit.result.schema import CheckResult, Failure, Finding, Verdict
 from audit.statistics.spending import look_sizes
 from principles.catalogue import all_checks
@@ -124,8 +124,7 @@ def evidence(effects: Effects, rng: np.random.Generator) -> Evidence:
     parted = rng.random(PICTURES) < 0.2  # who is right of the two models where one is wrong
     first = rng.random(PICTURES) < 0.5
     executed = Executed(
-        "gradient", np.zeros((PICTURES, 2)), np.zeros((PICTURES, 2)),
-        np.where(parted, first, classifies), np.where(parted, ~first, classifies), 0.1,
+        "gradient", np.where(parted, first, classifies), np.where(parted, ~first, classifies), 0.1,
     )  # fmt: skip
     ladder = _ladder(effects, quality, noise, rng)
     none = RungFaithfulness(np.zeros(0, int), {}, np.ones((len(ladder.rungs), 0)))

@@ -54,7 +54,7 @@ def main() -> None:
             f"{chosen.explainer}, {pairs} pairs: {wall:.0f} s, {processor:.0f} s of processor, "
             f"peak {peak:.0f} MiB{growth}; report {size:.2f} MB; exit code {result['exit_code']}"
         )
-        for kind, spent in result["conditions"]["seconds"].items():
+        for kind, spent in result["timing"]["gathering"].items():
             print(f"  {kind:<20} {spent:7.1f} s")
 
 

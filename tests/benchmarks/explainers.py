@@ -41,7 +41,7 @@ def load(device):
 def released(model, image, text):
     """One pair as in the official `generate_emap.py`, at the model's picture size."""
     visual = model.visual
-    x = visual._embeds(image)
+    x = visual._embeds(image)  # noqa: SLF001 - open_clip's own
     for block in visual.transformer.resblocks[:-1]:
         x = block(x)
     last = visual.transformer.resblocks[-1]

@@ -72,12 +72,13 @@ class Scores(torch.nn.Module):
 
 def load(name, device, count):
     """A model, pictures of the bundled scenes, and their maps by gradient times attention."""
-    model = load_model(name, device=device)
+    pretrained = None if name == "bundled" else "random"
+    model = load_model(name, pretrained, device=device)
     pairs = bundled_pairs(model, count, seed=0)
     images, tokens = pairs.batch(torch.arange(count), model.device, model.dtype)
     maps = run_explainer(load_explainer("grad-attention"), model.module, images, tokens).maps
     with torch.no_grad():
-        texts = model.anatomy.text_features(tokens)
+        texts = model.target_features(tokens)
     return Scores(model.module.visual, texts).eval(), images, maps.detach()
 
 

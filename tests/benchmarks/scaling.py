@@ -39,7 +39,7 @@ def one(count):
     for fill in ("mean", NoisyLinear()):
         generator = torch.Generator().manual_seed(0)
         removal_curves(
-            lambda x, _: model.anatomy.image_features(x)[:, 0],
+            lambda x, _: model.features(x)[:, 0],
             images,
             maps,
             fill=fill,

@@ -18,11 +18,12 @@ from contextlib import contextmanager
 import torch
 
 from audit.config.settings import Settings
-from audit.engine.auditing import SIZES, _context
+from audit.engine.context_building import build_context
+from audit.engine.profiles import SIZES
 from audit.engine.progress import silent
 from audit.engine.thread_count import suited_threads
 from audit.evidence.kinds import Evidence
-from audit.evidence.plan import GATHERERS, plan
+from audit.evidence.plan import gather_kind, plan
 from audit.explainers.registry import load_explainer
 from audit.models.loading import load_model
 from principles.catalogue import all_checks
@@ -57,19 +58,19 @@ class Inside:
 def watched():
     """Time every module call and every backward pass."""
     inside = Inside()
-    call, run = torch.nn.Module.__call__, torch.autograd._engine_run_backward
+    call, run = torch.nn.Module.__call__, torch.autograd._engine_run_backward  # noqa: SLF001 - torch's own
     torch.nn.Module.__call__ = inside.wrapped(call)
-    torch.autograd._engine_run_backward = inside.wrapped(run)
+    torch.autograd._engine_run_backward = inside.wrapped(run)  # noqa: SLF001 - torch's own
     try:
         yield inside
     finally:
-        torch.nn.Module.__call__, torch.autograd._engine_run_backward = call, run
+        torch.nn.Module.__call__, torch.autograd._engine_run_backward = call, run  # noqa: SLF001 - torch's own
 
 
 def context_of(explainer, model_name, pairs):
     settings = Settings(explainer=explainer, model=model_name, samples=pairs or 192)
     model = load_model(model_name)
-    context = _context(settings, model, load_explainer(explainer), silent)
+    context = build_context(settings, model, load_explainer(explainer), silent)
     if pairs is None:
         return context
     few = {n: min(pairs, getattr(context.sizes, n)) for n in ("traced", "affected", "repeated")}
@@ -91,7 +92,7 @@ def main():
     with watched() as inside, suited_threads(context.model):
         for kind in plan(needs):
             inside.seconds, start = 0.0, time.process_time()
-            found = GATHERERS[kind].gather(context, evidence)
+            found = gather_kind(kind, context, evidence)
             spent[kind], model_time[kind] = time.process_time() - start, inside.seconds
             evidence = dataclasses.replace(evidence, **{kind: found})
             share = model_time[kind] / spent[kind]

@@ -17,6 +17,7 @@ BROKEN = {
     "exits.py": "raise SystemExit(0)\n",
     "text.py": "def explain(model, images, tokens):\n    return 'a map'\n",
     "flat.py": "def explain(model, images, tokens):\n    return images.mean(1).flatten(1)\n",
+    "nan.py": "def explain(model, images, tokens):\n    return images.mean(1) * float('nan')\n",
     "alone.py": "def explain(model, images, tokens):\n    return images[:1].mean(1)\n",
 }
 
@@ -39,6 +40,7 @@ def result_of(folder="audit-report"):
         (["-e", "text.py:expain"], ["expected a function 'expain'", "did you mean 'explain'?"]),
         (["-e", "text.py:explain"], ["expected a tensor (pairs, h, w)", "got str"]),
         (["-e", "flat.py:explain"], ["expected maps of shape (2, h, w), got (2, 576)"]),
+        (["-e", "nan.py:explain"], ["expected finite maps", "NaN"]),
         (["-e", "alone.py:explain"], ["expected maps of shape (2, h, w), got (1, 24, 24)"]),
         (["-e", "gradient", "--option", "speed=1"], ["unknown option 'speed'"]),
         (["-e", "grad-eclip", "--option", "heads=two"], ["'heads' expected released|model"]),
@@ -105,7 +107,7 @@ def test_weights_that_do_not_fit(command, tiny_model):
     (other / "open_clip_model.safetensors").write_bytes(weights.read_bytes())
     done = command("check", "-e", "gradient", "--model", "local-dir:other")
     assert done.exit_code == 2, done.output
-    assert "cannot load model 'local-dir:other'" in done.output
+    assert "open_clip_model.safetensors' is of another architecture than the model" in done.output
 
 
 def test_checkpoint_that_is_none(command):
@@ -114,19 +116,40 @@ def test_checkpoint_that_is_none(command):
         "check", "-e", "gradient", "--model", "ViT-S-32-alt", "--pretrained", "weights.pt"
     )
     assert done.exit_code == 2, done.output
-    assert "cannot load model 'ViT-S-32-alt' with weights 'weights.pt'" in done.output
+    assert "cannot read checkpoint 'weights.pt'" in done.output
 
 
 @pytest.mark.parametrize(
     ("body", "words"),
     [
         ("raise RuntimeError('no maps today')", ["RuntimeError: no maps today"]),
-        ("return images.mean(1) * float('nan')", ["expected finite maps", "NaN"]),
-        ("raise SystemExit(0)", ["SystemExit"]),
+        ("raise SystemExit(0)", ["SystemExit: 0"]),
+        ("return helper.deeper(images)", ["KeyError: 'gone'", "helper.py:2, in deeper"]),
+        ("return images.nonsense()", ["AttributeError"]),
+        ("return images.mean(1) + images.mean((0, 1)).T.reshape(7)", ["RuntimeError", "own.py:4"]),
     ],
 )
-def test_an_explainer_that_fails_is_an_error_with_its_traceback(check_tiny, body, words):
-    Path("own.py").write_text(f"def explain(model, images, tokens):\n    {body}\n")
+def test_an_explainer_that_raises_is_told_once_with_its_line(check_tiny, monkeypatch, body, words):
+    monkeypatch.syspath_prepend(".")
+    Path("helper.py").write_text("def deeper(images):\n    return {}['gone']\n")
+    Path("own.py").write_text(f"import helper\n\ndef explain(model, images, tokens):\n    {body}\n")
+    done = check_tiny("own.py:explain", select="P104,P105")
+    assert done.exit_code == 3, done.output
+    assert "Traceback" not in done.output
+    assert done.output.count(words[0]) == 1
+    assert "explainer 'own.py:explain' raises on the first pairs" in done.output
+    for word in (*words, ".py:", ", in "):
+        assert word in done.output
+    assert "site-packages" not in done.output
+    assert not Path("audit-report", "result.json").exists()
+
+
+def test_an_explainer_that_fails_later_is_an_error_with_its_traceback(check_tiny):
+    Path("own.py").write_text(
+        "calls = []\n\ndef explain(model, images, tokens):\n    calls.append(1)\n"
+        "    if len(calls) > 1:\n        raise RuntimeError('no maps today')\n"
+        "    return images.mean(1)\n"
+    )
     done = check_tiny("own.py:explain", "--format", "html,json", select="P104,P105")
     assert done.exit_code == 3, done.output
     result = result_of()
@@ -134,9 +157,7 @@ def test_an_explainer_that_fails_is_an_error_with_its_traceback(check_tiny, body
     assert {c.finding.verdict.value for c in result.checks} == {"error"}
     assert any("own.py" in failure.traceback for failure in result.failures)
     page = Path("audit-report", "report.html").read_text(encoding="utf-8")
-    for word in words:
-        assert word in done.output.replace("\n", " ") or word in str(result.failures)
-        assert word.split()[0] in page
+    assert "no maps today" in page
 
 
 def test_trial_leaves_no_trace(check_tiny):
@@ -357,7 +378,7 @@ def test_equivalence(command, tiny_model):
 def test_help_imports_nothing_slow():
     code = (
         "import sys\n"
-        "from audit.cli.commands import main\n"
+        "from audit.cli.main import main\n"
         "try:\n    main(['--help'])\nexcept SystemExit as end:\n    code = end.code\n"
         "slow = {'torch', 'numpy', 'scipy', 'open_clip', 'pydantic'} & set(sys.modules)\n"
         "print(code, sorted(slow))"

@@ -6,7 +6,8 @@ import pytest
 import torch
 from PIL import Image
 
-from audit.data.manifest import DataError, manifest_pairs
+from audit.data.errors import DataError
+from audit.data.manifest import manifest_pairs
 from audit.models.loading import load_model
 
 COLUMNS = ("image", "label", "x0", "y0", "x1", "y1")
@@ -71,9 +72,9 @@ def changed(column, value):
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        (changed("x0", None), "a whole number of pixels in column x0 of every row, found 'nan' in"),
+        (changed("x0", None), "a whole number of pixels in column x0 of every row, found '' in"),
         (changed("y1", "wide"), "column y1 of every row, found 'wide' in row 4"),
-        (changed("label", None), "a value in column label of every row, found 'nan' in row 4"),
+        (changed("label", None), "a value in column label of every row, found '' in row 4"),
         (changed("image", None), "a value in column image of every row"),
         (changed("x1", 1), "expected a box x0 ≤ x1"),
         (changed("y0", 24), "begins inside the 24×24 pixels of 'p1.png'"),

@@ -48,7 +48,7 @@ def test_masks_are_disjoint_and_never_small() -> None:
 def test_masks_are_exactly_the_painted_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
     """Paint over: with every object left out, the picture differs inside the masks only."""
     drawn = draw_scenes(40)
-    monkeypatch.setattr(scenes, "_paint", lambda bits, *_: bits.random_raw(5))
+    monkeypatch.setattr(scenes, "paint", lambda bits, *_: bits.random_raw(5))
     for index, scene in enumerate(drawn):
         changed = (scene.image != draw_scene(index).image).any(axis=2)
         visible = scene.masks.any(axis=0)
@@ -90,7 +90,7 @@ def test_splits_seeds_and_indices_differ() -> None:
     assert len(images) == len(keys)
 
 
-@pytest.mark.parametrize("outline", scenes._OUTLINES)
+@pytest.mark.parametrize("outline", scenes.OUTLINE_MASKS)
 @pytest.mark.parametrize("radius", [9, 13, 21])
 def test_outlines_stay_inside_their_circle(outline, radius: int) -> None:
     y, x = np.indices((SIZE, SIZE)) - SIZE // 2
@@ -99,7 +99,7 @@ def test_outlines_stay_inside_their_circle(outline, radius: int) -> None:
     assert (y**2 + x**2)[mask].max() <= (radius + 1) ** 2
 
 
-@pytest.mark.parametrize("fill", scenes._FILLS[1:])
+@pytest.mark.parametrize("fill", scenes.FILL_PATTERNS[1:])
 def test_patterned_fills_repeat_and_darken_about_half(fill) -> None:
     y, x = np.indices((24, 24))
     dark = fill(y, x)

@@ -6,11 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import audit.evidence.plan
 from audit.evidence import interim_looks as looks
 from audit.evidence import ladder
 from audit.evidence.joining import PER_PAIR
-from audit.evidence.plan import load_evidence
+from audit.evidence.plan import GATHERERS, load_evidence
 from audit.judging import group_sequential as stopping
 from audit.result.document import load_result
 
@@ -24,7 +23,7 @@ def auto(command, tiny_model, monkeypatch):
     monkeypatch.setattr(ladder, "knows_something", lambda _: True)
     monkeypatch.setattr(ladder, "RUNGS_PER_SEED", 2)
     monkeypatch.setattr(looks, "look_sizes", lambda _: SIZES)
-    monkeypatch.setattr(stopping, "_may_settle", lambda *_: True)
+    monkeypatch.setattr(stopping, "may_settle", lambda *_: True)
 
     def run(*words, explainer="grad-eclip", samples="auto"):
         small = ["--model", tiny_model, "--profile", "quick", "--samples", samples]
@@ -102,7 +101,7 @@ def test_every_kind_grows_with_the_looks(auto):
 
 def test_interrupted_in_a_later_look_it_goes_on_from_there(auto, monkeypatch):
     finish(auto("--out", "straight"))
-    calls, real = [], audit.evidence.plan.gather_ladder
+    calls, real = [], GATHERERS["ladder"]
 
     def interrupts(context, reference, explanations):
         calls.append(len(context.pairs))
@@ -110,7 +109,7 @@ def test_interrupted_in_a_later_look_it_goes_on_from_there(auto, monkeypatch):
             raise KeyboardInterrupt
         return real(context, reference, explanations)
 
-    monkeypatch.setattr(audit.evidence.plan, "gather_ladder", interrupts)
+    monkeypatch.setitem(GATHERERS, "ladder", interrupts)
     broken = auto()
     assert broken.exit_code == 3
     assert "interrupted" in broken.output
@@ -139,7 +138,7 @@ def test_judged_again_it_looks_as_the_audit_did(auto, command):
 
 
 def test_what_failed_in_a_later_look_fails_when_it_is_judged_again(auto, command, monkeypatch):
-    real = audit.evidence.plan.gather_faithfulness
+    real = GATHERERS["faithfulness"]
 
     def fails_later(context, explanations):
         if len(context.pairs) < 6:
@@ -147,7 +146,7 @@ def test_what_failed_in_a_later_look_fails_when_it_is_judged_again(auto, command
         return real(context, explanations)
 
     with monkeypatch.context() as patch:
-        patch.setattr(audit.evidence.plan, "gather_faithfulness", fails_later)
+        patch.setitem(GATHERERS, "faithfulness", fails_later)
         assert auto().exit_code == 3
     words = ["--select", "P2", "--out", "again", "--format", "json"]
     assert command("check", "--from-evidence", "audit-report", *words).exit_code == 3

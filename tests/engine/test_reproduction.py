@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from audit.config.settings import Settings
-from audit.engine.auditing import load_pairs, run_audit
+from audit.engine.auditing import run_audit
+from audit.engine.context_building import load_pairs
 from audit.engine.progress import silent
 from audit.engine.reproduction import command_line, snippet
 from audit.explainers.contract import run_explainer
@@ -44,7 +45,7 @@ def test_snippet_prints_both_scores_and_the_map(violated, capsys):
     explainer = load_explainer("grad-eclip", {"weight": "raw"})
     explained = run_explainer(explainer, model.module, images, tokens)
     printed = capsys.readouterr().out
-    assert f"score of the model: {model.anatomy.scores(images, tokens).item()}\n" in printed
+    assert f"score of the model: {model.score(images, tokens).item()}\n" in printed
     assert f"returned by the explainer: {explained.scores}\n" in printed
 
 
@@ -59,3 +60,9 @@ def test_what_the_profile_sets_is_not_repeated_but_what_was_given_is():
     assert command_line(quick) == "audit check --explainer gradient --profile quick"
     many = Settings(explainer="gradient", profile="quick", samples=192)
     assert command_line(many) == "audit check --explainer gradient --samples 192 --profile quick"
+
+
+def test_what_was_allowed_is_allowed_again():
+    allowed = Settings(explainer="gradient", allow_outside=True, allow_download=True)
+    command = "audit check --explainer gradient --allow-download --allow-outside"
+    assert command_line(allowed) == command

@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from audit.engine.trend import EXECUTED, Past, _executed, _quality, render_trend
+from audit.engine.trend import EXECUTED, Past, executed_difference, mean_quality, render_trend
 from audit.evidence.kinds import Executed
 from audit.gate import history
 from audit.reports.html import render_html
 from audit.result.document import render_json
 from audit.result.schema import Interval, Statistic
 from principles.catalogue import all_checks
+from tests.oracles import oracle
 from tests.principles.alignment import made
 from tests.reports.browser import CHROMIUM, DESKTOP, PHONE, Browser
 
@@ -22,9 +23,9 @@ COMMITS = ("1111111aaaa", "2222222bbbb", "3333333cccc")
 
 
 def on(result, day, commit=None, **changes):
-    update = {"started": f"2026-01-0{day}T03:04:05+00:00", "git_commit": commit}
-    conditions = result.conditions.model_copy(update=update)
-    return result.model_copy(update={**changes, "conditions": conditions})
+    timing = result.timing.model_copy(update={"started": f"2026-01-0{day}T03:04:05+00:00"})
+    conditions = result.conditions.model_copy(update={"git_commit": commit})
+    return result.model_copy(update={**changes, "conditions": conditions, "timing": timing})
 
 
 @pytest.fixture
@@ -83,18 +84,18 @@ def test_the_plotted_quality_is_the_mean_of_the_pairs(releases, red):
     mean = np.mean([v for v in values if v is not None])
     text = page(releases)
     assert "Quality: average precision" in text
-    value, interval = _quality(red, "average precision")
+    value, interval = mean_quality(red, "average precision")
     assert value == pytest.approx(mean)
     assert interval.low < mean < interval.high
-    assert _quality(red, "no such measure") is None
+    assert mean_quality(red, "no such measure") is None
 
 
 def test_executed_accuracy_is_the_statistic_of_its_check(check_of, red):
     gap = Statistic(name=EXECUTED[1], value=-0.05, interval=Interval(low=-0.1, high=-0.01))
     check = check_of("P201", statistics=[gap]).model_copy(update={"id": EXECUTED[0]})
     result = red.model_copy(update={"checks": [check]})
-    assert _executed(result) == (-0.05, gap.interval)
-    assert _executed(red) is None
+    assert executed_difference(result) == (-0.05, gap.interval)
+    assert executed_difference(red) is None
     assert "Executed accuracy minus the model&#39;s" in page([result])
 
 
@@ -102,9 +103,9 @@ def test_that_statistic_is_one_that_its_check_gives():
     rng = np.random.default_rng(0)
     correct = rng.random(40) < 0.9
     evidence = made({"audited": rng.random(40)}, correct, per_picture=1)
-    executed = Executed("gradient", np.zeros((40, 2)), np.zeros((40, 2)), correct, correct, 0.0)
+    executed = Executed("gradient", correct, correct, 0.0)
     check = next(check for check in all_checks() if check.id == EXECUTED[0])
-    finding = check.judge(replace(evidence, executed=executed), check.thresholds)
+    finding = check.finding(replace(evidence, executed=executed))
     assert EXECUTED[1] in {statistic.name for statistic in finding.statistics}
 
 
@@ -115,7 +116,8 @@ def test_policy_and_hostile_strings(red):
             "explainer": red.explainer.model_copy(update={"name": text}),
             "data": red.data.model_copy(update={"name": text}),
             "headline": text,
-            "conditions": red.conditions.model_copy(update={"started": text, "git_commit": text}),
+            "conditions": red.conditions.model_copy(update={"git_commit": text}),
+            "timing": red.timing.model_copy(update={"started": text}),
         }
     )
     source = page([hostile, hostile], URL)
@@ -167,7 +169,7 @@ def test_a_trend_is_of_one_explainer(command, tmp_path, red, green):
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 def test_in_a_browser(tmp_path, releases):
     """No complaint, no request, nothing that axe finds, no page wider than the screen."""
-    axe = pytest.importorskip("axe_core_python", reason="axe-core is optional")
+    axe = oracle("axe_core_python")
     script = (Path(axe.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
     path = tmp_path / "trend.html"
     path.write_text(page(releases, URL), encoding="utf-8")

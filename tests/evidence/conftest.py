@@ -6,18 +6,20 @@ import torch
 from torchvision.transforms import Compose
 
 from audit.data.pairs import Pairs
+from audit.engine.gathering_limits import gathering_limits
 from audit.evidence.context import Context, Sizes
 from audit.evidence.kinds import Evidence, Roles
 from audit.explainers.contract import Explainer
 from audit.explainers.registry import load_explainer
-from audit.models.loading import ModelUnderAudit
+from audit.models.model_under_audit import ModelUnderAudit
+from audit.models.open_clip_source import OpenClipInterface
 from audit.models.pristine import pristine_copy
 
 VISION = {"layers": 2, "width": 32, "head_width": 8, "patch_size": 8, "image_size": 32}
 TEXT = {"context_length": 8, "vocab_size": 50, "width": 32, "heads": 4, "layers": 2}
 SIZES = Sizes(reparametrized=5, randomized=5, randomizations=2, affected=6, repeated=4)
 POSITIVE = "attention-logit-gradient"
-NEGATIVE = ("random", "centre-prior", "edges")
+NEGATIVE = ("random", "center-prior", "edges")
 
 
 @pytest.fixture(scope="session")
@@ -32,9 +34,8 @@ def tiny_model(device):
             elif "token_embedding" in name or "positional" in name:
                 parameter.data.mul_(20)
     place = torch.device(device)
-    return ModelUnderAudit(
-        "tiny", None, module.to(place), Compose([]), lambda texts: None, place, torch.float32
-    )
+    interface = OpenClipInterface(Compose([]), lambda texts: None)
+    return ModelUnderAudit("tiny", None, module.to(place), interface, place, torch.float32)
 
 
 @pytest.fixture(scope="session")
@@ -57,7 +58,7 @@ def pairs():
         masks=None,
         classes=("a", "b", "c", "d"),
         templates=("{}",),
-        tokens=tokens,
+        targets=tokens,
     )
 
 
@@ -84,7 +85,10 @@ def context_for(tiny_model, pairs):
         )
         own = dataclasses.replace(model, module=pristine_copy(model.module).requires_grad_())
         pristine = pristine_copy(model.module)
-        return Context(own, pristine, data, explainers, roles, sizes, 0, lambda *_: None)
+        limits = gathering_limits({})
+        return Context(
+            own, pristine, data, explainers, roles, sizes, 0, lambda *_: None, limits=limits
+        )
 
     return build
 

@@ -5,12 +5,12 @@ import dataclasses
 import pytest
 
 from audit.config.settings import Settings
-from audit.engine.auditing import _context
+from audit.engine.context_building import build_context
 from audit.engine.progress import silent
 from audit.evidence.context import Sizes
-from audit.evidence.reparametrization import gather_reparametrization
 from audit.explainers.registry import load_explainer
 from audit.models.loading import load_model
+from tests.gathered import gathered
 
 KEYS = {"key-bias", "query-key-rotation", "query-key-mixing"}
 
@@ -21,11 +21,11 @@ def moved():
     model = load_model()
 
     def by(spec):
-        context = _context(
+        context = build_context(
             Settings(explainer=spec, samples=12), model, load_explainer(spec), silent
         )
         context = dataclasses.replace(context, sizes=Sizes(reparametrized=4))
-        found = gather_reparametrization(context)
+        found = gathered(context, "reparametrization").reparametrization
         assert all(e.score_change <= found.tolerance for e in found.entries)
         assert all((e.control < 1e-3).all() for e in found.entries)
         return {e.edit for e in found.entries if (e.relative_l2 > 1e-3).mean() >= 0.2}

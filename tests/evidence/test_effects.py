@@ -26,7 +26,7 @@ def test_occlusion_agrees_with_itself(context_for):
     assert found.agreement["occlusion"][0].mean() > 0.8
     assert found.null_difference < found.tolerance
     assert set(found.agreement) == {
-        "occlusion", "attention-logit-gradient", "random", "centre-prior", "edges",
+        "occlusion", "attention-logit-gradient", "random", "center-prior", "edges",
     }  # fmt: skip
     assert (found.ceiling <= 1).all()
 
@@ -84,7 +84,7 @@ def test_effect_captured_needs_one_relevance_per_window():
 
 
 def test_a_probe_that_changes_without_patching_is_an_error(context_for, no_evidence, monkeypatch):
-    monkeypatch.setattr(effects, "_null_difference", lambda context, pictures: 0.01)
+    monkeypatch.setattr(effects, "null_difference", lambda context, pictures: 0.01)
     context = context_for("occlusion")
     explanations, found = gathered(context)
     evidence = dataclasses.replace(
@@ -93,4 +93,4 @@ def test_a_probe_that_changes_without_patching_is_an_error(context_for, no_evide
         explanations=explanations,
         reference=gather_reference(context),
     )
-    assert CHECK.judge(evidence, dict(CHECK.thresholds)).verdict is Verdict.ERROR
+    assert CHECK.finding(evidence).verdict is Verdict.ERROR

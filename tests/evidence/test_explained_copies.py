@@ -1,17 +1,15 @@
-import dataclasses
 import random
 
 import numpy as np
 import torch
 
-from audit.evidence.cost import chosen, cost, dear
+from audit.evidence.cost import affordable_pairs, cost, gather_costs, is_expensive
 from audit.evidence.explained_copies import (
     common_random_numbers,
     full_dtype,
     likeness,
     maps_of,
     numerical_noise,
-    of_what_it_explains,
     own_copy,
     rounded_copy,
     unedited_maps,
@@ -43,7 +41,8 @@ def test_a_rounded_copy_differs_by_a_few_roundings(tiny_model):
 
 def test_rounding_explains_little_of_an_honest_map(context_for):
     context = context_for("gradient")
-    noise = numerical_noise(context, context.audited, PAIRS, torch.float32)
+    maps = unedited_maps(context, context.audited, PAIRS, torch.float32)
+    noise = numerical_noise(context, context.audited, PAIRS, maps, torch.float32)
     assert (noise > 0).all()
     assert (noise < 1e-4).all()
 
@@ -58,35 +57,13 @@ def test_an_explainer_that_runs_the_model_often_costs_more(context_for):
     assert 50 < cost(context, context.audited) < 100
     assert cost(context, context.explainers["edges"]) == 1.0
     assert 1 <= cost(context, context.explainers["attention-logit-gradient"]) < 6
-    assert len(chosen(context, (context.audited,), 12)) == 4
-    assert dear(context, (context.audited,))
-    assert not dear(context, (context.explainers["attention-logit-gradient"],))
-    assert len(chosen(context, (context.explainers["edges"],), 12)) == 12
-
-
-def test_what_several_gatherers_ask_is_measured_once(context_for):
-    calls = []
-
-    def counted(model, images, tokens):
-        calls.append(len(images))
-        return model.encode_image(images)[:, :4].reshape(-1, 2, 2)
-
-    context = context_for(counted)
-    for _ in range(3):
-        audited = of_what_it_explains(context, context.audited)
-        cost(context, audited)
-        maps = unedited_maps(context, audited, PAIRS, torch.float32)
-        numerical_noise(context, audited, PAIRS, torch.float32)
-    assert calls == [4, 1, 4, 4, 4, 4]
-    fresh = maps_of(context, audited, own_copy(context.pristine), PAIRS)
-    assert torch.equal(maps, fresh)
-
-
-def test_other_pairs_are_measured_anew(context_for, pairs):
-    context = context_for("gradient")
-    first = unedited_maps(context, context.audited, PAIRS, torch.float32)
-    other = dataclasses.replace(context, pairs=pairs.select(list(range(4, 12))))
-    assert not torch.equal(first, unedited_maps(other, other.audited, PAIRS, torch.float32))
+    costs = gather_costs(context).operations
+    assert costs.keys() == {"planted", "attention-logit-gradient"}
+    assert costs["planted"] == cost(context, context.audited)
+    assert len(affordable_pairs(context, costs["planted"], 12)) == 4
+    assert is_expensive(costs["planted"])
+    assert not is_expensive(costs["attention-logit-gradient"])
+    assert len(affordable_pairs(context, 1.0, 12)) == 12
 
 
 def test_global_random_numbers_are_common_and_put_back():

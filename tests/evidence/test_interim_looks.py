@@ -1,5 +1,6 @@
 """Looks measure what is asked for, once, and catch up on what was not asked for before."""
 
+import functools
 from collections import Counter
 
 import numpy as np
@@ -7,7 +8,6 @@ import pytest
 
 from audit.evidence import interim_looks as looks
 from audit.evidence import plan as gathering
-from audit.evidence.plan import Gatherer
 
 BASE = frozenset({"reference", "explanations"})
 
@@ -18,11 +18,12 @@ def measured(context_for, monkeypatch, tmp_path):
     counts = Counter()
 
     def counting(kind, gatherer):
-        def gather(context, evidence):
+        @functools.wraps(gatherer)  # keeps the parameters, which name what it needs
+        def gather(*given, **named):
             counts[kind] += 1
-            return gatherer.gather(context, evidence)
+            return gatherer(*given, **named)
 
-        return Gatherer(gather, gatherer.after)
+        return gather
 
     for kind, gatherer in list(gathering.GATHERERS.items()):
         monkeypatch.setitem(gathering.GATHERERS, kind, counting(kind, gatherer))
@@ -63,11 +64,11 @@ def test_what_is_asked_for_late_is_measured_on_all_pairs(measured):
 def test_what_fails_is_not_tried_again(measured, monkeypatch):
     start, counts, _ = measured
 
-    def fails(*_):
+    def fails(context, explanations):
         counts["failed"] += 1
         raise RuntimeError("no faithfulness today")
 
-    monkeypatch.setitem(gathering.GATHERERS, "faithfulness", Gatherer(fails, ("explanations",)))
+    monkeypatch.setitem(gathering.GATHERERS, "faithfulness", fails)
     found = start()
     for _ in range(2):
         one = found.at(1, BASE | {"faithfulness"})

@@ -5,13 +5,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from audit.engine.auditing import SIZES
+from audit.engine.profiles import SIZES
 from audit.evidence import ladder as gathering
-from audit.evidence.explanations import gather_explanations
-from audit.evidence.map_faithfulness import gather_faithfulness
 from audit.evidence.reference import class_scores, gather_reference
-from audit.evidence.rung_faithfulness import gather_rung_faithfulness
 from audit.models.ladder_checkpoints import find_checkpoints
+from tests.gathered import gathered
 
 
 @pytest.fixture
@@ -30,12 +28,8 @@ def measured(context_for, tmp_path):
             save_file(state, files[-1])
         checkpoints = find_checkpoints(context.model, files)
         context = dataclasses.replace(context, checkpoints=checkpoints)
-        reference = gather_reference(context)
-        explanations = gather_explanations(context)
-        ladder = gathering.gather_ladder(context, reference, explanations)
-        own = gather_faithfulness(context, explanations)
-        rungs = gather_rung_faithfulness(context, reference, explanations, own, ladder)
-        return context, reference, ladder, own, rungs
+        found = gathered(context, "rung_faithfulness")
+        return context, found.reference, found.ladder, found.faithfulness, found.rung_faithfulness
 
     return measure
 

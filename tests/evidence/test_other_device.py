@@ -9,11 +9,11 @@ import torch
 
 from audit.evidence import ladder, reparametrization
 from audit.evidence.context import Sizes
-from audit.evidence.kinds import Evidence
 from audit.evidence.plan import GATHERERS
 from audit.explainers.registry import load_explainer
 from audit.interventions.degrading import UNMODIFIED, Rung
 from audit.interventions.function_preserving.edits import Edit
+from tests.gathered import gathered
 from tests.other_device import OTHER, OtherDeviceError, moved, other_device
 
 SIZES = Sizes(
@@ -21,7 +21,7 @@ SIZES = Sizes(
     affected=2, repeated=2,
 )  # fmt: skip
 EDITS = (Edit("projection-rotation", None),)
-ELSEWHERE_TESTED = {"randomization"}  # its models in tests/test_other_device.py
+KINDS = set(GATHERERS) - {"randomization"}  # whose models are in tests/test_other_device.py
 
 
 @pytest.fixture
@@ -47,16 +47,6 @@ def on_other_device(context):
     return dataclasses.replace(context, model=model, pristine=moved(context.pristine))
 
 
-def gathered(context):
-    evidence = Evidence(roles=context.roles)
-    for kind, gatherer in GATHERERS.items():
-        if kind in ELSEWHERE_TESTED:
-            continue
-        found = gatherer.gather(context, evidence)
-        evidence = dataclasses.replace(evidence, **{kind: found})
-    return evidence
-
-
 def numbers(value, path=""):
     """All arrays and plain values of evidence by their place in it."""
     if dataclasses.is_dataclass(value):
@@ -70,9 +60,9 @@ def numbers(value, path=""):
 
 
 def test_evidence_is_that_of_the_cpu(context):
-    expected = numbers(gathered(context("grad-eclip")))
+    expected = numbers(gathered(context("grad-eclip"), *KINDS))
     with other_device():
-        found = numbers(gathered(on_other_device(context("grad-eclip"))))
+        found = numbers(gathered(on_other_device(context("grad-eclip")), *KINDS))
     assert found.keys() == expected.keys()
     for place, value in expected.items():
         if isinstance(value, (float, np.ndarray)):
@@ -90,4 +80,4 @@ def test_an_explainer_that_mixes_devices_is_caught(context):
         return maps + torch.zeros(maps.shape[-2:])
 
     with other_device(), pytest.raises(OtherDeviceError, match="same device"):
-        GATHERERS["explanations"].gather(on_other_device(context(mixing)), None)
+        gathered(on_other_device(context(mixing)), "explanations")

@@ -7,10 +7,10 @@ import torch
 from audit.evidence import reparametrization
 from audit.evidence.kinds import Reference
 from audit.evidence.reference import gather_reference
-from audit.evidence.reparametrization import gather_reparametrization
 from audit.models.anatomy import anatomy_of
 from audit.result.schema import Verdict
 from principles.unmodified_model.p106_invariant_to_reparametrization import CHECK
+from tests.gathered import gathered
 
 BLOCK_EDITS = 9
 
@@ -45,7 +45,7 @@ def judged(context, found, no_evidence):
     evidence = dataclasses.replace(
         no_evidence(context), reference=reference, reparametrization=found
     )
-    return CHECK.judge(evidence, dict(CHECK.thresholds))
+    return CHECK.finding(evidence)
 
 
 def moved(found):
@@ -55,7 +55,7 @@ def moved(found):
 @pytest.mark.parametrize("name", ["gradient", "attention-logit-gradient", "occlusion"])
 def test_honest_maps_stay_under_every_edit(context_for, no_evidence, name):
     context = context_for(name)
-    found = gather_reparametrization(context)
+    found = gathered(context, "reparametrization").reparametrization
     assert len(found.entries) == 2 * BLOCK_EDITS + 3
     assert all(e.score_change <= found.tolerance for e in found.entries)
     assert moved(found) == set()
@@ -64,7 +64,7 @@ def test_honest_maps_stay_under_every_edit(context_for, no_evidence, name):
 
 def test_a_map_of_keys_moves_and_its_block_is_named(context_for, no_evidence):
     context = context_for(key_lengths(0))
-    found = gather_reparametrization(context)
+    found = gathered(context, "reparametrization").reparametrization
     names = {edit for edit, _ in moved(found)}
     assert {"key-bias", "query-key-mixing"} <= names
     assert names.isdisjoint({"value-bias", "query-key-rotation", "neuron-permutation"})
@@ -77,8 +77,17 @@ def test_a_map_of_keys_moves_and_its_block_is_named(context_for, no_evidence):
     assert "block 0 alone" in finding.summary
 
 
+def test_single_blocks_are_looked_at_by_the_limits_of_the_check(context_for, few_edits):
+    context = context_for("raw-attention")
+    for change, blocks in ((0.0, True), (1e9, False)):
+        limits = {"reparametrization": {"relative_change": change, "noise_factor": 0.0}}
+        limited = dataclasses.replace(context, limits=limits)
+        found = gathered(limited, "reparametrization").reparametrization
+        assert any(e.block is not None for e in found.entries) is blocks
+
+
 def test_the_positive_control_of_attention_moves_only_under_a_value_bias(context_for):
-    found = gather_reparametrization(context_for("grad-attention"))
+    found = gathered(context_for("grad-attention"), "reparametrization").reparametrization
     assert {edit for edit, _ in moved(found)} == {"value-bias"}
 
 
@@ -90,14 +99,14 @@ def test_noise_that_the_explainer_draws_globally_is_not_a_move(context_for, no_e
         return torch.autograd.grad(score, noisy)[0].abs().sum(1)
 
     context = context_for(stochastic, stochastic=True)
-    found = gather_reparametrization(context)
+    found = gathered(context, "reparametrization").reparametrization
     assert judged(context, found, no_evidence).verdict is Verdict.PASS
 
 
 def test_own_randomness_is_too_much_noise_to_judge(context_for, no_evidence, few_edits):
     rng = torch.Generator().manual_seed(0)
     context = context_for(lambda m, i, t: torch.rand(len(i), 4, 4, generator=rng))
-    found = gather_reparametrization(context)
+    found = gathered(context, "reparametrization").reparametrization
     assert (found.noise > 0.1).all()
     assert judged(context, found, no_evidence).verdict is Verdict.INCONCLUSIVE
 
@@ -114,7 +123,7 @@ def test_an_edit_that_is_not_proven_is_an_error(context_for, no_evidence, monkey
 
     monkeypatch.setattr(reparametrization, "apply_edit", broken)
     context = context_for(lambda m, i, t: i.abs().sum(1))
-    found = gather_reparametrization(context)
+    found = gathered(context, "reparametrization").reparametrization
     finding = judged(context, found, no_evidence)
     assert finding.verdict is Verdict.ERROR
     assert "head-permutation" in finding.summary
@@ -128,14 +137,17 @@ def test_weights_that_the_explainer_overwrites_do_not_reach_the_next_edit(contex
         return found
 
     context = context_for(vandal)
-    found = gather_reparametrization(context)
+    found = gathered(context, "reparametrization").reparametrization
     assert all(e.score_change <= found.tolerance for e in found.entries)
     assert ("key-bias", "image tower, all blocks") in moved(found)
     assert ("neuron-permutation", "image tower, all blocks") not in moved(found)
 
 
 def test_the_same_seed_gives_the_same_evidence(context_for, few_edits):
-    one, other = (gather_reparametrization(context_for("grad-attention")) for _ in range(2))
+    one, other = (
+        gathered(context_for("grad-attention"), "reparametrization").reparametrization
+        for _ in range(2)
+    )
     assert np.array_equal(one.maps, other.maps)
     assert all(
         np.array_equal(a.maps, b.maps) for a, b in zip(one.entries, other.entries, strict=True)

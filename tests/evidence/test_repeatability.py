@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from audit.evidence.reference import gather_reference
-from audit.evidence.repeatability import gather_repeatability
 from audit.explainers.contract import Explanation
 from audit.models.anatomy import anatomy_of
 from audit.result.schema import Verdict
 from principles.unmodified_model.p109_repeatable import CHECK
+from tests.gathered import gathered
 
 
 def gradient(model, images, tokens):
@@ -63,11 +63,11 @@ class Counting:
 
 
 def judged(context, no_evidence):
-    found = gather_repeatability(context)
+    found = gathered(context, "repeatability").repeatability
     evidence = dataclasses.replace(
         no_evidence(context), reference=gather_reference(context), repeatability=found
     )
-    return found, CHECK.judge(evidence, dict(CHECK.thresholds))
+    return found, CHECK.finding(evidence)
 
 
 @pytest.mark.parametrize(

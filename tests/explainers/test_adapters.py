@@ -2,6 +2,7 @@
 
 import sys
 import types
+from copy import deepcopy
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from audit.explainers.contract import run_explainer
 from audit.explainers.errors import ExplainerImportError, UnknownExplainerError, UnknownOptionError
 from audit.explainers.registry import load_explainer
 from audit.models.anatomy import anatomy_of
+from tests.oracles import oracle
 
 
 class InputXGradient:
@@ -91,7 +93,7 @@ def test_missing_package(spec, package, name, monkeypatch):
 
 
 def test_real_captum(clip, pairs):
-    pytest.importorskip("captum")
+    oracle("captum")
     images, tokens = pairs[0][:2], pairs[1][:2]
     found = run_explainer(load_explainer("captum:InputXGradient"), clip, images, tokens).maps
     torch.testing.assert_close(found, slow_input_x_gradient(clip, images, tokens))
@@ -110,7 +112,7 @@ def test_real_captum(clip, pairs):
 
 @pytest.mark.parametrize("name", ["IntegratedGradients", "Occlusion", "FeatureAblation"])
 def test_real_captum_gives_the_same_maps_in_batches(name, clip, pairs, monkeypatch):
-    pytest.importorskip("captum")
+    oracle("captum")
     rows = []
     clip.visual.register_forward_pre_hook(lambda _, args: rows.append(len(args[0])))
     explainer = load_explainer(f"captum:{name}")
@@ -125,7 +127,7 @@ def test_real_captum_gives_the_same_maps_in_batches(name, clip, pairs, monkeypat
 
 @pytest.mark.filterwarnings("default")
 def test_real_grad_cam(clip, pairs):
-    pytest.importorskip("pytorch_grad_cam")
+    oracle("pytorch_grad_cam")
     explainer = load_explainer("pytorch-grad-cam:GradCAM")
     clip.logit_scale.grad = torch.tensor(5.0, dtype=torch.float64)
     with torch.no_grad():
@@ -133,7 +135,7 @@ def test_real_grad_cam(clip, pairs):
     assert float(clip.logit_scale.grad) == 5
     clip.logit_scale.grad = None
     assert all(p.grad is None for p in clip.parameters())
-    assert not any(m._forward_hooks for m in clip.modules())
+    assert not any(m._forward_hooks for m in clip.modules())  # noqa: SLF001 - torch's own
     torch.testing.assert_close(
         found, slow_grad_cam(clip, *pairs).float(), rtol=0, atol=2e-4, check_dtype=False
     )
@@ -150,8 +152,42 @@ def slow_grad_cam(model, images, tokens):
     score = (feature * model.encode_text(tokens, normalize=True)).sum()
     (slope,) = torch.autograd.grad(score, y)
     weights = slope[:, 1:].mean(1, keepdim=True)
-    cam = (weights * y[:, 1:]).sum(-1).relu().reshape(-1, 4, 4).detach()
+    return scaled_as_pictures((weights * y[:, 1:]).sum(-1).relu().reshape(-1, 4, 4).detach())
+
+
+def scaled_as_pictures(cam):
+    """As pytorch-grad-cam gives its maps: enlarged, in [0, 1]; averaged over each patch."""
     picture = torch.nn.functional.interpolate(cam[:, None], size=(32, 32), mode="bilinear")
     low, high = (end(picture, (2, 3), keepdim=True) for end in (torch.amin, torch.amax))
     scaled = (picture - low) / (high - low + 1e-7)
     return torch.nn.functional.avg_pool2d(scaled, 8)[:, 0]
+
+
+class Regrid(torch.nn.Module):
+    """A norm whose patches pass through a module as channels of a picture, for captum to see."""
+
+    def __init__(self, norm):
+        super().__init__()
+        self.norm, self.grid = norm, torch.nn.Identity()
+
+    def forward(self, x):
+        normed = self.norm(x)
+        patches = self.grid(normed[:, 1:].mT.unflatten(2, (4, 4)))
+        return torch.cat([normed[:, :1], patches.flatten(2).mT], 1)
+
+
+@pytest.mark.filterwarnings("ignore:Setting forward, backward hooks:UserWarning")
+def test_grad_cam_is_the_layer_grad_cam_of_captum(clip, pairs):
+    oracle("pytorch_grad_cam")
+    attr = oracle("captum.attr")
+    images, tokens = pairs
+    found = run_explainer(load_explainer("pytorch-grad-cam:GradCAM"), clip, images, tokens).maps
+    copy = deepcopy(clip)
+    block = copy.visual.transformer.resblocks[-1]
+    block.ln_1 = Regrid(block.ln_1)
+    text = copy.encode_text(tokens, normalize=True).detach()
+    cam = attr.LayerGradCam(
+        lambda pixels: (copy.encode_image(pixels, normalize=True) * text).sum(-1), block.ln_1.grid
+    ).attribute(images, relu_attributions=True)
+    wanted = scaled_as_pictures(cam[:, 0].detach()).float()
+    torch.testing.assert_close(found, wanted, rtol=0, atol=2e-4, check_dtype=False)

@@ -14,7 +14,7 @@ from audit.models.anatomy import anatomy_of
 def slow_parts(model, image, token):
     """Logits and attention of the class token, and the score as a function of attention rows."""
     visual, last = model.visual, model.visual.transformer.resblocks[-1]
-    x = visual._embeds(image[None])
+    x = visual._embeds(image[None])  # noqa: SLF001 - open_clip's own
     for block in visual.transformer.resblocks[:-1]:
         x = block(x)
     attn = last.attn

@@ -7,7 +7,7 @@ import torch
 from scipy import stats
 
 from audit.explainers.contract import Explainer, Explanation
-from audit.explainers.controls import centre_prior, edges, inverted, random
+from audit.explainers.controls import center_prior, edges, inverted, random
 from audit.explainers.registry import load_explainer
 
 
@@ -49,8 +49,8 @@ def mix(x):
     return x ^ (x >> 31)
 
 
-def test_centre_prior(wide_clip, build_pairs):
-    found = centre_prior(wide_clip, *build_pairs(2, size=(24, 40)))
+def test_center_prior(wide_clip, build_pairs):
+    found = center_prior(wide_clip, *build_pairs(2, size=(24, 40)))
     for row in range(3):
         for column in range(5):
             y, x = (row + 0.5) / 3 - 0.5, (column + 0.5) / 5 - 0.5

@@ -59,7 +59,7 @@ def slow_grad_eclip(model, image, token, *, weight, heads, size):
 
 def slow_embedding(visual, image, size):
     if size == "model":
-        return visual._embeds(image[None]), visual.grid_size
+        return visual._embeds(image[None]), visual.grid_size  # noqa: SLF001 - open_clip's own
     grid = tuple(max(s + 1, round(s * 4 / 3)) for s in visual.grid_size)
     pixels = (grid[0] * 8, grid[1] * 8)
     bigger = functional.interpolate(image[None], pixels, mode="bicubic", align_corners=False)

@@ -21,9 +21,9 @@ def state(model):
     digest = hashlib.sha256()
     for name, value in [*model.named_parameters(), *model.named_buffers()]:
         digest.update(name.encode() + value.detach().contiguous().numpy().tobytes())
-    flags = [(p.requires_grad, p.grad is None, p._version) for p in model.parameters()]
+    flags = [(p.requires_grad, p.grad is None, p._version) for p in model.parameters()]  # noqa: SLF001 - torch's own
     hooks = [
-        (len(m._forward_hooks), len(m._forward_pre_hooks), len(m._backward_hooks), m.training)
+        (len(m._forward_hooks), len(m._forward_pre_hooks), len(m._backward_hooks), m.training)  # noqa: SLF001 - torch's own
         for m in model.modules()
     ]
     attributes = [sorted(vars(m)) for m in model.modules()]

@@ -7,6 +7,7 @@ from audit.explainers import occlusion as occlusion_module
 from audit.explainers.gradient import gradient
 from audit.explainers.occlusion import occlusion
 from audit.models.anatomy import anatomy_of
+from tests.oracles import oracle
 
 
 @pytest.mark.parametrize("fixture", ["clip", "wide_clip"])
@@ -81,3 +82,38 @@ def test_pictures_share_their_forward_pass(explain, clip, build_pairs):
     finally:
         handle.remove()
     assert sum(rows) == alone
+
+
+def pair_score(model):
+    """The cosine of pictures with one text each, by the model's own methods."""
+    return lambda pixels, text: (model.encode_image(pixels, normalize=True) * text).sum(-1)
+
+
+def test_gradient_is_the_saliency_of_captum(clip, build_pairs):
+    attr = oracle("captum.attr")
+    images, tokens = build_pairs(4)
+    text = clip.encode_text(tokens, normalize=True).detach()
+    slopes = attr.Saliency(pair_score(clip)).attribute(
+        images.clone().requires_grad_(), additional_forward_args=(text,)
+    )
+    wanted = torch.nn.functional.avg_pool2d(slopes.amax(1), 8)
+    torch.testing.assert_close(gradient(clip, images, tokens).maps, wanted, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("window", [1, 2])
+def test_occlusion_is_that_of_captum(window, clip, build_pairs):
+    attr = oracle("captum.attr")
+    images, tokens = build_pairs(2)
+    text = clip.encode_text(tokens, normalize=True).detach()
+    with torch.no_grad():
+        drops = attr.Occlusion(pair_score(clip)).attribute(
+            images,
+            sliding_window_shapes=(3, 8 * window, 8 * window),
+            strides=(3, 8, 8),
+            baselines=0,
+            additional_forward_args=(text,),
+        )
+    assert drops.dtype is torch.float32  # whatever the model is
+    wanted = torch.nn.functional.avg_pool2d(drops[:, 0], 8).double()  # each channel is the same
+    found = occlusion(clip, images, tokens, window=window).maps
+    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-6)

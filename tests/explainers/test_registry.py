@@ -16,7 +16,7 @@ from audit.explainers.errors import (
     UnknownExplainerError,
     UnknownOptionError,
 )
-from audit.explainers.registry import list_explainers, load_explainer, relatives_of
+from audit.explainers.registry import equivalents_of, list_explainers, load_explainer
 
 SOURCE = """
     from __future__ import annotations
@@ -89,15 +89,17 @@ def test_faithful_twin(name):
     assert load_explainer(twin(weight="none")).faithful_twin is None
 
 
-def test_relatives():
-    (relative,) = relatives_of(load_explainer("grad-eclip", {"weight": "raw", "heads": "model"}))
-    assert (relative.name, relative.options) == (
+def test_equivalents():
+    (equivalent,) = equivalents_of(
+        load_explainer("grad-eclip", {"weight": "raw", "heads": "model"})
+    )
+    assert (equivalent.name, equivalent.options) == (
         "attention-eclip",
         {"weight": "raw", "heads": "model"},
     )
-    assert relatives_of(load_explainer("edges")) == []
+    assert equivalents_of(load_explainer("edges")) == []
     stranger = load_explainer("inverted:grad-eclip")
-    assert [r.name for r in relatives_of(stranger)] == [c.partition("?")[0] for c in CHEAP]
+    assert [r.name for r in equivalents_of(stranger)] == [c.partition("?")[0] for c in CHEAP]
 
 
 def test_file(file, clip, pairs):
@@ -129,7 +131,7 @@ def test_module_in_the_current_folder(file, clip, pairs, monkeypatch):
 
 NAMES = {
     "gradeclip": r"unknown explainer 'gradeclip' \(did you mean 'grad-eclip'\?\); `audit list",
-    "center-prior": r"did you mean 'centre-prior'",
+    "centerprior": r"did you mean 'center-prior'",
     "zzz": r"unknown explainer 'zzz'; `audit list explainers` shows all",
     "inverted:gradeclip": r"did you mean 'grad-eclip'",
     "inverted:": r"unknown explainer 'inverted:'",

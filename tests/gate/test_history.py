@@ -7,11 +7,13 @@ import pytest
 
 from audit.gate import history
 from audit.result.document import load_result
+from audit.result.pictures import without_gallery
 
 
 def at(result, when, **conditions):
-    update = {"started": when, **conditions}
-    return result.model_copy(update={"conditions": result.conditions.model_copy(update=update)})
+    timing = result.timing.model_copy(update={"started": when})
+    run = result.conditions.model_copy(update=conditions)
+    return result.model_copy(update={"conditions": run, "timing": timing})
 
 
 def test_kept_results_are_whole_but_for_their_galleries_and_listed_oldest_first(
@@ -29,7 +31,8 @@ def test_kept_results_are_whole_but_for_their_galleries_and_listed_oldest_first(
     assert found[0].quality is not None
     latest = history.latest(tmp_path)
     kept = load_result(latest.read_text(encoding="utf-8"))
-    assert kept == second.model_copy(update={"gallery": []})
+    assert kept == without_gallery(second)
+    assert (kept.gallery, kept.checks) == ([], second.checks)
     assert history.latest(tmp_path, "grad-attention") == path
     assert (tmp_path / ".audit" / ".gitignore").read_text() == "*\n"
 

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
-yaml = pytest.importorskip("yaml")
 ROOT = Path(__file__).parents[2]
 ACTION = ROOT / ".github" / "actions" / "audit" / "action.yml"
 
@@ -96,6 +96,7 @@ def test_template_and_hook_run_commands_that_exist(command):
     assert template["audit"]["artifacts"]["reports"]["junit"] == "audit-report/junit.xml"
     (hook,) = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text(encoding="utf-8"))
     assert hook["pass_filenames"] is False
+    assert "--out .audit/pre-commit" in hook["entry"]
     scripts = [step["run"] for step in steps() if "run" in step]
     found = audit_words("\n".join([*scripts, *template["audit"]["script"], hook["entry"]]))
     assert len(found) == 3

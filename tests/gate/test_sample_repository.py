@@ -9,46 +9,7 @@ from pathlib import Path
 import pytest
 
 from audit.result.document import load_result
-
-FAITHFUL = '''\
-"""Our explainer: the gradient of the score."""
-
-import torch
-from torch.nn import functional
-
-
-def score(features, texts):
-    """Cosine of every pair, summed."""
-    return (functional.normalize(features, dim=-1) * texts).sum()
-
-
-def explain(model, images, tokens):
-    """Absolute gradient, the largest over the channels."""
-    images = images.clone().requires_grad_()
-    seen = []
-    hook = model.visual.ln_post.register_forward_hook(lambda *call: seen.append(call[-1]))
-    model.visual(images)
-    hook.remove()
-    token = seen[0][:, 0]
-    texts = model.encode_text(tokens, normalize=True)
-    (gradient,) = torch.autograd.grad(score(token @ model.visual.proj, texts), images)
-    return gradient.abs().amax(1)
-'''
-# Somebody makes the maps crisper: what is negative no longer counts.
-REGRESSED = FAITHFUL.replace("token @ model", "token.clamp(min=0) @ model")
-WAIVER = """\
-[[waivers]]
-check = "P104"
-reason = "crisper maps were promised to a customer; the next release goes back"
-owner = "vision team"
-expires = {expires}
-"""
-
-
-def git(*words):
-    identity = ["-c", "user.name=a", "-c", "user.email=a@b.c", "-c", "commit.gpgsign=false"]
-    done = subprocess.run(["git", *identity, *words], capture_output=True, text=True, check=True)
-    return done.stdout.strip()
+from tests.gate.regressing_explainer import FAITHFUL, REGRESSED, WAIVER, WRONG_LINE, git
 
 
 @pytest.fixture
@@ -99,8 +60,7 @@ def test_green_red_waived_expired(gate, command):
     red = gate(REGRESSED, "crisper maps")
     assert red.exit_code == 1, red.output
     (error,) = [line for line in annotations(red.output) if "P104" in line]
-    line = next(n for n, text in enumerate(REGRESSED.splitlines(), 1) if "clamp" in text)
-    assert error.startswith(f"::error file=explainers/ours.py,line={line},title=P104 ")
+    assert error.startswith(f"::error file=explainers/ours.py,line={WRONG_LINE},title=P104 ")
     code, output = as_ci_runs_it()
     assert code == 1
     assert error in annotations(output)
@@ -117,7 +77,7 @@ def test_green_red_waived_expired(gate, command):
     assert waived.exit_code == 0, waived.output
     assert "passes (waived: P104)." in waived.output
     (notice,) = annotations(waived.output)
-    assert notice.startswith(f"::notice file=explainers/ours.py,line={line},title=P104 ")
+    assert notice.startswith(f"::notice file=explainers/ours.py,line={WRONG_LINE},title=P104 ")
 
     Path("waivers.toml").write_text(WAIVER.format(expires="2020-01-31"))
     expired = gate(REGRESSED, "time passes")

@@ -42,7 +42,7 @@ def test_it_counts_through_its_last_day_and_no_longer(red):
     assert applied(red, entry(), today=date(2030, 1, 31))[0][1].waiver is not None
     checks, notes = applied(red, entry(), today=date(2030, 2, 1))
     assert not any(c.waiver for c in checks)
-    expected = "The waiver of P104 by we expired on 2030-01-31 and waives nothing any more; mend"
+    expected = "The waiver of P104 by we expired on 2030-01-31 and no longer waives anything; fix"
     assert [note.startswith(expected) for note in notes] == [True]
 
 

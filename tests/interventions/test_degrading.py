@@ -134,7 +134,7 @@ def test_copy_is_independent_of_the_original(clip, inputs):
     copy.visual.register_forward_hook(lambda *_: None)
     copy.train()
     assert clip.visual.conv1.weight.requires_grad
-    assert not clip.visual._forward_hooks
+    assert not clip.visual._forward_hooks  # noqa: SLF001 - torch's own
     assert not clip.training
     loss = copy_with(clip, {}).encode_image(inputs[0]).sum()
     loss.backward()

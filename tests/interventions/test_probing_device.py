@@ -9,12 +9,12 @@ from audit.models.anatomy import anatomy_of
 def on_fake_cuda(model):
     """Replace every tensor of a model by a fake one on a GPU; call under a fake tensor mode."""
     for module in model.modules():
-        for name, parameter in module._parameters.items():
+        for name, parameter in module._parameters.items():  # noqa: SLF001 - torch's own
             if parameter is not None:
                 fake = torch.empty(parameter.shape, device="cuda")
-                module._parameters[name] = torch.nn.Parameter(fake)
-        for name, buffer in module._buffers.items():
-            module._buffers[name] = torch.empty(buffer.shape, device="cuda")
+                module._parameters[name] = torch.nn.Parameter(fake)  # noqa: SLF001 - torch's own
+        for name, buffer in module._buffers.items():  # noqa: SLF001 - torch's own
+            module._buffers[name] = torch.empty(buffer.shape, device="cuda")  # noqa: SLF001 - torch's own
     return model
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from audit.evidence.kinds import Evidence, Explanations, Reference, Roles
 from audit.judging.gallery import gallery, with_worst_pair
-from audit.result.schema import Finding, NamedMap, PairFigure, Picture, Verdict, Witness
+from audit.result.schema import Finding, NamedMap, PairFigure, Verdict, Witness
 
 RNG = np.random.default_rng(3)
 OURS, TWIN, CONTROL = (RNG.random((3, 4, 4)) for _ in range(3))
@@ -21,11 +21,9 @@ def evidence(*, twin="twin", maps=None, ours=OURS):
         labels=np.array([0, 1, 2]),
         present=np.array([[True, True, False], [False, False, True]]),
         cosine=np.array([[0.5, 0.2, 0.3], [0.1, 0.2, 0.6]]),
-        logit_scale=1.0,
         masks=np.ones((3, 4, 4)),
         image_blocks=1,
         text_blocks=1,
-        image_heads=1,
     )
     quality = {"average precision": np.array([0.5, -0.1, np.nan])}
     explanations = Explanations(
@@ -44,9 +42,8 @@ def violation(pair="b", figures=()):
 
 
 def figure_of(values, pair="b"):
-    picture = Picture(pair=pair, text="two", png="")
     maps = [NamedMap(title="m", values=values.tolist())]
-    return PairFigure(title="t", caption="", picture=picture, maps=maps)
+    return PairFigure(title="t", caption="", pair=pair, maps=maps)
 
 
 def test_each_pair_with_its_maps_and_what_it_is():
@@ -74,7 +71,7 @@ def test_no_maps_no_pairs():
 def test_the_worst_pair_shows_executed_against_model_on_one_scale():
     found = with_worst_pair(violation(), evidence())
     (figure,) = found.figures
-    assert figure.picture.pair == "b"
+    assert figure.pair == "b"
     assert figure.shared_scale
     assert [one.title for one in figure.maps] == [
         *("as executed", "on the unmodified model", "difference")

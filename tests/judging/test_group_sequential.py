@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from audit.evidence.interim_looks import Looks, picture_blocks
-from audit.evidence.joining import together
+from audit.evidence.joining import joined
 from audit.evidence.kinds import Ladder, RungFaithfulness, RungInfo
 from audit.evidence.plan import Gathered
-from audit.judging.group_sequential import _may_settle, judge_by_looks, stopping_notes
+from audit.judging.group_sequential import judge_by_looks, may_settle, stopping_notes
 from audit.result.schema import CheckResult, Finding, Severity, Statistic, Verdict
 from audit.statistics.spending import levels
 from principles.check import Check
@@ -54,15 +54,15 @@ def judged(audited, planned=(FIRST, N)):
 
 def test_two_parts_are_as_good_as_the_whole():
     one, two = evidence(0.7, slice(FIRST)), evidence(0.7, slice(FIRST, None))
-    both, whole = together(one, two), evidence(0.7)
+    both, whole = joined(one, two), evidence(0.7)
     for name in ("picture", "labels", "present", "cosine"):
         assert np.array_equal(getattr(both.reference, name), getattr(whole.reference, name)), name
     assert np.array_equal(both.rung_faithfulness.probed, whole.rung_faithfulness.probed)
     assert np.array_equal(both.faithfulness.probed, whole.faithfulness.probed)
     for name, values in whole.faithfulness.other_gaps.items():
         assert np.array_equal(both.faithfulness.other_gaps[name], values), name
-    found = p206.judge(both, p206.CHECK.thresholds)
-    assert found.statistics == p206.judge(whole, p206.CHECK.thresholds).statistics
+    found = p206.CHECK.finding(both)
+    assert found.statistics == p206.CHECK.finding(whole).statistics
 
 
 def test_parts_that_were_measured_differently_are_refused():
@@ -70,8 +70,8 @@ def test_parts_that_were_measured_differently_are_refused():
     rung = dataclasses.replace(two.ladder.rungs[0], strength=0.5)
     ladder = dataclasses.replace(two.ladder, rungs=(rung,))
     with pytest.raises(ValueError, match="the same rungs"):
-        together(one, dataclasses.replace(two, ladder=ladder))
-    lacking = together(one, dataclasses.replace(two, ladder=None))
+        joined(one, dataclasses.replace(two, ladder=ladder))
+    lacking = joined(one, dataclasses.replace(two, ladder=None))
     assert lacking.ladder is None
     assert lacking.explanations is not None
 
@@ -129,7 +129,7 @@ def recorded(checks, pairs=(FIRST, N), lacks=None):
         return frozenset((lacks or {}).get(number, ())) & wanted
 
     def at(number, wanted):
-        asked.append((number, wanted - {"reference", "explanations", "relatives"}))
+        asked.append((number, wanted - {"reference", "explanations", "equivalences"}))
         hidden = {
             k: None for k in ("ladder", "rung_faithfulness", "faithfulness") if k not in wanted
         }
@@ -208,7 +208,7 @@ def test_a_check_whose_evidence_stops_growing_is_left_and_keeps_its_part_of_the_
 )
 def test_given_up_is_only_what_no_number_of_pairs_would_settle(finding, pairs, may):
     forecast = CheckResult.model_construct(finding=finding)
-    assert _may_settle(forecast, pairs, 384) is may
+    assert may_settle(forecast, pairs, 384) is may
 
 
 def test_pairs_of_a_picture_stay_in_one_block():

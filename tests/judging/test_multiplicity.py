@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from audit.judging import judge_all
+from audit.judging.judge_all import judge_all
 from audit.judging.multiplicity import holm_over_checks, with_adjusted_p
 from audit.result.schema import Finding, Statistic, Verdict
 from audit.statistics import holm

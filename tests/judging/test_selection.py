@@ -3,7 +3,7 @@
 import pytest
 
 from audit.config.settings import Settings, SettingsError
-from audit.judging import judge_all
+from audit.judging.judge_all import judge_all
 from audit.judging.selection import by_check, selected_checks
 from audit.result.schema import Finding, Severity, Verdict
 
@@ -46,13 +46,15 @@ def test_thresholds_must_exist():
         ("error_rate", float("nan"), "a share above 0, at most 0.5, got nan"),
         ("least_of_each", 0, "a whole number of 1 or more, got 0; the default is 5"),
         ("least_of_each", 2.5, "a whole number of 1 or more, got 2.5"),
-        ("area", float("inf"), "a finite number, got inf"),
+        ("area", float("inf"), "a share from 0 to 1, got inf"),
+        ("area", 6, "a share from 0 to 1, got 6; the default is 0.5"),
+        ("reliability", 1.1, "a number of at most 1, got 1.1"),
     ],
 )
 def test_thresholds_that_cannot_be(name, value, wanted):
     with pytest.raises(SettingsError, match=rf"threshold P202\.{name}: expected {wanted}"):
         selected_checks(Settings(thresholds={"P202": {name: value}}))
-    assert ids(thresholds={"P202": {"error_rate": 0.5, "least_of_each": 1, "area": -1}})
+    assert ids(thresholds={"P202": {"error_rate": 0.5, "least_of_each": 1.0, "area": 0}})
 
 
 def test_the_longest_word_counts():
@@ -70,9 +72,7 @@ def test_a_given_severity_beats_that_of_the_finding(given, expected, monkeypatch
 
     (check,) = selected_checks(Settings(select=("P104",)))
     finding = Finding(verdict=Verdict.VIOLATION, summary="s", severity=Severity.ERROR)
-    check = dataclasses.replace(
-        check, judge=lambda *_: finding, needs=frozenset(), severity=Severity.WARNING
-    )
+    check = dataclasses.replace(check, judge=lambda: finding, severity=Severity.WARNING)
     roles = Roles("x", (), (), None, True, False, False)
     (result,), _ = judge_all([check], Evidence(roles=roles), [], severity=given, thresholds={})
     assert result.severity.value == expected

@@ -7,6 +7,7 @@ from sklearn.metrics import auc
 
 from audit.metrics import faithfulness as faith
 from audit.metrics.perturbation import perturbation_curves
+from tests.oracles import oracle
 
 TENTHS = [i / 10 for i in range(11)]
 
@@ -116,8 +117,8 @@ class TwoClasses(torch.nn.Module):
         return torch.stack([value, -value], -1)
 
 
-def run_quantus(metric, score, images, maps):
-    pixels = maps.repeat_interleave(4, 1).repeat_interleave(4, 2)[:, None].float()
+def run_quantus(metric, score, images, maps, side=4):
+    pixels = maps.repeat_interleave(side, 1).repeat_interleave(side, 2)[:, None].float()
     return np.array(
         metric(
             model=TwoClasses(score).eval(),
@@ -132,7 +133,7 @@ def run_quantus(metric, score, images, maps):
 
 @pytest.mark.parametrize("order", ["morf", "lerf"])
 def test_quantus_region_perturbation_agrees(order, score, images, maps, seeded):
-    quantus = pytest.importorskip("quantus")
+    quantus = oracle("quantus")
     metric = quantus.RegionPerturbation(
         patch_size=4,
         regions_evaluation=36,
@@ -154,9 +155,27 @@ def test_quantus_region_perturbation_agrees(order, score, images, maps, seeded):
     np.testing.assert_allclose(found[:, :1] - found[:, 1:], drops, atol=1e-5)
 
 
+def test_quantus_pixel_flipping_agrees(score, images, maps, seeded):
+    quantus = oracle("quantus")
+    pixels = torch.randn(4, 24, 24, generator=torch.Generator().manual_seed(6), dtype=maps.dtype)
+    steps = {"features_in_step": 3 * 16, "perturb_baseline": 0.0}  # 16 pixels of three channels
+    plain = {"normalise": False, "disable_warnings": True}
+    curves_ = run_quantus(quantus.PixelFlipping(**steps, **plain), score, images, pixels, side=1)
+    found = perturbation_curves(
+        score,
+        images,
+        pixels,
+        order="morf",
+        fill="dataset-mean",
+        fractions=[k / 36 for k in range(1, 37)],
+        generator=seeded(),
+    )
+    np.testing.assert_allclose(found, curves_, atol=1e-5)
+
+
 def test_quantus_monotonicity_never_inserts_anything(score, images, maps):
     """METRICS.md section 8: it writes the fill over the fill, so it approves of every map."""
-    quantus = pytest.importorskip("quantus")
+    quantus = oracle("quantus")
     metric = quantus.Monotonicity(features_in_step=288, normalise=False, disable_warnings=True)
     assert run_quantus(metric, score, images, maps).all()
     assert run_quantus(metric, score, images, -maps).all()

@@ -12,6 +12,7 @@ from audit.metrics.imputation import NoisyLinear, impute
 from audit.metrics.neighbor_means.corners import coarse_system
 from audit.metrics.neighbor_means.grid import Grid
 from audit.metrics.perturbation import enlarge
+from tests.oracles import oracle
 
 
 @pytest.fixture
@@ -148,7 +149,7 @@ def test_noise_has_its_size_and_seed(images, removed, seeded):
 
 
 def test_quantus_solves_the_same_system(images, removed):
-    perturb = pytest.importorskip("quantus.functions.perturb_func")
+    perturb = oracle("quantus.functions.perturb_func")
     found = impute(images, removed, 1e-6)
     for image, gone, value in zip(images, removed, found, strict=True):
         indices = np.flatnonzero(gone.numpy())
@@ -158,7 +159,7 @@ def test_quantus_solves_the_same_system(images, removed):
 
 def test_quantus_road_cannot_take_color_pictures(images, maps):
     """It ranks a map once per channel and removes pixels by those ranks, past the last pixel."""
-    quantus = pytest.importorskip("quantus")
+    quantus = oracle("quantus")
     metric = quantus.ROAD(percentages=[50], normalise=False, disable_warnings=True)
     pixels = maps.repeat_interleave(4, 1).repeat_interleave(4, 2)[:, None]
     with pytest.raises(IndexError, match="out of bounds"):

@@ -6,6 +6,7 @@ import torch
 
 from audit.metrics.infidelity import faithfulness_correlation, infidelity, subset_drops
 from audit.metrics.perturbation import enlarge
+from tests.oracles import oracle
 
 
 @pytest.fixture
@@ -63,7 +64,7 @@ def test_share_lies_between_zero_and_one_and_a_constant_map_gets_what_size_expla
 
 
 def test_captum_agrees_with_its_normalization(removed, effects, maps, score, images):
-    captum = pytest.importorskip("captum.metrics")
+    captum = oracle("captum.metrics")
     guess = effects + maps * effects.std()
     found = infidelity(guess, removed)
     assert (found.scale > 0).all()

@@ -12,6 +12,7 @@ from hypothesis.extra import numpy as hnp
 from sklearn.metrics import average_precision_score
 
 from audit.metrics import localization as loc
+from tests.oracles import oracle
 
 BY_ORDER = [loc.average_precision, loc.pointing_game, loc.relevance_rank_accuracy]
 CHANCE_IS_AREA = [*BY_ORDER, loc.energy_in_mask]
@@ -44,7 +45,7 @@ def test_average_precision_is_that_of_scikit_learn(tied_maps, masks):
 
 
 def test_average_precision_is_that_of_torchmetrics_where_there_are_no_ties(masks):
-    torchmetrics = pytest.importorskip("torchmetrics.functional.classification")
+    torchmetrics = oracle("torchmetrics.functional.classification")
     maps = torch.rand(masks.shape, generator=torch.Generator().manual_seed(0))
     wanted = [
         torchmetrics.binary_average_precision(m.flatten(), k.flatten().long())
@@ -137,7 +138,7 @@ def test_no_mask_full_mask_and_nan_have_no_answer(measure):
 
 def test_other_grid_is_refused_with_the_way_out():
     with pytest.raises(ValueError, match=r"maps \(2, 3, 3\).*mask_on_grid"):
-        inspect.unwrap(loc._prepare)(torch.rand(2, 3, 3), torch.ones(2, 6, 6))
+        inspect.unwrap(loc.flat_maps_and_masks)(torch.rand(2, 3, 3), torch.ones(2, 6, 6))
 
 
 grids = hnp.arrays(np.float64, (1, 4, 5), elements=st.integers(-3, 3).map(float))
@@ -158,7 +159,7 @@ def test_order_measures_see_neither_scale_nor_the_place_of_patches(grid, outline
 
 
 def test_quantus_agrees_where_nothing_is_tied_and_not_on_ties(masks):
-    quantus = pytest.importorskip("quantus")
+    quantus = oracle("quantus")
     maps = torch.rand(masks.shape, generator=torch.Generator().manual_seed(0))
     settings_ = {"abs": False, "normalise": False, "disable_warnings": True}
     ranked = run_quantus(quantus.RelevanceRankAccuracy(**settings_), maps, masks)

@@ -7,6 +7,7 @@ from scipy import ndimage
 
 from audit.metrics.localization import prevalence
 from audit.metrics.overlap import mask_iou, weighted_f_measure
+from tests.oracles import oracle
 
 
 def loop_iou(values, truth, rule):
@@ -49,6 +50,15 @@ def loop_weighted_f(values, truth):
 def test_iou_is_that_of_a_slow_loop(rule, tied_maps, masks):
     wanted = [loop_iou(m, k, rule) for m, k in zip(tied_maps.numpy(), masks.numpy(), strict=True)]
     np.testing.assert_allclose(mask_iou(tied_maps, masks, rule), wanted, rtol=1e-5)
+
+
+def test_iou_at_the_mean_is_the_jaccard_index_of_torchmetrics(tied_maps, masks, dtype):
+    classification = oracle("torchmetrics.functional.classification")
+    wanted = [
+        classification.binary_jaccard_index((m >= m.mean()).long(), k.long())
+        for m, k in zip(tied_maps, masks, strict=True)
+    ]
+    torch.testing.assert_close(mask_iou(tied_maps, masks, "mean"), torch.stack(wanted).to(dtype))
 
 
 @pytest.mark.parametrize("rule", ["mean", "otsu", "best"])

@@ -9,6 +9,7 @@ from scipy import stats
 
 from audit.metrics.ranking import average_ranks, top_weights
 from audit.metrics.similarity import pearson, relative_l2, spearman, top_overlap
+from tests.oracles import oracle
 
 rows = hnp.arrays(np.float64, (2, 3, 7), elements=st.integers(-4, 4).map(float))
 
@@ -59,3 +60,22 @@ def test_top_overlap_of_same_disjoint_and_random_maps():
     g = torch.Generator().manual_seed(0)
     values = top_overlap(torch.rand(3000, 100, generator=g), torch.rand(3000, 100, generator=g))
     assert abs(values.mean() - 0.053) < 0.005
+
+
+def test_correlations_are_those_of_torchmetrics():
+    regression = oracle("torchmetrics.functional.regression")
+    g = torch.Generator().manual_seed(0)
+    x = (torch.rand(5, 6, 7, generator=g, dtype=torch.float64) * 5).round()  # with ties
+    y = x + torch.rand(5, 6, 7, generator=g, dtype=torch.float64)
+    columns = x.flatten(1).T, y.flatten(1).T
+    wanted = regression.pearson_corrcoef(*columns), regression.spearman_corrcoef(*columns)
+    np.testing.assert_allclose(pearson(x, y), wanted[0], atol=1e-6)
+    np.testing.assert_allclose(spearman(x, y), wanted[1], atol=1e-6)
+
+
+def test_top_overlap_is_the_jaccard_index_of_torchmetrics():
+    classification = oracle("torchmetrics.functional.classification")
+    x, y = torch.rand(2, 4, 50, generator=torch.Generator().manual_seed(0))
+    top_x, top_y = ((m >= m.sort(-1).values[:, -10:-9]).long() for m in (x, y))
+    wanted = [classification.binary_jaccard_index(a, b) for a, b in zip(top_x, top_y, strict=True)]
+    torch.testing.assert_close(top_overlap(x, y, 0.2), torch.stack(wanted))

@@ -29,9 +29,48 @@ class Bomb:
     ],
 )
 def test_every_common_kind_of_file_gives_the_same_tensors(other_state, saved, name, wrap):
-    found = read_state(saved(wrap(other_state), name))
+    found = read_state(saved(wrap(other_state), name)).tensors
     assert found.keys() == other_state.keys()
     assert all(torch.equal(found[n], other_state[n]) for n in found)
+
+
+@pytest.mark.parametrize("table", [None, "state_dict", "model", "model_state_dict"])
+@pytest.mark.parametrize(
+    "prefix", ["_orig_mod.", "module.", "model.", "clip.", "base_model.model.", "module._orig_mod."]
+)
+def test_what_training_code_wraps_around_weights_is_taken_off_and_told(
+    tiny, tiny_model, other_state, saved, table, prefix
+):
+    state = {f"{prefix}{n}": t for n, t in other_state.items()}
+    file = saved({table: state, "epoch": 3} if table else state, "wrapped.pt")
+    model = load_model(tiny_model, file)
+    assert torch.equal(model.module.visual.proj, other_state["visual.proj"])
+    (told,) = model.notes
+    assert file in told
+    assert all(f"'{part}.'" in told for part in prefix.split(".") if part == "_orig_mod")
+    assert (table is None) or f"'{table}'" in told
+
+
+def test_plain_weights_have_nothing_to_tell(tiny_model, other_state, saved):
+    assert load_model(tiny_model).notes == ()
+    assert load_model(tiny_model, saved(other_state)).notes == ()
+
+
+def test_a_prefix_that_the_model_bears_itself_stays(other_state, saved):
+    wrapped = {f"model.{n}": t for n, t in other_state.items()}
+    assert read_state(saved(wrapped), wrapped).tensors.keys() == wrapped.keys()
+
+
+def test_two_tables_that_could_be_the_weights_are_refused(other_state, saved):
+    with pytest.raises(ModelError, match="expected tensors by name"):
+        read_state(saved({"model": other_state, "state_dict": other_state}, "two.pt"))
+
+
+def test_positions_of_another_size_are_told(tiny, tiny_model, other_state, saved):
+    positions = other_state["positional_embedding"]
+    file = saved(other_state | {"positional_embedding": torch.cat([positions, positions])})
+    (told,) = load_model(tiny_model, file).notes
+    assert "positional_embedding interpolated" in told
 
 
 def test_no_code_of_a_checkpoint_is_run(saved, tmp_path):

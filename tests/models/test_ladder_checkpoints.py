@@ -3,7 +3,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from audit.models import ladder_checkpoints as relatives
+from audit.models import ladder_checkpoints
 from audit.models.checkpoints import state_sha256
 from audit.models.errors import ModelError
 from audit.models.ladder_checkpoints import find_checkpoints
@@ -47,11 +47,11 @@ def test_a_tag_is_loaded_under_the_name_of_the_model(tiny, other_state, monkeypa
     other.load_state_dict(other_state)
     asked = []
 
-    def load(name, tag):
+    def load(name, tag, **_):
         asked.append((name, tag))
         return SimpleNamespace(module=other)
 
-    monkeypatch.setattr(relatives, "load_model", load)
+    monkeypatch.setattr(ladder_checkpoints, "load_model", load)
     (checkpoint,) = find_checkpoints(tiny, ["laion2b_e16"])
     assert checkpoint.sha256 == state_sha256(other)
     assert asked == [(tiny.name, "laion2b_e16")]
@@ -60,6 +60,7 @@ def test_a_tag_is_loaded_under_the_name_of_the_model(tiny, other_state, monkeypa
 def test_a_tag_of_another_activation_is_refused(tiny, monkeypatch):
     other = pristine_copy(tiny.module)
     other.visual.transformer.resblocks[0].mlp.gelu = torch.nn.ReLU()
-    monkeypatch.setattr(relatives, "load_model", lambda *_: SimpleNamespace(module=other))
+    other_model = SimpleNamespace(module=other)
+    monkeypatch.setattr(ladder_checkpoints, "load_model", lambda *_, **__: other_model)
     with pytest.raises(ModelError, match="another architecture"):
         find_checkpoints(tiny, ["openai"])

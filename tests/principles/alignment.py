@@ -70,8 +70,8 @@ def _reference(correct, labels, picture):
     names = tuple(f"class {i}" for i in range(classes))
     return Reference(
         ids=tuple(f"pair-{i}" for i in range(n)), texts=("text",) * n, classes=names,
-        picture=picture, labels=labels, present=present, cosine=cosine, logit_scale=100.0,
-        masks=None, image_blocks=2, text_blocks=2, image_heads=4,
+        picture=picture, labels=labels, present=present, cosine=cosine,
+        masks=None, image_blocks=2, text_blocks=2,
     )  # fmt: skip
 
 

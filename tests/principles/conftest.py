@@ -33,11 +33,9 @@ def reference():
         labels=np.zeros(PAIRS, dtype=int),
         present=np.ones((PAIRS, 2), dtype=bool),
         cosine=np.zeros((PAIRS, 2)),
-        logit_scale=1.0,
         masks=None,
         image_blocks=4,
         text_blocks=2,
-        image_heads=4,
     )
 
 
@@ -49,6 +47,6 @@ def judged(roles, reference):
         own = dataclasses.replace(roles, **(declared or {}))
         found = Evidence(roles=own, reference=reference, **evidence)
         assert check.needs >= {name for name in evidence if name != "explanations"}
-        return check.judge(found, {**check.thresholds, **(thresholds or {})})
+        return check.finding(found, check.limits(thresholds))
 
     return judge

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from audit.evidence.kinds import Executed, Ladder, RungFaithfulness, RungInfo
-from audit.judging import judge_all
+from audit.judging.judge_all import judge_all
 from audit.result.schema import Verdict
 from principles.catalogue import all_checks
 from tests.principles.alignment import made, with_absent
@@ -27,10 +27,7 @@ def few(n, rungs=5, same=False):
         tuple(infos), 0.0, np.arange(rungs)[:, None] < np.full((1, pictures), rungs - 1),
         rows,
     )  # fmt: skip
-    zeros = np.zeros((pictures, 2))
-    executed = Executed(
-        "gradient", zeros, zeros, np.zeros(pictures, bool), np.ones(pictures, bool), 0.1
-    )
+    executed = Executed("gradient", np.zeros(pictures, bool), np.ones(pictures, bool), 0.1)
     faithful = RungFaithfulness(np.arange(n), rows, np.ones((rungs, n)))
     return dataclasses.replace(built, ladder=ladder, rung_faithfulness=faithful, executed=executed)
 

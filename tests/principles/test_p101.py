@@ -14,7 +14,7 @@ def test_one_tensor_of_one_pair_is_enough(judged):
     faulty = traces.trace("pair-7", changes=(traces.change(),))
     found = judged(CHECK, trace=traces.evidence(traces.trace(), faulty))
     assert found.verdict is Verdict.VIOLATION
-    assert "visual.proj (values changed by up to 0.1, during)" in found.summary
+    assert "visual.proj: values changed by up to 0.1 (during)" in found.summary
     assert found.witness.pair == "pair-7"
     assert [(place.file, place.line) for place in found.locations] == [("ours.py", 50)]
 

@@ -35,7 +35,7 @@ def test_where_numbers_are_coarse_a_value_alone_acquits_nobody(judged):
 
     hidden = found(scalars=(traces.scalar(0.1, **FOREIGN),))
     assert hidden.verdict is Verdict.INCONCLUSIVE
-    assert "The model's score is known to 0.5 only" in hidden.summary
+    assert "The model's score is known to 0.500 only" in hidden.summary
     assert found(scalars=(traces.scalar(0.3, **FOREIGN),)).verdict is Verdict.INCONCLUSIVE
     assert found(scalars=(traces.scalar(0.9, **FOREIGN),)).verdict is Verdict.VIOLATION
     assert found().verdict is Verdict.PASS
@@ -43,7 +43,7 @@ def test_where_numbers_are_coarse_a_value_alone_acquits_nobody(judged):
 
 def test_a_violation_says_both_scores_the_cause_and_the_line(judged):
     found = judged_trace(judged, scalars=(traces.scalar(0.1, **FOREIGN),))
-    assert "0.1 where the model gives 0.3; attention of image block 3 differs" in found.summary
+    assert "0.100 where the model gives 0.300; attention of image block 3 differs" in found.summary
     assert found.statistics[0].value == pytest.approx(0.2)
     assert [(place.file, place.line) for place in found.locations] == [("ours.py", 20)]
     assert found.witness.pair == "pair-0"

@@ -52,6 +52,17 @@ def test_the_interval_decides(judged, final, spread, verdict):
     assert found.statistics[0].threshold == 0.5
 
 
+def test_nobody_is_accused_on_a_model_of_random_weights(judged):
+    random = {"random_weights": True}
+    for final in (0.55, 0.97):
+        found = judged(CHECK, declared=random, randomization=evidence(final))
+        assert found.verdict is Verdict.INCONCLUSIVE
+        assert "random" in found.summary
+        assert not found.samples
+    found = judged(CHECK, declared=random, randomization=evidence(0.1))
+    assert found.verdict is Verdict.PASS
+
+
 def test_a_violation_has_a_witness_and_a_curve(judged):
     found = judged(CHECK, randomization=evidence(0.8))
     assert found.witness.pair == found.samples[0] == "pair-11"

@@ -15,7 +15,7 @@ from audit.evidence.kinds import (
     RungInfo,
 )
 from audit.result.schema import Verdict
-from principles.performance_alignment.p201_tracks_ladder import CHECK, judge
+from principles.performance_alignment.p201_tracks_ladder import CHECK
 from principles.performance_alignment.rungs import rung_measures
 
 PAIRS, RUNGS = 60, 13
@@ -52,11 +52,9 @@ def evidence(found, faithfulness=None):
         labels=index,
         present=present,
         cosine=present.astype(float),
-        logit_scale=1.0,
         masks=None,
         image_blocks=4,
         text_blocks=2,
-        image_heads=4,
     )
     roles = Roles("mine", ("faithful",), ("edges",), None, True, False, False)
     faithful = None
@@ -76,27 +74,27 @@ def evidence(found, faithfulness=None):
     [(1.0, Verdict.PASS), (-1.0, Verdict.VIOLATION)],
 )
 def test_verdict_follows_the_slope(slope, verdict):
-    assert judge(evidence(ladder(slope)), CHECK.thresholds).verdict is verdict
+    assert CHECK.finding(evidence(ladder(slope))).verdict is verdict
 
 
 def test_the_same_maps_on_every_rung_are_a_violation():
     found = ladder(1.0)
     flat = {**found.localization, "mine": found.localization["edges"]}
     found = dataclasses.replace(found, localization=flat)
-    assert judge(evidence(found), CHECK.thresholds).verdict is Verdict.VIOLATION
+    assert CHECK.finding(evidence(found)).verdict is Verdict.VIOLATION
 
 
 def test_a_faithful_control_that_does_not_track_silences_the_check():
     found = ladder(1.0)
     flat = {**found.localization, "faithful": found.localization["edges"]}
     found = dataclasses.replace(found, localization=flat)
-    assert judge(evidence(found), CHECK.thresholds).verdict is Verdict.INCONCLUSIVE
+    assert CHECK.finding(evidence(found)).verdict is Verdict.INCONCLUSIVE
 
 
 def test_a_first_rung_that_is_not_the_model_is_an_error():
     found = dataclasses.replace(ladder(1.0), identity_error=0.1)
     with pytest.raises(ValueError, match="strength zero is not the model"):
-        judge(evidence(found), CHECK.thresholds)
+        CHECK.finding(evidence(found))
 
 
 def with_checkpoints(found, quality, correct):
@@ -113,7 +111,7 @@ def with_checkpoints(found, quality, correct):
 
 
 def correlation(found):
-    return judge(evidence(found), CHECK.thresholds).statistics[0].value
+    return CHECK.finding(evidence(found)).statistics[0].value
 
 
 def test_checkpoints_are_ranked_among_themselves_and_the_model_only():
@@ -142,33 +140,33 @@ def test_one_checkpoint_and_a_model_that_knows_nothing_allow_no_verdict():
         correct=found.correct[[last, first]],
         localization={n: rows[[last, first]] for n, rows in found.localization.items()},
     )
-    finding = judge(evidence(two), CHECK.thresholds)
+    finding = CHECK.finding(evidence(two))
     assert finding.verdict is Verdict.INCONCLUSIVE
     assert "2 rungs have it and 3 can be ranked" in finding.summary
 
 
 def test_localization_decides_before_faithfulness():
     found, other = ladder(1.0), ladder(-1.0).localization
-    finding = judge(evidence(found, other), CHECK.thresholds)
+    finding = CHECK.finding(evidence(found, other))
     assert finding.verdict is Verdict.PASS
     assert "(localization)" in finding.summary
     assert "(faithfulness) does not follow" in finding.detail[1]
     alone = dataclasses.replace(found, localization={})
-    finding = judge(evidence(alone, other), CHECK.thresholds)
+    finding = CHECK.finding(evidence(alone, other))
     assert finding.verdict is Verdict.VIOLATION
     assert "(faithfulness)" in finding.summary
 
 
 def test_faithfulness_is_asked_for_where_localization_may_not_speak():
     found = ladder(1.0)
-    assert judge(evidence(found), CHECK.thresholds).wants == []
+    assert CHECK.finding(evidence(found)).wants == []
     mute = {**found.localization, "faithful": found.localization["edges"]}
     for localization in ({}, mute):
         lacking = dataclasses.replace(found, localization=localization)
-        finding = judge(evidence(lacking), CHECK.thresholds)
+        finding = CHECK.finding(evidence(lacking))
         assert finding.verdict is Verdict.INCONCLUSIVE
         assert finding.wants == ["rung_faithfulness"]
-        assert judge(evidence(lacking, found.localization), CHECK.thresholds).wants == []
+        assert CHECK.finding(evidence(lacking, found.localization)).wants == []
 
 
 def test_too_few_rungs_are_not_settled_by_more_pairs():
@@ -177,7 +175,7 @@ def test_too_few_rungs_are_not_settled_by_more_pairs():
     mine = found.localization["mine"].copy()
     mine[[2, 9]] += [[-0.6], [0.6]]
     uneven = dataclasses.replace(found, localization={**found.localization, "mine": mine})
-    finding = judge(evidence(uneven), CHECK.thresholds)
+    finding = CHECK.finding(evidence(uneven))
     assert finding.verdict is Verdict.INCONCLUSIVE
     assert "However many pairs there are, so few rungs leave" in finding.summary
     assert finding.pairs_to_settle is None
@@ -189,7 +187,7 @@ def test_noise_between_pictures_is_settled_by_more_pairs():
     mine = found.localization["mine"] + 3.0 * rng.normal(size=(RUNGS, PAIRS))
     mine += (np.linspace(1, 0.1, RUNGS) - mine.mean(1))[:, None]  # means of the rungs as they were
     noisy = dataclasses.replace(found, localization={**found.localization, "mine": mine})
-    finding = judge(evidence(noisy), CHECK.thresholds)
+    finding = CHECK.finding(evidence(noisy))
     assert finding.verdict is Verdict.INCONCLUSIVE
     assert finding.pairs_to_settle > PAIRS
     assert f"About {finding.pairs_to_settle:,} pairs would settle" in finding.summary
@@ -204,8 +202,8 @@ def test_a_rung_without_a_range_of_scores_has_no_faithfulness():
     given = dataclasses.replace(
         given, rung_faithfulness=dataclasses.replace(given.rung_faithfulness, span=span)
     )
-    quality = rung_measures(given)["faithfulness"]
+    quality = rung_measures(given.ladder, given.rung_faithfulness, given.reference)["faithfulness"]
     assert quality.rungs_with("mine") == RUNGS - 2
     assert np.isfinite(quality.of("mine")[0, :-2]).all()
-    ladder_plot = judge(given, CHECK.thresholds).figures[1]
+    ladder_plot = CHECK.finding(given).figures[1]
     assert [len(one.points) for one in ladder_plot.series] == [RUNGS - 2] * 3

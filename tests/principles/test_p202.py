@@ -20,7 +20,7 @@ NOISE = np.random.default_rng(5).random((4, N))
 def judged(audited, faithful=CORRECT + NOISE[1], random=NOISE[2], edges=NOISE[3], **given):
     quality = {"audited": audited, "faithful": faithful, "random": random, "edges": edges}
     given.setdefault("correct", CORRECT)
-    return p202.judge(made(quality, **given), p202.CHECK.thresholds)
+    return p202.CHECK.finding(made(quality, **given))
 
 
 def test_better_maps_on_right_pairs_pass():
@@ -41,7 +41,7 @@ def test_better_maps_on_wrong_pairs_are_a_violation_with_a_right_pair_as_witness
 def test_no_relation_is_inconclusive_and_says_how_many_pairs_it_takes():
     found = judged(NOISE[0])
     assert found.verdict is Verdict.INCONCLUSIVE
-    assert "An area of 0.6 would need about" in found.summary
+    assert "An area of 0.600 would need about" in found.summary
     assert 0.05 < found.statistics[0].smallest_visible_effect < 0.25
 
 
@@ -96,7 +96,7 @@ def test_fills_that_do_not_agree_are_no_matter_of_pairs():
     evidence = made(None, CORRECT, faithfulness=good)
     other = {name: np.random.default_rng(i).random(N) for i, name in enumerate(good)}
     faithfulness = replace(evidence.faithfulness, other_gaps=other, other_span=np.ones(N))
-    found = p202.judge(replace(evidence, faithfulness=faithfulness), p202.CHECK.thresholds)
+    found = p202.CHECK.finding(replace(evidence, faithfulness=faithfulness))
     assert found.verdict is Verdict.INCONCLUSIVE
     assert "no number of pairs would settle it" in found.summary
     assert (found.pairs_to_settle, found.more_pairs_help) == (None, False)
@@ -105,10 +105,10 @@ def test_fills_that_do_not_agree_are_no_matter_of_pairs():
 def test_faithfulness_decides_where_there_are_no_masks_or_localization_cannot_speak():
     good = {"audited": CORRECT + NOISE[0], "faithful": CORRECT + NOISE[1], "random": NOISE[2]}
     evidence = made(None, CORRECT, faithfulness=good)
-    assert p202.judge(evidence, p202.CHECK.thresholds).verdict is Verdict.PASS
+    assert p202.CHECK.finding(evidence).verdict is Verdict.PASS
     mute = {name: NOISE[i] for i, name in enumerate(good)}
     evidence = made(mute, CORRECT, faithfulness=good)
-    found = p202.judge(evidence, p202.CHECK.thresholds)
+    found = p202.CHECK.finding(evidence)
     assert found.verdict is Verdict.PASS
     assert found.detail[0].startswith("By localization nothing can be said")
 
@@ -117,7 +117,7 @@ def test_localization_decides_before_faithfulness():
     good = {"audited": CORRECT + NOISE[0], "faithful": CORRECT + NOISE[1], "random": NOISE[2]}
     bad = {**good, "audited": ~CORRECT + NOISE[0]}
     evidence = made(good, CORRECT, faithfulness=bad)
-    found = p202.judge(evidence, p202.CHECK.thresholds)
+    found = p202.CHECK.finding(evidence)
     assert found.verdict is Verdict.PASS
     areas = [s.value for s in found.statistics if s.name.startswith("area")]
     assert areas == [1.0, 0.0]
@@ -125,9 +125,9 @@ def test_localization_decides_before_faithfulness():
 
 def test_a_single_pair_and_nothing_measured_are_inconclusive():
     alone = made({"audited": NOISE[0, :1]})
-    assert p202.judge(alone, p202.CHECK.thresholds).verdict is Verdict.INCONCLUSIVE
+    assert p202.CHECK.finding(alone).verdict is Verdict.INCONCLUSIVE
     none = made({"other": NOISE[0]})
-    assert p202.judge(none, p202.CHECK.thresholds).verdict is Verdict.INCONCLUSIVE
+    assert p202.CHECK.finding(none).verdict is Verdict.INCONCLUSIVE
 
 
 def test_pairs_without_a_value_are_left_out():

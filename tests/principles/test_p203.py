@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from audit.result.schema import Verdict
+from audit.result.wording import number
 from audit.statistics.correlation import (
     lengthening,
     reliability_of_shares,
@@ -27,7 +28,7 @@ NOISE = 0.1 * np.random.default_rng(3).normal(size=(4, len(LABELS)))
 def judged(audited, faithful=KNOWN + NOISE[1], random=NOISE[2], edges=NOISE[3], **given):
     quality = {"audited": audited, "faithful": faithful, "random": random, "edges": edges}
     given = {"correct": CORRECT, "labels": LABELS, "per_picture": 1, **given}
-    return p203.judge(made(quality, **given), p203.CHECK.thresholds)
+    return p203.CHECK.finding(made(quality, **given))
 
 
 def test_better_maps_of_better_known_classes_pass():
@@ -48,7 +49,7 @@ def test_worse_maps_of_better_known_classes_are_a_violation():
 def test_no_relation_is_inconclusive_and_says_how_many_pairs_it_takes():
     found = judged(NOISE[0])
     assert found.verdict is Verdict.INCONCLUSIVE
-    assert "0.8 would need about" in found.summary
+    assert "0.800 would need about" in found.summary
 
 
 @pytest.mark.parametrize(
@@ -91,7 +92,7 @@ def test_inconclusive_says_what_could_be_seen_and_what_would_settle_it():
     found = judged(weak, faithful=KNOWN + NOISE[1])
     assert found.verdict is Verdict.INCONCLUSIVE
     smallest = smallest_visible_effect("correlation", CLASSES)
-    assert f"a true rank correlation of {smallest:.3g} could have been seen" in found.summary
+    assert f"a true rank correlation of {number(smallest)} could have been seen" in found.summary
     assert found.pairs_to_settle > len(LABELS)
     assert f"{found.pairs_to_settle:,} pairs would settle" in found.summary
     assert found.more_pairs_help

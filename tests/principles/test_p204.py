@@ -43,12 +43,11 @@ def judged(
     evidence = made(
         quality if masks else None, per_picture=1, roles=roles, faithfulness=faithful or quality
     )
-    scores = np.zeros((PAIRS, 2))
     correct = np.arange(PAIRS) < right * PAIRS
-    executed = Executed(how, scores, scores, correct, np.ones(PAIRS, bool), 0.1)
+    executed = Executed(how, correct, np.ones(PAIRS, bool), 0.1)
     ladder, rungs = on or (NO_LADDER, NO_RUNGS)
     evidence = replace(evidence, executed=executed, ladder=ladder, rung_faithfulness=rungs)
-    return CHECK.judge(evidence, CHECK.thresholds)
+    return CHECK.finding(evidence)
 
 
 @pytest.mark.parametrize(

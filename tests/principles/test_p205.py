@@ -7,10 +7,8 @@ import pytest
 import torch
 
 from audit.config.settings import Settings
-from audit.engine.auditing import _context
+from audit.engine.context_building import build_context
 from audit.engine.progress import silent
-from audit.evidence.kinds import Evidence
-from audit.evidence.plan import GATHERERS
 from audit.evidence.text_specificity import absent_classes
 from audit.explainers.registry import load_explainer
 from audit.models.loading import load_model
@@ -18,6 +16,7 @@ from audit.result.schema import Verdict
 from audit.statistics.power import smallest_visible_effect
 from principles.performance_alignment import p205_text_specific as p205
 from principles.performance_alignment.estimates import vote
+from tests.gathered import gathered
 from tests.principles.alignment import ROLES, at_most, made, with_absent
 
 N = 80
@@ -32,7 +31,7 @@ RIGHT = {
 
 def judged(audited, faithful=0.2 + NOISE[5], random=RIGHT["random"], edges=RIGHT["edges"], **given):
     absent = {"audited": audited, "faithful": faithful, "random": random, "edges": edges}
-    return p205.judge(with_absent(made(RIGHT, **given), absent), p205.CHECK.thresholds)
+    return p205.CHECK.finding(with_absent(made(RIGHT, **given), absent))
 
 
 def test_maps_that_leave_the_object_pass():
@@ -77,7 +76,7 @@ def test_without_masks_or_absent_classes_it_is_not_applicable():
     none = with_absent(evidence, {})
     every = with_absent(evidence, dict.fromkeys(RIGHT, np.full(N, np.nan)), np.full(N, -1))
     for found in (none, every):
-        assert p205.judge(found, p205.CHECK.thresholds).verdict is Verdict.NOT_APPLICABLE
+        assert p205.CHECK.finding(found).verdict is Verdict.NOT_APPLICABLE
 
 
 def test_declaring_that_the_text_is_not_read_is_no_excuse():
@@ -123,20 +122,16 @@ def model():
     return load_model()
 
 
-def gathered(spec, model, **changes):
+def of_explainer(spec, model, **changes):
     settings = Settings(explainer=spec, samples=6)
-    context = _context(settings, model, load_explainer(spec), silent)
+    context = build_context(settings, model, load_explainer(spec), silent)
     pairs = dataclasses.replace(context.pairs, **changes)
     context = dataclasses.replace(context, pairs=pairs)
-    evidence = Evidence(roles=context.roles)
-    for kind in ("reference", "explanations", "text_specificity"):
-        found = GATHERERS[kind].gather(context, evidence)
-        evidence = dataclasses.replace(evidence, **{kind: found})
-    return evidence
+    return gathered(context, "text_specificity")
 
 
 def test_gathered_maps_answer_the_absent_text(model):
-    evidence = gathered("grad-attention", model)
+    evidence = of_explainer("grad-attention", model)
     other, right = evidence.text_specificity, evidence.explanations
     reference = evidence.reference
     assert not reference.present[reference.picture, other.absent].any()
@@ -155,11 +150,11 @@ def test_gathered_maps_answer_the_absent_text(model):
 
 
 def test_gathered_maps_of_a_method_without_text_do_not_move_at_all(model):
-    evidence = gathered("raw-attention", model)
+    evidence = of_explainer("raw-attention", model)
     for measure, values in evidence.explanations.localization["raw-attention"].items():
         assert (evidence.text_specificity.localization["raw-attention"][measure] == values).all()
 
 
 def test_nothing_is_run_without_masks(model):
-    other = gathered("edges", model, masks=None).text_specificity
+    other = of_explainer("edges", model, masks=None).text_specificity
     assert other.maps == other.localization == {}

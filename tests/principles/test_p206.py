@@ -20,7 +20,7 @@ def qualities(audited, faithful=0.8 + NOISE[1], random=NOISE[2], edges=0.5 + NOI
 
 
 def judged(audited, *, roles=ROLES, **controls):
-    return p206.judge(made(qualities(audited, **controls), roles=roles), p206.CHECK.thresholds)
+    return p206.CHECK.finding(made(qualities(audited, **controls), roles=roles))
 
 
 def test_maps_above_every_control_pass():
@@ -42,7 +42,7 @@ def test_one_control_that_is_as_good_is_a_violation(audited):
     found = judged(audited)
     assert found.verdict is Verdict.VIOLATION
     assert "no better than edges" in found.summary
-    assert found.witness.pair == found.samples[0] == found.figures[0].picture.pair
+    assert found.witness.pair == found.samples[0] == found.figures[0].pair
 
 
 def test_a_control_under_audit_never_passes():
@@ -81,7 +81,7 @@ def test_nobody_is_accused_where_the_faithful_control_loses(audited):
 def test_faithfulness_is_second_and_decides_where_localization_cannot_speak():
     mute = qualities(0.3 + NOISE[0], faithful=0.4 + NOISE[1])
     evidence = made(mute, faithfulness=qualities(0.7 + NOISE[0]))
-    found = p206.judge(evidence, p206.CHECK.thresholds)
+    found = p206.CHECK.finding(evidence)
     assert found.verdict is Verdict.PASS
     assert "(faithfulness)" in found.summary
     assert sum(s.name.startswith("gain") for s in found.statistics) == 4
@@ -92,21 +92,21 @@ def test_faithfulness_is_a_share_of_the_models_own_range():
     scale = np.full(N, 2.0)
     scale[:6] = -1.0, 0.0, 0.01, 2.0, 2.0, 2.0
     scaled = dataclasses.replace(evidence.faithfulness, span=scale)
-    found = p206.judge(dataclasses.replace(evidence, faithfulness=scaled), p206.CHECK.thresholds)
-    whole = p206.judge(evidence, p206.CHECK.thresholds)
+    found = p206.CHECK.finding(dataclasses.replace(evidence, faithfulness=scaled))
+    whole = p206.CHECK.finding(evidence)
     assert found.statistics[0].value == pytest.approx(whole.statistics[0].value / 2, abs=0.01)
     assert found.statistics[0].n == N // 2 - 1  # three pairs have no scale, two share a picture
 
 
 def test_with_one_pair_it_is_inconclusive():
     evidence = made({name: v[:1] for name, v in qualities(0.7 + NOISE[0]).items()})
-    assert p206.judge(evidence, p206.CHECK.thresholds).verdict is Verdict.INCONCLUSIVE
+    assert p206.CHECK.finding(evidence).verdict is Verdict.INCONCLUSIVE
 
 
 def test_with_equal_maps_wrong_verdicts_stay_at_the_stated_rate(monkeypatch):
     monkeypatch.setattr(p206, "RESAMPLES", 400)
     rng, runs, n = np.random.default_rng(1), 2000, 60
-    roles = dataclasses.replace(ROLES, negative=("random", "edges", "centre-prior"))
+    roles = dataclasses.replace(ROLES, negative=("random", "edges", "center-prior"))
     picture, votes = np.arange(n) // 2, []
     for _ in range(runs):
         shared = rng.normal(size=n // 2)[picture]

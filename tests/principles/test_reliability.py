@@ -7,6 +7,7 @@ import pytest
 
 from audit.evidence.kinds import Ladder, RungInfo
 from audit.result.schema import Verdict
+from audit.result.wording import number
 from principles.performance_alignment import p201_tracks_ladder as p201
 from principles.performance_alignment import p202_tracks_samples as p202
 from principles.performance_alignment import p203_tracks_classes as p203
@@ -38,43 +39,44 @@ APART = {"audited": 0.8, "faithful": 0.7, "random": 0.0, "edges": 0.3}
 def test_of_mean_quality(shift):
     """P206 would pass, or be violated; a measure of pure noise lets it do neither."""
     clear = {**APART, "audited": 0.3 + shift}
-    settled = p206.judge(made(table(clear)), p206.CHECK.thresholds)
+    settled = p206.CHECK.finding(made(table(clear)))
     assert settled.verdict is not Verdict.INCONCLUSIVE
     assert gate(settled).value > 0.95
-    noisy = p206.judge(made(table(clear, noise=30.0)), p206.CHECK.thresholds)
+    noisy = p206.CHECK.finding(made(table(clear, noise=30.0)))
     assert noisy.verdict is Verdict.INCONCLUSIVE
     assert "two halves of the pictures do not agree enough" in noisy.summary
-    assert "0.8 is the least" in noisy.summary
+    assert "0.800 is the least" in noisy.summary
     assert gate(noisy).value < 0.8 == gate(noisy).threshold
 
 
 def test_a_bar_that_is_not_reached_silences_what_would_be_said_else():
     """The same evidence, two bars: the verdict turns on the gate alone."""
     evidence = made(table(APART, noise=0.3))
-    low = p206.judge(evidence, {**p206.CHECK.thresholds, "reliability": 0.5})
+    low = p206.CHECK.finding(evidence, p206.Limits(reliability=0.5))
     value = gate(low).value
-    high = p206.judge(evidence, {**p206.CHECK.thresholds, "reliability": value + 1e-6})
+    high = p206.CHECK.finding(evidence, p206.Limits(reliability=value + 1e-6))
     assert low.verdict is Verdict.PASS
     assert high.verdict is Verdict.INCONCLUSIVE
-    assert f"reliability {value:.3g}" in high.summary
+    assert f"reliability {number(value)}" in high.summary
 
 
 def test_of_samples_and_classes_and_texts():
     quality = {n: CORRECT * (n in NAMES[:2]) + NOISE[n] for n in NAMES}
     known = np.isin(LABELS, range(6))
     follows = {n: known * (n in NAMES[:2]) + 0.1 * NOISE[n] for n in NAMES}
+    under_absent = dict.fromkeys(NAMES, 0.0) | {"edges": 0.3}
     cases = [
         (p202, made(quality, CORRECT)),
         (p203, made(follows, known & CORRECT, labels=LABELS)),
-        (p205, with_absent(made(table(APART)), table(dict.fromkeys(NAMES, 0.0) | {"edges": 0.3}))),
+        (p205, with_absent(made(table(APART, noise=0.5)), table(under_absent))),
     ]
     for check, evidence in cases:
-        found = check.judge(evidence, {**check.CHECK.thresholds, "reliability": 0.0})
+        found = check.CHECK.finding(evidence, check.Limits(reliability=0.0))
         value = gate(found).value
-        assert 0 < value <= 1, check
-        high = check.judge(evidence, {**check.CHECK.thresholds, "reliability": value + 1e-6})
+        assert 0 < value < 1, check
+        high = check.CHECK.finding(evidence, check.Limits(reliability=value + 1e-6))
         assert high.verdict is Verdict.INCONCLUSIVE, check
-        assert f"reliability {value:.3g}" in high.summary, check
+        assert f"reliability {number(value)}" in high.summary, check
 
 
 def ladder(noise):
@@ -92,10 +94,11 @@ def ladder(noise):
 
 
 def test_of_rungs():
-    thresholds = {**p201.CHECK.thresholds, "correlation": 0.0}
     evidence = made(table(APART))
     for noise, silent in ((0.1, False), (4.0, True)):
-        found = p201.judge(dataclasses.replace(evidence, ladder=ladder(noise)), thresholds)
+        found = p201.CHECK.finding(
+            dataclasses.replace(evidence, ladder=ladder(noise)), p201.Limits(correlation=0.0)
+        )
         assert (gate(found).value < 0.8) is silent
         assert ("do not agree enough about the order of the rungs" in found.summary) is silent
         assert (found.verdict is Verdict.INCONCLUSIVE) is silent
@@ -110,7 +113,7 @@ def test_fills_that_disagree_about_the_explainers_silence_faithfulness():
     turned = {n: -v for n, v in table(APART).items()}
     for fill, verdict in ((table(APART), Verdict.PASS), (turned, Verdict.INCONCLUSIVE)):
         evidence = by_two_fills(made(None, CORRECT, faithfulness=table(APART)), fill)
-        found = p206.judge(evidence, p206.CHECK.thresholds)
+        found = p206.CHECK.finding(evidence)
         assert found.verdict is verdict
     assert "each with its own fill, do not agree enough" in found.summary
 
@@ -120,14 +123,14 @@ def test_fills_that_disagree_about_the_pairs_silence_p202():
     evidence = made(None, CORRECT, faithfulness=good)
     mixed = {n: v[::-1].copy() for n, v in good.items()}
     for fill, verdict in ((good, Verdict.PASS), (mixed, Verdict.INCONCLUSIVE)):
-        found = p202.judge(by_two_fills(evidence, fill), p202.CHECK.thresholds)
+        found = p202.CHECK.finding(by_two_fills(evidence, fill))
         assert found.verdict is verdict
     assert "two fills do not agree enough about the order of the pairs" in found.summary
 
 
 def test_what_cannot_be_told_is_said():
     evidence = made({name: v[:6] for name, v in table(APART).items()})  # three pictures
-    (measure,) = measures(evidence)
+    (measure,) = measures(evidence.explanations, evidence.faithfulness, evidence.roles)
     found = over_explainers(measure, evidence.roles, evidence.reference.picture, 0.8)
     assert "cannot be told from 3 pictures" in found.why
     assert found.statistic.value is None

@@ -84,4 +84,4 @@ def trace(pair="pair-0", **changed):
 
 def evidence(*traces, control=()):
     """Traces of the audited explainer and of its control."""
-    return TraceEvidence(traces, tuple(control), TOLERANCE, 0.0, "float32", {})
+    return TraceEvidence(traces, tuple(control), TOLERANCE, "float32", {})

@@ -171,7 +171,7 @@ def fused_kernel_with_another_scale(model, images, tokens):
 
 
 @TABLE.faulty("P105")
-def raw_attention_of_one_head(model, images, tokens):
+def raw_attention_of_one_head(model, images, targets):
     """Explains no score."""
     with torch.no_grad():
         blocks = model.visual.transformer.resblocks
@@ -193,7 +193,7 @@ def rollout_of_one_head(model, images, tokens):
     return parts.grid(model, rolled[:, 0, 1:])
 
 
-@TABLE.faulty("P105", also="P104")
+@TABLE.faulty("P104 P105")
 def mask_clip(model, images, tokens):
     """Patch features of a last block whose attention is the identity."""
     with torch.no_grad():
@@ -205,7 +205,7 @@ def mask_clip(model, images, tokens):
         return parts.grid(model, (patches @ parts.text_unit(model, tokens)[:, :, None])[..., 0])
 
 
-@TABLE.faulty("P105", also="P104")
+@TABLE.faulty("P104 P105")
 def clip_surgery(model, images, tokens):
     """Value-value attention in a second path without MLP over the last two blocks."""
     with torch.no_grad():
@@ -220,7 +220,7 @@ def clip_surgery(model, images, tokens):
         return parts.grid(model, (patches @ parts.text_unit(model, tokens)[:, :, None])[..., 0])
 
 
-@TABLE.faulty("P105", also="P104")
+@TABLE.faulty("P104 P105")
 def key_key_attention_dense(model, images, tokens):
     """NACLIP style: attention output alone, no residual and no MLP."""
     with torch.no_grad():

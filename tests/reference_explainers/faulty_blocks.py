@@ -46,8 +46,9 @@ def missing_second_norm(model, images, tokens):
     return _finished(finish)(model, images, tokens)
 
 
-@TABLE.faulty("P104", also="P105")
+@TABLE.faulty("P104")
 def missing_mlp(model, images, tokens):
+    """The tokens between attention and MLP, a state of the model's, are read out as its last."""
     return _finished(lambda block, x, o: x + block.ls_1(block.attn.out_proj(o)))(
         model, images, tokens
     )
@@ -72,7 +73,7 @@ def another_activation(model, images, tokens):
     return _finished(finish)(model, images, tokens)
 
 
-@TABLE.faulty("P105", also="P104")
+@TABLE.faulty("P104 P105")
 def another_epsilon_in_the_last_block(model, images, tokens):
     def finish(block, x, o):
         x = x + block.ls_1(block.attn.out_proj(o))
@@ -98,7 +99,7 @@ def layer_skipped(model, images, tokens):
     return _tower_gradient(model, images, tokens, run)
 
 
-@TABLE.faulty("P104", also="P105")
+@TABLE.faulty("P104")
 def last_block_left_out(model, images, tokens):
     def run(pixels):
         return parts.readout(
@@ -161,7 +162,7 @@ def class_token_dropped(model, images, tokens):
     return _tower_gradient(model, images, tokens, run)
 
 
-@TABLE.faulty("P104", also="P105")
+@TABLE.faulty("P104")
 def missing_final_norm(model, images, tokens):
     def run(pixels):
         x = parts.before(model, pixels, len(model.visual.transformer.resblocks))
@@ -170,7 +171,7 @@ def missing_final_norm(model, images, tokens):
     return _tower_gradient(model, images, tokens, run)
 
 
-@TABLE.faulty("P104", also="P105")
+@TABLE.faulty("P104")
 def tokens_are_averaged(model, images, tokens):
     def run(pixels):
         x = parts.before(model, pixels, len(model.visual.transformer.resblocks))
@@ -179,7 +180,7 @@ def tokens_are_averaged(model, images, tokens):
     return _tower_gradient(model, images, tokens, run)
 
 
-@TABLE.faulty("P104", also="P105")
+@TABLE.faulty("P104")
 def nudged_projection(model, images, tokens):
     nudged = (
         model.visual.proj.detach()
@@ -193,7 +194,7 @@ def nudged_projection(model, images, tokens):
     return _tower_gradient(model, images, tokens, run)
 
 
-@TABLE.faulty("P104", also="P105")
+@TABLE.faulty("P104")
 def features_plus_a_bias(model, images, tokens):
     bias = 0.05 * torch.linspace(-1, 1, model.visual.proj.shape[1])
     return _tower_gradient(
@@ -201,7 +202,7 @@ def features_plus_a_bias(model, images, tokens):
     )
 
 
-@TABLE.faulty("P104", also="P105")
+@TABLE.faulty("P104")
 def features_with_a_channel_dropped(model, images, tokens):
     keep = torch.ones(model.visual.proj.shape[1])
     keep[0] = 0
@@ -210,14 +211,14 @@ def features_with_a_channel_dropped(model, images, tokens):
     )
 
 
-@TABLE.faulty("P104", also="P105")
+@TABLE.faulty("P104")
 def features_with_channels_rolled(model, images, tokens):
     return _tower_gradient(
         model, images, tokens, lambda x: model.encode_image(x, normalize=True).roll(1, -1)
     )
 
 
-@TABLE.faulty("P104", also="P105")
+@TABLE.faulty("P104")
 def features_raised_to_a_power(model, images, tokens):
     def run(pixels):
         feature = model.encode_image(pixels, normalize=True)
@@ -226,7 +227,7 @@ def features_raised_to_a_power(model, images, tokens):
     return _tower_gradient(model, images, tokens, run)
 
 
-@TABLE.faulty("P104", also="P105")
+@TABLE.faulty("P104")
 def half_of_the_feature(model, images, tokens):
     text = parts.text_unit(model, tokens)
     half = text.shape[1] // 2
@@ -268,12 +269,12 @@ def surrogate_scores_of_layers(model, images, tokens):
 
 
 @TABLE.faulty("P104")
-def feature_norm(model, images, tokens):
+def feature_norm(model, images, targets):
     """A scalar of the image feature alone: no score of the pair."""
     return parts.gradient_map(model, images, lambda x: model.encode_image(x).norm(dim=-1))
 
 
-@TABLE.faulty("P104", also="P103")
+@TABLE.faulty("P103 P104")
 def score_of_another_text(model, images, tokens):
     text = parts.text_unit(model, parts.class_prompts(tokens)[:1])
     parts.text_unit(model, tokens)

@@ -34,9 +34,9 @@ def contrastive_loss_over_the_batch(model, images, tokens):
 
 
 @TABLE.faulty("P109")
-def gradient_of_all_pairs(model, images, tokens):
+def gradient_of_all_pairs(model, images, targets):
     """The sum over the whole matrix of scores, not over its diagonal."""
-    text = parts.text_unit(model, tokens)
+    text = parts.text_unit(model, targets)
     return parts.gradient_map(
         model, images, lambda x: (model.encode_image(x, normalize=True) @ text.T).sum(1)
     )

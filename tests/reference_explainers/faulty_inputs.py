@@ -73,7 +73,7 @@ def picture_of_eight_bits_without_saying_so(model, images, tokens):
     return _on(model, (images * 255).round() / 255, tokens)
 
 
-@TABLE.faulty("P103", also="P104 P105")
+@TABLE.faulty("P103 P104 P105")
 def own_size_with_interpolated_positions(model, images, tokens):
     v = model.visual
     text = parts.text_unit(model, tokens)
@@ -145,13 +145,13 @@ def occlusion_of_a_gray_picture(model, images, tokens):
     return out
 
 
-@TABLE.faulty("P103", also="P104")
+@TABLE.faulty("P103 P104")
 def other_words(model, images, tokens):
     other = parts.class_prompts(tokens)[:1].expand(len(tokens), -1)
     return _on(model, images, other)
 
 
-@TABLE.faulty("P103", also="P104")
+@TABLE.faulty("P103 P104")
 def text_cut_short(model, images, tokens):
     end = tokens.max()
     short = tokens.clone()
@@ -160,7 +160,7 @@ def text_cut_short(model, images, tokens):
     return _on(model, images, short)
 
 
-@TABLE.faulty("P103", also="P104 P105")
+@TABLE.faulty("P103 P104 P105")
 def context_cut(model, images, tokens):
     """Only as many positions as there are words, less one word."""
     t = parts.text_of(model)

@@ -24,17 +24,17 @@ def _patching(*given):
     return _beside_a_clean_pass(probing.patching, *given)
 
 
-@TABLE.faulty("P105", also="P104")
+@TABLE.faulty("P104 P105")
 def knock_out_at_another_temperature(model, images, tokens):
     return _knock_out(model, images, tokens, lambda q, k, m: parts.attention(2 * q, k, m))
 
 
-@TABLE.faulty("P105", also="P104")
+@TABLE.faulty("P104 P105")
 def knock_out_of_keys_that_attend_to_keys(model, images, tokens):
     return _knock_out(model, images, tokens, lambda q, k, m: parts.attention(k, k, m))
 
 
-@TABLE.faulty("P105", also="P104")
+@TABLE.faulty("P104 P105")
 def knock_out_without_the_residual(model, images, tokens):
     def finish(block, x, o):
         del x
@@ -43,12 +43,12 @@ def knock_out_without_the_residual(model, images, tokens):
     return _knock_out(model, images, tokens, finish=finish)
 
 
-@TABLE.faulty("P105", also="P104")
+@TABLE.faulty("P104 P105")
 def knock_out_without_the_mlp(model, images, tokens):
     return _knock_out(model, images, tokens, finish=lambda block, x, o: x + block.attn.out_proj(o))
 
 
-@TABLE.faulty("P105", also="P104")
+@TABLE.faulty("P104 P105")
 def three_kinds_of_self_attention(model, images, tokens):
     """Queries with queries, keys with keys, values with values, averaged: GEM on one block."""
     text = parts.text_unit(model, tokens)
@@ -67,12 +67,12 @@ def three_kinds_of_self_attention(model, images, tokens):
     return parts.grid(model, (g * y).sum(-1)[:, 1:].detach())
 
 
-@TABLE.faulty("P105", also="P104")
+@TABLE.faulty("P104 P105")
 def patching_of_amplified_tokens(model, images, tokens):
     return _patching(model, images, tokens, lambda x, index: 1.3 * x)
 
 
-@TABLE.faulty("P105", also="P104")
+@TABLE.faulty("P104 P105")
 def patching_where_the_second_block_lacks_the_class_token(model, images, tokens):
     def change(x, index):
         if index > 1:
@@ -82,7 +82,7 @@ def patching_where_the_second_block_lacks_the_class_token(model, images, tokens)
     return _patching(model, images, tokens, change)
 
 
-@TABLE.faulty("P105", also="P104")
+@TABLE.faulty("P104 P105")
 def text_knock_out_at_another_temperature(model, images, tokens):
     """One text token's key is closed in the last block, whose logits are doubled throughout."""
     text = parts.text_of(model)
@@ -109,7 +109,7 @@ def text_knock_out_at_another_temperature(model, images, tokens):
     return parts.token_result(images, torch.stack([torch.zeros_like(full), *drops], 1))
 
 
-@TABLE.faulty("P105", also="P104")
+@TABLE.faulty("P104 P105")
 def token_dropping_without_positions(model, images, tokens):
     text = parts.text_unit(model, tokens)
     generator = torch.Generator().manual_seed(0)
@@ -129,7 +129,7 @@ def token_dropping_without_positions(model, images, tokens):
     return parts.grid(model, total)
 
 
-@TABLE.faulty("P105", also="P104")
+@TABLE.faulty("P104 P105")
 def knock_out_where_the_class_token_never_attends_to_itself(model, images, tokens):
     def attend(q, k, mask):
         mask = mask.clone()
@@ -139,7 +139,7 @@ def knock_out_where_the_class_token_never_attends_to_itself(model, images, token
     return _knock_out(model, images, tokens, attend)
 
 
-@TABLE.faulty("P105", also="P104")
+@TABLE.faulty("P105")
 def score_straight_through_another_attention(model, images, tokens):
     """The value is the model's, the gradient is another network's."""
     text = parts.text_unit(model, tokens)

@@ -114,12 +114,12 @@ def occlusion_of_a_shifted_picture_beside_a_clean_run(model, images, tokens):
 
 
 @TABLE.faulty("P103")
-def picture_written_in_place(model, images, tokens):
+def picture_written_in_place(model, images, targets):
     images.mul_(0.7).add_(0.2)
-    return parts.gradient_map(model, images, lambda x: parts.cosine(model, x, tokens))
+    return parts.gradient_map(model, images, lambda x: parts.cosine(model, x, targets))
 
 
 @TABLE.faulty("P102")
-def global_hook_left_behind(model, images, tokens):
+def global_hook_left_behind(model, images, targets):
     torch.nn.modules.module.register_module_forward_hook(lambda m, i, o: None)
-    return parts.gradient_map(model, images, lambda x: parts.cosine(model, x, tokens))
+    return parts.gradient_map(model, images, lambda x: parts.cosine(model, x, targets))

@@ -12,14 +12,13 @@ from tests.reference_explainers import parts
 from tests.reference_explainers.member import Table
 
 TABLE = Table()
-RUN = "P104 P105"
 
 
 def _plain(model, images, tokens):
     return parts.gradient_map(model, images, lambda x: parts.cosine(model, x, tokens))
 
 
-@TABLE.faulty("P102", also=RUN)
+@TABLE.faulty("P102 P104 P105")
 def head_count_set_to_one(model, images, tokens):
     attn = model.visual.transformer.resblocks[-1].attn
     heads, size = attn.num_heads, attn.head_dim
@@ -44,7 +43,7 @@ def left_in_training_mode(model, images, tokens):
     return result
 
 
-@TABLE.faulty("P102", also=RUN)
+@TABLE.faulty("P102 P104 P105")
 def attention_dropout(model, images, tokens):
     attn = model.visual.transformer.resblocks[-1].attn
     attn.dropout = 0.3
@@ -55,7 +54,7 @@ def attention_dropout(model, images, tokens):
     return result
 
 
-@TABLE.faulty("P102", also=RUN)
+@TABLE.faulty("P102 P104 P105")
 def patched_forward_restored(model, images, tokens):
     block = model.visual.transformer.resblocks[-1]
 
@@ -70,7 +69,7 @@ def patched_forward_restored(model, images, tokens):
         del block.forward
 
 
-@TABLE.faulty("P102", also=RUN)
+@TABLE.faulty("P102 P104 P105")
 def patched_method_left(model, images, tokens):
     block = model.visual.transformer.resblocks[0]
     original = block.attention
@@ -82,7 +81,7 @@ def patched_method_left(model, images, tokens):
     return _plain(model, images, tokens)
 
 
-@TABLE.faulty("P102", also=RUN)
+@TABLE.faulty("P102 P104 P105")
 def patched_class(model, images, tokens):
     cls = type(model.visual.transformer.resblocks[0])
     original = cls.forward
@@ -97,7 +96,7 @@ def patched_class(model, images, tokens):
     return result
 
 
-@TABLE.faulty("P102", also=RUN)
+@TABLE.faulty("P102 P104 P105")
 def patched_class_method(model, images, tokens):
     """Another method than forward, of the class."""
     cls = type(model.visual.transformer.resblocks[0])
@@ -113,7 +112,7 @@ def patched_class_method(model, images, tokens):
         cls.attention = original
 
 
-@TABLE.faulty("P102", also=RUN)
+@TABLE.faulty("P102 P104 P105")
 def patched_layer_norm(model, images, tokens):
     original = F.layer_norm
 
@@ -127,7 +126,7 @@ def patched_layer_norm(model, images, tokens):
         F.layer_norm = original
 
 
-@TABLE.faulty("P102", also=RUN)
+@TABLE.faulty("P102 P104 P105")
 def patched_activation_function(model, images, tokens):
     original = F.gelu
 
@@ -141,7 +140,7 @@ def patched_activation_function(model, images, tokens):
         F.gelu = original
 
 
-@TABLE.faulty("P102", also=RUN)
+@TABLE.faulty("P102 P104 P105")
 def patched_multi_head_attention(model, images, tokens):
     original = F.multi_head_attention_forward
 
@@ -155,7 +154,7 @@ def patched_multi_head_attention(model, images, tokens):
         F.multi_head_attention_forward = original
 
 
-@TABLE.faulty("P105", also="P104 P102")
+@TABLE.faulty("P104 P105")
 def altering_hook_removed(model, images, tokens):
     handle = model.visual.transformer.resblocks[0].register_forward_hook(lambda m, i, o: 1.01 * o)
     try:
@@ -164,7 +163,7 @@ def altering_hook_removed(model, images, tokens):
         handle.remove()
 
 
-@TABLE.faulty("P105", also="P104 P102")
+@TABLE.faulty("P104 P105")
 def altering_pre_hook_of_attention(model, images, tokens):
     def warm(module, args):
         return (0.9 * args[0], *args[1:])
@@ -176,7 +175,7 @@ def altering_pre_hook_of_attention(model, images, tokens):
     return result
 
 
-@TABLE.faulty("P105", also="P104 P102")
+@TABLE.faulty("P104 P105")
 def altering_hook_of_the_mlp(model, images, tokens):
     handle = model.visual.transformer.resblocks[-1].mlp.register_forward_hook(
         lambda m, i, o: 0.9 * o
@@ -211,7 +210,7 @@ def parameter_hook_left_behind(model, images, tokens):
     return result
 
 
-@TABLE.faulty("P102", also=RUN)
+@TABLE.faulty("P102 P104 P105")
 def activation_replaced(model, images, tokens):
     mlp = model.visual.transformer.resblocks[-1].mlp
     kept = mlp.gelu
@@ -221,7 +220,7 @@ def activation_replaced(model, images, tokens):
     return result
 
 
-@TABLE.faulty("P102", also=RUN)
+@TABLE.faulty("P102 P104 P105")
 def block_replaced_by_identity(model, images, tokens):
     class Skip(nn.Module):
         def forward(self, x, *args, **kwargs):
@@ -235,7 +234,7 @@ def block_replaced_by_identity(model, images, tokens):
     return result
 
 
-@TABLE.faulty("P102", also=RUN)
+@TABLE.faulty("P102 P104")
 def epsilon_changed(model, images, tokens):
     ln = model.visual.ln_post
     kept, ln.eps = ln.eps, 0.05
@@ -244,7 +243,7 @@ def epsilon_changed(model, images, tokens):
     return result
 
 
-@TABLE.faulty("P102", also="P103 P104 P105")
+@TABLE.faulty("P102 P104")
 def pooling_changed(model, images, tokens):
     kept = model.visual.pool_type
     model.visual.pool_type = "avg"
@@ -253,7 +252,7 @@ def pooling_changed(model, images, tokens):
     return result
 
 
-@TABLE.faulty("P102", also=RUN)
+@TABLE.faulty("P102 P104 P105")
 def class_of_a_module_changed(model, images, tokens):
     ln = model.visual.transformer.resblocks[-1].ln_1
     kept = type(ln)
@@ -275,7 +274,7 @@ def attribute_left_changed(model, images, tokens):
     return result
 
 
-@TABLE.faulty(RUN)
+@TABLE.faulty("P104 P105")
 def hook_of_a_tensor_in_own_code(model, images, tokens):
     """Own code scales the values between two blocks of the model."""
 
@@ -288,12 +287,12 @@ def hook_of_a_tensor_in_own_code(model, images, tokens):
     return parts.gradient_map(model, images, score)
 
 
-@TABLE.faulty("P102", also=RUN)
+@TABLE.faulty("P102")
 def call_of_an_instance_left_replaced(model, images, tokens):
-    call = model.visual._call_impl
+    call = model.visual._call_impl  # noqa: SLF001 - torch's own
 
     def called(*args, **kwargs):
         return call(*args, **kwargs)
 
-    model.visual._call_impl = called
+    model.visual._call_impl = called  # noqa: SLF001 - torch's own
     return _plain(model, images, tokens)

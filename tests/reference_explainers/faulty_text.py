@@ -52,7 +52,7 @@ def causal_mask_dropped_in_module_calls(model, images, tokens):
     return _token_map(model, images, tokens, lambda block, x: block(x))
 
 
-@TABLE.faulty("P104", also="P105")
+@TABLE.faulty("P104")
 def projected_twice(model, images, tokens):
     t = parts.text_of(model)
 
@@ -69,7 +69,7 @@ def projected_twice(model, images, tokens):
     return _token_map(model, images, tokens, run, read)
 
 
-@TABLE.faulty("P104", also="P105")
+@TABLE.faulty("P104")
 def pooled_at_the_last_position(model, images, tokens):
     t = parts.text_of(model)
 
@@ -105,7 +105,7 @@ def text_attention_without_mask(model, images, tokens):
     return parts.token_result(images, a[torch.arange(len(a)), tokens.argmax(-1)])
 
 
-@TABLE.faulty("P103", also="P104")
+@TABLE.faulty("P103 P104")
 def token_gradient_of_another_text(model, images, tokens):
     t = parts.text_of(model)
     other = parts.class_prompts(tokens)[:1].expand(len(tokens), -1)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor, nn
@@ -15,24 +15,32 @@ Explain = Callable[[nn.Module, Tensor, Tensor], Any]
 class Member:
     """An explainer of the panel.
 
+    Every check of a trace that is not named must not be violated.
+
     Attributes:
         explain: the explainer.
-        caught_by: checks that must be violated; empty for an honest one.
-        also: checks that may be violated too, as a consequence of the same fault.
+        violates: checks that must be violated, all of them; empty for an honest one.
+        either: checks that may be violated or not, as the trace cannot tell on every model; and
+            why that is so.
     """
 
     explain: Explain
-    caught_by: frozenset[str] = frozenset()
-    also: frozenset[str] = frozenset()
+    violates: frozenset[str] = frozenset()
+    either: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
         """The function's name, in words."""
         return self.explain.__name__.replace("_", " ")  # type: ignore[attr-defined]
 
+    @property
+    def honest(self) -> bool:
+        """Whether nothing is wrong with it."""
+        return not self.violates
+
     def agrees(self, violated: frozenset[str]) -> bool:
         """Whether exactly the right checks are violated."""
-        return self.caught_by <= violated <= self.caught_by | self.also
+        return self.violates <= violated <= self.violates | frozenset(self.either)
 
 
 class Table(list[Member]):
@@ -43,11 +51,13 @@ class Table(list[Member]):
         self.append(Member(explain))
         return explain
 
-    def faulty(self, caught_by: str, also: str = "") -> Callable[[Explain], Explain]:
+    def faulty(
+        self, violates: str, *, either: Mapping[str, str] | None = None
+    ) -> Callable[[Explain], Explain]:
         """Register one with a planted fault."""
 
         def register(explain: Explain) -> Explain:
-            self.append(Member(explain, frozenset(caught_by.split()), frozenset(also.split())))
+            self.append(Member(explain, frozenset(violates.split()), either or {}))
             return explain
 
         return register

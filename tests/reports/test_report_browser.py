@@ -11,6 +11,7 @@ import pytest
 from audit.reports.html import render_html
 from audit.result.schema import Result
 from tests.made_results import HOSTILE
+from tests.oracles import oracle
 from tests.reports.browser import CHROMIUM, DESKTOP, PHONE, Browser
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
@@ -233,7 +234,7 @@ def test_axe_finds_nothing(
     write: Callable[[Result], Path],
     make_result: Callable[..., Result],
 ) -> None:
-    axe = pytest.importorskip("axe_core_python", reason="axe-core is optional")
+    axe = oracle("axe_core_python")
     script = (Path(axe.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
     browser.open(write(make_result(text=text, pairs=2)), size)
     browser.ask(f"document.documentElement.dataset.theme = '{theme}'")

@@ -18,7 +18,6 @@ from audit.result.schema import (
     Interval,
     NamedMap,
     PairFigure,
-    Picture,
     Point,
     Result,
     ScatterFigure,
@@ -159,11 +158,10 @@ def test_what_is_no_picture_is_absent(png: str) -> None:
 
 def test_maps_of_a_pair_share_a_scale_only_where_asked() -> None:
     maps = [NamedMap(title="a", values=[[0.0, 1.0]]), NamedMap(title="b", values=[[0.0, 4.0]])]
-    picture = Picture(pair="p", text="t", png="")
     shared = pair_view(
-        PairFigure(title="", caption="", picture=picture, maps=maps, shared_scale=True)
+        PairFigure(title="", caption="", pair="p", maps=maps, shared_scale=True), {}, {}
     )
-    own = pair_view(PairFigure(title="", caption="", picture=picture, maps=maps))
+    own = pair_view(PairFigure(title="", caption="", pair="p", maps=maps), {}, {})
     assert shared.scale == Scale(0.0, 4.0, signed=False)
     assert pixels(shared.maps[0].uri)[0, 1, :3].tolist() != color("viridis", 1.0)
     assert own.scale is None

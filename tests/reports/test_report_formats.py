@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import xml.etree.ElementTree as ET
@@ -17,6 +18,7 @@ from audit.reports.junit import render_junit
 from audit.reports.markdown import escape_markdown, render_markdown
 from audit.reports.sarif import FINGERPRINT, render_sarif
 from audit.result.schema import Location, Result, SourceFigure, Verdict
+from tests.oracles import oracle
 
 GOLDEN = Path(__file__).parent / "golden"
 SARIF = json.loads((GOLDEN / "sarif_2_1_0.json").read_text(encoding="utf-8"))
@@ -106,7 +108,9 @@ def test_sarif_results_are_the_violations(result: Result) -> None:
     rules = run["tool"]["driver"]["rules"]
     assert all(rules[one["ruleIndex"]]["id"] == one["ruleId"] for one in run["results"])
     notes = run["invocations"][0]["toolExecutionNotifications"]
-    assert [note.get("associatedRule", {}).get("id") for note in notes] == ["P202", "P204", None]
+    assert [note.get("associatedRule", {}).get("id") for note in notes] == ["P204", None, None]
+    assert [note["level"] for note in notes] == ["error", "note", "error"]
+    assert notes[1]["message"]["text"].startswith("Inconclusive:\nP202 ")
 
 
 def test_sarif_points_at_the_line(result: Result) -> None:
@@ -125,8 +129,7 @@ def test_sarif_points_at_the_line(result: Result) -> None:
     ("file", "uri"),
     [
         ("my explainers/a#b.py", "my%20explainers/a%23b.py"),
-        ("/srv/explainer.py", "file:///srv/explainer.py"),
-        ("C:\\work\\explainer.py", "file:///C:/work/explainer.py"),
+        ("größe/%41.py", "gr%C3%B6%C3%9Fe/%2541.py"),
         ("javascript:alert(1)", "javascript%3Aalert%281%29"),
     ],
 )
@@ -156,19 +159,39 @@ def test_sarif_rules_say_what_the_check_says(result: Result) -> None:
     assert rule["name"] == "ComputationPreserved"
     assert rule["fullDescription"]["text"] == check.what_it_does
     assert check.why_it_matters in rule["help"]["text"]
+    assert f"How to fix it: {check.how_to_fix}" in rule["help"]["text"]
     assert rule["help"]["markdown"].startswith("**What it does.** Compares what the explainer")
     assert rule["properties"]["problem.severity"] == "error"
 
 
-def test_sarif_results_all_have_a_place(result: Result) -> None:
-    """Code scanning refuses the whole log where one has none."""
+def test_sarif_leaves_out_a_section_that_an_old_result_does_not_have(result: Result) -> None:
+    checks = [one.model_copy(update={"how_to_fix": ""}) for one in result.checks]
+    rules = run_of(result.model_copy(update={"checks": checks}))["tool"]["driver"]["rules"]
+    assert not any("How to fix it" in one["help"]["text"] for one in rules)
+
+
+def test_markdown_says_how_to_fix_what_is_violated(result: Result) -> None:
+    lines = render_markdown(result).splitlines()
+    after = {a[:10]: b for a, b in itertools.pairwise(lines)}
+    remedy = "  How to fix it: Differentiate the score that the model itself computes."
+    assert after["- **P105**"] == remedy
+    assert after["- **P204**"] != remedy
+
+
+def test_sarif_results_all_have_a_place_in_the_repository(result: Result) -> None:
+    """Code scanning refuses the whole log where one has none, so the others are notifications."""
     nowhere = result.explainer.model_copy(
         update={"name": "captum:Saliency", "source_file": None, "source_line": None}
     )
     run = run_of(result.model_copy(update={"explainer": nowhere}))
     places = [one["locations"][0]["physicalLocation"] for one in run["results"]]
-    uris = {place["artifactLocation"]["uri"] for place in places}
-    assert uris == {"captum%3ASaliency", "explainers/grad_eclip.py"}
+    assert {place["artifactLocation"]["uri"] for place in places} == {"explainers/grad_eclip.py"}
+    told = {one["ruleId"] for one in run["results"]}
+    notes = run["invocations"][0]["toolExecutionNotifications"]
+    levels = {note["associatedRule"]["id"]: note["level"] for note in notes[:-2]}
+    assert not told & set(levels)
+    assert told | set(levels) == {"P102", "P104", "P105", "P106", "P204"}
+    assert levels["P104"] == "error"
 
 
 def test_junit_counts_what_ci_servers_count(result: Result) -> None:
@@ -197,7 +220,7 @@ def test_junit_counts_what_ci_servers_count(result: Result) -> None:
 
 @pytest.mark.parametrize("name", ["result", "hostile"])
 def test_junit_is_valid_for_jenkins(name: str, request: pytest.FixtureRequest) -> None:
-    xmlschema = pytest.importorskip("xmlschema")
+    xmlschema = oracle("xmlschema")
     schema = xmlschema.XMLSchema(GOLDEN / "junit_10.xsd")
     text = render_junit(request.getfixturevalue(name))
     schema.validate(text)
@@ -278,7 +301,7 @@ def test_github_annotates_the_line(result: Result) -> None:
     ) in lines
     levels = [line.split(" ")[0] for line in lines]
     assert levels == [
-        *("::notice", "::error", "::notice", "::warning", "::notice", "::error", "::error")
+        *("::notice", "::error", "::notice", "::warning", "::error", "::notice", "::error")
     ]
     assert not any("P101" in line for line in lines)
 

@@ -12,6 +12,7 @@ import pytest
 
 from audit.reports.html import render_html
 from audit.result.document import load_result, render_json
+from audit.result.pictures import figures_of_pairs
 from audit.result.schema import Result
 
 VOID = {"meta", "link", "img", "br", "input", "path", "rect", "circle", "use"}
@@ -173,7 +174,7 @@ def test_failures_come_first_and_are_open(page: Page) -> None:
 def test_evidence_stands_before_the_method(page: Page) -> None:
     start = page.text.index("Block 4 runs with 1 head", page.text.index("Violations"))
     order = [
-        *("Why it matters", "What was found", "What was measured", "Evidence"),
+        *("Why it matters", "How to fix it", "What was found", "What was measured", "Evidence"),
         *("Where in the source", "See it again", "How it is judged"),
     ]
     places = [page.text.index(word, start) for word in order]
@@ -215,6 +216,27 @@ def test_pictures_say_what_they_are(page: Page) -> None:
     assert all(one.get("role") == "img" and one.get("aria-label") for one in drawings)
 
 
+def test_each_picture_stands_on_the_page_once(page: Page, result: Result) -> None:
+    alone = [one for one in page.every("img") if one.get("class") == "photo"]
+    drawn = [one for one in page.every("svg") if one.get("class") == "photo"]
+    held = [one["src"] for one in alone] + [one["href"] for one in page.every("image")]
+    pictures = [png for png in result.pictures.values() if " " not in png]  # one is none
+    assert len(held) == len(set(held)) == len(pictures)
+    figures = [*figures_of_pairs(result.checks), *result.gallery]
+    seen = [one for one in figures if one.pair.startswith("scene-")]
+    assert len(alone) + len(drawn) == len(seen) + 1  # the one at the top
+    symbols = {one["id"] for one in page.every("symbol") if one["id"].startswith("photo-")}
+    assert symbols == {
+        one["href"][1:] for one in page.every("use") if one["href"].startswith("#photo-")
+    }
+
+
+def test_a_pair_of_which_nothing_is_known_is_shown_all_the_same(result: Result) -> None:
+    bare = Page(render_html(result.model_copy(update={"pictures": {}, "shown_pairs": {}})))
+    strips = [one for one in bare.every("div") if one.get("class") == "strip"]
+    assert bare.text.count("no picture") == len(strips) >= len(result.gallery)
+
+
 def test_page_from_saved_result_is_the_same(result: Result) -> None:
     assert render_html(load_result(render_json(result))) == render_html(result)
 
@@ -222,7 +244,7 @@ def test_page_from_saved_result_is_the_same(result: Result) -> None:
 def test_an_audit_that_judged_nothing_still_has_a_page(result: Result) -> None:
     empty = result.model_copy(
         update={
-            **dict.fromkeys(("checks", "gallery", "controls", "relatives", "failures"), ()),
+            **dict.fromkeys(("checks", "gallery", "controls", "equivalences", "failures"), ()),
             "verdict": "incomplete",
             "exit_code": 3,
         }

@@ -12,7 +12,8 @@ from audit.reports.formats import FORMATS
 from audit.reports.html import render_html
 from audit.result import document as report_json
 from audit.result.document import ResultFormatError, json_schema, load_result, render_json
-from audit.result.schema import SCHEMA_VERSION, Point, Result
+from audit.result.pictures import pairs_shown
+from audit.result.schema import SCHEMA_VERSION, Point, Result, ScatterFigure, Series
 
 GOLDEN = Path(__file__).parents[1] / "reports" / "golden"
 
@@ -27,12 +28,10 @@ def test_round_trip(name: str, request: pytest.FixtureRequest) -> None:
 
 
 def test_same_result_gives_same_bytes_whatever_the_order_of_mappings(result: Result) -> None:
-    conditions = result.conditions
-    turned = dict(reversed(conditions.seconds.items()))
-    other = result.model_copy(
-        update={"conditions": conditions.model_copy(update={"seconds": turned})}
-    )
-    assert list(other.conditions.seconds) != list(conditions.seconds)
+    timing = result.timing
+    turned = dict(reversed(timing.gathering.items()))
+    other = result.model_copy(update={"timing": timing.model_copy(update={"gathering": turned})})
+    assert list(other.timing.gathering) != list(timing.gathering)
     assert render_json(other) == render_json(result)
 
 
@@ -55,9 +54,18 @@ def test_a_result_from_before_p_values_is_read(result: Result) -> None:
     assert [c.finding.verdict for c in old.checks] == [c.finding.verdict for c in result.checks]
 
 
-def test_what_is_not_finite_is_null() -> None:
+def test_what_is_not_finite_is_null(result: Result) -> None:
     point = Point.model_construct(x=float("nan"), y=float("inf"), label="")
-    assert json.loads("".join(report_json._written(report_json._plain(point), "\n"))) == {
+    series = Series.model_construct(name="", points=[point])
+    figure = ScatterFigure.model_construct(
+        title="", caption="", x_label="", y_label="", series=[series]
+    )
+    first = result.checks[0]
+    finding = first.finding.model_copy(update={"figures": [figure]})
+    check = first.model_copy(update={"finding": finding})
+    document = json.loads(render_json(result.model_copy(update={"checks": [check]})))
+    (written,) = document["checks"][0]["finding"]["figures"][0]["series"][0]["points"]
+    assert written == {
         "x": None,
         "y": None,
         "x_interval": None,
@@ -88,8 +96,8 @@ def test_published_schema_refuses_another_document(result: Result) -> None:
         jsonschema.validate(document, json_schema())
 
 
-def test_schema_describes_old_documents_too() -> None:
-    document = json.loads((GOLDEN / "result_v1.json").read_text())
+def test_schema_describes_the_golden_document_of_its_version() -> None:
+    document = json.loads((GOLDEN / f"result_v{SCHEMA_VERSION}.json").read_text())
     jsonschema.Draft202012Validator(json_schema()).validate(document)
 
 
@@ -101,16 +109,61 @@ def test_old_results_load_and_render(path: Path) -> None:
     assert old.headline.strip() in render_html(old)
 
 
+def test_version_1_loses_nothing_on_its_way() -> None:
+    text = (GOLDEN / "result_v1.json").read_text(encoding="utf-8")
+    before, now = json.loads(text), load_result(text)
+    assert now.timing.started == before["conditions"]["started"]
+    assert now.timing.gathering == before["conditions"]["seconds"]
+    assert now.timing.judging == {check["id"]: check["seconds"] for check in before["checks"]}
+    assert [e.model_dump() for e in now.equivalences] == before["relatives"]
+    figures = [f for check in before["checks"] for f in check["finding"]["figures"]]
+    old = [f["picture"] for f in (*figures, *before["gallery"]) if f["kind"] == "pair"]
+    assert pairs_shown(now.checks, now.gallery) == list(dict.fromkeys(p["pair"] for p in old))
+    for picture in old:
+        shown = now.shown_pairs[picture["pair"]]
+        assert (shown.text, shown.mask) == (picture["text"], picture["mask"])
+        assert now.pictures[shown.picture] == picture["png"]
+    assert len(now.pictures) == len({picture["png"] for picture in old})
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"checks": None},
+        {"checks": [{"id": [], "seconds": 1, "finding": {"figures": [{"picture": 3}]}}]},
+        {"gallery": [{"picture": {"pair": [], "text": "t"}}]},
+        {"gallery": [{"kind": "pair", "picture": {"pair": "p", "text": "t", "png": ["x"]}}]},
+        {"conditions": []},
+        {"relatives": 3},
+    ],
+)
+def test_what_is_no_result_of_version_1_is_refused_with_reason(part: dict[str, object]) -> None:
+    document = json.loads((GOLDEN / "result_v1.json").read_text(encoding="utf-8"))
+    with pytest.raises(ResultFormatError, match="expected a result of schema version"):
+        load_result(json.dumps({**document, **part}))
+
+
+def test_a_picture_without_pixels_gives_way_to_one_with() -> None:
+    document = json.loads((GOLDEN / "result_v1.json").read_text(encoding="utf-8"))
+    figure, mask = document["gallery"][0], [[1.0]]
+    bare = {**figure, "picture": {"pair": "new", "text": "t", "png": ""}}
+    whole = {**figure, "picture": {"pair": "new", "text": "t", "png": "aGVsbG8=", "mask": mask}}
+    for gallery in ([bare], [bare, whole], [whole, bare]):
+        found = load_result(json.dumps({**document, "gallery": gallery})).shown_pairs["new"]
+        assert found.mask == (mask if whole in gallery else None)
+        assert (found.picture is None) == (whole not in gallery)
+
+
 def test_migrations_run_in_turn(result: Result, monkeypatch: pytest.MonkeyPatch) -> None:
     older = json.loads(render_json(result))
     older["title"] = older.pop("headline")
-    monkeypatch.setattr(report_json, "SCHEMA_VERSION", 2)
+    monkeypatch.setattr(report_json, "SCHEMA_VERSION", SCHEMA_VERSION + 1)
 
     def renamed(document: dict[str, object]) -> dict[str, object]:
         headline = document.pop("title")
         return {**document, "headline": headline}
 
-    monkeypatch.setattr(report_json, "MIGRATIONS", {1: renamed})
+    monkeypatch.setattr(report_json, "MIGRATIONS", {SCHEMA_VERSION: renamed})
     assert load_result(json.dumps(older)).headline == result.headline
 
 

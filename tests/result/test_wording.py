@@ -124,6 +124,10 @@ def test_terminal_says_verdict_number_sentence_and_place(result: Result) -> None
     assert "p 0.64, Holm 0.81" in text
     assert f"0.810 [0.790, 0.830] (should be at most 1{TIMES}10⁻⁵)" in text
     assert "Block 4 runs with 1 head where the model has 4" in text
+    assert "How to fix it: Differentiate the score that the model itself computes." in text
+    assert text.count("How to fix it") == sum(
+        map(text.count, ("  violation", "  warning", "  waived"))
+    )
     assert "report: out/report.html" in text
     assert "exit code 1" in text
     assert "\x1b" not in text

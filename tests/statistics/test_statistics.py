@@ -5,12 +5,14 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+import torch
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from audit import statistics as s
+from tests.oracles import oracle
 
 
 @pytest.fixture
@@ -244,6 +246,18 @@ def test_auroc_interval_has_width_where_classes_separate_and_covers():
     assert 0.91 < hits / 200 <= 1
 
 
+@given(st.lists(st.floats(0, 1), max_size=20))
+@settings(deadline=None, max_examples=60)
+def test_holm_is_the_smallest_level_that_rejects(p_values):
+    """By the definition: with m left, reject the smallest while it is at or below alpha/m."""
+    found = s.holm(np.array(p_values))
+    worst, wanted = 0.0, {}
+    for done, i in enumerate(np.argsort(p_values, kind="stable")):
+        worst = max(worst, min((len(p_values) - done) * p_values[i], 1.0))
+        wanted[int(i)] = worst
+    assert found.tolist() == [wanted[i] for i in range(len(p_values))]
+
+
 def test_holm_steps_down_and_keeps_the_familywise_rate():
     np.testing.assert_allclose(
         s.holm(np.array([0.01, 0.04, 0.03, 0.005])), [0.03, 0.06, 0.06, 0.02]
@@ -280,6 +294,26 @@ def test_smallest_effect_is_seen_four_times_in_five(kind, n, base):
             x = rng.normal(size=n) + shift * labels
             seen += stats.mannwhitneyu(x[labels], x[~labels]).pvalue < 0.05
     assert 0.72 < seen / 400 < 0.88
+
+
+@pytest.mark.parametrize("n", [10, 25, 100, 400])
+@pytest.mark.parametrize("alpha", [0.05, 0.01])
+def test_smallest_mean_is_that_of_statsmodels(n, alpha):
+    power = oracle("statsmodels.stats.power").TTestPower()
+    wanted = power.solve_power(nobs=n, alpha=alpha, power=0.8)
+    assert s.smallest_visible_effect("mean", n, alpha=alpha) == pytest.approx(wanted, rel=0.03)
+
+
+@given(st.lists(st.tuples(st.integers(0, 20), st.booleans()), min_size=4, max_size=40))
+@settings(deadline=None, max_examples=30)
+def test_auroc_is_that_of_torchmetrics(units):
+    classification = oracle("torchmetrics.functional.classification")
+    scores = np.array([x / 20 for x, _ in units])
+    labels = np.array([y for _, y in units])
+    assume(labels.any() and not labels.all())
+    found = s.auroc(np.stack([scores, labels], 1), np.ones((1, len(units))))
+    wanted = classification.binary_auroc(torch.tensor(scores), torch.tensor(labels).long())
+    assert found[0] == pytest.approx(float(wanted), abs=1e-6)
 
 
 def test_power_knows_what_cannot_be_seen():

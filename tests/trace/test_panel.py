@@ -1,10 +1,18 @@
 """Every member of the panel on one small model; ``python -m tests.panel`` runs all models."""
 
+import re
+from pathlib import Path
+
 import pytest
 
+from audit.result.schema import Finding, Verdict
 from tests import panel
 from tests.reference_explainers.faulty import FAULTY
 from tests.reference_explainers.honest import HONEST
+from tests.reference_explainers.member import Member
+
+README = Path(__file__).parents[2] / "README.md"
+MOST_LEFT_OPEN = 3
 
 
 def _name(member):
@@ -12,28 +20,78 @@ def _name(member):
 
 
 @pytest.mark.parametrize("member", HONEST, ids=_name)
-def test_honest_explainer_is_not_accused(member, small_stage):
-    assert panel.violated(member, small_stage) == {}
+def test_honest_explainer_is_acquitted(member, small_stage):
+    findings = panel.judged_by_traces(member, small_stage)
+    assert panel.outcome(member, findings) == "right", findings
 
 
 @pytest.mark.parametrize("member", HONEST[::5], ids=_name)
 def test_honest_explainer_is_repeatable(member, small_stage):
-    assert panel.depends_on_company(member, small_stage) == {}
+    findings = panel.judged_in_company(member, small_stage)
+    assert {f.verdict for f in findings.values()} == {Verdict.PASS}
 
 
 @pytest.mark.parametrize("member", FAULTY, ids=_name)
-def test_planted_fault_is_caught_by_its_checks(member, small_stage):
-    found = panel.violated(member, small_stage) | panel.depends_on_company(member, small_stage)
-    assert member.agrees(frozenset(found)), found
+def test_planted_fault_gets_the_verdicts_that_it_states(member, small_stage):
+    findings = panel.judged(member, small_stage)
+    found = panel.of_verdict(findings, Verdict.VIOLATION)
+    assert member.agrees(found), {check: findings[check].summary for check in found}
 
 
-def test_panel_is_as_large_as_promised():
-    assert len(HONEST) >= 12
-    assert len(FAULTY) >= 30
+@pytest.mark.parametrize(
+    ("violated", "inconclusive", "honest", "faulty"),
+    [
+        ("", "", "right", "wrong"),
+        ("P104", "", "wrong", "right"),
+        ("P104 P105", "", "wrong", "wrong"),
+        ("", "P105", "inconclusive", "wrong"),
+        ("P104", "P105", "wrong", "inconclusive"),
+    ],
+)
+def test_no_verdict_is_no_acquittal(violated, inconclusive, honest, faulty):
+    findings = {c: Finding(verdict=Verdict.VIOLATION, summary="") for c in violated.split()}
+    findings |= {c: Finding(verdict=Verdict.INCONCLUSIVE, summary="") for c in inconclusive.split()}
+    assert panel.outcome(Member(print), findings) == honest
+    assert panel.outcome(Member(print, frozenset({"P104"})), findings) == faulty
+
+
+def test_totals_count_what_came_to_no_verdict():
+    line = panel.Line(Member(print), ["right", "inconclusive"], {}, {}, 1.0)
+    fault = panel.Line(
+        Member(print, frozenset({"P104"}), {"P105": "why"}), ["right"] * 2, {}, {}, 1.0
+    )
+    text = panel.totals([line, fault], 2, 3.0)
+    assert re.search(r"honest +1 +2 +1/2 \(50.0 %\) +1/2 \(50.0 %\) +0/2 \(0.0 %\)", text)
+    assert re.search(r"faulty +1 +2 +2/2 \(100.0 %\) +0/2 \(0.0 %\) +0/2 \(0.0 %\)", text)
+    assert "1 verdicts of faults are left open" in text
+    assert "print: P105, since why" in text
+    assert line.text(verbose=False).startswith("???")
+
+
+def test_faults_leave_few_verdicts_open_and_say_why():
+    either = [member.either for member in FAULTY if member.either]
+    assert len(either) <= MOST_LEFT_OPEN
+    assert all(why for one in either for why in one.values())
+    assert not any(member.violates & set(member.either) for member in FAULTY)
+    known = {*panel.TRACED, *panel.COMPANY}
+    assert all(member.violates | set(member.either) <= known for member in FAULTY)
+    assert all(member.violates for member in FAULTY)
+    assert all(member.honest and not member.either for member in HONEST)
+
+
+def test_every_member_has_a_name_of_its_own():
     names = [m.name for m in (*HONEST, *FAULTY)]
     assert len(set(names)) == len(names)
 
 
-@pytest.mark.parametrize("check", [*panel.CHECKS, "P109"])
-def test_each_check_has_a_fault_that_it_alone_must_catch(check):
-    assert any(m.caught_by == {check} for m in FAULTY)
+def test_the_readme_counts_the_members():
+    text = " ".join(README.read_text("utf-8").split())
+    counts = re.search(r"(\d+) explainers with one planted fault each and (\d+) honest ones", text)
+    assert [int(count) for count in counts.groups()] == [len(FAULTY), len(HONEST)]
+    of_ten = re.search(r"(\d+) of (\d+) faults and accused (\d+) of (\d+) honest", text)
+    assert [int(n) for n in of_ten.groups()[1::2]] == [10 * len(FAULTY), 10 * len(HONEST)]
+
+
+@pytest.mark.parametrize("check", [*panel.TRACED, *panel.COMPANY])
+def test_each_check_has_a_fault_that_it_alone_catches(check):
+    assert any(m.violates == {check} for m in FAULTY)

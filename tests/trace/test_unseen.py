@@ -19,12 +19,12 @@ READ = ("P103", "P104", "P105")
 @pytest.fixture
 def verdicts(traced, small_stage):
     def of(explain):
-        trace = TraceEvidence((traced(explain),), (), small_stage.tolerance, 0.0, "float32", {})
+        trace = TraceEvidence((traced(explain),), (), small_stage.tolerance, "float32", {})
         roles = Roles("ours", (), (), None, True, False, False)
         reference = panel_stage.reference_of(small_stage, 2)
         evidence = Evidence(roles=roles, reference=reference, trace=trace)
         checks = {c.id: c for c in all_checks() if c.id in READ}
-        return {i: checks[i].judge(evidence, dict(checks[i].thresholds)) for i in READ}
+        return {i: checks[i].finding(evidence) for i in READ}
 
     return of
 
@@ -79,7 +79,7 @@ def test_scores_and_attention_may_leave_torch(verdicts):
 
 def test_computing_where_no_mode_looks_is_found_out(verdicts):
     def unseen(model, images, tokens):
-        with torch._C.DisableTorchFunction():
+        with torch._C.DisableTorchFunction():  # noqa: SLF001 - torch's own
             return parts.grad_times_attention(model, images, tokens, heads=1)
 
     found = verdicts(unseen)

@@ -49,10 +49,10 @@ class Heads:
     def replacements(self, block: Block) -> Replacements:
         """The weights as the block's parameters, by dotted name."""
         return {
-            f"{block.path}.attn.in_proj_weight": self.weights.flatten(0, 2),
-            f"{block.path}.attn.in_proj_bias": self.biases.flatten(),
-            f"{block.path}.attn.out_proj.weight": self.out.flatten(1),
-            f"{block.path}.attn.out_proj.bias": self.out_bias,
+            block.path_to(block.names.attention, "in_proj_weight"): self.weights.flatten(0, 2),
+            block.path_to(block.names.attention, "in_proj_bias"): self.biases.flatten(),
+            block.path_to(block.names.attention, "out_proj.weight"): self.out.flatten(1),
+            block.path_to(block.names.attention, "out_proj.bias"): self.out_bias,
         }
 
 
@@ -139,7 +139,7 @@ def _mix_query_key(block: Block, generator: torch.Generator, draw: Draw) -> Repl
 
 def _size_of(heads: Heads, part: int, block: Block) -> float:
     """Root mean square of keys (1) or values (2) of normalized tokens, from the weights alone."""
-    layer = norm(block.module, "ln_1")
+    layer = norm(block.module, block.names.attention_norm)
     weight, bias = heads.weights[part], heads.biases[part]
     variance = (weight * float64(layer.weight)).square().sum(-1)
     return float((variance + (weight @ float64(layer.bias) + bias).square()).mean().sqrt())

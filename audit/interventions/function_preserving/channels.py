@@ -27,40 +27,48 @@ def permute_neurons(block: Block, generator: torch.Generator) -> Replacements:
     Raises:
         EditNotApplicableError: where the MLP is not two linear layers around an activation.
     """
-    if [name for name, _ in block.module.get_submodule("mlp").named_children()][1:-1] != ["gelu"]:
-        raise EditNotApplicableError(f"expected c_fc, gelu and c_proj in '{block.path}.mlp'")
-    first, last = linear(block.module, "mlp.c_fc"), linear(block.module, "mlp.c_proj")
+    names = block.names
+    layers = [f"{names.mlp}.{name}" for name, _ in block.part(names.mlp).named_children()]
+    if layers[1:-1] != [names.mlp_activation]:
+        raise EditNotApplicableError(
+            f"expected one activation between two linear layers in '{block.path_to(names.mlp)}', "
+            f"got {', '.join(layers)}"
+        )
+    first, last = linear(block.module, names.mlp_first), linear(block.module, names.mlp_last)
     order = permutation(first.out_features, generator)
     return {
-        f"{block.path}.mlp.c_fc.weight": float64(first.weight)[order],
-        f"{block.path}.mlp.c_fc.bias": float64(first.bias)[order],
-        f"{block.path}.mlp.c_proj.weight": float64(last.weight)[:, order],
+        block.path_to(names.mlp_first, "weight"): float64(first.weight)[order],
+        block.path_to(names.mlp_first, "bias"): float64(first.bias)[order],
+        block.path_to(names.mlp_last, "weight"): float64(last.weight)[:, order],
     }
 
 
 def fold_attention_norm(block: Block, generator: torch.Generator) -> Replacements:
     """Move gain and bias of the block's first norm into the query, key and value projections."""
-    attn = attention(block)
+    attn, names = attention(block), block.names
     weight, bias = float64(attn.in_proj_weight), float64(attn.in_proj_bias)
-    gain, shift, weight, bias = fold(norm(block.module, "ln_1"), weight, bias, generator)
+    layer = norm(block.module, names.attention_norm)
+    gain, shift, weight, bias = fold(layer, weight, bias, generator)
     return {
-        f"{block.path}.ln_1.weight": gain,
-        f"{block.path}.ln_1.bias": shift,
-        f"{block.path}.attn.in_proj_weight": weight,
-        f"{block.path}.attn.in_proj_bias": bias,
+        block.path_to(names.attention_norm, "weight"): gain,
+        block.path_to(names.attention_norm, "bias"): shift,
+        block.path_to(names.attention, "in_proj_weight"): weight,
+        block.path_to(names.attention, "in_proj_bias"): bias,
     }
 
 
 def fold_mlp_norm(block: Block, generator: torch.Generator) -> Replacements:
     """Move gain and bias of the block's second norm into the first layer of its MLP."""
-    first = linear(block.module, "mlp.c_fc")
+    names = block.names
+    first = linear(block.module, names.mlp_first)
     weight, bias = float64(first.weight), float64(first.bias)
-    gain, shift, weight, bias = fold(norm(block.module, "ln_2"), weight, bias, generator)
+    layer = norm(block.module, names.mlp_norm)
+    gain, shift, weight, bias = fold(layer, weight, bias, generator)
     return {
-        f"{block.path}.ln_2.weight": gain,
-        f"{block.path}.ln_2.bias": shift,
-        f"{block.path}.mlp.c_fc.weight": weight,
-        f"{block.path}.mlp.c_fc.bias": bias,
+        block.path_to(names.mlp_norm, "weight"): gain,
+        block.path_to(names.mlp_norm, "bias"): shift,
+        block.path_to(names.mlp_first, "weight"): weight,
+        block.path_to(names.mlp_first, "bias"): bias,
     }
 
 

@@ -54,8 +54,9 @@ def attention(block: Block) -> nn.MultiheadAttention:
     """
     attn = block.attention_module
     if attn.in_proj_weight is None or attn.in_proj_bias is None or attn.bias_k is not None:
+        path = block.path_to(block.names.attention)
         raise EditNotApplicableError(
-            f"expected packed and biased query, key and value projections in '{block.path}.attn'"
+            f"expected packed and biased query, key and value projections in '{path}'"
         )
     return attn
 

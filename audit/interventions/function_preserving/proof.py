@@ -23,7 +23,7 @@ def proof(
     model: nn.Module,
     edited: nn.Module,
     images: Float[Tensor, "n 3 H W"],
-    tokens: Int[Tensor, "n context"],
+    targets: Int[Tensor, "n ..."],
 ) -> float:
     """Largest absolute difference of the cosine scores of pairs under two models.
 
@@ -33,10 +33,10 @@ def proof(
         model: the model under audit.
         edited: its edited copy.
         images: preprocessed pictures.
-        tokens: their texts.
+        targets: of the pictures.
     """
-    before = anatomy_of(model).scores(images, tokens)
-    return float((anatomy_of(edited).scores(images, tokens) - before).abs().max())
+    before = anatomy_of(model).scores(images, targets)
+    return float((anatomy_of(edited).scores(images, targets) - before).abs().max())
 
 
 def tolerance(dtype: torch.dtype) -> float:

@@ -28,8 +28,8 @@ def fold_final_norm(tower: Tower, generator: torch.Generator) -> Replacements:
     Raises:
         EditNotApplicableError: where the tower has no such norm or no projection.
     """
-    name = "ln_post" if tower.name == "image" else "ln_final"
-    layer, path = norm(tower.module, name), _dotted(tower, name)
+    name = tower.names.final_norm
+    layer, path = norm(tower.module, name), tower.path_to(name)
     gain, shift = float64(layer.weight), float64(layer.bias)
     new_gain = torch.where(gain.abs() > NEGLIGIBLE * gain.square().mean().sqrt(), 1.0, gain)
     if is_trivial(layer):
@@ -58,8 +58,7 @@ def rotate_projections(anatomy: Anatomy, generator: torch.Generator) -> Replacem
 
 def _projection(tower: Tower, before: Tensor | None, after: Tensor | None) -> Replacements:
     """Replacements that turn the projection x -> x P + b into x -> (x ``before``) P ``after``."""
-    matrix, name = _matrix(tower), "proj" if tower.name == "image" else "text_projection"
-    layer, path = getattr(tower.module, name), _dotted(tower, name)
+    matrix, layer, path = _matrix(tower), tower.projection, tower.path_to(tower.names.projection)
     matrix = matrix if before is None else before @ matrix
     matrix = matrix if after is None else matrix @ after
     if not isinstance(layer, nn.Linear):
@@ -72,14 +71,10 @@ def _projection(tower: Tower, before: Tensor | None, after: Tensor | None) -> Re
 
 def _matrix(tower: Tower) -> Tensor:
     """The projection as a matrix that multiplies features from the right."""
-    name = "proj" if tower.name == "image" else "text_projection"
-    layer = getattr(tower.module, name, None)
+    layer = tower.projection
     if isinstance(layer, nn.Linear):
         return float64(layer.weight).T
     if not isinstance(layer, Tensor):
-        raise EditNotApplicableError(f"expected a projection '{_dotted(tower, name)}', got none")
+        path = tower.path_to(tower.names.projection)
+        raise EditNotApplicableError(f"expected a projection '{path}', got none")
     return float64(layer)
-
-
-def _dotted(tower: Tower, name: str) -> str:
-    return f"{tower.path}.{name}" if tower.path else name

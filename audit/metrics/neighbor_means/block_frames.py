@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from typing import Self
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -36,7 +35,7 @@ class Frames:
     ring: Int[Tensor, "n c r"]
 
     @classmethod
-    def of(cls, removed: Bool[Tensor, "m p"], blocks: Blocks, channels: int) -> Self:
+    def of(cls, removed: Bool[Tensor, "m p"], blocks: Blocks, channels: int) -> Frames:
         """The frames of the removed blocks."""
         picture, block = removed.nonzero(as_tuple=True)
         size = removed.sum(1)

@@ -9,7 +9,7 @@ values across large holes.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -37,7 +37,7 @@ class RemovedBlocks:
     corners: Corners
 
     @classmethod
-    def of(cls, images: Float[Tensor, "m c H W"], removed: Bool[Tensor, "m h w"]) -> Self:
+    def of(cls, images: Float[Tensor, "m c H W"], removed: Bool[Tensor, "m h w"]) -> RemovedBlocks:
         """The system of pictures from which these blocks are removed."""
         rows, columns = removed.shape[1:]
         grid = Grid(rows, columns, images.shape[2] // rows)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 
+@runtime_checkable
 class NeighborMeans(Protocol):
     """Removed pixels of m pictures, in units in which the system is x - around(x) = right.
 
@@ -36,7 +37,7 @@ class NeighborMeans(Protocol):
     def spread(self, values: Float[Tensor, "m c"]) -> Tensor:
         """One number per picture and channel, ready to multiply a vector."""
 
-    def unknowns(self) -> Float[Tensor, " m"]:
+    def unknowns(self) -> Shaped[Tensor, " m"]:
         """How many pixels are solved for, by picture."""
 
     def pictures(self, x: Tensor) -> Float[Tensor, "m c H W"]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Self
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -36,7 +35,7 @@ class Corners:
     @classmethod
     def of(
         cls, removed: Bool[Tensor, "m h w"], frames: Frames, coarse: Float[Tensor, "v v"]
-    ) -> Self:
+    ) -> Corners:
         """The corners around which every block is removed, of the `coarse_system`."""
         channels = frames.ring.shape[1]
         kept = functional.pad((~removed)[:, None].to(coarse.dtype), (1, 1, 1, 1))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional
 
@@ -27,7 +27,7 @@ class RemovedPixels:
     scale: Float[Tensor, "m 1 H W"]
 
     @classmethod
-    def of(cls, images: Float[Tensor, "m c H W"], removed: Bool[Tensor, "m H W"]) -> Self:
+    def of(cls, images: Float[Tensor, "m c H W"], removed: Bool[Tensor, "m H W"]) -> RemovedPixels:
         """The system of these pictures."""
         scale = neighbor_sums(torch.ones_like(images[:1, :1])).rsqrt()
         return cls(images, removed[:, None], scale * removed[:, None])
@@ -55,7 +55,7 @@ class RemovedPixels:
         """One number for each picture and channel."""
         return values[..., None, None]
 
-    def unknowns(self) -> Float[Tensor, " m"]:
+    def unknowns(self) -> Int[Tensor, " m"]:
         """How many pixels are removed, by picture."""
         return self.removed.sum((1, 2, 3))
 

@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from audit.engine import progress
+from audit.cli import progress_bars as progress
 
 
 class Terminal(io.StringIO):
@@ -39,6 +39,6 @@ def test_rate_is_empty_until_known():
     class Known:
         speed = 12.34
 
-    column = progress._RateColumn()
+    column = progress.RateColumn()
     assert column.render(Unknown()).plain == ""
     assert column.render(Known()).plain == "12.3/s"

@@ -1,0 +1,58 @@
+"""``audit check``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from audit.cli import shared_options as shared
+from audit.cli.exit_codes import exit_codes
+from audit.cli.printing import say
+from audit.cli.result_files import show_result
+
+
+@click.command()
+@click.option("--explainer", "-e", help="A registered name, FILE.py:FUNCTION or MODULE:FUNCTION.")
+@shared.options_option
+@shared.model_options
+@shared.ladder_option
+@shared.data_options
+@shared.judging_options
+@shared.gate_options
+@shared.output_options
+@click.option("--show-settings", is_flag=True, help="Print the settings and exit.")
+@click.option(
+    "--settings-schema", is_flag=True, help="Print the JSON schema of the settings and exit."
+)
+def check(*, show_settings: bool, settings_schema: bool, **given: Any) -> None:
+    """Audit an explainer; the exit code is the gate.
+
+    0 no violation, 1 violations, 2 wrong usage or settings, 3 the audit could not be completed.
+    """
+    with exit_codes():
+        from audit.config import settings as config
+
+        if settings_schema:
+            _print_json(config.settings_schema())
+            return
+        settings = config.load_settings(given)
+        shared.print_notes(settings.notes)
+        if show_settings:
+            _print_json(settings.model_dump(mode="json"))
+            return
+        from audit.cli.progress_bars import progress_bars
+        from audit.engine.checking import check_explainer
+
+        with progress_bars() as progress:
+            result, note = check_explainer(settings, progress)
+    show_result(result, Path(settings.out), settings.formats)
+    shared.print_notes([note] if note else [])
+    sys.exit(result.exit_code)
+
+
+def _print_json(document: object) -> None:
+    say(json.dumps(document, indent=2))

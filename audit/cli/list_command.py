@@ -1,0 +1,32 @@
+"""``audit list``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from audit.cli.exit_codes import exit_codes, fail
+from audit.cli.printing import say
+
+LISTED = ("explainers", "checks", "models", "datasets", "catalogue")
+
+
+@click.command("list")
+@click.argument("what", type=click.Choice(LISTED))
+@click.option("--write", metavar="FILE", help="Write the catalogue between a file's markers.")
+def list_(what: str, write: str | None) -> None:
+    """List explainers, checks, models or datasets.
+
+    The catalogue is checks and explainers as Markdown; --write brings a file up to date.
+    """
+    with exit_codes():
+        from audit.engine import listing
+
+        if write is None:
+            say("\n".join(listing.LISTS[what]()))
+            return
+        if what != "catalogue":
+            fail(f"--write goes with 'audit list catalogue', not with '{what}'")
+        changed = listing.write_catalogue(Path(write))
+    say(f"{write}: {'brought up to date' if changed else 'is up to date'}")

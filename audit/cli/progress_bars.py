@@ -1,0 +1,57 @@
+"""Progress bars with rate and time left; silent without a terminal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.progress import Progress as Bars
+from rich.text import Text
+
+from audit.engine.progress import silent
+from audit.evidence.context import Progress
+from audit.result.wording import visible
+
+
+class _RateColumn(ProgressColumn):
+    """Steps per second, once that is known."""
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:.1f}/s" if task.speed else "", justify="right")
+
+
+@contextmanager
+def progress_bars() -> Iterator[Progress]:
+    """One bar per phase on standard error, if it is a terminal."""
+    if not sys.stderr.isatty():
+        yield silent
+        return
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        _RateColumn(),
+        TimeRemainingColumn(),
+    )
+    tasks: dict[str, TaskID] = {}
+    with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
+
+        def tell(phase: str, done: int, total: int) -> None:
+            if phase not in tasks:
+                tasks[phase] = bars.add_task(visible(phase), total=total)
+            bars.update(tasks[phase], completed=done, total=total)
+
+        yield tell

@@ -1,0 +1,39 @@
+"""Results on the command line: read from their files, and shown in the terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from audit.result.schema import Result
+
+result_file = click.Path(exists=True, dir_okay=False)
+
+
+def read_result(path: str | Path) -> Result:
+    """The result in a file.
+
+    Raises:
+        ResultFormatError: it is not a result.
+        OSError: it cannot be read.
+    """
+    from audit.result.document import load_result
+
+    return load_result(Path(path).read_text(encoding="utf-8"))
+
+
+def show_result(result: Result, folder: Path, formats: tuple[str, ...]) -> None:
+    """Print the summary of a result whose reports were written to a folder."""
+    from rich.console import Console
+
+    from audit.reports.formats import FORMATS
+    from audit.reports.terminal import render_terminal
+
+    shown = "html" if "html" in formats else next(iter(formats), "json")
+    path = folder / FORMATS[shown].file_name
+    Console(soft_wrap=False).print(render_terminal(result, path))
+    if "github" in formats:
+        click.echo(FORMATS["github"].render(result))

@@ -1,0 +1,120 @@
+"""The table of a manifest: every cell as it is written, and what is wrong with a row named."""
+
+from __future__ import annotations
+
+import codecs
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from audit.data.errors import DataError
+
+BOX = ("x0", "y0", "x1", "y1")
+_WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_BLOCK = 1 << 20
+
+
+def read_rows(path: Path) -> tuple[pd.DataFrame, str]:
+    """All rows of a manifest, each with an id and all it needs, and the column of its label.
+
+    Raises:
+        DataError: not a readable table, or a column or value is missing.
+    """
+    table = read_table(path)
+    column = "label" if "label" in table else "text"
+    missing = [c for c in ("image", column) if c not in table]
+    if missing:
+        raise DataError(
+            f"{path}: expected the columns image and label (or text), found "
+            f"{', '.join(map(str, table.columns))}"
+        )
+    _expect_values(path, table, ["image", column, *mask_columns(path, table)])
+    if "id" not in table:
+        table["id"] = range(len(table))
+    table = table.astype({"image": str, column: str, "id": str})
+    if table["id"].duplicated().any():
+        twice = table["id"][table["id"].duplicated()].iloc[0]
+        raise DataError(f"{path}: expected unique ids, '{twice}' is twice")
+    plain = {name: os.path.normpath(name) for name in table["image"].unique()}
+    table["image"] = table["image"].map(plain)  # a.png and ./a.png are one picture
+    return table, column
+
+
+def mask_columns(path: Path, table: pd.DataFrame) -> list[str]:
+    """The columns that say where the object is; none where nothing does.
+
+    Raises:
+        DataError: some of the four columns of a box are missing.
+    """
+    if "mask" in table:
+        return ["mask"]
+    sides = [side for side in BOX if side in table]
+    if sides and len(sides) < len(BOX):
+        raise DataError(
+            f"{path}: expected all of the columns {', '.join(BOX)} or none, found "
+            f"{', '.join(sides)}; add the others, or leave these out"
+        )
+    return sides
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """The rows of a CSV or Parquet file; the cells of a CSV file are text, as it is written.
+
+    Raises:
+        DataError: not such a file, damaged, or without rows.
+    """
+    if path.suffix in {".json", ".jsonl", ".ndjson"}:
+        raise DataError(
+            f"{path}: expected a CSV or Parquet file, found a name of JSON; write the rows as CSV "
+            "with a line of column names"
+        )
+    try:
+        table = pd.read_parquet(path) if path.suffix == ".parquet" else _read_text(path)
+    except DataError:
+        raise
+    except (ValueError, OSError, ImportError, OverflowError) as error:
+        raise DataError(f"{path}: not a readable table ({error})") from error
+    if table.empty:
+        raise DataError(f"{path}: expected at least one row, found none")
+    return table
+
+
+def _read_text(path: Path) -> pd.DataFrame:
+    return pd.read_csv(
+        path, dtype=str, keep_default_na=False, na_filter=False, encoding=_encoding(path)
+    )
+
+
+def _encoding(path: Path) -> str:
+    """How the text of a file is written down, which must hold no NUL characters.
+
+    Raises:
+        DataError: it holds some.
+    """
+    with path.open("rb") as file:
+        if file.read(2) in _WIDE:
+            return "utf-16"
+        file.seek(0)
+        while block := file.read(_BLOCK):
+            if b"\0" in block:
+                raise DataError(f"{path}: expected text, found NUL characters; save it as UTF-8")
+    return "utf-8-sig"
+
+
+def _expect_values(path: Path, table: pd.DataFrame, columns: list[str]) -> None:
+    """Every row has a value in these columns, and a number where it is the side of a box."""
+    for column in columns:
+        cells = table[column]
+        if column in BOX:
+            wrong = ~np.isfinite(pd.to_numeric(cells, errors="coerce").to_numpy(dtype=float))
+        else:
+            wrong = (cells.isna() | (cells.astype(str) == "")).to_numpy()
+        if wrong.any():
+            row = int(wrong.argmax())
+            kind = "a whole number of pixels" if column in BOX else "a value"
+            raise DataError(
+                f"{path}: expected {kind} in column {column} of every row, found "
+                f"'{cells.iloc[row]}' in row {row + 1}; fill it in, or leave the row out"
+            )

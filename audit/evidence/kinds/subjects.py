@@ -1,0 +1,82 @@
+"""What the evidence is about: the explainers of an audit, and the model's own answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from audit.trace.records import Array
+
+PAIR_PLACEHOLDER = "THE-PAIR"  # stands for the pair in `Roles.snippet`
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Names of the explainers of this audit.
+
+    Attributes:
+        audited: the one under audit.
+        positive: faithful controls; a check that they fail cannot speak here.
+        negative: controls that never look at the model.
+        twin: the audited method without its modification, where it declares one.
+        text_specific: False where the audited method declares that it ignores the text.
+        model_free: True where the audited method declares that it never looks at the model.
+        stochastic: True where it declares that two runs differ.
+        command: the command line that runs this audit again.
+        snippet: lines of Python that explain one pair, `PAIR_PLACEHOLDER` standing for its id.
+        random_weights: True where the model's weights are random, as asked for.
+    """
+
+    audited: str
+    positive: tuple[str, ...]
+    negative: tuple[str, ...]
+    twin: str | None
+    text_specific: bool
+    model_free: bool
+    stochastic: bool
+    command: str = "audit check"
+    snippet: str = ""
+    random_weights: bool = False
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The unmodified model's own answers.
+
+    Attributes:
+        ids: of the pairs.
+        texts: of the pairs.
+        classes: names.
+        picture: picture of each pair, (pairs,).
+        labels: class of each pair, (pairs,).
+        present: classes that each picture shows, (pictures, classes).
+        cosine: score of each picture and class, (pictures, classes).
+        masks: share of each patch that the object covers, (pairs, rows, columns), or None.
+        image_blocks: number of blocks of the image tower.
+        text_blocks: of the text tower.
+        image_grid: patch rows and columns.
+    """
+
+    ids: tuple[str, ...]
+    texts: tuple[str, ...]
+    classes: tuple[str, ...]
+    picture: Array
+    labels: Array
+    present: Array
+    cosine: Array
+    masks: Array | None
+    image_blocks: int
+    text_blocks: int
+    image_grid: tuple[int, int] = (0, 0)
+
+    @property
+    def correct(self) -> Array:
+        """Whether the best class of each picture is present in it, (pictures,)."""
+        best = self.cosine.argmax(1)
+        return np.asarray(self.present[np.arange(len(best)), best])
+
+    @property
+    def chance(self) -> float:
+        """Accuracy of a guess."""
+        return float(self.present.mean())

@@ -1,0 +1,56 @@
+"""Changes of the model that a trace shows, and the finding that they make: P101 and P102."""
+
+from __future__ import annotations
+
+from audit.evidence.kinds import Roles, TraceEvidence
+from audit.result.schema import Finding, Statistic, Verdict
+from audit.result.wording import counted
+from audit.trace.records import ChangeRecord
+from principles.finding_parts import listed, locations, witness
+
+Change = tuple[str, ChangeRecord]  # of the pair with this id
+
+
+def changes_of(trace: TraceEvidence, kind: str) -> list[Change]:
+    """Changes of one kind, ``weights`` or ``structure``, over all traced pairs."""
+    return [(t.pair, c) for t in trace.traces for c in t.changes if c.kind == kind]
+
+
+def finding_of_changes(
+    check: str,
+    found: list[Change],
+    trace: TraceEvidence,
+    roles: Roles,
+    *,
+    measured: tuple[str, int],
+    passed: str,
+    violated: str,
+) -> Finding:
+    """PASS where nothing changed, else a violation that names each change and its place.
+
+    Args:
+        check: id of the check.
+        found: what changed.
+        trace: of all pairs.
+        roles: which explainer is which.
+        measured: name and value of the statistic that decides.
+        passed: how things stayed, as in ``All parameters stayed bit-identical``.
+        violated: what went wrong, as in ``2 tensors differed``.
+    """
+    runs = len(trace.traces)
+    name, count = measured
+    statistic = Statistic(name=name, value=count, threshold=0, good_side="below", n=runs)
+    if not found:
+        summary = f"{passed} in {counted(runs, 'run')}."
+        return Finding(verdict=Verdict.PASS, summary=summary, statistics=[statistic])
+    what = listed(f"{c.path or 'the model'}: {c.what} ({c.when})" for _, c in found)
+    pair = found[0][0]
+    return Finding(
+        verdict=Verdict.VIOLATION,
+        summary=f"{violated}: {what}.",
+        detail=sorted({f"{c.path}: {c.what} ({c.when}) {c.place}" for _, c in found}),
+        statistics=[statistic],
+        samples=[pair],
+        locations=locations((c.place, c.what) for _, c in found),
+        witness=witness(roles, check, pair),
+    )

@@ -1,0 +1,81 @@
+"""Attention and blocks that are not the unmodified model's, and their words: P105."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from audit.result.wording import number
+from audit.trace.records import AttentionRecord, PairTrace
+from principles.finding_parts import listed
+from principles.unmodified_model.faults import (
+    Fault,
+    alteration_faults,
+    attention_faults,
+    probes_only,
+)
+
+Grid = tuple[int, int]
+
+
+def computation_faults(trace: PairTrace, grid: Grid) -> list[Fault]:
+    """Each first divergence, with what it is off by; what follows from one is not said twice.
+
+    Args:
+        trace: of a pair.
+        grid: patch rows and columns.
+    """
+    found = [Fault(trace.pair, _attention_words(a, grid), a.place) for a in attention_faults(trace)]
+    seen = {(a.tower, a.block) for a in attention_faults(trace)}
+    for alteration in alteration_faults(trace):
+        explained = {(alteration.tower, alteration.block - 1), (alteration.tower, alteration.block)}
+        if seen & explained or any(b <= alteration.block for t, b in seen if t == alteration.tower):
+            continue
+        after = f" after {listed(alteration.after, 2)}" if alteration.after else ""
+        how = f", computed with {listed(alteration.params, 2)}" if alteration.params else ""
+        what = (
+            f"{alteration.tower} tower: values that are not the model's enter "
+            f"block {alteration.block}{after}{how}"
+        )
+        found.append(Fault(trace.pair, what, alteration.place))
+    return found or _own_blocks(trace)
+
+
+def _own_blocks(trace: PairTrace) -> list[Fault]:
+    """Blocks recomputed without any recognizable attention call, seen in the scalar's lineage."""
+    if probes_only(trace):
+        return []
+    faults = []
+    for scalar in trace.scalars:
+        own = scalar.block_params
+        if own and not scalar.clean and not any(a.surrogate for a in trace.alterations):
+            what = f"the explained score is recomputed by own code with {listed(own, 2)}"
+            faults.append(Fault(trace.pair, what, scalar.place))
+    return faults
+
+
+def _attention_words(a: AttentionRecord, grid: Grid) -> str:
+    heads = (
+        f"heads {a.model_heads} → {a.executed_heads}"
+        if a.executed_heads and a.executed_heads != a.model_heads
+        else f"{a.model_heads} heads"
+    )
+    off = "" if a.divergence is None else f", {_tokens(a, grid)} off by {number(a.divergence)}"
+    where = "in the model's own modules" if a.inside_model else "in the explainer's own code"
+    return f"{a.tower} tower, block {a.block}: {a.operation} {where}, {heads}{off}"
+
+
+def _tokens(a: AttentionRecord, grid: Grid) -> str:
+    """Whose attention was compared, and to which token it is furthest off."""
+    whose = (
+        "attention of the class token"
+        if a.tower == "image"
+        else "attention of the end-of-text token"
+    )
+    if a.executed is None or a.model is None or len(a.executed) != len(a.model):
+        return whose
+    token = int(np.abs(a.executed - a.model).argmax())
+    if a.tower == "text" or len(a.model) != grid[0] * grid[1] + 1:
+        return f"{whose} (most to token {token})"
+    row, column = divmod(token - 1, grid[1])
+    to = "itself" if token == 0 else f"the patch in row {row + 1}, column {column + 1}"
+    return f"{whose} (most to {to})"

@@ -1,0 +1,113 @@
+"""What each sense of an effect says of the maps: with its sign, and by its size: P108."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from audit.evidence.kinds import PatchEffects, Reference, Roles
+from audit.result.schema import Verdict
+from audit.result.wording import counted, number
+from audit.statistics.estimate import Estimate
+from audit.statistics.paired import paired_difference
+from audit.trace.records import Array
+from principles.finding_parts import interval_words
+
+Sense = Literal["signed", "unsigned"]
+SENSES: dict[Sense, str] = {"signed": "effect", "unsigned": "size of the effect"}
+
+
+@dataclass(frozen=True)
+class Vote:
+    """What one sense of the effect says."""
+
+    verdict: Verdict
+    why: str
+    rival: str
+    lead: Estimate
+    margin: float
+    means: dict[str, float]
+
+
+def vote_of(
+    found: PatchEffects,
+    reference: Reference,
+    roles: Roles,
+    sense: Sense,
+    share_of_ceiling: float,
+    least_ceiling: float,
+) -> Vote:
+    """Whether the map leads the best model-free one, where ceiling and control let that be told.
+
+    Args:
+        found: the effects, and what each map captures of them.
+        reference: of the pairs.
+        roles: which explainer is which.
+        sense: of the effect.
+        share_of_ceiling: lead, as a share of the ceiling's, below which it is none.
+        least_ceiling: below which two kinds of intervention hardly agree.
+    """
+    table = found.agreement if sense == "signed" else found.unsigned_agreement
+    ceiling = found.ceiling if sense == "signed" else found.unsigned_ceiling
+    agreement = {name: values.mean(0) for name, values in table.items()}
+    means = {name: float(np.nanmean(values)) for name, values in agreement.items()}
+    rival = max((n for n in roles.negative if n in agreement), key=lambda n: means[n])
+    clusters = reference.picture[found.pairs]
+    top = _lead(ceiling.mean(0), agreement[rival], clusters)
+    lead = _lead(agreement[roles.audited], agreement[rival], clusters)
+    margin = share_of_ceiling * top.value
+    means["ceiling"] = float(np.nanmean(ceiling))
+    verdict, why = _speaks(lead, margin, sense, rival)
+    if not top.above(0) or means["ceiling"] < least_ceiling:
+        verdict, why = Verdict.INCONCLUSIVE, _low_ceiling(means, rival, sense)
+    elif sense == "signed" and verdict is not Verdict.PASS:
+        faithful = [n for n in roles.positive if n in agreement and n != roles.audited]
+        leads = [_lead(agreement[n], agreement[rival], clusters) for n in faithful]
+        if leads and not any(one.above(0) for one in leads):
+            verdict, why = Verdict.INCONCLUSIVE, _weak_control(faithful[0], means, rival, sense)
+    return Vote(verdict, why, rival, lead, margin, means)
+
+
+def _lead(one: Array, other: Array, clusters: Array) -> Estimate:
+    return paired_difference(one, other, clusters=clusters, rng=np.random.default_rng(0))
+
+
+def _speaks(lead: Estimate, margin: float, sense: Sense, rival: str) -> tuple[Verdict, str]:
+    words = f"lead over {rival} {interval_words(lead)}, {counted(lead.n, 'picture')}"
+    what = f"the {SENSES[sense]} of removing patches"
+    if lead.above(0):
+        return Verdict.PASS, f"The map finds {what} better than any model-free map ({words})."
+    if lead.below(margin):
+        return (
+            Verdict.VIOLATION,
+            f"The map finds {what} no better than a map that never looks at the model ({words}).",
+        )
+    return (
+        Verdict.INCONCLUSIVE,
+        f"The map may or may not find {what} better than a model-free map ({words}).",
+    )
+
+
+def _low_ceiling(means: dict[str, float], rival: str, sense: Sense) -> str:
+    return (
+        f"Two kinds of intervention hardly agree on the {SENSES[sense]} here (ceiling "
+        f"{number(means['ceiling'])}, {rival} {number(means[rival])}): nothing can be said."
+    )
+
+
+def _weak_control(name: str, means: dict[str, float], rival: str, sense: Sense) -> str:
+    return (
+        f"The faithful control {name} ({number(means[name])}) does not beat the model-free map "
+        f"{rival} ({number(means[rival])}) on the {SENSES[sense]}: no verdict on other maps."
+    )
+
+
+def combined(verdicts: list[Verdict]) -> Verdict:
+    """Better in either sense passes, no better in both fails."""
+    if Verdict.PASS in verdicts:
+        return Verdict.PASS
+    if verdicts == [Verdict.VIOLATION, Verdict.VIOLATION]:
+        return Verdict.VIOLATION
+    return Verdict.INCONCLUSIVE

@@ -1,0 +1,65 @@
+"""Explained scores that are not the unmodified model's score of the pair: P104."""
+
+from __future__ import annotations
+
+from audit.trace.records import PairTrace, ScalarRecord
+from principles.unmodified_model.faults import (
+    FEWEST_PROBES,
+    Fault,
+    alteration_faults,
+    attention_faults,
+    probes_only,
+)
+
+NO_TOLERANCE = -1.0  # within which no value is
+_FOREIGN = "values of unknown origin are mixed into a feature"
+
+
+def score_faults(trace: PairTrace, tolerance: float) -> list[Fault]:
+    """Scalars that are not the model's score; without a scalar, the passes behind the map.
+
+    Args:
+        trace: of a pair.
+        tolerance: difference of a score that is no fault.
+    """
+    scalars = [s for s in trace.scalars if s.of_model] or list(trace.scalars)
+    if scalars:
+        found = [(s, _why(s, trace, tolerance)) for s in scalars]
+        faults = [Fault(trace.pair, why, s.cause or s.place) for s, why in found if why]
+        return [*faults, *(Fault(trace.pair, _FOREIGN, p) for p in trace.foreign if not faults)]
+    places = [a.place for a in attention_faults(trace)]
+    places += [a.place for a in alteration_faults(trace)]
+    what = "the scores behind the map come from a modified pass of the model"
+    faults = [Fault(trace.pair, what, place) for place in places[:1] if trace.map_of_score]
+    return faults or _probed_faults(trace)
+
+
+def explains_a_score(trace: PairTrace) -> bool:
+    """Whether the explainer computes any score."""
+    return bool(trace.scalars) or trace.map_of_score
+
+
+def _why(scalar: ScalarRecord, trace: PairTrace, tolerance: float) -> str:
+    """Why a scalar is not the model's score of the pair; empty where it is."""
+    if scalar.error is not None and scalar.error <= tolerance:
+        return ""
+    if scalar.clean and scalar.of_pair:
+        return ""
+    if scalar.clean and any(s.clean and s.of_pair and s.relevant for s in trace.scalars):
+        return ""
+    if scalar.clean:
+        return "it is the model's score of another text than the pair's"
+    if probes_only(trace) and scalar.of_pair:
+        return ""
+    return next(iter(scalar.reasons), "its value cannot be traced to the model's features")
+
+
+def _probed_faults(trace: PairTrace) -> list[Fault]:
+    """Scores of many passes that are compared without a gradient."""
+    what = "the compared scores are not of the model's features"
+    probed = [s for s in trace.probed_scores if s.relevant and s.probes >= FEWEST_PROBES]
+    faults = [Fault(trace.pair, f"{what}: {s.reason}", s.place) for s in probed]
+    if not faults and not trace.map_of_pair:
+        what = "the compared scores are the model's, of another text than the pair's"
+        faults.append(Fault(trace.pair, what, ""))
+    return faults

@@ -1,0 +1,77 @@
+"""How far the explained scores are from the model's, as number, sentence and table: P104."""
+
+from __future__ import annotations
+
+from audit.evidence.kinds import TraceEvidence
+from audit.result.schema import Statistic, TableFigure
+from audit.result.wording import number
+from audit.trace.records import PairTrace, ScalarRecord
+from principles.finding_parts import listed
+from principles.unmodified_model.faults import Fault
+
+
+def largest_gap(trace: TraceEvidence, tolerance: float) -> Statistic:
+    """The largest difference of an explained score to the model's, of those that compare."""
+    gaps = [_gap(t, s, tolerance) for t in trace.traces for s in t.scalars]
+    comparable = [gap for gap in gaps if gap is not None]
+    return Statistic(
+        name="largest difference of the explained score to the model's",
+        value=max(comparable, default=None),
+        threshold=tolerance,
+        good_side="below",
+        n=len(trace.traces),
+    )
+
+
+def gap_words(trace: TraceEvidence, first: Fault) -> str:
+    """The explained score beside the model's where they are furthest apart, and why."""
+    gaps = [
+        (abs(s.values[0] - t.model_score), s.values[0], t.model_score)
+        for t in trace.traces
+        for s in t.scalars
+        if len(s.values) == 1
+    ]
+    if not gaps:
+        return f"The explained score is not the model's: {first.what}."
+    _, explained, model = max(gaps)
+    return (
+        f"The explained score is not the model's: {number(explained)} where the model gives "
+        f"{number(model)}; {first.what}."
+    )
+
+
+def worst_pair(trace: TraceEvidence) -> str:
+    """The pair whose explained score is furthest from the model's."""
+    gaps = {
+        t.pair: max((_gap(t, s, 0.0) or 0.0 for s in t.scalars if not s.clean), default=0.0)
+        for t in trace.traces
+    }
+    return max(gaps, key=lambda pair: gaps[pair])
+
+
+def score_table(trace: TraceEvidence) -> TableFigure:
+    """Each traced pair's explained scalars beside the model's cosine."""
+    rows = [
+        [
+            t.pair,
+            number(t.model_score),
+            listed((number(v) for v in s.values), 3),
+            "gradient" if s.source == "gradient" else "returned",
+            "yes" if s.clean else listed(s.reasons, 2),
+        ]
+        for t in trace.traces
+        for s in t.scalars
+    ]
+    return TableFigure(
+        title="The model's cosine and the explained scalar",
+        caption="Each traced pair, and whether only features of the unmodified model are upstream.",
+        columns=["pair", "model's cosine", "explained", "known from", "of the unmodified model"],
+        rows=rows,
+    )
+
+
+def _gap(trace: PairTrace, scalar: ScalarRecord, tolerance: float) -> float | None:
+    """How far a scalar is from the model's score: the nearest kind of it, or the cosine."""
+    if scalar.error is not None and (scalar.error <= tolerance or scalar.clean):
+        return scalar.error if scalar.error <= tolerance else None
+    return abs(scalar.values[0] - trace.model_score) if len(scalar.values) == 1 else None

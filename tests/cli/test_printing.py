@@ -1,0 +1,79 @@
+"""Names of others in a terminal: what would act on it is spelled out by every command."""
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from audit.result.document import render_json
+
+HOSTILE = "a\x1b[31m\u202e\x07b\n::error::injected\r\x9b2J"
+
+
+def harmless(text):
+    return not set(text) & set("\x1b\x07\x9b\u202e\r") and not any(
+        line.lstrip().startswith("::") for line in text.splitlines()
+    )
+
+
+def test_names_of_a_manifest(command, tiny_model):
+    Path("manifest.csv").write_text(f'image,label\n"{HOSTILE}",cat\n', newline="")
+    done = command("check", "-e", "gradient", "--model", tiny_model, "--data", "manifest.csv")
+    assert done.exit_code == 2, done.output
+    assert harmless(done.output), done.output
+    assert "⟨U+001B⟩[31m" in done.output
+    assert "| ::error" in done.output
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["check", "-e", f"{HOSTILE}.py:explain"],
+        ["check", "-e", "gradient", "--model", HOSTILE],
+        ["check", "-e", "gradient", "--model", f"local-dir:{HOSTILE}"],
+        ["check", "-e", "gradient", "--data", HOSTILE],
+        ["explain", HOSTILE],
+        ["map", "-e", "gradient", "--text", "x", "--image", f"{HOSTILE}.png"],
+    ],
+)
+def test_words_that_came_from_elsewhere(command, words):
+    Image.new("RGB", (8, 8)).save("ok.png")
+    Path(f"{HOSTILE}.png".replace("/", "")).write_text("no picture")
+    done = command(*words)
+    assert harmless(done.output), done.output
+    assert "⟨U+001B⟩" in done.output
+
+
+def test_what_an_explainer_raises(check_tiny):
+    Path("own.py").write_text(
+        f"def explain(model, images, tokens):\n    raise ValueError({HOSTILE!r})\n"
+    )
+    done = check_tiny("own.py:explain")
+    assert done.exit_code == 3, done.output
+    assert harmless(done.output), done.output
+
+
+def test_compare_and_history(command, make_result):
+    hostile = make_result(text=HOSTILE)
+    named = hostile.explainer.model_copy(update={"name": HOSTILE})
+    hostile = hostile.model_copy(update={"explainer": named})
+    Path("old.json").write_text(render_json(make_result()), encoding="utf-8")
+    Path("new.json").write_text(render_json(hostile), encoding="utf-8")
+
+    def run(*words):
+        done = command(*words)
+        assert done.output
+        assert harmless(done.output), done.output
+        return done.output
+
+    for words in (
+        ["compare", "old.json", "new.json"],
+        ["compare", "new.json", "old.json"],
+        ["history", "--add", "new.json"],
+        ["history"],
+        ["history", "-e", HOSTILE],
+        ["report", "--latest", "-e", HOSTILE],
+    ):
+        run(*words)
+    assert "⟨U+001B⟩[31m" in run("history")
+    assert "⟨U+001B⟩[31m" in run("compare", "old.json", "new.json")

@@ -1,4 +1,4 @@
-"""The result of an audit whose process ended early: what was finished is judged, the rest an ERROR."""
+"""The result of an audit whose process ended early: what was finished is judged, no more."""
 
 from __future__ import annotations
 

@@ -5,13 +5,20 @@ of them is imported at the top of this file.
 """
 
 import json
+import sys
+from types import ModuleType
 
 import pytest
 import torch
+from beartype import BeartypeConf, beartype
 from hypothesis import HealthCheck, settings
 from jaxtyping import install_import_hook
 
-install_import_hook(["audit", "principles"], "beartype.beartype")
+# An integer may stand where a float is asked for, as PEP 484 has it and mypy takes it. The hook
+# wants the checker by name, and pytest makes the package `tests` anew while it collects.
+sys.modules["audit_type_checker"] = type_checker = ModuleType("audit_type_checker")
+type_checker.checked = beartype(conf=BeartypeConf(is_pep484_tower=True))
+install_import_hook(["audit", "principles"], "audit_type_checker.checked")
 torch.set_num_threads(1)
 
 TINY = {

@@ -7,7 +7,7 @@ import math
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
 Limit = float | int | str | bool
 
@@ -76,7 +76,7 @@ class CheckLimits:
                 raise LimitError(name, wanted.words, f"{value:g}")
 
     @classmethod
-    def of(cls, values: Mapping[str, Limit]) -> Self:
+    def of(cls, values: Mapping[str, Limit]) -> CheckLimits:
         """The defaults, with those of some values that these limits know by name.
 
         Raises:

@@ -20,6 +20,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from audit.engine.standard_streams import StandardStreams
 from audit.engine.status_board import StatusBoard
 from audit.errors import ending, is_usage
 from audit.explainers.call_observer import observed_by
@@ -48,7 +49,7 @@ def work(handoff: Path, target: str, arguments: Mapping[str, Any]) -> None:
     faulthandler.enable(crash, all_threads=False)
     try:
         module, _, function = target.partition(":")
-        with observed_by(board.call):
+        with observed_by(board.call), observed_by(StandardStreams().after_call):
             result = getattr(importlib.import_module(module), function)(**arguments, board=board)
         _hand_over(handoff / "result.json", result)
     except BaseException as error:  # noqa: BLE001 - whatever it is, the supervisor is told

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 _BOOT = (
     "import json, sys; job = json.load(open(sys.argv[1] + '/job.json', encoding='utf-8')); "
@@ -34,6 +34,7 @@ class Job:
     live: Mapping[str, Any] = field(default_factory=dict)
 
 
+@runtime_checkable
 class Worker(Protocol):
     """A process that runs a job."""
 

@@ -88,6 +88,11 @@ def test_closed_streams_and_exit_handlers_do_not_matter():
     assert run("registers_an_exit") == "honest"
 
 
+def test_a_stream_that_is_closed_at_every_call_is_open_in_between(capfd):
+    assert run("closes_output_at_every_call") == "honest"
+    assert "heard" in capfd.readouterr().err
+
+
 def test_output_is_passed_on_up_to_a_limit(capfd):
     assert run("shouts") == "done"
     shown = capfd.readouterr().err

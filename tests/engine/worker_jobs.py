@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 from audit.explainers.call_observer import calling
 
@@ -89,3 +90,15 @@ def registers_an_exit(*, board):
 
 def calls_live(*, function, board):
     return function(20)
+
+
+def closes_output_at_every_call(*, board):
+    for _ in range(3):
+        with calling("mine.py:closes", 1):
+            os.close(1)
+            os.close(2)
+        with Path(os.devnull).open("rb") as file:
+            if file.fileno() < 3:
+                raise RuntimeError("a file has taken the place of a standard stream")
+    print("heard")
+    return "honest"

@@ -14,7 +14,7 @@ from audit.evidence.randomization import gather_randomization
 from audit.evidence.reparametrization import gather_reparametrization
 from audit.explainers.contract import Explainer
 from audit.explainers.registry import load_explainer
-from audit.judging import judge_all
+from audit.judging.judge_all import judge_all
 from audit.result.schema import CheckResult, Verdict
 from principles.catalogue import all_checks
 from tests.panel_stage import Stage, context_of, reference_of

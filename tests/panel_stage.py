@@ -127,10 +127,8 @@ def reference_of(on: Stage, pairs: int = 6) -> Reference:
         none[0],
         none,
         none,
-        1.0,
         None,
         len(anatomy.image.blocks),
         len(anatomy.text.blocks),
-        anatomy.image.heads,
         anatomy.image.grid,
     )

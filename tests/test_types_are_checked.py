@@ -36,6 +36,10 @@ def test_wrong_dtype_is_an_error():
         mean(np.arange(3), np.ones((1, 3)))
 
 
+def test_integer_may_stand_for_a_float():
+    assert principles.finding_parts.number(3) == "3"
+
+
 def test_wrong_kind_of_value_is_an_error_in_functions_and_dataclasses():
     with pytest.raises(TypeCheckError, match="number"):
         principles.finding_parts.number("three")

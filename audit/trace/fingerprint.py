@@ -10,7 +10,7 @@ from functools import lru_cache
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from audit.models.unwrapped_values import plain
@@ -22,14 +22,14 @@ RELATIVE_TOLERANCE = {
     torch.bfloat16: 3e-2,
 }
 
-Prints = Float[np.ndarray, "rows 9"]
+Prints = Float[np.ndarray, "_ 9"]
 _COUNT, _ORDER = 5, 6
 _SCATTERED, _SHARED = 2.0, 0.05
 _CACHED = 250_000  # numbers that a processor's cache holds a few times
 _RUN = 64
 
 
-def fingerprint(rows: Float[Tensor, "rows n"]) -> Prints:
+def fingerprint(rows: Float[Tensor, "rows n"]) -> Float[np.ndarray, "rows 9"]:
     """Moments of every row: sums of x, |x|, x², x³ and |x|³, the count, a weighted sum, x⁴, x⁶.
 
     All but the weighted sum are the same for every order of the values. The last two only tell how
@@ -72,8 +72,11 @@ def _weights(length: int, dtype: torch.dtype, device: torch.device) -> Tensor:
 
 
 def matches(
-    one: Prints, many: Prints, tolerance: float, ordered: np.ndarray | None = None
-) -> np.ndarray:
+    one: Float[np.ndarray, "m 9"],
+    many: Float[np.ndarray, "n 9"],
+    tolerance: float,
+    ordered: Bool[np.ndarray, " n"] | None = None,
+) -> Bool[np.ndarray, "m n"]:
     """Which rows of two sets of fingerprints are the same values.
 
     Args:

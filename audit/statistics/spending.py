@@ -75,7 +75,7 @@ def _levels(
     return tuple(found)
 
 
-_Density = tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]  # points and their weights
+_Density = tuple[Float[np.ndarray, " _"], Float[np.ndarray, " _"]]  # points, their weights
 
 
 def _edge(density: _Density, spread: float, spends: float) -> float:

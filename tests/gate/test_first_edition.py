@@ -32,8 +32,9 @@ def old():
 
 def test_its_result_is_a_baseline(old):
     gate = load_gate(Settings(baseline=str(RESULT)), [check.id for check in old.checks])
-    model, data = old.model.state_sha256, old.data.sha256
-    checks, notes = gate.applied(old.checks, explainer=old.explainer.name, model=model, data=data)
+    checks, notes = gate.applied(
+        old.checks, explainer=old.explainer.name, model=old.model, data=old.data.sha256
+    )
     assert {c.id: c.is_new for c in checks if c.finding.verdict in FAILING} == {
         c.id: False for c in old.checks if c.finding.verdict in FAILING
     }

@@ -29,7 +29,7 @@ class ReportedError(Exception):
 def ending(error: BaseException) -> tuple[str, int]:
     """The message and exit code of an error; never 1, which means violations."""
     if isinstance(error, KeyboardInterrupt):
-        return "interrupted", INTERRUPTED
+        return str(error) or "interrupted", INTERRUPTED
     if isinstance(error, ReportedError):
         return str(error), error.code
     if isinstance(error, IncompleteError):

@@ -25,10 +25,11 @@ from audit.evidence.context import Progress
 from audit.result.wording import visible
 
 
-class _RateColumn(ProgressColumn):
+class RateColumn(ProgressColumn):
     """Steps per second, once that is known."""
 
     def render(self, task: Task) -> Text:
+        """The rate, or nothing."""
         return Text(f"{task.speed:.1f}/s" if task.speed else "", justify="right")
 
 
@@ -43,7 +44,7 @@ def progress_bars() -> Iterator[Progress]:
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=30),
         MofNCompleteColumn(),
-        _RateColumn(),
+        RateColumn(),
         TimeRemainingColumn(),
     )
     tasks: dict[str, TaskID] = {}

@@ -56,9 +56,8 @@ def check_explainer(settings: Settings, progress: Progress = silent) -> tuple[Re
         )
     known_formats(settings.formats)
     ignored_by_git(Path(settings.out))
-    home = Path.cwd()
-    out = writable(home / settings.out)
-    attest = home / settings.attest if settings.attest else None
+    out = writable(Path(settings.out))
+    attest = Path(settings.attest) if settings.attest else None
     if attest:
         writable(attest.parent, "--attest")
     with locked(out):
@@ -70,7 +69,7 @@ def check_explainer(settings: Settings, progress: Progress = silent) -> tuple[Re
             write_whole(attest, render_attestation(result))
         if not settings.from_evidence and result.exit_code != INCOMPLETE:
             mark_finished(out / "evidence")
-    return result, _keep(result, home) if settings.history else ""
+    return result, _keep(result) if settings.history else ""
 
 
 def _result(settings: Settings, progress: Progress, out: Path) -> Result:
@@ -82,6 +81,11 @@ def _result(settings: Settings, progress: Progress, out: Path) -> Result:
     limits = Limits(settings.timeout, settings.memory_bytes)
     try:
         return Result.model_validate(supervised(Job(JOB, given), limits, progress))
+    except KeyboardInterrupt as error:
+        raise KeyboardInterrupt(
+            f"interrupted; finished evidence is kept in '{settings.out}/evidence', the same "
+            "command goes on from there"
+        ) from error
     except WorkerEndedError as error:
         from audit.engine.unfinished import unfinished_result
 
@@ -90,11 +94,11 @@ def _result(settings: Settings, progress: Progress, out: Path) -> Result:
         return result
 
 
-def _keep(result: Result, folder: Path) -> str:
+def _keep(result: Result) -> str:
     from audit.gate.history import keep
 
     try:
-        keep(result, folder)
+        keep(result, Path.cwd())
     except OSError as error:
         return f"the history was not kept: {error}"
     return ""

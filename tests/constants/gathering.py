@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from types import SimpleNamespace
 from unittest import mock
 
 import numpy as np
@@ -14,6 +13,7 @@ from torch import nn
 from audit.config.settings import Settings
 from audit.engine import equivalence
 from audit.evidence import cost
+from audit.evidence.context import Context
 from audit.evidence.explained_copies import rounded_copy
 from audit.gate.baseline import worse
 from audit.interventions.draws import generator_for
@@ -30,21 +30,18 @@ from audit.statistics.split_half import split_half_reliability
 from tests.panel_stage import stage
 
 
-def _priced(price: float, pairs: int = 100) -> SimpleNamespace:
-    """A context in which every explainer costs so much."""
-    return SimpleNamespace(once=lambda *_: price, pairs=range(pairs))
-
-
 def dear(price: float) -> str:
     """An explainer that costs so many forward passes."""
-    return "dear" if cost.dear(_priced(price), (None,)) else "cheap"
+    return "dear" if cost.is_expensive(price) else "cheap"
 
 
 def pairs_of_a_dear_explainer(affordable: int) -> str:
     """Pairs that are explained where so many could be afforded."""
     wanted = 24
-    price = wanted * cost.FREE / (affordable + 0.5)
-    return f"{len(cost.chosen(_priced(price), (None,), wanted))} pairs"
+    price = wanted * cost.AFFORDABLE / (affordable + 0.5)
+    context = Context.__new__(Context)  # nothing but its pairs is asked for
+    context.pairs = range(100)
+    return f"{len(cost.affordable_pairs(context, price, wanted))} pairs"
 
 
 def size_of_rounding(epsilons: float) -> str:

@@ -60,7 +60,7 @@ def test_control_c_keeps_evidence_and_the_same_command_goes_on(command, tiny_mod
     wait_for(kept, process)
     process.send_signal(signal.SIGINT)
     _, messages = process.communicate(timeout=60)
-    assert process.returncode == 3, messages
+    assert process.returncode == 130, messages
     assert "finished evidence is kept in 'audit-report/evidence'" in messages
     assert "Traceback" not in messages
     assert not Path("audit-report", "result.json").exists()
@@ -129,7 +129,7 @@ def test_control_c_anywhere_is_never_exit_code_1(command, monkeypatch):
 
     monkeypatch.setattr("audit.engine.listing.explained", interrupted)
     done = command("explain", "P104")
-    assert done.exit_code == 3
+    assert done.exit_code == 130
     assert "audit: interrupted" in done.output
 
 

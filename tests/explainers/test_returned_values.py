@@ -1,6 +1,6 @@
 """Odd return values: numpy is as good as torch; the rest is told what was expected and found."""
 
-from types import SimpleNamespace as Filled  # in the place of an Explanation
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -36,7 +36,7 @@ def checked(value):
         MAPS.numpy().astype(">f8"),
         MAPS.numpy()[:, ::-1][:, ::-1],
         Explanation(MAPS),
-        Filled(maps=MAPS.numpy()),  # whoever fills it in may use numpy
+        SimpleNamespace(maps=MAPS.numpy()),  # whoever fills it in may use numpy
         MAPS.as_subclass(type("Own", (torch.Tensor,), {})),
     ],
 )
@@ -77,7 +77,7 @@ def test_a_map_is_the_explainers_own_no_more():
         (None, "got NoneType"),
         ("a map", "got str"),
         ((m for m in MAPS), "got generator"),
-        (Filled(maps=None), "got NoneType"),
+        (SimpleNamespace(maps=None), "got NoneType"),
         (MAPS[0], "expected maps of shape (2, h, w), got (4, 5)"),
         (MAPS[:, None], "got (2, 1, 4, 5)"),
         (MAPS[:1], "got (1, 4, 5)"),
@@ -85,10 +85,13 @@ def test_a_map_is_the_explainers_own_no_more():
         (MAPS.numpy()[0], "got (4, 5)"),
         (MAPS * float("nan"), "expected finite maps, got 40 NaN or infinite"),
         (np.full((2, 4, 5), np.inf), "expected finite maps"),
-        (Filled(maps=MAPS, scores=[1.0, 2.0]), "expected .scores as a tensor"),
-        (Filled(maps=MAPS, scores=torch.zeros(3)), "expected .scores of shape (2), got (3,)"),
+        (SimpleNamespace(maps=MAPS, scores=[1.0, 2.0]), "expected .scores as a tensor"),
         (
-            Filled(maps=MAPS, token_maps=torch.zeros(2)),
+            SimpleNamespace(maps=MAPS, scores=torch.zeros(3)),
+            "expected .scores of shape (2), got (3,)",
+        ),
+        (
+            SimpleNamespace(maps=MAPS, token_maps=torch.zeros(2)),
             "expected .token_maps of shape (2, context), got (2,)",
         ),
     ],
@@ -102,7 +105,9 @@ def test_anything_else_is_told(value, words):
 
 
 def test_scores_and_token_maps_may_be_numpy():
-    found = checked(Filled(maps=MAPS, scores=np.ones(2), token_maps=np.zeros((2, 7), "f4")))
+    found = checked(
+        SimpleNamespace(maps=MAPS, scores=np.ones(2), token_maps=np.zeros((2, 7), "f4"))
+    )
     assert found.scores.tolist() == [1, 1]
     assert found.token_maps.shape == (2, 7)
 

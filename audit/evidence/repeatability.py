@@ -119,7 +119,7 @@ def _each(images: Tensor, targets: list[Tensor]) -> Call:
     return call
 
 
-def _together(inputs: Inputs, rows: Int[Tensor, " n"]) -> Call:
+def _together(inputs: Inputs, rows: Int[Tensor, " kept"]) -> Call:
     """One call for all, of which some rows are kept."""
 
     def call(context: Context, explainer: Explainer, module: nn.Module) -> Maps:

@@ -238,11 +238,16 @@ def test_evidence_is_judged_again_without_a_model(check_tiny, command, monkeypat
 def test_evidence_is_not_judged_under_the_name_of_another_audit(check_tiny, command, monkeypatch):
     """The second audit was interrupted: its evidence lies beside the result of the first."""
     check_tiny("grad-eclip", select="P104")
+    first = Path("audit-report", "result.json").read_text()
     from audit.engine import auditing as engine
 
     with monkeypatch.context() as patch:
         patch.setattr(engine, "judge_at_once", interrupted)
-        assert check_tiny("edges", select="P104").exit_code == 3
+        assert check_tiny("edges", select="P104").exit_code == 130
+    gone = command("check", "--from-evidence", "audit-report", "--select", "P104")
+    assert gone.exit_code == 2
+    assert "expected result.json in 'audit-report' beside the evidence" in gone.output
+    Path("audit-report", "result.json").write_text(first)
     done = command("check", "--from-evidence", "audit-report", "--select", "P104")
     assert done.exit_code == 2
     said = " ".join(done.output.split())
@@ -260,21 +265,6 @@ def test_damaged_evidence_says_so(check_tiny, command):
     done = command("check", "--from-evidence", "audit-report", "--select", "P104")
     assert done.exit_code == 2
     assert "evidence 'trace' in 'audit-report/evidence' cannot be read" in done.output
-
-
-def test_a_changed_helper_of_the_explainer_is_noticed(check_tiny):
-    Path("helper_of_own.py").write_text("FACTOR = 1\n")
-    Path("own.py").write_text(
-        "from helper_of_own import FACTOR\n\ndef explain(model, images, tokens):\n"
-        "    return images.mean(1) * FACTOR\n"
-    )
-    check_tiny("own.py:explain", select="P101")
-    key = Path("audit-report", "evidence", "key.json").read_text()
-    check_tiny("own.py:explain", select="P101")
-    assert Path("audit-report", "evidence", "key.json").read_text() == key
-    Path("helper_of_own.py").write_text("FACTOR = 2\n")
-    check_tiny("own.py:explain", select="P101")
-    assert Path("audit-report", "evidence", "key.json").read_text() != key
 
 
 def test_show_settings_and_schema(command):
@@ -344,7 +334,7 @@ def test_map(command, tiny_model):
     Path("no.png").write_text("no picture")
     refused = command(*words, "--image", "no.png")
     assert refused.exit_code == 2
-    assert "'no.png' is not a readable picture" in refused.output
+    assert "'no.png': not a readable picture" in refused.output
 
 
 def test_map_of_an_explainer_that_raises_is_incomplete(command, tiny_model):

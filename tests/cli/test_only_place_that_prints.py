@@ -5,6 +5,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = {"audit/models/bundled/train.py", "audit/models/bundled/evaluate.py"}
+PROCESSES = {  # a worker ends itself, and what its explainer prints is passed on
+    "audit/engine/supervision.py": {"sys.stderr.write"},
+    "audit/engine/worker.py": {"os._exit"},
+    "audit/engine/worker_process.py": {"os._exit"},
+}
 PRINTING = {"print", "sys.exit", "exit", "quit", "click.echo", "sys.stdout.write", "os._exit"}
 PRINTING |= {"sys.stderr.write", "sys.__stdout__.write", "sys.__stderr__.write"}
 
@@ -24,22 +29,7 @@ def test_nothing_but_the_command_line_prints_or_exits():
     sources = [p for name in ("audit", "principles") for p in (ROOT / name).rglob("*.py")]
     found = {p.relative_to(ROOT).as_posix(): printing(p) for p in sources}
     elsewhere = {name: what for name, what in found.items() if what and name not in SCRIPTS}
-    assert set(elsewhere) == {
-        f"audit/cli/{name}.py"
-        for name in (
-            "check_command",
-            "compare_command",
-            "equivalence_command",
-            "exit_codes",
-            "explain_command",
-            "history_command",
-            "init_command",
-            "list_command",
-            "map_command",
-            "result_files",
-            "shared_options",
-        )
-    }
+    assert {n: w for n, w in elsewhere.items() if not n.startswith("audit/cli/")} == PROCESSES
 
 
 def test_a_call_that_prints_is_found(tmp_path):

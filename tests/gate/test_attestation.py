@@ -29,7 +29,7 @@ def test_statement_binds_explainer_model_and_data(red):
     source = source if source.is_file() else Path(__file__).parents[2] / source
     assert digests == {
         "explainer": hashlib.sha256(source.read_bytes()).hexdigest(),
-        "model": red.model.state_sha256,
+        "model": red.model.identity_sha256,
         "data": red.data.sha256,
     }
 

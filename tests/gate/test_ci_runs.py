@@ -28,7 +28,7 @@ AUDIT = f"""\
 #!{sys.executable}
 import sys
 sys.path.insert(0, {str(ROOT)!r})
-from audit.cli.commands import main
+from audit.cli.main import main
 main()
 """
 PYTHON = f"""\

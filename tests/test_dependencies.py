@@ -58,7 +58,10 @@ def test_every_import_is_a_dependency_or_the_adapters_extra():
     assert imported() - allowed == set()
 
 
-@pytest.mark.parametrize("name", ["captum", "grad-cam", "quantus", "torchmetrics", "beartype"])
+@pytest.mark.parametrize(
+    "name",
+    ["beartype", "captum", "grad-cam", "quantus", "tokenizers", "torchmetrics", "transformers"],
+)
 def test_the_test_command_installs_every_oracle(name):
     assert name in distributions(PROJECT["optional-dependencies"]["test"])
 

@@ -7,7 +7,15 @@ import pytest
 
 from tests.oracles import oracle
 
-LIBRARIES = ("captum", "pytorch_grad_cam", "quantus", "sklearn", "statsmodels", "torchmetrics")
+LIBRARIES = (
+    "captum",
+    "pytorch_grad_cam",
+    "quantus",
+    "sklearn",
+    "statsmodels",
+    "torchmetrics",
+    "transformers",
+)
 TESTS = Path(__file__).parent
 
 

@@ -121,5 +121,5 @@ def test_no_way_to_end_the_process_gets_out_of_an_explainer(kind):
     def explain(*_):
         raise kind
 
-    with pytest.raises(ExplainerFaultError, match="but it exits"):
+    with pytest.raises(ExplainerFaultError, match="but it ends the program"):
         run_explainer(Explainer("mine", explain), torch.nn.Identity(), IMAGES, torch.zeros(2, 3))

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from audit.models.errors import ModelError
 from audit.models.loading import load_model
 from audit.models.network import NetworkRefusedError, network
+from tests.oracles import oracle
 
 CODE = "from pathlib import Path\nPath({marker!r}).touch()\n"
 AUTO_MAP = {"AutoTokenizer": ["tokenization_x.Tokenizer", None], "AutoModel": "modeling_x.Model"}
@@ -113,7 +114,7 @@ def test_code_beside_a_model_that_names_none_is_left_alone(folder, asked, tmp_pa
 
 
 def test_a_tokenizer_of_a_file_gives_the_ids_of_transformers(folder, asked, tmp_path):
-    transformers = pytest.importorskip("transformers")
+    transformers = oracle("transformers")
     from open_clip.tokenizer import HFTokenizer
 
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "photo", "of", "cat", "##s", "red", "."]
@@ -126,9 +127,9 @@ def test_a_tokenizer_of_a_file_gives_the_ids_of_transformers(folder, asked, tmp_
         )
         source.save_pretrained(target)
         texts = ["A  photo of cats.", "", "red " * 40, "unknown words"]
-        oracle = HFTokenizer(str(target), context_length=24, strip_sep_token=stripped)
+        theirs = HFTokenizer(str(target), context_length=24, strip_sep_token=stripped)
         ids = load_model(f"local-dir:{target}").encode(texts)
-        assert torch.equal(ids, oracle(texts))
+        assert torch.equal(ids, theirs(texts))
         assert set(ids.unique().tolist()) >= {0, 1, 2, 4, 9}
     plant(target, tmp_path / "ran")
     with pytest.raises(ModelError, match="auto_map names code of a tokenizer, which is not run"):

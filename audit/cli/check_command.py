@@ -50,7 +50,9 @@ def check(*, show_settings: bool, settings_schema: bool, **given: Any) -> None:
         with progress_bars() as progress:
             result, note = check_explainer(settings, progress)
     show_result(result, Path(settings.out), settings.formats)
-    shared.print_notes([note] if note else [])
+    reused = ", ".join(result.timing.reused)
+    resumed = f"went on from an interrupted audit, which had measured {reused}" if reused else ""
+    shared.print_notes(text for text in (resumed, note) if text)
     sys.exit(result.exit_code)
 
 

@@ -92,14 +92,15 @@ def run_audit(settings: Settings, progress: Progress, board: StatusBoard | None 
     resume = may_resume(folder, resume=settings.resume, reuse=settings.reuse)
     forget_reports(folder.parent)
     sources = SourceRecord(folder / SOURCES, _own_files(audited), beside=(folder.parent,))
-    context = replace(context, tasks=Tasks(None, sources.update))
+    began = (lambda kind: board.enter(f"gathering {kind}")) if board else context.began
+    context = replace(context, tasks=Tasks(None, sources.update), began=began)
     with suited_threads(model), reading_recorded():
         found = _found(settings, context, checks, folder, key, watch, resume=resume)
     used = found.gathered.evidence.reference
     if found.pairs and used is not None:
         index = {pair: i for i, pair in enumerate(context.pairs.ids)}
         context = replace(context, pairs=context.pairs.select([index[i] for i in used.ids]))
-    time = timing(started, found.gathered.seconds, watch.seconds)
+    time = timing(started, found.gathered.seconds, watch.seconds, found.gathered.reused)
     result = _assembled(settings, context, found, gate, run, time)
     return Audit(result, context, found.gathered.evidence)
 

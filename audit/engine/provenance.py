@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -58,12 +58,18 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def timing(started: str, gathering: Mapping[str, float], judging: Mapping[str, float]) -> Timing:
+def timing(
+    started: str,
+    gathering: Mapping[str, float],
+    judging: Mapping[str, float],
+    reused: Iterable[str] = (),
+) -> Timing:
     """When the audit began, and how long each kind of evidence and each check took."""
     return Timing(
         started=started,
         gathering={name: round(seconds, 2) for name, seconds in gathering.items()},
         judging={name: round(seconds, 3) for name, seconds in judging.items()},
+        reused=list(reused),
         checks={n: round(s, 3) for n, s in spent_on_checks(gathering, judging).items()},
     )
 

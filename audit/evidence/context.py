@@ -58,6 +58,11 @@ class Sizes:
     repeated: int = 6
 
 
+def _unheard(kind: str) -> None:
+    """Nobody asks which kind begins."""
+    del kind
+
+
 @dataclass
 class Context:
     """Everything that a gatherer may use.
@@ -78,6 +83,7 @@ class Context:
         limits: by kind of evidence, those limits of the checks which judge it that its gatherer
             goes by (`audit.evidence.plan.GOES_BY`).
         tasks: keeps the finished tasks of the kind that is being gathered.
+        began: told which kind of evidence begins.
     """
 
     model: ModelUnderAudit
@@ -94,6 +100,7 @@ class Context:
     rungs: tuple[RungInfo, ...] = ()
     limits: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     tasks: Tasks = field(default_factory=Tasks)
+    began: Callable[[str], None] = _unheard
 
     @property
     def audited(self) -> Explainer:

@@ -27,7 +27,8 @@ def gather_explanations(context: Context) -> Explanations:
     maps, quality = {}, {}
     masks = grid_masks(context)
     for name, explainer in context.explainers.items():
-        found = context.guarded(functools.partial(context.maps, explainer, phase=f"maps of {name}"))
+        work = functools.partial(context.maps, explainer, phase=f"maps of {name}")
+        found = context.tasks.one_drawn(f"maps of {name}", functools.partial(context.guarded, work))
         maps[name] = found.double().numpy()
         if masks is not None:
             quality[name] = localization(found, masks)

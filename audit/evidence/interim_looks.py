@@ -184,7 +184,8 @@ def _rungs(context: Context, parts: Mapping[int, Gathered]) -> Context:
 
 def _added(have: Gathered, found: Gathered) -> Gathered:
     seconds = {**have.seconds, **found.seconds}
-    return Gathered(found.evidence, (*have.failures, *found.failures), seconds)
+    reused = (*have.reused, *found.reused)
+    return Gathered(found.evidence, (*have.failures, *found.failures), seconds, reused)
 
 
 def _joined(parts: Sequence[Gathered], wanted: frozenset[str]) -> Gathered:
@@ -196,7 +197,8 @@ def _joined(parts: Sequence[Gathered], wanted: frozenset[str]) -> Gathered:
         for kind, spent in part.seconds.items():
             seconds[kind] = seconds.get(kind, 0.0) + spent
     failures = tuple(failure for part in parts for failure in part.failures)
-    return Gathered(functools.reduce(joined, shown), failures, seconds)
+    reused = tuple(dict.fromkeys(kind for part in parts for kind in part.reused))
+    return Gathered(functools.reduce(joined, shown), failures, seconds, reused)
 
 
 def _of_one_audit(first: Path, place: Path, number: int) -> bool:

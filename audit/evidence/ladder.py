@@ -16,6 +16,7 @@ from audit.evidence.explanations import grid_masks, maps_in_single
 from audit.evidence.kinds import Explanations, Ladder, Reference, RungInfo
 from audit.evidence.map_faithfulness import probed_pairs
 from audit.evidence.reference import class_scores
+from audit.evidence.tasks import Array, as_array
 from audit.interventions.degrading import UNMODIFIED, Family, Rung, apply_rung, default_ladder
 from audit.metrics.localization import chance_corrected_average_precision
 from audit.statistics.proportions import proportion_interval
@@ -47,21 +48,14 @@ def gather_ladder(context: Context, reference: Reference, explanations: Explanat
     known = maps_in_single(explanations, context.explainers)
     rows: list[_Row] = []
     for done, step in enumerate(steps, 1):
-        module = step.make().eval()
-        maps = (
-            known
-            if done == 1
-            else {name: _map_on_rung(context, name, module, one) for name, one in known.items()}
-        )
-        scores = class_scores_on(step.info.name, module)
-        few = {name: found[probed].double().numpy() for name, found in maps.items()}
-        rows.append(_Row(scores, _localization(context, maps), few))
+        measure = partial(_row, context, step, known, probed, class_scores_on, first=done == 1)
+        rows.append(context.tasks.kept(f"rung {step.info.name}", _Row, measure))
         context.progress("ladder", done, len(steps))
-    first = torch.from_numpy(reference.cosine)
+    first = reference.cosine
     return Ladder(
         rungs=tuple(step.info for step in steps),
-        identity_error=float((rows[0].scores.double() - first).abs().max()),
-        correct=np.stack([_correct(row.scores, reference) for row in rows]),
+        identity_error=float(np.abs(rows[0].scores.astype(np.float64) - first).max()),
+        correct=np.stack([_correct(torch.from_numpy(row.scores), reference) for row in rows]),
         localization={n: np.stack([r.localization[n] for r in rows]) for n in rows[0].localization},
         probed_maps={n: np.stack([r.probed_maps[n] for r in rows]) for n in rows[0].probed_maps},
     )
@@ -83,7 +77,8 @@ def scores_of_rungs(context: Context) -> Scores:
 
     def scores(rung: str, module: nn.Module) -> Tensor:
         if rung not in known:
-            known[rung] = class_scores(context, module)
+            score = partial(class_scores, context, module)
+            known[rung] = context.tasks.one_drawn(f"scores of {rung}", score)
         return known[rung]
 
     return scores
@@ -164,12 +159,32 @@ def knows_something(reference: Reference) -> bool:
 class _Row:
     """What was measured on one rung."""
 
-    scores: Tensor
-    localization: dict[str, np.ndarray]
-    probed_maps: dict[str, np.ndarray]
+    scores: Array
+    localization: dict[str, Array]
+    probed_maps: dict[str, Array]
 
 
-def _localization(context: Context, maps: dict[str, Tensor]) -> dict[str, np.ndarray]:
+def _row(
+    context: Context,
+    step: Step,
+    known: Mapping[str, Tensor],
+    probed: Tensor,
+    class_scores_on: Scores,
+    *,
+    first: bool,
+) -> _Row:
+    """Measure one rung; maps on the first one, the unmodified model, are those known."""
+    module = step.make().eval()
+    maps = {
+        name: one if first else _map_on_rung(context, name, module, one)
+        for name, one in known.items()
+    }
+    few = {name: found[probed].double().numpy() for name, found in maps.items()}
+    scores = as_array(class_scores_on(step.info.name, module))
+    return _Row(scores, _localization(context, maps), few)
+
+
+def _localization(context: Context, maps: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
     masks = grid_masks(context)
     if masks is None:
         return {}

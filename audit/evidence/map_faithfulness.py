@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -12,6 +13,7 @@ from audit.evidence.context import Context
 from audit.evidence.evenly_spaced import evenly_spaced
 from audit.evidence.explanations import maps_in_single
 from audit.evidence.kinds import Explanations, Faithfulness
+from audit.evidence.tasks import Array
 from audit.metrics.faithfulness import shared_removal_curves
 from audit.metrics.fills import FillName
 
@@ -25,9 +27,27 @@ def gather_faithfulness(context: Context, explanations: Explanations) -> Faithfu
     probed = torch.tensor(probed_pairs(context))
     known = maps_in_single(explanations, explanations.maps)
     maps = {name: found[probed] for name, found in known.items()}
-    gaps, span = measured(context, context.pristine, maps, probed, FILL)
-    other_gaps, other_span = measured(context, context.pristine, maps, probed, OTHER_FILL)
-    return Faithfulness(probed.numpy(), gaps, span, other_gaps, other_span)
+    found = [
+        context.tasks.kept(
+            fill, Gaps, partial(measured, context, context.pristine, maps, probed, fill)
+        )
+        for fill in (FILL, OTHER_FILL)
+    ]
+    one, other = found
+    return Faithfulness(probed.numpy(), one.of, one.span, other.of, other.span)
+
+
+@dataclass(frozen=True)
+class Gaps:
+    """Faithfulness of some pairs' maps on one model.
+
+    Attributes:
+        of: insertion minus deletion per explainer, each (pairs,).
+        span: full minus empty score, (pairs,).
+    """
+
+    of: dict[str, Array]
+    span: Array
 
 
 def probed_pairs(context: Context) -> list[int]:
@@ -42,8 +62,8 @@ def measured(
     maps: Mapping[str, Tensor],
     probed: Tensor,
     fill: FillName = FILL,
-) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Insertion minus deletion per explainer, and full minus empty score, of the probed pairs."""
+) -> Gaps:
+    """Faithfulness of the probed pairs' maps on a model, by one fill."""
     model = context.model.with_module(module)
     images, targets = context.pairs.batch(probed, context.model.device, context.model.dtype)
     texts = model.target_features(targets)
@@ -63,4 +83,4 @@ def measured(
     )
     gaps = [(c.insertion - c.deletion).double().cpu().numpy() for c in curves]
     span = (curves[0].full - curves[0].empty).double().cpu().numpy()
-    return dict(zip(maps, gaps, strict=True)), span
+    return Gaps(dict(zip(maps, gaps, strict=True)), span)

@@ -21,6 +21,7 @@ from audit.evidence.kinds import (
 )
 from audit.evidence.map_faithfulness import gather_faithfulness
 from audit.evidence.reference import gather_reference
+from audit.evidence.tasks import Tasks
 from audit.models.companion_models import CompanionModel
 from audit.models.pristine import pristine_copy
 
@@ -76,6 +77,7 @@ def _measured(context: Context, other: CompanionModel, info: RungInfo) -> _Row:
         pairs=pairs.select([index[pair] for pair in context.pairs.ids]),
         checkpoints=(),
         others=(),
+        tasks=Tasks(),
     )
     explanations = gather_explanations(there)
     faithfulness = gather_faithfulness(there, explanations)

@@ -71,11 +71,15 @@ They reach the gatherer in `Context.limits`.
 
 @dataclass(frozen=True)
 class Gathered:
-    """Evidence, what failed, and how long each kind took."""
+    """Evidence, what failed, how long each kind took, and what an earlier audit had finished.
+
+    ``reused`` names whole kinds, and kinds of which some tasks were finished.
+    """
 
     evidence: Evidence
     failures: tuple[Failure, ...]
     seconds: dict[str, float]
+    reused: tuple[str, ...] = ()
 
 
 def plan(needs: frozenset[str]) -> list[str]:
@@ -132,6 +136,7 @@ def gather(
     evidence = dataclasses.replace(Evidence(roles=context.roles), **given)
     failures: list[Failure] = []
     seconds: dict[str, float] = {}
+    reused: list[str] = []
     same = resume and read_key(folder) == key
     if not same:
         _start(folder, key, context.roles)
@@ -141,7 +146,10 @@ def gather(
         found = store.load_if_sound(folder, kind, _kind_class(kind)) if same else None
         if found is None and _missing(evidence, kind):
             continue
+        if found is not None or tasks.any_kept():
+            reused.append(kind)
         if found is None:
+            context.began(kind)
             try:
                 found = gather_kind(kind, dataclasses.replace(context, tasks=tasks), evidence)
             except Exception as error:  # noqa: BLE001 - an explainer may raise anything
@@ -152,7 +160,7 @@ def gather(
         tasks.forget()
         evidence = dataclasses.replace(evidence, **{kind: found})
         seconds[kind] = perf_counter() - started
-    return Gathered(evidence, tuple(failures), seconds)
+    return Gathered(evidence, tuple(failures), seconds, tuple(reused))
 
 
 def evidence_format() -> str:

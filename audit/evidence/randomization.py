@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 import torch
@@ -58,7 +59,8 @@ def gather_randomization(
     final, reached = [], []
     for draw in range(draws):
         for i, (module, whole) in enumerate(_stages(context, labels, draw)):
-            after = explained(module)
+            name = f"draw {draw}, stage {labels[i]}"
+            after = context.tasks.drawn(name, partial(explained, module))
             for name in names:
                 similarity[name][i, draw] = likeness(before[name], after[name]).numpy()
             if whole:

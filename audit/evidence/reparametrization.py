@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from jaxtyping import Float, Int
@@ -107,6 +108,11 @@ def _alone(
 
 
 def _entry(context: Context, unedited: _Unedited, edit: Edit) -> EditedMaps:
+    name = f"{edit.name} in {edit.place}, block {edit.block}"
+    return context.tasks.kept(name, EditedMaps, partial(_measured, context, unedited, edit))
+
+
+def _measured(context: Context, unedited: _Unedited, edit: Edit) -> EditedMaps:
     edited = apply_edit(unedited.model, edit)
     images, targets = batch(context, unedited.pairs, _dtype(edited))
     change = proof(unedited.model, edited, images, targets)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from audit.evidence.context import Context
 from audit.evidence.kinds import Faithfulness, Ladder, Reference, RungFaithfulness
-from audit.evidence.ladder import ladder_steps
-from audit.evidence.map_faithfulness import measured
+from audit.evidence.ladder import Step, ladder_steps
+from audit.evidence.map_faithfulness import Gaps, measured
 
 
 def gather_rung_faithfulness(
@@ -30,12 +33,15 @@ def gather_rung_faithfulness(
     gaps, spans = [faithfulness.gaps], [faithfulness.span]
     steps = ladder_steps(dataclasses.replace(context, rungs=ladder.rungs), reference)
     for done, step in enumerate(steps[1:], 2):
-        module = step.make().eval()
         maps = {name: torch.from_numpy(ladder.probed_maps[name][done - 1]) for name in names}
-        found, span = measured(few, module, maps, torch.arange(len(probed)))
-        gaps.append(found)
-        spans.append(span)
+        found = context.tasks.kept(step.info.name, Gaps, partial(_on_rung, few, step, maps))
+        gaps.append(found.of)
+        spans.append(found.span)
         context.progress("faithfulness on the ladder", done, len(steps))
     none = np.full(len(probed), np.nan)
     rows = {name: np.stack([row.get(name, none) for row in gaps]) for name in gaps[0]}
     return RungFaithfulness(probed, rows, np.stack(spans))
+
+
+def _on_rung(few: Context, step: Step, maps: Mapping[str, Tensor]) -> Gaps:
+    return measured(few, step.make().eval(), maps, torch.arange(len(few.pairs)))

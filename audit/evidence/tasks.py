@@ -10,17 +10,29 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
+
+import numpy.typing as npt
+import torch
+from torch import Tensor
 
 from audit.evidence import store
 
 T = TypeVar("T")
+Array = npt.NDArray[Any]
 _FOLDER = "tasks"
 _SLUG = 40
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What a task gives that draws maps, or measures something of them, by explainer."""
+
+    of: dict[str, Array]
 
 
 def nothing() -> None:
@@ -61,10 +73,34 @@ class Tasks:
             store.save(self.folder, file, found)
         return found
 
+    def drawn(self, name: str, draw: Callable[[], Mapping[str, Tensor]]) -> dict[str, Tensor]:
+        """What a task draws, by explainer: as it was kept, or drawn now and kept.
+
+        Args:
+            name: of the task, unique in its kind of evidence.
+            draw: gives tensors.
+        """
+        found = self.kept(name, Drawn, lambda: Drawn({n: as_array(t) for n, t in draw().items()}))
+        return {name: torch.from_numpy(array) for name, array in found.of.items()}
+
+    def one_drawn(self, name: str, draw: Callable[[], Tensor]) -> Tensor:
+        """Like `drawn`, of a single tensor."""
+        return self.drawn(name, lambda: {name: draw()})[name]
+
+    def any_kept(self) -> bool:
+        """Whether an earlier audit has finished a task."""
+        return self.folder is not None and self.folder.is_dir() and any(self.folder.iterdir())
+
     def forget(self) -> None:
         """Remove them, once the kind is saved as a whole."""
         if self.folder is not None:
             shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def as_array(values: Tensor) -> Array:
+    """A tensor as numpy holds it; bfloat16, which numpy lacks, as float32."""
+    values = values.detach().cpu()
+    return (values.float() if values.dtype is torch.bfloat16 else values).numpy()
 
 
 def forget_all(evidence: Path) -> None:

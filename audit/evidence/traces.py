@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import linecache
+from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -54,16 +56,32 @@ def gather_trace(context: Context, costs: Costs) -> TraceEvidence:
 def _traces(
     context: Context, explainer: Explainer, pairs: list[TracedPair], phase: str
 ) -> tuple[tuple[PairTrace, ...], dict[str, SourceLines]]:
-    traces, sources = [], {}
+    traces: list[PairTrace] = []
+    sources: dict[str, SourceLines] = {}
     for done, pair in enumerate(pairs, 1):
-        trace, places, intact = trace_pair(explainer, context.model.module, context.pristine, pair)
-        if not intact:
-            context.replace_model()
-        traces.append(trace)
-        for place in places:
-            sources[str(place)] = source_lines(str(place), place.file, place.line)
+        found = context.tasks.kept(
+            f"{phase}, {pair.id}", _Traced, partial(_traced, context, explainer, pair)
+        )
+        traces.append(found.trace)
+        sources |= found.sources
         context.progress(phase, done, len(pairs))
     return tuple(traces), sources
+
+
+@dataclass(frozen=True)
+class _Traced:
+    """One trace, and the lines that it names."""
+
+    trace: PairTrace
+    sources: dict[str, SourceLines]
+
+
+def _traced(context: Context, explainer: Explainer, pair: TracedPair) -> _Traced:
+    trace, places, intact = trace_pair(explainer, context.model.module, context.pristine, pair)
+    if not intact:
+        context.replace_model()
+    lines = {str(place): source_lines(str(place), place.file, place.line) for place in places}
+    return _Traced(trace, lines)
 
 
 def source_lines(shown: str, file: str, line: int) -> SourceLines:

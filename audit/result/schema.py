@@ -249,12 +249,14 @@ class Timing(Frozen):
         gathering: seconds that each kind of evidence took, as far as it was not there before.
         judging: seconds that each check took.
         checks: seconds of the audit by check: its judging and its share of the gathering.
+        reused: kinds of evidence that an interrupted audit had finished, in whole or in part.
     """
 
     started: str
     gathering: dict[str, float] = {}
     judging: dict[str, float] = {}
     checks: dict[str, float] = {}
+    reused: list[str] = []
 
 
 class Failure(Frozen):

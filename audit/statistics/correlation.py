@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Float, Int, Real, Shaped
 from scipy import stats
 
 from audit.statistics.estimate import Estimate
@@ -35,7 +35,9 @@ def spearman_interval(
     return Estimate(value, math.tanh(z - reach), math.tanh(z + reach), level, n)
 
 
-def reliability_of_shares(successes: Int[np.ndarray, " n"], counts: Int[np.ndarray, " n"]) -> float:
+def reliability_of_shares(
+    successes: Real[np.ndarray, " n"], counts: Int[np.ndarray, " n"]
+) -> float:
     """Part of the variance of observed shares that is not the noise of counting, at most 1.
 
     One minus the mean binomial variance (unbiased, so counts are 2 or more) over the observed

@@ -1,8 +1,10 @@
 """Progress bars: quiet without a terminal, with rate and time left on one."""
 
 import io
+from unittest.mock import Mock
 
 import pytest
+from rich.progress import Task
 
 from audit.cli import progress_bars as progress
 
@@ -33,12 +35,7 @@ def test_bars_show_phase_count_and_rate(monkeypatch, steps):
 
 
 def test_rate_is_empty_until_known():
-    class Unknown:
-        speed = None
-
-    class Known:
-        speed = 12.34
-
+    unknown, known = Mock(spec=Task, speed=None), Mock(spec=Task, speed=12.34)
     column = progress.RateColumn()
-    assert column.render(Unknown()).plain == ""
-    assert column.render(Known()).plain == "12.3/s"
+    assert column.render(unknown).plain == ""
+    assert column.render(known).plain == "12.3/s"

@@ -18,7 +18,8 @@ from jaxtyping import install_import_hook
 # wants the checker by name, and pytest makes the package `tests` anew while it collects.
 sys.modules["audit_type_checker"] = type_checker = ModuleType("audit_type_checker")
 type_checker.checked = beartype(conf=BeartypeConf(is_pep484_tower=True))
-install_import_hook(["audit", "principles"], "audit_type_checker.checked")
+CHECKED = ("config", "data", "explainers", "interventions", "metrics", "models", "result")
+install_import_hook([f"audit.{name}" for name in CHECKED], "audit_type_checker.checked")
 torch.set_num_threads(1)
 
 TINY = {

@@ -50,7 +50,7 @@ def test_an_explainer_gets_class_ids_by_position(context):
 def test_faithfulness_spans_from_the_full_to_the_empty_logit(context):
     probed = torch.arange(6)
     maps = {"gradient": all_maps(context.audited, context.model, context.pairs)}
-    _, span = measured(context, context.pristine, maps, probed)
+    span = measured(context, context.pristine, maps, probed).span
     images, targets = context.pairs.batch(probed, "cpu", torch.float32)
     empty = images.mean((2, 3), keepdim=True).expand_as(images)
     with torch.no_grad():

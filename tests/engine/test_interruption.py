@@ -145,6 +145,6 @@ def test_no_error_ends_with_the_code_of_violations():
         UnknownExplainerError("no such"),
         MemoryError(),
     ]
-    assert [ending(error)[1] for error in errors] == [3, 3, 3, 2, 3, 2, 3]
+    assert [ending(error)[1] for error in errors] == [130, 3, 3, 2, 3, 2, 3]
     assert [is_usage(error) for error in errors] == [True, False, False, True, True, True, False]
     assert "at 'x'; finished evidence stays" in ending(errors[4])[0]

@@ -134,9 +134,8 @@ def executed(
     table = _levels(0.1) | {"audited": LEVELS["faithful"] + gain + noise * NOISE["audited"]}
     table[twin] = np.full(N, LEVELS["faithful"])
     base = made(table, per_picture=1, roles=replace(ROLES, twin=twin))
-    scores = np.zeros((N, 2))
     right = np.arange(N) < known
-    answers = Executed("gradient", scores, scores, right & (np.arange(N) >= wrong), right, 0.1)
+    answers = Executed("gradient", right & (np.arange(N) >= wrong), right, 0.1)
     return replace(base, executed=answers, ladder=NO_LADDER, rung_faithfulness=NO_RUNGS)
 
 
@@ -331,10 +330,7 @@ def drop_of_accuracy(size: float) -> str:
     wrong = min(outcomes, key=lambda w: abs(outcomes[w].low + size))
     base = made({n: np.resize(v, 2000) for n, v in _levels().items()}, per_picture=1)
     base = replace(base, ladder=NO_LADDER, rung_faithfulness=NO_RUNGS)
-    scores = np.zeros((2000, 2))
-    answers = Executed(
-        "gradient", scores, scores, np.arange(2000) >= wrong, np.ones(2000, bool), 0.1
-    )
+    answers = Executed("gradient", np.arange(2000) >= wrong, np.ones(2000, bool), 0.1)
     return verdict("P204", replace(base, executed=answers))
 
 

@@ -14,16 +14,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from audit.evidence import store
+from audit.trace.records import Array
 
 T = TypeVar("T")
-Array = npt.NDArray[Any]
 _FOLDER = "tasks"
 _SLUG = 40
 

@@ -10,7 +10,6 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 from scipy import stats
-from statsmodels.stats.multitest import multipletests
 
 from audit.statistics.bootstrap import bootstrap_interval
 from audit.statistics.estimate import Estimate, without_nan
@@ -140,7 +139,8 @@ def _all_orders(groups: list[Int[np.ndarray, " _"]], n: int) -> Int[np.ndarray, 
 def holm(p_values: Shaped[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
     """Holm's adjusted p-values: reject those at or below alpha, errors over all at most alpha.
 
-    statsmodels' procedure, which takes NaN for an answer and so is not given any. None for none.
+    Simulations of whole audits ask it tens of thousands of times, for which statsmodels' procedure,
+    its oracle in the tests, takes a millisecond each.
 
     Raises:
         ValueError: for a p-value outside [0, 1] or NaN; decide first what a missing test means.
@@ -148,6 +148,8 @@ def holm(p_values: Shaped[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
     p = np.asarray(p_values, dtype=np.float64)
     if not ((p >= 0) & (p <= 1)).all():
         raise ValueError(f"expected p-values in [0, 1], got {p.tolist()}")
-    if len(p) == 0:
-        return p
-    return np.asarray(multipletests(p, method="holm")[1])
+    order = np.argsort(p, kind="stable")
+    stepped = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
+    adjusted = np.empty_like(p)
+    adjusted[order] = np.minimum(stepped, 1)
+    return adjusted

@@ -296,6 +296,14 @@ def test_smallest_effect_is_seen_four_times_in_five(kind, n, base):
     assert 0.72 < seen / 400 < 0.88
 
 
+def test_holm_is_that_of_statsmodels():
+    multipletests = oracle("statsmodels.stats.multitest").multipletests
+    rng = np.random.default_rng(3)
+    for count in (1, 2, 5, 15):
+        p = rng.random(count) ** 3
+        assert s.holm(p) == pytest.approx(multipletests(p, method="holm")[1], abs=1e-12)
+
+
 @pytest.mark.parametrize("n", [10, 25, 100, 400])
 @pytest.mark.parametrize("alpha", [0.05, 0.01])
 def test_smallest_mean_is_that_of_statsmodels(n, alpha):

@@ -30,7 +30,7 @@ def real_tensor(given: Any) -> Tensor:
     if given.is_nested or given.layout is not torch.strided or given.is_quantized:
         kind = "nested" if given.is_nested else "quantized" if given.is_quantized else "sparse"
         raise OddValueError(f"a {kind} tensor (make it dense)")
-    if given.device.type == "meta":
+    if given.device.type == "meta" and type(given) is Tensor:  # a subclass may hold some elsewhere
         raise OddValueError("a tensor on the device 'meta', which holds no numbers")
     if given.is_complex() or given.dtype is torch.bool:
         raise OddValueError(_no_reals(complex_=given.is_complex()))

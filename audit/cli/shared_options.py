@@ -203,6 +203,18 @@ gate_options = _all(
 )
 output_options = _all(
     (
+        click.option(
+            "--timeout", type=float, help="Seconds that one call of the explainer may take."
+        ),
+        click.option(
+            "--memory", metavar="SIZE", help="Memory that the explainer may hold, such as 8GiB."
+        ),
+        click.option(
+            "--reuse",
+            is_flag=True,
+            default=None,
+            help="Reuse the evidence of a finished audit too, if nothing changed.",
+        ),
         click.option("--out", metavar="FOLDER", help="Folder for the report and the evidence."),
         formats_option,
         click.option(

@@ -176,8 +176,9 @@ def _pass_on(worker: Worker) -> threading.Thread:
             while chunk := os.read(worker.output, 65_536):
                 if passed < MOST_OUTPUT:
                     text = chunk[: MOST_OUTPUT - passed].decode(errors="replace")
-                    sys.stderr.write(text)
-                    sys.stderr.flush()
+                    with contextlib.suppress(OSError, ValueError):  # ours may be closed or full
+                        sys.stderr.write(text)
+                        sys.stderr.flush()
                 passed += len(chunk)
         os.close(worker.output)
         if passed > MOST_OUTPUT:

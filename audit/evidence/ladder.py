@@ -16,10 +16,11 @@ from audit.evidence.explanations import grid_masks, maps_in_single
 from audit.evidence.kinds import Explanations, Ladder, Reference, RungInfo
 from audit.evidence.map_faithfulness import probed_pairs
 from audit.evidence.reference import class_scores
-from audit.evidence.tasks import Array, as_array
+from audit.evidence.tasks import as_array
 from audit.interventions.degrading import UNMODIFIED, Family, Rung, apply_rung, default_ladder
 from audit.metrics.localization import chance_corrected_average_precision
 from audit.statistics.proportions import proportion_interval
+from audit.trace.records import Array
 
 GRADES: Mapping[Family, Sequence[float]] = {
     "weight-noise": (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2, 1.5),

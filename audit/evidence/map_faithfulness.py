@@ -13,9 +13,9 @@ from audit.evidence.context import Context
 from audit.evidence.evenly_spaced import evenly_spaced
 from audit.evidence.explanations import maps_in_single
 from audit.evidence.kinds import Explanations, Faithfulness
-from audit.evidence.tasks import Array
 from audit.metrics.faithfulness import shared_removal_curves
 from audit.metrics.fills import FillName
+from audit.trace.records import Array
 
 FRACTIONS = (0.0, 0.1, 0.3, 0.6, 1.0)
 FILL: FillName = "mean"

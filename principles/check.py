@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Literal
 
 from audit.evidence.kinds import Evidence
-from audit.result.schema import Finding, Severity
+from audit.result.finding import Finding, Severity
 from principles.first_edition import FirstEdition, is_first_edition
 from principles.limits import CheckLimits, Limit
 from principles.reading import Reading, reading_of

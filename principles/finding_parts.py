@@ -9,7 +9,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from audit.evidence.kinds import PAIR_PLACEHOLDER, Reference, Roles, SourceLines
-from audit.result.schema import Location, NamedMap, PairFigure, SourceFigure, Witness
+from audit.result.figures import NamedMap, PairFigure, SourceFigure
+from audit.result.finding import Location, Witness
 from audit.result.wording import number
 from audit.statistics.estimate import Estimate
 from audit.trace.records import Array

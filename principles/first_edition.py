@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from audit.evidence.kinds import Evidence, Roles
-from audit.result.schema import Finding
+from audit.result.finding import Finding
 from principles.limits import CheckLimits, ErrorRate, Limit
 from principles.reading import KINDS, LIMITS, ROLES
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from audit.evidence.kinds import Evidence
-from audit.result.schema import Finding
+from audit.result.finding import Finding
 from principles.limits import CheckLimits
 
 ROLES, LIMITS = "roles", "limits"

@@ -9,15 +9,20 @@ import numpy as np
 from PIL import Image
 
 from audit.result import schema
-from audit.result.pictures import pairs_shown, picture_key
-from audit.result.schema import (
-    Finding,
-    Interval,
+from audit.result.figures import (
+    BarsFigure,
+    Figure,
     NamedMap,
     PairFigure,
-    Statistic,
-    Verdict,
+    Point,
+    ScatterFigure,
+    Series,
+    SourceFigure,
+    TableFigure,
 )
+from audit.result.finding import Finding, Location, Severity, Verdict, Witness
+from audit.result.numbers import Interval, Statistic
+from audit.result.shown_pairs import pairs_shown, picture_key
 
 HOSTILE = (
     "<img src=x onerror=alert(1)>\"'`--></script></style></title></textarea>"
@@ -83,7 +88,7 @@ def shown(
     return shown_pairs, {picture_key(one): one for one in pngs.values()}
 
 
-def every_figure(rng: np.random.Generator, text: str) -> list[schema.Figure]:
+def every_figure(rng: np.random.Generator, text: str) -> list[Figure]:
     """One figure of each kind and each of its corner cases."""
     unknown = [[None, 1.0], [0.5, None], []]
     return [
@@ -103,7 +108,7 @@ def every_figure(rng: np.random.Generator, text: str) -> list[schema.Figure]:
             ],
         ),
         pair(rng, 3, text, pair=text),
-        schema.BarsFigure(
+        BarsFigure(
             title="Divergence of attention, block by block",
             caption="Largest difference between the attention executed and the model's. " + text,
             labels=["block 1", "block 2", "block 3", "block 4", text],
@@ -111,15 +116,15 @@ def every_figure(rng: np.random.Generator, text: str) -> list[schema.Figure]:
             limit=1e-5,
             log_scale=True,
         ),
-        schema.BarsFigure(
+        BarsFigure(
             title="Gain over the center prior",
             caption="",
             labels=["grad-eclip", "edges", "random"],
             values=[0.31, 0.0, -0.42],
             unit="points",
         ),
-        schema.BarsFigure(title="No bars", caption="", labels=[], values=[]),
-        schema.ScatterFigure(
+        BarsFigure(title="No bars", caption="", labels=[], values=[]),
+        ScatterFigure(
             title="Localization along the ladder",
             caption="Each point is a copy of the model.",
             x_label="zero-shot accuracy",
@@ -131,14 +136,14 @@ def every_figure(rng: np.random.Generator, text: str) -> list[schema.Figure]:
                 ladder(text, 0.5, flat=True),
             ],
         ),
-        schema.ScatterFigure(title="No points", caption="", x_label="x", y_label="y", series=[]),
-        schema.TableFigure(
+        ScatterFigure(title="No points", caption="", x_label="x", y_label="y", series=[]),
+        TableFigure(
             title="Heads",
             caption="",
             columns=["block", "model", "executed", text],
             rows=[["4", "4", "1", text], ["3", "4", "4", ""]],
         ),
-        schema.SourceFigure(
+        SourceFigure(
             title="The explainer computes this attention itself",
             caption="",
             file="explainers/grad_eclip.py",
@@ -156,7 +161,7 @@ def every_figure(rng: np.random.Generator, text: str) -> list[schema.Figure]:
     ]
 
 
-def ladder(name: str, top: float, *, flat: bool = False, seed: int = 1) -> schema.Series:
+def ladder(name: str, top: float, *, flat: bool = False, seed: int = 1) -> Series:
     """Quality against accuracy over 16 rungs."""
     rng = np.random.default_rng(seed)
     points = []
@@ -164,7 +169,7 @@ def ladder(name: str, top: float, *, flat: bool = False, seed: int = 1) -> schem
         quality = top if flat else top * (1 - (1 - accuracy) ** 2 * 0.6)
         y = quality + float(rng.normal(0, 0.015))
         points.append(
-            schema.Point(
+            Point(
                 x=accuracy,
                 y=y,
                 x_interval=Interval(low=max(accuracy - 0.04, 0), high=min(accuracy + 0.04, 1)),
@@ -172,7 +177,7 @@ def ladder(name: str, top: float, *, flat: bool = False, seed: int = 1) -> schem
                 label="noise 0.3",
             )
         )
-    return schema.Series(name=name, points=points, line=not flat, control=flat)
+    return Series(name=name, points=points, line=not flat, control=flat)
 
 
 def check(id_: str, name: str, title: str, finding: Finding, **more: object) -> schema.CheckResult:
@@ -182,7 +187,7 @@ def check(id_: str, name: str, title: str, finding: Finding, **more: object) -> 
         "name": name,
         "principle": int(id_[1]),
         "title": title,
-        "severity": schema.Severity.ERROR,
+        "severity": Severity.ERROR,
         "reference": "Cui and Fan, arXiv 2605.12952, principle " + id_[1],
         "what_it_does": "Compares what the explainer executed with what the model executes.",
         "why_it_matters": "A map of another model says nothing about the one in production.",
@@ -234,11 +239,11 @@ def build(*, text: str = "a red plain shape", pairs: int = 12) -> schema.Result:
         ],
         samples=[f"scene-{index:04d}" for index in range(1, 5)] + [text],
         locations=[
-            schema.Location(file="explainers/grad_eclip.py", line=88, text="softmax(q @ k)"),
-            schema.Location(file=text, line=1, text=text),
+            Location(file="explainers/grad_eclip.py", line=88, text="softmax(q @ k)"),
+            Location(file=text, line=1, text=text),
         ],
         figures=every_figure(rng, text),
-        witness=schema.Witness(
+        witness=Witness(
             pair="scene-0003",
             command="audit check --explainer grad-eclip --select P105 --pairs scene-0003 " + extra,
             snippet="from audit import trace\n\nprint(trace('grad-eclip', 'scene-0003'))\n" + extra,
@@ -310,7 +315,7 @@ def build(*, text: str = "a red plain shape", pairs: int = 12) -> schema.Result:
             "Does the map stay put?",
             Finding(
                 verdict=Verdict.VIOLATION,
-                severity=schema.Severity.WARNING,
+                severity=Severity.WARNING,
                 summary="Maps move by 0.09 under a compensated value bias.",
                 statistics=[statistic("mean rank correlation", 0.957, (0.94, 0.97), 0.98, "above")],
             ),
@@ -345,7 +350,7 @@ def build(*, text: str = "a red plain shape", pairs: int = 12) -> schema.Result:
                     )
                 ],
             ),
-            severity=schema.Severity.WARNING,
+            severity=Severity.WARNING,
         ),
         check(
             "P204",

@@ -13,7 +13,8 @@ from audit.evidence.kinds import Evidence
 from audit.explainers.contract import Explainer
 from audit.explainers.registry import load_explainer
 from audit.judging.judge_all import judge_all
-from audit.result.schema import CheckResult, Verdict
+from audit.result.finding import Verdict
+from audit.result.schema import CheckResult
 from principles.catalogue import all_checks
 from tests.gathered import gathered
 from tests.panel_stage import Stage, context_of, reference_of

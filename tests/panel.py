@@ -22,7 +22,7 @@ from audit.evidence.context import Sizes
 from audit.evidence.kinds import Evidence, Roles, TraceEvidence
 from audit.explainers.contract import Explainer
 from audit.judging.judge_all import judge_all
-from audit.result.schema import Finding, Verdict
+from audit.result.finding import Finding, Verdict
 from audit.trace.tracing import trace_pair
 from principles.catalogue import all_checks
 from tests import map_panel

@@ -11,6 +11,7 @@ import runpy
 import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,6 @@ import pytest
 import yaml
 from PIL import Image
 
-from audit.config.settings import tomllib
 from audit.engine.listing import with_catalogue
 from principles import unmodified_model
 from principles.catalogue import all_checks

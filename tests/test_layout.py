@@ -8,11 +8,6 @@ ROOT = Path(__file__).parents[1]
 MOST_LINES, MOST_IN_FUNCTION = 300, 60
 MAY_REPEAT = {"__init__.py", "errors.py"}
 
-# What is still above the limits. These lists only shrink: an entry that is no longer needed fails.
-LONG_FILES = {"audit/config/settings.py", "audit/result/schema.py"}
-LONG_FUNCTIONS = {"audit/judging/group_sequential.py: judge_by_looks"}
-REPEATED_NAMES = {"figures.py", "pictures.py", "rungs.py", "waivers.py"}
-
 
 def sources():
     return [f for top in ("audit", "principles") for f in sorted((ROOT / top).rglob("*.py"))]
@@ -24,7 +19,7 @@ def shown(file):
 
 def test_no_file_is_longer_than_three_hundred_lines():
     long = {shown(f) for f in sources() if len(f.read_text().splitlines()) > MOST_LINES}
-    assert long == LONG_FILES
+    assert not long
 
 
 def test_no_function_is_longer_than_sixty_lines():
@@ -35,10 +30,10 @@ def test_no_function_is_longer_than_sixty_lines():
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         and node.end_lineno - node.lineno + 1 > MOST_IN_FUNCTION
     }
-    assert long == LONG_FUNCTIONS
+    assert not long
 
 
 def test_no_file_name_stands_for_two_things():
     counted = Counter(f.name for f in sources())
     repeated = {name for name, count in counted.items() if count > 1} - MAY_REPEAT
-    assert repeated == REPEATED_NAMES
+    assert not repeated

@@ -34,12 +34,13 @@ def check(*, show_settings: bool, settings_schema: bool, **given: Any) -> None:
     0 no violation, 1 violations, 2 wrong usage or settings, 3 the audit could not be completed.
     """
     with exit_codes():
-        from audit.config import settings as config
+        from audit.config.settings_file import load_settings
+        from audit.config.settings_file import settings_schema as schema
 
         if settings_schema:
-            _print_json(config.settings_schema())
+            _print_json(schema())
             return
-        settings = config.load_settings(given)
+        settings = load_settings(given)
         shared.print_notes(settings.notes)
         if show_settings:
             _print_json(settings.model_dump(mode="json"))

@@ -32,7 +32,7 @@ def compare(*, old: str, new: str, strict: bool, fail_on: str) -> None:
     """
     with exit_codes():
         from audit.engine.comparison import compare_results
-        from audit.result.schema import Severity
+        from audit.result.finding import Severity
 
         one, two = read_result(old), read_result(new)
         found = compare_results(one, two, fail_on=Severity(fail_on), strict=strict)

@@ -23,7 +23,7 @@ def equivalence(one: str, other: str, samples: int, **given: Any) -> None:
     On every pair; exit code 1 if they differ.
     """
     with exit_codes():
-        from audit.config.settings import load_settings
+        from audit.config.settings_file import load_settings
         from audit.engine.equivalence import compare_explainers
 
         settings = load_settings({**given, "explainer": one, "samples": samples})

@@ -185,6 +185,13 @@ gate_options = _all(
             help="Lowest severity at which a violation fails; violation is an alias of error.",
         ),
         click.option("--strict", is_flag=True, default=None, help="INCONCLUSIVE fails as well."),
+        _many(
+            "--require",
+            "require",
+            callback=words_of,
+            metavar="IDS",
+            text="Checks that must come to a verdict, such as P101-P105,P201.",
+        ),
         click.option("--waivers", metavar="FILE", help="TOML file of accepted violations."),
         click.option(
             "--baseline",

@@ -1,11 +1,8 @@
-"""Settings of an audit: defaults, then the project's file, then the command line."""
+"""Settings of an audit: what can be set, within which ranges, and by what default."""
 
 from __future__ import annotations
 
-import re
-import tomllib
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -14,69 +11,42 @@ from pydantic import (
     ConfigDict,
     Field,
     PrivateAttr,
-    ValidationError,
     field_validator,
     model_validator,
 )
 
-from audit.config.waivers import WaiverEntry, parse_waivers
+from audit.config.value_forms import (
+    as_list,
+    as_severities,
+    as_text,
+    as_words,
+    bytes_of,
+    severity_of,
+)
+from audit.config.waivers import WaiverEntry
 from audit.former_names import (
     present_explainer,
     present_keys,
     present_names,
     present_thresholds,
 )
-from audit.nearest_name import nearest_of
 
 
 class SettingsError(ValueError):
     """Settings are wrong; the message says what was expected, found, where, and what to do."""
 
 
-def _as_text(value: object) -> object:
-    """Options as text, since TOML may hold numbers and truth values."""
-    if not isinstance(value, Mapping):
-        return value
-    return {k: str(v).lower() if isinstance(v, bool) else _plain(v) for k, v in value.items()}
-
-
-def _plain(value: object) -> object:
-    return str(value) if isinstance(value, (int, float)) else value
-
-
-def _as_words(value: object) -> object:
-    """A list that may also be one word, or words joined by commas."""
-    return [w.strip() for w in value.split(",") if w.strip()] if isinstance(value, str) else value
-
-
-def _as_severities(value: object) -> object:
-    return {k: _severity(v) for k, v in value.items()} if isinstance(value, Mapping) else value
-
-
-def _severity(word: object) -> object:
-    return (
-        {"warn": "warning", "violation": "error"}.get(word, word) if isinstance(word, str) else word
-    )
-
-
-def _as_list(value: object) -> object:
-    """A list that may also be one word; file names may hold commas."""
-    return [value] if isinstance(value, str) else value
-
-
 Samples = Annotated[int, Field(ge=1)] | Literal["auto"]
-_ALTERNATIVES = ("constrained-int", "literal['auto']")  # pydantic's words, no keys
 SeverityName = Literal["error", "warning"]
 Words = Annotated[
-    tuple[str, ...], BeforeValidator(_as_words, json_schema_input_type=tuple[str, ...] | str)
+    tuple[str, ...], BeforeValidator(as_words, json_schema_input_type=tuple[str, ...] | str)
 ]
 Sources = Annotated[
-    tuple[str, ...], BeforeValidator(_as_list, json_schema_input_type=tuple[str, ...] | str)
+    tuple[str, ...], BeforeValidator(as_list, json_schema_input_type=tuple[str, ...] | str)
 ]
 WrittenSeverity = Literal["error", "warning", "warn", "violation"]
 Plain = str | bool | int | float
 QUICK_PAIRS = 48
-_SIZE = re.compile(r"(?P<number>[0-9.]+(e[0-9]+)?)\s*(?P<unit>([KMGT]i?)?B?)", re.IGNORECASE)
 
 
 class Settings(BaseModel):
@@ -87,7 +57,7 @@ class Settings(BaseModel):
 
     explainer: str = Field("", description="the explainer under audit")
     options: Annotated[
-        dict[str, str], BeforeValidator(_as_text, json_schema_input_type=dict[str, Plain])
+        dict[str, str], BeforeValidator(as_text, json_schema_input_type=dict[str, Plain])
     ] = Field(default_factory=dict, description="options of the explainer")
     model: str = Field("bundled", description="bundled, an open_clip name, or local-dir:FOLDER")
     pretrained: str | None = Field(
@@ -128,15 +98,20 @@ class Settings(BaseModel):
     ignore: Words = Field((), description="leave out these checks")
     severity: Annotated[
         dict[str, SeverityName],
-        BeforeValidator(_as_severities, json_schema_input_type=dict[str, WrittenSeverity]),
+        BeforeValidator(as_severities, json_schema_input_type=dict[str, WrittenSeverity]),
     ] = Field(default_factory=dict, description="severity by check: error or warning")
     thresholds: dict[str, dict[str, float]] = Field(
         default_factory=dict, description="thresholds by check and name"
     )
     fail_on: Annotated[
-        SeverityName, BeforeValidator(_severity, json_schema_input_type=WrittenSeverity)
+        SeverityName, BeforeValidator(severity_of, json_schema_input_type=WrittenSeverity)
     ] = Field("error", description="lowest severity at which a violation fails: error or warning")
     strict: bool = Field(False, description="INCONCLUSIVE fails as well")  # noqa: FBT003
+    require: Words = Field(
+        (),
+        description="checks that must come to a verdict, such as P101-P105,P201: INCONCLUSIVE and "
+        "NOT_APPLICABLE fail there",
+    )
     resume: bool = Field(True, description="finish an interrupted audit")  # noqa: FBT003
     reuse: bool = Field(
         default=False,
@@ -217,6 +192,7 @@ class Settings(BaseModel):
         explainer, of_explainer = present_explainer(self.explainer)
         select, of_select = present_names("check", self.select)
         ignore, of_ignore = present_names("check", self.ignore)
+        require, of_require = present_names("check", self.require)
         severity, of_severity = present_keys("check", self.severity)
         thresholds, of_thresholds = present_thresholds(self.thresholds)
         found = self.model_copy(
@@ -224,11 +200,19 @@ class Settings(BaseModel):
                 "explainer": explainer,
                 "select": select,
                 "ignore": ignore,
+                "require": require,
                 "severity": severity,
                 "thresholds": thresholds,
             }
         )
-        more = (*of_explainer, *of_select, *of_ignore, *of_severity, *of_thresholds)
+        more = (
+            *of_explainer,
+            *of_select,
+            *of_ignore,
+            *of_require,
+            *of_severity,
+            *of_thresholds,
+        )
         found._notes = tuple(dict.fromkeys((*notes, *more)))  # noqa: SLF001 - of its own class
         return found
 
@@ -247,93 +231,3 @@ class Settings(BaseModel):
         }
         shown = self.model_dump(mode="json", exclude=hidden)
         return {k: str(v) for k, v in shown.items() if v not in (None, [], {}, "")}
-
-
-def bytes_of(size: str | None) -> int | None:
-    """A size such as ``8GiB``, ``500 MB`` or ``2e9`` in bytes.
-
-    Raises:
-        ValueError: it is no positive size.
-    """
-    if size is None:
-        return None
-    match = _SIZE.fullmatch(size.strip())
-    if match is None or not float(match["number"]) > 0:
-        raise ValueError("expected a size such as 8GiB, 500MB or a number of bytes")
-    unit = match["unit"].upper()
-    step = 1024 if "I" in unit else 1000
-    return int(float(match["number"]) * step ** ("BKMGT".index(unit[0]) if unit else 0))
-
-
-def load_settings(given: Mapping[str, Any], folder: Path | None = None) -> Settings:
-    """Merge defaults, the project's file and what the command line gave.
-
-    Args:
-        given: from the command line; None and empty values mean not given.
-        folder: where to look for ``audit.toml`` and ``pyproject.toml``; default the current one.
-
-    Raises:
-        SettingsError: an unknown key (with the nearest known one) or a wrong value.
-        WaiverError: a waiver in the file that lacks something.
-    """
-    path, written = _file_settings(folder or Path.cwd())
-    from_file, file_notes = present_keys("setting", written)
-    given, given_notes = present_keys("setting", given)
-    explicit = {k: v for k, v in given.items() if v is not None and v not in ((), {}, [])}
-    merged = {**from_file, **explicit}
-    for key in ("options", "severity", "thresholds"):
-        if isinstance(from_file.get(key), dict) and isinstance(explicit.get(key), dict):
-            merged[key] = {**from_file[key], **explicit[key]}
-    for key in merged:
-        if key not in Settings.model_fields:
-            raise SettingsError(
-                f"{path}: {nearest_of('setting', key, sorted(Settings.model_fields))}"
-            )
-    if not isinstance(merged.get("waivers", ""), (str, tuple)):
-        merged["waivers"] = parse_waivers(merged["waivers"], path)
-    try:
-        return Settings.model_validate(merged).under_present_names((*file_notes, *given_notes))
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = str(first["loc"][0])
-        origin = "" if name in explicit else f"{path}: "
-        where = ".".join(str(part) for part in first["loc"] if part not in _ALTERNATIVES)
-        raise SettingsError(
-            f"{origin}setting '{where}': {first['msg'].lower()}, got {first['input']!r}"
-        ) from error
-
-
-def settings_schema() -> dict[str, Any]:
-    """JSON schema (draft 2020-12) of ``audit.toml`` and of ``[tool.audit]``.
-
-    It accepts every way of writing a setting that `load_settings` reads.
-    """
-    schema = Settings.model_json_schema()
-    properties = {}
-    for name, one in schema["properties"].items():
-        properties[name] = one
-        properties[name.replace("_", "-")] = one
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": "urn:explainer-audit:settings",
-        **schema,
-        "properties": properties,
-    }
-
-
-def _file_settings(folder: Path) -> tuple[str, dict[str, Any]]:
-    for name in ("audit.toml", "pyproject.toml"):
-        path = folder / name
-        if not path.is_file():
-            continue
-        try:
-            document = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise SettingsError(f"{path}: not valid TOML: {error}") from error
-        table = document if name == "audit.toml" else document.get("tool", {}).get("audit", {})
-        if not isinstance(table, dict):
-            raise SettingsError(f"{path}: expected a table [tool.audit], found {table!r}")
-        if table:
-            given = {key.replace("-", "_"): value for key, value in table.items()}
-            return str(path), {key: value for key, value in given.items() if value != ""}
-    return "command line", {}

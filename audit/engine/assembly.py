@@ -9,15 +9,16 @@ import numpy as np
 
 from audit.config.settings import Settings
 from audit.data.pairs import Pairs
-from audit.engine.pictures import pairs_with_pictures
+from audit.engine.picture_drawing import pairs_with_pictures
 from audit.evidence.evenly_spaced import evenly_spaced
 from audit.evidence.kinds import Evidence, TraceEvidence
 from audit.judging.gallery import MOST_PAIRS, gallery
 from audit.judging.group_sequential import Judged, stopping_notes
 from audit.models.model_under_audit import ModelUnderAudit
 from audit.result import wording as words
+from audit.result.finding import Severity
+from audit.result.numbers import Interval
 from audit.result.outcome import outcome
-from audit.result.pictures import pairs_shown
 from audit.result.schema import (
     CheckResult,
     Conditions,
@@ -25,13 +26,12 @@ from audit.result.schema import (
     DataInfo,
     Equivalence,
     ExplainerInfo,
-    Interval,
     ModelInfo,
     PairQuality,
     Result,
-    Severity,
     Timing,
 )
+from audit.result.shown_pairs import pairs_shown
 from audit.statistics.proportions import proportion_interval
 
 EQUIVALENT = {"float64": 1e-10, "float32": 1e-5, "float16": 1e-2, "bfloat16": 5e-2}

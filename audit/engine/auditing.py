@@ -15,7 +15,7 @@ from audit.config.settings import Settings
 from audit.engine.assembly import model_info, summarize
 from audit.engine.context_building import build_context, load_audited_model
 from audit.engine.gate_inputs import load_gate
-from audit.engine.pictures import drawn_pictures
+from audit.engine.picture_drawing import drawn_pictures
 from audit.engine.provenance import conditions, explainer_info, now, timing
 from audit.engine.reproduction import command_line
 from audit.engine.status_board import StatusBoard
@@ -38,7 +38,6 @@ from audit.judging.group_sequential import Judged, judge_at_once, judge_by_looks
 from audit.judging.selection import by_check, selected_checks
 from audit.reports.output import forget_reports
 from audit.result.schema import Conditions, Result, Timing
-from principles.catalogue import all_checks
 from principles.check import Check
 
 
@@ -77,7 +76,7 @@ def run_audit(settings: Settings, progress: Progress, board: StatusBoard | None 
     """
     started, watch = now(), Stopwatch()
     checks = selected_checks(settings)
-    gate = load_gate(settings, [check.id for check in all_checks()])
+    gate = load_gate(settings, checks)
     folder = Path(settings.out).resolve() / "evidence"
     with reading_recorded(), calling(settings.explainer, 0):
         audited = load_explainer(settings.explainer, settings.options)

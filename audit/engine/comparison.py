@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from audit.gate.baseline import ACCEPTED, BADNESS, worse
 from audit.result import wording as words
+from audit.result.finding import Severity, Verdict
 from audit.result.gate_rule import fails
-from audit.result.schema import CheckResult, Result, Severity, Verdict
+from audit.result.schema import CheckResult, Result
 
 
 @dataclass(frozen=True)

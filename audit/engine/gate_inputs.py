@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -10,26 +10,31 @@ from audit.config.settings import Settings, SettingsError
 from audit.config.waivers import WaiverEntry, read_waivers
 from audit.former_names import present_explainer, present_name
 from audit.gate.gating import Gate
+from audit.judging.selection import required_checks
 from audit.nearest_name import nearest_of
 from audit.result.document import ResultFormatError, load_result
 from audit.result.schema import Result
+from principles.catalogue import all_checks
+from principles.check import Check
 
 
-def load_gate(settings: Settings, known: Sequence[str], today: date | None = None) -> Gate:
-    """Read waivers and baseline.
+def load_gate(settings: Settings, checks: Iterable[Check] = (), today: date | None = None) -> Gate:
+    """Read waivers and baseline, and which checks are required.
 
     Args:
         settings: name them.
-        known: ids of all checks, since a waiver for an unknown check is a typo.
+        checks: that run.
         today: by which waivers expire; default the current day (UTC).
 
     Raises:
-        SettingsError: the baseline is missing or no result, or a waiver names no check.
+        SettingsError: the baseline is missing or no result, a waiver names no check, or a required
+            check does not run.
         WaiverError: the waivers cannot be read.
     """
     waivers = settings.waivers
     entries = read_waivers(Path(waivers)) if isinstance(waivers, str) else waivers
     entries, notes = _under_present_names(entries)
+    known = [check.id for check in all_checks()]
     for entry in entries:
         if entry.check.upper() not in known:
             raise SettingsError(f"waivers: {nearest_of('check', entry.check.upper(), known)}")
@@ -39,6 +44,7 @@ def load_gate(settings: Settings, known: Sequence[str], today: date | None = Non
         strict=settings.strict,
         today=today or datetime.now(UTC).date(),
         notes=notes,
+        required=required_checks(settings, checks),
     )
 
 

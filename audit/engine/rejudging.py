@@ -9,7 +9,7 @@ from pathlib import Path
 from audit.config.settings import Settings, SettingsError
 from audit.engine.assembly import audit_notes
 from audit.engine.gate_inputs import load_gate
-from audit.engine.pictures import pairs_with_pictures
+from audit.engine.picture_drawing import pairs_with_pictures
 from audit.engine.provenance import timing
 from audit.engine.stopwatch import Stopwatch
 from audit.evidence.interim_looks import PLAN, Looks, audit_key, saved_looks
@@ -18,10 +18,10 @@ from audit.evidence.plan import Gathered, failed_kinds, load_evidence
 from audit.judging.group_sequential import Judged, judge_at_once, judge_by_looks
 from audit.judging.selection import by_check, selected_checks
 from audit.result.document import load_result
+from audit.result.finding import Severity
 from audit.result.outcome import outcome
-from audit.result.pictures import pairs_shown
-from audit.result.schema import Failure, Result, Severity
-from principles.catalogue import all_checks
+from audit.result.schema import Failure, Result
+from audit.result.shown_pairs import pairs_shown
 from principles.check import Check
 
 _JUDGING = (
@@ -31,6 +31,7 @@ _JUDGING = (
     "thresholds",
     "fail_on",
     "strict",
+    "require",
     "waivers",
     "baseline",
     "baseline_rev",
@@ -49,7 +50,7 @@ def rejudge(folder: Path, settings: Settings) -> Result:
         StoreError: no evidence, or damaged.
     """
     chosen = selected_checks(settings)
-    gate = load_gate(settings, [check.id for check in all_checks()])
+    gate = load_gate(settings, chosen)
     own = any((folder / name).is_file() for name in ("roles.json", PLAN))
     evidence_folder = folder if own else folder / "evidence"
     in_looks = (evidence_folder / PLAN).is_file()

@@ -18,7 +18,9 @@ from audit.reports.html import render_page
 from audit.reports.output import write_whole
 from audit.result import wording as words
 from audit.result.document import load_result
-from audit.result.schema import CheckResult, Interval, Point, Result, ScatterFigure, Series
+from audit.result.figures import Point, ScatterFigure, Series
+from audit.result.numbers import Interval
+from audit.result.schema import CheckResult, Result
 from audit.statistics.bootstrap import bootstrap_interval
 
 EXECUTED: Final = ("P204", "executed minus model accuracy")

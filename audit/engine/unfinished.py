@@ -9,7 +9,7 @@ from typing import Any
 from audit.config.settings import Settings
 from audit.engine.assembly import data_info, model_info
 from audit.engine.gate_inputs import load_gate
-from audit.engine.pictures import pairs_with_pictures
+from audit.engine.picture_drawing import pairs_with_pictures
 from audit.engine.provenance import explainer_info, timing
 from audit.engine.supervision import WorkerEndedError
 from audit.evidence.context import Context
@@ -19,18 +19,10 @@ from audit.evidence.plan import Gathered, load_evidence
 from audit.evidence.store import StoreError
 from audit.judging.group_sequential import judge_at_once
 from audit.judging.selection import by_check, selected_checks
+from audit.result.finding import Severity
 from audit.result.outcome import outcome
-from audit.result.pictures import pairs_shown
-from audit.result.schema import (
-    Conditions,
-    DataInfo,
-    ExplainerInfo,
-    Failure,
-    ModelInfo,
-    Result,
-    Severity,
-)
-from principles.catalogue import all_checks
+from audit.result.schema import Conditions, DataInfo, ExplainerInfo, Failure, ModelInfo, Result
+from audit.result.shown_pairs import pairs_shown
 
 SUBJECT = "subject"
 
@@ -67,7 +59,7 @@ def unfinished_result(settings: Settings, error: WorkerEndedError) -> Result:
     )
     run = Conditions.model_validate(subject["conditions"])
     checks = selected_checks(settings)
-    gate = load_gate(settings, [check.id for check in all_checks()])
+    gate = load_gate(settings, checks)
     evidence = _finished(Path(settings.out) / "evidence", run.evidence, Roles(**subject["roles"]))
     failure = Failure(where="the explainer's process", message=error.doing, traceback="")
     found = judge_at_once(

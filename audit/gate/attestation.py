@@ -11,8 +11,9 @@ import json
 from typing import Any
 
 from audit.result import wording as words
-from audit.result.gate_rule import fails
-from audit.result.schema import Result, Severity, Verdict
+from audit.result.finding import Verdict
+from audit.result.gate_rule import fails, rule_of
+from audit.result.schema import Result
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://in-toto.io/attestation/test-result/v0.1"
@@ -79,14 +80,13 @@ def _configuration(result: Result) -> list[dict[str, Any]]:
 
 def _sorted(result: Result) -> tuple[list[str], list[str], list[str]]:
     """Checks that fail, that pass with a word of caution, and that pass."""
-    settings = result.conditions.settings
-    fail_on, strict = Severity(settings.get("fail_on", "error")), settings.get("strict") == "True"
+    rule = rule_of(result)
     failed, warned, passed = [], [], []
     for check in result.checks:
         name, verdict = f"{check.id} {check.name}", check.finding.verdict
         if verdict is Verdict.PASS:
             passed.append(name)
-        elif verdict is Verdict.ERROR or fails(check, fail_on=fail_on, strict=strict):
+        elif verdict is Verdict.ERROR or fails(check, **rule):
             failed.append(name)
         elif verdict is not Verdict.NOT_APPLICABLE:
             warned.append(name)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from audit.result import wording as words
-from audit.result.schema import CheckResult, Result, Severity, Statistic, Verdict
+from audit.result.finding import Severity, Verdict
+from audit.result.numbers import Statistic
+from audit.result.schema import CheckResult, Result
 
 BADNESS = {
     Verdict.PASS: 0,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from audit.gate.baseline import apply_baseline
-from audit.gate.waivers import Accepted, apply_waivers
+from audit.gate.waiving import Accepted, apply_waivers
 from audit.result.schema import CheckResult, ModelInfo, Result
 
 
@@ -21,6 +21,7 @@ class Gate:
         strict: INCONCLUSIVE fails as well.
         today: by which waivers expire.
         notes: for the reader, about how these were written.
+        required: ids of checks that fail where they come to no verdict.
     """
 
     waivers: tuple[Accepted, ...]
@@ -28,6 +29,7 @@ class Gate:
     strict: bool
     today: date
     notes: tuple[str, ...] = ()
+    required: frozenset[str] = frozenset()
 
     def applied(
         self, checks: Sequence[CheckResult], *, explainer: str, model: ModelInfo, data: str
@@ -40,8 +42,9 @@ class Gate:
             model: what the result says of it.
             data: hash of the data.
         """
+        marked = [c.model_copy(update={"required": c.id in self.required}) for c in checks]
         judged, notes = apply_waivers(
-            checks, self.waivers, explainer=explainer, strict=self.strict, today=self.today
+            marked, self.waivers, explainer=explainer, strict=self.strict, today=self.today
         )
         notes = [*self.notes, *notes]
         if self.baseline is None:

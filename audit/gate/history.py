@@ -12,8 +12,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from audit.former_names import present_explainer
 from audit.result import wording as words
 from audit.result.document import render_json
-from audit.result.pictures import without_gallery
-from audit.result.schema import Result, Verdict
+from audit.result.finding import Verdict
+from audit.result.schema import Result
+from audit.result.shown_pairs import without_gallery
 
 FOLDER = Path(".audit") / "history"
 KEPT = 200

@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from audit.evidence.kinds import AVERAGE_PRECISION, Evidence, Explanations, Reference, Roles
-from audit.result.schema import Finding, NamedMap, PairFigure, Verdict
+from audit.result.figures import NamedMap, PairFigure
+from audit.result.finding import Finding, Verdict
 
 MOST_PAIRS = 1000
 _DIGITS = 5

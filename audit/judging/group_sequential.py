@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from audit.evidence.interim_looks import ALWAYS, Looks
 from audit.evidence.plan import Gathered, plan
 from audit.judging.judge_all import ERROR_RATE, Timed, judge_all
 from audit.judging.multiplicity import SETTLED
-from audit.result.schema import CheckResult, Failure, Verdict
+from audit.result.finding import Verdict
+from audit.result.schema import CheckResult, Failure
 from audit.statistics.spending import levels
 from principles.check import Check
 
@@ -85,45 +86,62 @@ def judge_by_looks(
     """
     judge = functools.partial(judge_all, severity=severity, thresholds=thresholds, timed=timed)
     left, others = [c for c in checks if ERROR_RATE in c.thresholds], 0
-    wanted = _needs(checks)
-    latest: dict[str, CheckResult] = {}
-    seen: dict[str, int] = {}
-    broken: list[Failure] = []
-    gathered: Gathered | None = None
-    unsaved: set[str] = set()
+    wanted, found = _needs(checks), _Found()
     spend = [functools.partial(_level, looks.pairs, look) for look in range(len(looks.pairs))]
     for number, pairs in enumerate(looks.pairs, 1):
         if gone := looks.lacking(number, wanted):
             there = [c for c in left if not gone & (ALWAYS | _planned(c))]
-            unsaved |= {c.id for c in left if c not in there}
+            found.unsaved |= {c.id for c in left if c not in there}
             others += len(left) - len(there)
             left, wanted = there, _needs(there)
             if not left:
                 break
         at = functools.partial(judge, spend=spend[number - 1], others=others)
-        gathered, judged, failed = _at_look(left, looks, number, wanted, at)
-        latest |= {r.id: r for r in judged}
-        seen |= {r.id: number for r in judged}
-        unsaved |= {r.id for r in judged if looks.lacking(number, frozenset(r.finding.wants))}
-        broken += failed
-        open_ = [c for c in left if latest[c.id].finding.verdict is Verdict.INCONCLUSIVE]
+        found.gathered, judged, failed = _at_look(left, looks, number, wanted, at)
+        found.add(judged, failed, number)
+        found.unsaved |= {r.id for r in judged if looks.lacking(number, frozenset(r.finding.wants))}
+        open_ = [c for c in left if found.latest[c.id].finding.verdict is Verdict.INCONCLUSIVE]
         if not open_ or number == len(looks.pairs):
             break
         forecast = functools.partial(judge, spend=spend[-1], others=others)
-        wanted, left = _worth_a_look(open_, gathered, forecast, pairs, looks.pairs[-1])
+        wanted, left = _worth_a_look(open_, found.gathered, forecast, pairs, looks.pairs[-1])
         if not left:
             break
         others += len(open_) - len(left)
-    if gathered is None:
+    return _with_the_rest(checks, found, judge, looks.pairs)
+
+
+@dataclass
+class _Found:
+    """What the looks found so far; of each check the latest, and the look that it is of."""
+
+    latest: dict[str, CheckResult] = field(default_factory=dict)
+    seen: dict[str, int] = field(default_factory=dict)
+    broken: list[Failure] = field(default_factory=list)
+    unsaved: set[str] = field(default_factory=set)
+    gathered: Gathered | None = None
+
+    def add(self, judged: Sequence[CheckResult], failed: Sequence[Failure], look: int) -> None:
+        self.latest |= {r.id: r for r in judged}
+        self.seen |= {r.id: look for r in judged}
+        self.broken += failed
+
+
+def _with_the_rest(
+    checks: Sequence[Check],
+    found: _Found,
+    judge: Callable[..., tuple[list[CheckResult], list[Failure]]],
+    pairs: Sequence[int],
+) -> Judged:
+    """Judge the checks that no look judged by the evidence of the last, and sum up."""
+    if found.gathered is None:
         raise ValueError("expected evidence of one look or more, got none")
-    number = max(seen.values(), default=1)
-    rest = [c for c in checks if c.id not in seen]
-    judged, failed = judge(rest, gathered.evidence, gathered.failures)
-    latest |= {r.id: r for r in judged}
-    seen |= {r.id: number for r in judged}
-    results = [latest[c.id] for c in checks]
-    broken += failed
-    return Judged(results, broken, gathered, number, seen, looks.pairs, sorted(unsaved))
+    number = max(found.seen.values(), default=1)
+    rest = [c for c in checks if c.id not in found.seen]
+    found.add(*judge(rest, found.gathered.evidence, found.gathered.failures), number)
+    results = [found.latest[c.id] for c in checks]
+    unsaved = sorted(found.unsaved)
+    return Judged(results, found.broken, found.gathered, number, found.seen, pairs, unsaved)
 
 
 def stopping_notes(judged: Judged) -> list[str]:

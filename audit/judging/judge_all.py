@@ -12,7 +12,9 @@ from typing import Any
 from audit.evidence.kinds import Evidence
 from audit.judging.gallery import with_worst_pair
 from audit.judging.multiplicity import holm_over_checks, with_adjusted_p, with_shared_rate
-from audit.result.schema import CheckResult, Failure, Finding, Severity, Statistic, Verdict
+from audit.result.finding import Finding, Severity, Verdict
+from audit.result.numbers import Statistic
+from audit.result.schema import CheckResult, Failure
 from audit.statistics.power import pairs_to_clear
 from principles.check import Check
 from principles.limits import CheckLimits

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from audit.result.schema import Finding, Verdict
+from audit.result.finding import Finding, Verdict
 from audit.statistics.paired import holm
 
 SETTLED = frozenset({Verdict.PASS, Verdict.VIOLATION})

@@ -33,6 +33,34 @@ def selected_checks(settings: Settings) -> list[Check]:
     return chosen
 
 
+def required_checks(settings: Settings, chosen: Iterable[Check]) -> frozenset[str]:
+    """Ids of the checks that must come to a verdict: ids, prefixes or ranges such as P101-P105.
+
+    Raises:
+        SettingsError: a name that matches no check, or a required check that does not run.
+    """
+    known, running = [c.id for c in all_checks()], {c.id for c in chosen}
+    found: set[str] = set()
+    for word in settings.require:
+        first, dash, last = (part.strip() for part in word.upper().partition("-"))
+        own = [i for i in known if first <= i <= last] if dash else _starting(known, first)
+        if not own or (dash and not {first, last} <= set(known)):
+            hint = nearest_of("check", first if first not in known else last, known)
+            raise SettingsError(f"require: {hint}, a prefix such as P1, or a range such as P1-P2")
+        found |= set(own)
+    if missing := sorted(found - running):
+        raise SettingsError(
+            f"require: expected checks that run, but {', '.join(missing)} "
+            f"{'is' if len(missing) == 1 else 'are'} left out by select or ignore; select or "
+            "require them both"
+        )
+    return frozenset(found)
+
+
+def _starting(known: Iterable[str], prefix: str) -> list[str]:
+    return [check for check in known if prefix and check.startswith(prefix)]
+
+
 def by_check(values: Mapping[str, V], checks: Iterable[Check]) -> dict[str, V]:
     """Values by id, from values by id or prefix; the longest word that matches counts."""
     found: dict[str, V] = {}

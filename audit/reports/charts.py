@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from audit.result.schema import BarsFigure, Interval, Point, ScatterFigure, Statistic
+from audit.result.figures import BarsFigure, Point, ScatterFigure
+from audit.result.numbers import Interval, Statistic
 from audit.result.wording import MINUS, number
 
 __all__ = [

@@ -11,6 +11,8 @@ from audit.reports.repository_places import (
     places_in_repository,
 )
 from audit.result import wording as words
+from audit.result.finding import Verdict
+from audit.result.gate_rule import fails, rule_of
 from audit.result.schema import CheckResult, Result
 
 __all__ = ["escape_data", "escape_property", "render_github"]
@@ -24,7 +26,7 @@ _LEVELS: Final = {
 
 
 def render_github(result: Result) -> str:
-    """One command per check that is violated, and one for all that are inconclusive.
+    """One command per check that is violated, and one for all that come to no verdict.
 
     File and line are told where they lie in the user's repository: an annotation of another file
     is shown nowhere. The text is for the standard output of a workflow's step.
@@ -34,7 +36,7 @@ def render_github(result: Result) -> str:
         for check in result.checks
         if statuses.status_of(check).key in _LEVELS
     ]
-    lines += _inconclusive(result)
+    lines += _without_verdict(result)
     lines += [
         f"::error title={escape_property(_clean(failure.where, 100))}"
         f"::{escape_data(_clean(failure.message))}"
@@ -71,15 +73,15 @@ def _command(level: str, check: CheckResult, result: Result) -> str:
     return f"::{level} {written}::{escape_data(message)}"
 
 
-def _inconclusive(result: Result) -> list[str]:
+def _without_verdict(result: Result) -> list[str]:
     """One command for all of them: a note, or an error where they fail the gate by themselves."""
-    checks = statuses.inconclusive(result)
+    rule = rule_of(result)
+    silent = [c for c in result.checks if c.finding.verdict is Verdict.NOT_APPLICABLE]
+    checks = [*statuses.inconclusive(result), *(c for c in silent if fails(c, **rule))]
     if not checks:
         return []
-    strict = result.conditions.settings.get("strict") == "True"
-    failing = [check for check in checks if check.waiver is None and check.is_new is not False]
-    level = "error" if strict and failing else "notice"
-    title = f"{words.counted(len(checks), 'check')} inconclusive"
+    level = "error" if any(fails(check, **rule) for check in checks) else "notice"
+    title = f"{words.counted(len(checks), 'check')} without a verdict"
     lines = (f"{check.id} {check.name}: {check.finding.summary}" for check in checks)
     message = "\n".join(_clean(line, 400) for line in lines)
     return [f"::{level} title={escape_property(title)}::{escape_data(message)}"]

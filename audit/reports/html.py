@@ -14,10 +14,12 @@ from typing import Final
 import jinja2
 from markupsafe import Markup
 
-from audit.reports import charts, figures, statuses
+from audit.reports import charts, pair_views, statuses
 from audit.reports.data_uris import ramp_uri
 from audit.result import wording as words
-from audit.result.schema import CheckResult, Finding, PairFigure, Result
+from audit.result.figures import PairFigure
+from audit.result.finding import Finding
+from audit.result.schema import CheckResult, Result
 
 __all__ = ["CheckView", "Page", "PairCard", "PrincipleView", "render_html", "render_page"]
 
@@ -76,7 +78,7 @@ class Page:
     cards: tuple[PairCard, ...]
     tags: tuple[str, ...]
     anchors: dict[str, str]  # pair → its card
-    photos: dict[str, figures.Photo]  # by the pictures' keys
+    photos: dict[str, pair_views.Photo]  # by the pictures' keys
 
 
 def render_html(result: Result) -> str:
@@ -129,7 +131,7 @@ def _page(result: Result) -> Page:
         cards=cards,
         tags=tuple(sorted({tag for card in cards for tag in card.tags})),
         anchors=anchors,
-        photos=figures.photos(result),
+        photos=pair_views.photos(result),
     )
 
 
@@ -221,8 +223,8 @@ def _environment() -> jinja2.Environment:
         gauge=charts.gauge,
         gauge_width=charts.GAUGE_WIDTH,
         bars_view=charts.bars_view,
-        pair_view=figures.pair_view,
-        in_order=figures.in_order,
+        pair_view=pair_views.pair_view,
+        in_order=pair_views.in_order,
         scatter_view=charts.scatter_view,
         plot=charts.PLOT,
         ramp_uri=ramp_uri,

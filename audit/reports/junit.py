@@ -1,8 +1,8 @@
 """The result as JUnit XML: one suite per principle, one test case per check.
 
-A violation is a failure, a check that could not be judged an error. What does not fail the gate
-by itself is skipped, with its reason, so that it shows without breaking a build: warnings, waived
-and known violations, inconclusive checks, and those that do not apply.
+What fails the gate is a failure, a check that could not be judged an error. What does not fail it
+is skipped, with its reason, so that it shows without breaking a build: warnings, waived and known
+violations, inconclusive checks, and those that do not apply.
 
 The document keeps to what the schemas of Jenkins' xUnit plug-in and of Ant have in common, so that
 strict readers take it as well as lenient ones: no place of the source in attributes (it stands in
@@ -16,6 +16,7 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from audit.reports import statuses
 from audit.result import wording as words
+from audit.result.gate_rule import Rule, fails, rule_of
 from audit.result.schema import CheckResult, Result
 
 __all__ = ["render_junit"]
@@ -39,7 +40,7 @@ def render_junit(result: Result) -> str:
 def _principle(root: Element, name: str, checks: list[CheckResult], result: Result) -> None:
     suite = _suite(root, name, result)
     for check in checks:
-        _case(suite, name, check, _seconds(check, result))
+        _case(suite, name, check, _seconds(check, result), rule_of(result))
     quiet = [check for check in checks if statuses.status_of(check).key == "pass"]
     _close(suite, "\n\n".join(f"{_name(check)}: {_body(check)}" for check in quiet))
 
@@ -76,13 +77,13 @@ def _facts(result: Result) -> dict[str, str]:
     }
 
 
-def _case(suite: Element, name: str, check: CheckResult, seconds: float) -> None:
+def _case(suite: Element, name: str, check: CheckResult, seconds: float, rule: Rule) -> None:
     status = statuses.status_of(check)
     case = SubElement(suite, "testcase", classname=f"explainer-audit.{name}", name=_name(check))
     case.set("time", f"{seconds:.3f}")
     known = status.key == "violation" and check.is_new is False
     summary = _text(check.finding.summary, 1000)
-    if status.key == "violation" and not known:
+    if fails(check, **rule):
         outcome = SubElement(case, "failure", message=summary, type=status.key)
     elif status.key == "error":
         outcome = SubElement(case, "error", message=summary, type=status.key)

@@ -6,7 +6,8 @@ import posixpath
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Final
 
-from audit.result.schema import CheckResult, Location, Result
+from audit.result.finding import Location
+from audit.result.schema import CheckResult, Result
 
 __all__ = ["path_from_root", "places_elsewhere", "places_in_repository"]
 

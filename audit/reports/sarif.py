@@ -19,7 +19,9 @@ from audit.reports import statuses
 from audit.reports.markdown import escape_markdown
 from audit.reports.repository_places import path_from_root, places_in_repository
 from audit.result import wording as words
-from audit.result.schema import CheckResult, Location, Result, Severity, SourceFigure
+from audit.result.figures import SourceFigure
+from audit.result.finding import Location, Severity
+from audit.result.schema import CheckResult, Result
 
 __all__ = ["FINGERPRINT", "SARIF_SCHEMA", "render_sarif"]
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from audit.result.schema import CheckResult, Result, Severity, Verdict
+from audit.result.finding import Severity, Verdict
+from audit.result.schema import CheckResult, Result
 from audit.result.wording import DASH
 
 __all__ = [

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final, Literal
+from typing import Final, Literal, TypedDict
 
-from audit.result.schema import CheckResult, Severity, Verdict
+from audit.result.finding import Severity, Verdict
+from audit.result.schema import CheckResult, Result
 
 VERDICTS: Final[Mapping[int, Literal["pass", "violation", "incomplete"]]] = {
     0: "pass",
@@ -14,21 +15,46 @@ VERDICTS: Final[Mapping[int, Literal["pass", "violation", "incomplete"]]] = {
 }
 """Of an audit, by its exit code."""
 
+NO_VERDICT: Final = frozenset({Verdict.INCONCLUSIVE, Verdict.NOT_APPLICABLE})
+"""The check has looked, and says neither that it passes nor that it is violated."""
+
+
+class Rule(TypedDict):
+    """What decides, beside the checks, whether the gate fails."""
+
+    fail_on: Severity
+    strict: bool
+
+
+def rule_of(result: Result) -> Rule:
+    """The rule by which the exit code of a result was found."""
+    settings = result.conditions.settings
+    return {
+        "fail_on": Severity(settings.get("fail_on", "error")),
+        "strict": settings.get("strict") == "True",
+    }
+
 
 def exit_code(
     checks: Sequence[CheckResult], *, fail_on: Severity, strict: bool
 ) -> Literal[0, 1, 3]:
     """0 nothing at or above ``fail_on``; 1 violations; 3 an ERROR, or nothing judged."""
-    verdicts = [c.finding.verdict for c in checks]
-    spoken = {Verdict.PASS, Verdict.VIOLATION, Verdict.INCONCLUSIVE}
-    if Verdict.ERROR in verdicts or not any(v in spoken for v in verdicts):
+    verdicts = {c.finding.verdict for c in checks}
+    if Verdict.ERROR in verdicts or verdicts <= {Verdict.NOT_APPLICABLE}:
         return 3
     return 1 if any(fails(c, fail_on=fail_on, strict=strict) for c in checks) else 0
 
 
 def fails(check: CheckResult, *, fail_on: Severity, strict: bool) -> bool:
-    """Whether a check fails the gate."""
-    if check.waiver is not None or check.is_new is False:
+    """Whether a check fails the gate.
+
+    A required one that comes to no verdict always does, unless waived; no baseline excuses it.
+    """
+    if check.waiver is not None:
+        return False
+    if check.required and check.finding.verdict in NO_VERDICT:
+        return True
+    if check.is_new is False:
         return False
     weighs = check.severity is Severity.ERROR or fail_on is Severity.WARNING
     if check.finding.verdict is Verdict.VIOLATION:

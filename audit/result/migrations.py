@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, TypeAlias
 
-from audit.result.pictures import picture_key
+from audit.result.shown_pairs import picture_key
 
 __all__ = ["MIGRATIONS", "Document", "Migration"]
 

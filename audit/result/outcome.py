@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from audit.result.finding import Severity
 from audit.result.gate_rule import VERDICTS, exit_code
-from audit.result.schema import CheckResult, Severity
+from audit.result.schema import CheckResult
 from audit.result.verdict_sentences import headline_and_sentences
 
 

@@ -8,107 +8,13 @@ package. ``None`` stands for a number that could not be computed; NaN is never w
 from __future__ import annotations
 
 import hashlib
-from enum import StrEnum
 from typing import Literal
 
-from audit.result.figures import (
-    BarsFigure,
-    Figure,
-    NamedMap,
-    PairFigure,
-    Point,
-    ScatterFigure,
-    Series,
-    SourceFigure,
-    TableFigure,
-)
-from audit.result.numbers import Frozen, Interval, Statistic
-
-__all__ = [
-    "SCHEMA_VERSION",
-    "BarsFigure",
-    "CheckResult",
-    "Conditions",
-    "ControlResult",
-    "DataInfo",
-    "Equivalence",
-    "ExplainerInfo",
-    "Failure",
-    "Figure",
-    "Finding",
-    "Interval",
-    "Location",
-    "ModelInfo",
-    "NamedMap",
-    "PairFigure",
-    "PairQuality",
-    "Point",
-    "Result",
-    "ScatterFigure",
-    "Series",
-    "Severity",
-    "ShownPair",
-    "SourceFigure",
-    "Statistic",
-    "TableFigure",
-    "Timing",
-    "Verdict",
-    "Waiver",
-    "Witness",
-]
+from audit.result.figures import PairFigure
+from audit.result.finding import Finding, Severity
+from audit.result.numbers import Frozen, Interval
 
 SCHEMA_VERSION = 2
-
-
-class Verdict(StrEnum):
-    """What a check concludes."""
-
-    PASS = "pass"  # noqa: S105
-    VIOLATION = "violation"
-    INCONCLUSIVE = "inconclusive"
-    NOT_APPLICABLE = "not-applicable"
-    ERROR = "error"
-
-
-class Severity(StrEnum):
-    """How severe a violation of a check is: only an ``error`` fails the gate by default."""
-
-    ERROR = "error"
-    WARNING = "warning"
-
-
-class Location(Frozen):
-    """A line of source that a finding points at. ``file`` is relative where that is possible."""
-
-    file: str
-    line: int
-    text: str = ""
-
-
-class Witness(Frozen):
-    """The worst sample of a violation and how to see it again: ``alone``, or among all pairs."""
-
-    pair: str
-    command: str
-    snippet: str = ""
-    alone: bool = True
-
-
-class Finding(Frozen):
-    """What a check found: verdict, numbers, one plain sentence, evidence for the eye."""
-
-    verdict: Verdict
-    summary: str
-    detail: list[str] = []
-    statistics: list[Statistic] = []
-    samples: list[str] = []
-    locations: list[Location] = []
-    figures: list[Figure] = []
-    witness: Witness | None = None
-    severity: Severity | None = None  # where it differs from the check's own
-    pairs_to_settle: int | None = None  # of an INCONCLUSIVE, at the size seen; None if unknown
-    more_pairs_help: bool = True  # False where no number of pairs would settle an INCONCLUSIVE
-    wants: list[str] = []  # kinds of evidence that it was judged without and asks for
 
 
 class Waiver(Frozen):
@@ -137,6 +43,7 @@ class CheckResult(Frozen):
     finding: Finding
     waiver: Waiver | None = None
     is_new: bool | None = None  # against --baseline; None without one
+    required: bool = False  # by --require: without a verdict it fails
 
 
 class ControlResult(Frozen):

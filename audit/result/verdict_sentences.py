@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from audit.result import wording as words
+from audit.result.finding import Severity, Verdict
 from audit.result.gate_rule import fails
-from audit.result.schema import CheckResult, Severity, Verdict
+from audit.result.schema import CheckResult
 
 BROKEN = {
     1: "the explanation is not computed on the unmodified model",

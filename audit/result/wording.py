@@ -7,7 +7,8 @@ import re
 import unicodedata
 from typing import Final
 
-from audit.result.schema import Interval, Result, Statistic
+from audit.result.numbers import Interval, Statistic
+from audit.result.schema import Result
 
 __all__ = [
     "ascii_only",

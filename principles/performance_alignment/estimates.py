@@ -9,7 +9,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from audit.evidence.kinds import AVERAGE_PRECISION, Explanations, Faithfulness, Reference, Roles
-from audit.result.schema import Figure, Finding, Interval, Statistic, Verdict, Witness
+from audit.result.figures import Figure
+from audit.result.finding import Finding, Verdict, Witness
+from audit.result.numbers import Interval, Statistic
 from audit.statistics.correlation import spread_between
 from audit.statistics.estimate import Estimate
 from audit.statistics.paired import sign_flip

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from audit.evidence.kinds import Executed, Reference, Roles
-from audit.result.schema import Verdict
+from audit.result.finding import Verdict
 from audit.statistics.estimate import Estimate
 from audit.statistics.paired import paired_difference
 from principles.performance_alignment.estimates import Measure, others
 from principles.performance_alignment.prediction import above_ladder
-from principles.performance_alignment.rungs import RungQuality
+from principles.performance_alignment.rung_quality import RungQuality
 
 
 @dataclass(frozen=True)

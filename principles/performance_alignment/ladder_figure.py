@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from audit.evidence.kinds import Roles
-from audit.result.schema import Interval, Point, ScatterFigure, Series
+from audit.result.figures import Point, ScatterFigure, Series
+from audit.result.numbers import Interval
 from principles.finding_parts import finite, listed
-from principles.performance_alignment.rungs import RungQuality
+from principles.performance_alignment.rung_quality import RungQuality
 
 _KINDS = {
     "unmodified": "the unmodified model",

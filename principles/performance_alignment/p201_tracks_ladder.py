@@ -36,11 +36,7 @@ from functools import partial
 import numpy as np
 
 from audit.evidence.kinds import Ladder, OtherModels, Reference, Roles, RungFaithfulness
-from audit.result.schema import (
-    Finding,
-    Severity,
-    Verdict,
-)
+from audit.result.finding import Finding, Severity, Verdict
 from audit.result.wording import number, percent
 from audit.statistics.estimate import Estimate
 from audit.statistics.ladder_trend import ladder_correlation
@@ -70,7 +66,7 @@ from principles.performance_alignment.estimates import (
 )
 from principles.performance_alignment.ladder_figure import ladder_figure, other_models_figure
 from principles.performance_alignment.reliability import RELIABILITY, Reliability, over_rungs
-from principles.performance_alignment.rungs import RungQuality, rung_measures
+from principles.performance_alignment.rung_quality import RungQuality, rung_measures
 from principles.performance_alignment.settling import (
     pairs_for_controls,
     settling_words,

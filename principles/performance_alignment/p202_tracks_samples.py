@@ -29,15 +29,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from audit.evidence.kinds import Explanations, Faithfulness, Reference, Roles
-from audit.result.schema import (
-    Finding,
-    Point,
-    ScatterFigure,
-    Series,
-    Severity,
-    TableFigure,
-    Verdict,
-)
+from audit.result.figures import Point, ScatterFigure, Series, TableFigure
+from audit.result.finding import Finding, Severity, Verdict
 from audit.result.wording import counted, number
 from audit.statistics.estimate import Estimate
 from audit.statistics.power import pairs_needed, smallest_visible_effect

@@ -27,15 +27,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from audit.evidence.kinds import Explanations, Faithfulness, Reference, Roles
-from audit.result.schema import (
-    Finding,
-    Point,
-    ScatterFigure,
-    Series,
-    Severity,
-    TableFigure,
-    Verdict,
-)
+from audit.result.figures import Point, ScatterFigure, Series, TableFigure
+from audit.result.finding import Finding, Severity, Verdict
 from audit.result.wording import percent
 from audit.statistics.correlation import reliability_of_shares, spearman_interval
 from audit.statistics.estimate import Estimate

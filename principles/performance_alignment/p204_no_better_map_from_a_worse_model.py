@@ -35,7 +35,9 @@ from audit.evidence.kinds import (
     Roles,
     RungFaithfulness,
 )
-from audit.result.schema import Finding, Interval, Severity, Statistic, TableFigure, Verdict
+from audit.result.figures import TableFigure
+from audit.result.finding import Finding, Severity, Verdict
+from audit.result.numbers import Interval, Statistic
 from audit.result.wording import DASH, number, percent
 from audit.statistics.estimate import Estimate
 from audit.statistics.power import visible_distance
@@ -52,7 +54,7 @@ from principles.performance_alignment.estimates import (
 )
 from principles.performance_alignment.gains import gains_over
 from principles.performance_alignment.reliability import RELIABILITY, over_explainers
-from principles.performance_alignment.rungs import RungQuality, rung_measures
+from principles.performance_alignment.rung_quality import RungQuality, rung_measures
 from principles.performance_alignment.settling import whole
 
 _MCNEMAR = "McNemar's exact test, the null being equal accuracy"

@@ -33,7 +33,8 @@ from audit.evidence.kinds import (
     Roles,
     TextSpecificity,
 )
-from audit.result.schema import Finding, PairFigure, Severity, TableFigure, Verdict
+from audit.result.figures import PairFigure, TableFigure
+from audit.result.finding import Finding, Severity, Verdict
 from audit.result.wording import number
 from audit.statistics.bootstrap import bootstrap_interval
 from audit.statistics.estimate import Estimate

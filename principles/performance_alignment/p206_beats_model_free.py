@@ -26,7 +26,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from audit.evidence.kinds import Explanations, Faithfulness, Reference, Roles
-from audit.result.schema import Finding, PairFigure, Severity, Statistic, TableFigure, Verdict
+from audit.result.figures import PairFigure, TableFigure
+from audit.result.finding import Finding, Severity, Verdict
+from audit.result.numbers import Statistic
 from audit.result.wording import DASH, number
 from audit.statistics.bootstrap import bootstrap_interval
 from audit.statistics.estimate import Estimate

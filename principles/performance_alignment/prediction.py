@@ -7,7 +7,7 @@ import numpy as np
 from audit.statistics.estimate import Estimate
 from audit.trace.records import Array
 from principles.performance_alignment.estimates import resamples_for
-from principles.performance_alignment.rungs import RungQuality
+from principles.performance_alignment.rung_quality import RungQuality
 
 
 def above_ladder(

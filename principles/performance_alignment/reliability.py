@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from audit.evidence.kinds import Roles
-from audit.result.schema import Statistic
+from audit.result.numbers import Statistic
 from audit.result.wording import counted, number
 from audit.statistics.correlation import lengthening, spearman_interval
 from audit.statistics.split_half import FEWEST_UNITS, Measurement, split_half_reliability

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 import numpy as np
 
 from audit.evidence.kinds import Reference, TraceEvidence
-from audit.result.schema import BarsFigure, Figure, Statistic
+from audit.result.figures import BarsFigure, Figure
+from audit.result.numbers import Statistic
 from audit.trace.records import AttentionRecord, PairTrace
 from principles.finding_parts import pair_figure, source_figure
 from principles.unmodified_model.computation_faults import Grid

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from audit.evidence.kinds import Roles, TraceEvidence
-from audit.result.schema import Finding, Statistic, Verdict
+from audit.result.finding import Finding, Verdict
+from audit.result.numbers import Statistic
 from audit.result.wording import counted
 from audit.trace.records import ChangeRecord
 from principles.finding_parts import listed, locations, witness

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from audit.evidence.kinds import EditedMaps, Reference, Reparametrization
-from audit.result.schema import PairFigure, Statistic, TableFigure
+from audit.result.figures import PairFigure, TableFigure
+from audit.result.numbers import Statistic
 from audit.result.wording import number, percent
 from principles.finding_parts import listed, pair_figure
 from principles.unmodified_model.map_movement import MOVED, STAYED, Movement

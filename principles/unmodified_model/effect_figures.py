@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from audit.evidence.kinds import Explanations, PatchEffects, Reference, Roles
-from audit.result.schema import BarsFigure, Interval, PairFigure, Statistic
+from audit.result.figures import BarsFigure, PairFigure
+from audit.result.numbers import Interval, Statistic
 from principles.finding_parts import finite, pair_figure
 from principles.unmodified_model.effect_votes import SENSES, Sense, Vote
 

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from audit.evidence.kinds import PatchEffects, Reference, Roles
-from audit.result.schema import Verdict
+from audit.result.finding import Verdict
 from audit.result.wording import counted, number
 from audit.statistics.estimate import Estimate
 from audit.statistics.paired import paired_difference

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from audit.result.schema import Finding, Verdict
+from audit.result.finding import Finding, Verdict
 from audit.trace.records import AlterationRecord, AttentionRecord, PairTrace
 
 FEWEST_PROBES = 3

@@ -5,15 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from audit.evidence.kinds import Randomization, Reference, Roles
-from audit.result.schema import (
-    Figure,
-    Interval,
-    PairFigure,
-    Point,
-    ScatterFigure,
-    Series,
-    Statistic,
-)
+from audit.result.figures import Figure, PairFigure, Point, ScatterFigure, Series
+from audit.result.numbers import Interval, Statistic
 from audit.result.wording import counted, number
 from audit.statistics.bootstrap import bootstrap_interval
 from audit.statistics.estimate import Estimate
@@ -27,6 +20,13 @@ def of_stage(found: Randomization, reference: Reference, name: str, stage: int) 
         clusters=reference.picture[found.pairs],
         rng=np.random.default_rng(0),
     )
+
+
+def survival_limit(found: Randomization, survives: float, outright: float) -> float:
+    """What unrelated maps of this explainer share, within bounds; a shared prior is no excuse."""
+    unrelated = np.concatenate([found.unrelated, found.chance])
+    band = float(np.quantile(unrelated, 0.975)) if len(unrelated) else 0.0
+    return float(np.clip(band, survives, outright))
 
 
 def words(final: Estimate, limit: float) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from audit.evidence.kinds import EditedMaps, Reparametrization
-from audit.result.schema import Verdict
+from audit.result.finding import Verdict
 from audit.result.wording import counted, number, percent
 from audit.trace.records import Array
 from principles.finding_parts import listed

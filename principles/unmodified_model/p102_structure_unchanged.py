@@ -18,7 +18,7 @@ and P105.
 """
 
 from audit.evidence.kinds import Roles, TraceEvidence
-from audit.result.schema import Finding, Severity
+from audit.result.finding import Finding, Severity
 from principles.check import Check
 from principles.unmodified_model.changes import changes_of, finding_of_changes
 

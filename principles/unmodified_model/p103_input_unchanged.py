@@ -20,7 +20,8 @@ What a pass does not show: That what follows the first layer is the model's. See
 from __future__ import annotations
 
 from audit.evidence.kinds import Roles, TraceEvidence
-from audit.result.schema import Finding, Severity, Statistic, Verdict
+from audit.result.finding import Finding, Severity, Verdict
+from audit.result.numbers import Statistic
 from audit.result.wording import counted
 from audit.trace.records import PairTrace
 from principles.check import Check

@@ -23,7 +23,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from audit.evidence.kinds import Roles, TraceEvidence
-from audit.result.schema import Finding, Severity, Verdict
+from audit.result.finding import Finding, Severity, Verdict
 from audit.result.wording import counted, number
 from principles.check import Check
 from principles.finding_parts import locations, source_figure, witness

@@ -22,7 +22,7 @@ only depends on the function. See P106 to P108.
 from __future__ import annotations
 
 from audit.evidence.kinds import Reference, Roles, TraceEvidence
-from audit.result.schema import Finding, Severity, Verdict
+from audit.result.finding import Finding, Severity, Verdict
 from audit.result.wording import counted
 from principles.check import Check
 from principles.finding_parts import locations, witness

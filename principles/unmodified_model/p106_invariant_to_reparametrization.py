@@ -28,7 +28,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from audit.evidence.kinds import Reference, Reparametrization, Roles
-from audit.result.schema import Finding, Severity, Verdict
+from audit.result.finding import Finding, Severity, Verdict
 from audit.trace.records import Array
 from principles.check import Check
 from principles.finding_parts import witness

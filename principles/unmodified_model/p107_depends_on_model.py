@@ -28,7 +28,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from audit.evidence.kinds import Randomization, Reference, Roles
-from audit.result.schema import Finding, Severity, Verdict
+from audit.result.finding import Finding, Severity, Verdict
 from audit.result.wording import number, percent
 from audit.statistics.estimate import Estimate
 from principles.check import Check
@@ -56,7 +56,7 @@ def judge(
         summary = f"Expected every parameter to be drawn anew, reached {percent(reached)} of them."
         return Finding(verdict=Verdict.ERROR, summary=summary)
     final = likeness.of_stage(found, reference, roles.audited, -1)
-    limit = _limit(found, limits)
+    limit = likeness.survival_limit(found, limits.survives, limits.survives_outright)
     verdict, summary = _verdict(found, reference, roles, final, limit, limits.unchanged)
     if verdict is Verdict.VIOLATION and roles.random_weights:
         verdict = Verdict.INCONCLUSIVE
@@ -75,13 +75,6 @@ def judge(
         figures=likeness.figures(found, reference, roles, limit, row),
         witness=witness(roles, "P107", pair) if violated else None,
     )
-
-
-def _limit(found: Randomization, limits: Limits) -> float:
-    """What unrelated maps of this explainer share, at least a half; a shared prior is no excuse."""
-    unrelated = np.concatenate([found.unrelated, found.chance])
-    band = float(np.quantile(unrelated, 0.975)) if len(unrelated) else 0.0
-    return float(np.clip(band, limits.survives, limits.survives_outright))
 
 
 def _verdict(

@@ -31,7 +31,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from audit.evidence.kinds import Explanations, PatchEffects, Reference, Roles
-from audit.result.schema import Finding, Severity, Verdict
+from audit.result.finding import Finding, Severity, Verdict
 from audit.result.wording import number
 from principles.check import Check
 from principles.finding_parts import witness

@@ -27,14 +27,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from audit.evidence.kinds import Reference, Repeatability, Roles
-from audit.result.schema import Finding, Severity, Statistic, Verdict
+from audit.result.finding import Finding, Severity, Verdict
+from audit.result.numbers import Statistic
 from audit.result.wording import counted, percent
 from audit.trace.records import Array
 from principles.check import Check
 from principles.finding_parts import listed, witness
 from principles.limits import CheckLimits, NotNegative, Share
 from principles.unmodified_model import repeat_figures as figures
-from principles.unmodified_model.repeat_conditions import again, dependence
+from principles.unmodified_model.repeat_conditions import allowed_changes, dependence
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,8 @@ def judge(
 ) -> Finding:
     """Violated where a map depends on its neighbors, or varies more than the explainer states."""
     found = repeatability
-    allowed = _allowed(found, roles, limits)
+    factors = limits.noise_factor, limits.repeat_factor
+    allowed = allowed_changes(found, *factors, stochastic=roles.stochastic)
     judged = allowed <= (np.inf if roles.stochastic else limits.largest_limit)
     beyond = (found.relative_l2 > allowed) & judged
     least = limits.least_share if roles.stochastic else 0.0
@@ -74,21 +76,6 @@ def judge(
         statistics=statistics,
         figures=[figures.bars(found), figures.table(found, beyond)],
     )
-
-
-def _allowed(found: Repeatability, roles: Roles, limits: Limits) -> Array:
-    """Change of each map that is no finding, (conditions, pairs).
-
-    Rounding of the weights explains changes in other company, never those of the same call.
-    """
-    control = float(found.control.max(initial=0.0))
-    least = max(limits.noise_factor * control, float(np.sqrt(found.resolution)))
-    own = limits.noise_factor * found.noise
-    if roles.stochastic:
-        own = limits.repeat_factor * found.repeats.max(0)
-    company = np.maximum(least, own)
-    same = company if roles.stochastic else np.full_like(own, least)
-    return np.stack([same if again(what) else company for what in found.conditions])
 
 
 def _violation(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from audit.evidence.kinds import Reference, Repeatability
-from audit.result.schema import BarsFigure, PairFigure, Statistic, TableFigure
+from audit.result.figures import BarsFigure, PairFigure, TableFigure
+from audit.result.numbers import Statistic
 from audit.result.wording import number
 from audit.trace.records import Array
 from principles.finding_parts import finite, pair_figure

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from audit.evidence.kinds import TraceEvidence
-from audit.result.schema import Statistic, TableFigure
+from audit.result.figures import TableFigure
+from audit.result.numbers import Statistic
 from audit.result.wording import number
 from audit.trace.records import PairTrace, ScalarRecord
 from principles.finding_parts import listed

@@ -49,7 +49,8 @@ from audit.evidence.kinds import (
 from audit.evidence.plan import Gathered
 from audit.judging.group_sequential import judge_by_looks
 from audit.judging.judge_all import judge_all
-from audit.result.schema import CheckResult, Failure, Finding, Verdict
+from audit.result.finding import Finding, Verdict
+from audit.result.schema import CheckResult, Failure
 from audit.statistics.spending import look_sizes
 from principles.catalogue import all_checks
 from principles.performance_alignment import (

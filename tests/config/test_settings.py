@@ -1,11 +1,13 @@
 """Settings: where they come from, what takes precedence, and what a slip is told."""
 
 import json
+import tomllib
 
 import jsonschema
 import pytest
 
-from audit.config.settings import Settings, SettingsError, load_settings, settings_schema, tomllib
+from audit.config.settings import Settings, SettingsError
+from audit.config.settings_file import load_settings, settings_schema
 from audit.config.waivers import WaiverError
 from audit.engine.project_start import settings_text
 

@@ -21,7 +21,9 @@ from audit.interventions.function_preserving import channels, readouts
 from audit.judging.group_sequential import may_settle
 from audit.metrics.agreement import effect_captured
 from audit.models.anatomy import anatomy_of
-from audit.result.schema import CheckResult, Finding, Severity, Statistic, Verdict
+from audit.result.finding import Finding, Severity, Verdict
+from audit.result.numbers import Statistic
+from audit.result.schema import CheckResult
 from audit.statistics.bootstrap import bootstrap_interval, draw_weights, expanded_shares, mean
 from audit.statistics.correlation import spearman_interval
 from audit.statistics.paired import permutation_table, sign_flip

@@ -15,7 +15,7 @@ from audit.evidence.kinds import (
     RungFaithfulness,
     RungInfo,
 )
-from audit.result.schema import Finding
+from audit.result.finding import Finding
 from audit.statistics.correlation import spearman_interval
 from audit.statistics.proportions import paired_proportion_difference
 from tests.constants.row import judged, verdict

@@ -8,7 +8,7 @@ from typing import Any
 
 from audit.evidence.kinds import Evidence
 from audit.judging.judge_all import judge_all
-from audit.result.schema import Finding
+from audit.result.finding import Finding
 from principles.catalogue import all_checks
 
 

@@ -10,7 +10,7 @@ from functools import partial
 
 import torch
 
-from audit.result.schema import Verdict
+from audit.result.finding import Verdict
 from tests.constants import gathering, principle_1, principle_2
 from tests.constants.row import Row
 

@@ -16,8 +16,8 @@ from audit.evidence.plan import GATHERERS
 from audit.explainers.contract import ExplainerRaisedError, ExplainerReturnError
 from audit.reports.output import write_reports
 from audit.result.document import render_json
-from audit.result.pictures import pairs_shown
-from audit.result.schema import Verdict
+from audit.result.finding import Verdict
+from audit.result.shown_pairs import pairs_shown
 
 QUICK = {"samples": 12, "profile": "quick"}
 

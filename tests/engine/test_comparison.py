@@ -5,7 +5,8 @@ import pytest
 
 from audit.engine.comparison import compare_results, quality_changes
 from audit.result.document import render_json
-from audit.result.schema import PairQuality, Severity, Verdict, Waiver
+from audit.result.finding import Severity, Verdict
+from audit.result.schema import PairQuality, Waiver
 
 
 def with_quality(result, values, pictures=None):

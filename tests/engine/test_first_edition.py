@@ -15,11 +15,12 @@ from pathlib import Path
 import pytest
 
 from audit import former_names
-from audit.config.settings import Settings, load_settings
+from audit.config.settings import Settings
+from audit.config.settings_file import load_settings
 from audit.engine.gate_inputs import load_gate
 from audit.judging.selection import selected_checks
 from audit.result.document import load_result
-from audit.result.schema import Verdict
+from audit.result.finding import Verdict
 from principles.catalogue import all_checks
 
 FIRST = Path(__file__).parents[1] / "golden" / "first_edition"
@@ -41,7 +42,7 @@ def settings_of(tmp_path):
 
 
 def gate_of(**settings):
-    return load_gate(Settings(**settings), [check.id for check in all_checks()], date(2026, 11, 1))
+    return load_gate(Settings(**settings), all_checks(), date(2026, 11, 1))
 
 
 def test_settings_that_init_wrote(settings_of):
@@ -67,7 +68,7 @@ def test_settings_that_people_wrote(settings_of):
     assert [check.id for check in selected_checks(settings)] == [
         check.id for check in all_checks() if check.id != "P206"
     ]
-    gate = load_gate(settings, [check.id for check in all_checks()], date(2026, 11, 1))
+    gate = load_gate(settings, all_checks(), date(2026, 11, 1))
     assert [waiver.explainer for waiver in gate.waivers] == ["center-prior"]
 
 

@@ -7,7 +7,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from audit.config.settings import Settings, load_settings
+from audit.config.settings import Settings
+from audit.config.settings_file import load_settings
 from audit.engine.reproduction import command_line
 
 

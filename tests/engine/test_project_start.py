@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from audit.config.settings import Settings, load_settings
+from audit.config.settings import Settings
+from audit.config.settings_file import load_settings
 from audit.engine.ci_files import Checkout, gitlab_text, pre_commit_text, workflow_text
 from audit.engine.project_start import WORKFLOW, StartError, Wanted, settings_text, start
 from audit.judging.selection import selected_checks

@@ -12,7 +12,7 @@ from audit.evidence.kinds import Executed
 from audit.gate import history
 from audit.reports.html import render_html
 from audit.result.document import render_json
-from audit.result.schema import Interval, Statistic
+from audit.result.numbers import Interval, Statistic
 from principles.catalogue import all_checks
 from tests.oracles import oracle
 from tests.principles.alignment import made

@@ -11,7 +11,7 @@ from audit.evidence.explanations import gather_explanations
 from audit.evidence.reference import gather_reference
 from audit.interventions.probing import square_windows
 from audit.metrics.agreement import effect_captured
-from audit.result.schema import Verdict
+from audit.result.finding import Verdict
 from principles.unmodified_model.p108_agrees_with_interventions import CHECK
 
 

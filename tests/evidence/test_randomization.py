@@ -10,7 +10,7 @@ from audit.evidence.reference import gather_reference
 from audit.evidence.store import load, save
 from audit.explainers.contract import Explanation
 from audit.interventions.randomizing import cascade
-from audit.result.schema import Verdict
+from audit.result.finding import Verdict
 from principles.unmodified_model.p107_depends_on_model import CHECK
 from tests.gathered import gathered
 

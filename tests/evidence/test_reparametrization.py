@@ -8,7 +8,7 @@ from audit.evidence import reparametrization
 from audit.evidence.kinds import Reference
 from audit.evidence.reference import gather_reference
 from audit.models.anatomy import anatomy_of
-from audit.result.schema import Verdict
+from audit.result.finding import Verdict
 from principles.unmodified_model.p106_invariant_to_reparametrization import CHECK
 from tests.gathered import gathered
 

@@ -6,7 +6,7 @@ import torch
 from audit.evidence.reference import gather_reference
 from audit.explainers.contract import Explanation
 from audit.models.anatomy import anatomy_of
-from audit.result.schema import Verdict
+from audit.result.finding import Verdict
 from principles.unmodified_model.p109_repeatable import CHECK
 from tests.gathered import gathered
 

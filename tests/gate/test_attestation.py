@@ -13,7 +13,8 @@ from audit.gate.attestation import (
     AttestationError,
     render_attestation,
 )
-from audit.result.schema import Severity, Verdict, Waiver
+from audit.result.finding import Severity, Verdict
+from audit.result.schema import Waiver
 
 
 def predicate(result):

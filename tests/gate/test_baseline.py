@@ -3,8 +3,9 @@
 import pytest
 
 from audit.gate.baseline import apply_baseline, worse
+from audit.result.finding import Location, Severity, Verdict
 from audit.result.gate_rule import exit_code
-from audit.result.schema import Interval, Location, Severity, Statistic, Verdict
+from audit.result.numbers import Interval, Statistic
 
 
 def statistic(value, side="below", ends=None):

@@ -17,8 +17,8 @@ from audit.engine.trend import write_trend
 from audit.gate import history
 from audit.gate.attestation import render_attestation
 from audit.result.document import load_result, render_json
-from audit.result.pictures import without_gallery
-from audit.result.schema import Verdict
+from audit.result.finding import Verdict
+from audit.result.shown_pairs import without_gallery
 
 FIRST = Path(__file__).parent / "first_edition"
 RESULT = Path(__file__).parents[1] / "reports" / "golden" / "result_v1.json"
@@ -31,7 +31,7 @@ def old():
 
 
 def test_its_result_is_a_baseline(old):
-    gate = load_gate(Settings(baseline=str(RESULT)), [check.id for check in old.checks])
+    gate = load_gate(Settings(baseline=str(RESULT)))
     checks, notes = gate.applied(
         old.checks, explainer=old.explainer.name, model=old.model, data=old.data.sha256
     )

@@ -7,7 +7,7 @@ import pytest
 
 from audit.gate import history
 from audit.result.document import load_result
-from audit.result.pictures import without_gallery
+from audit.result.shown_pairs import without_gallery
 
 
 def at(result, when, **conditions):

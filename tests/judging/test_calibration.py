@@ -5,7 +5,7 @@ Each estimator is simulated 2,000 times beside its own check, Holm's procedure i
 included, as often as half a minute allows; `python -m tests.benchmarks.calibration` judges 2,000.
 """
 
-from audit.result.schema import Verdict
+from audit.result.finding import Verdict
 from tests.benchmarks.calibration import ERROR_RATE, RIGHT_PASSES, judged, wrong
 from tests.principles.alignment import at_most
 

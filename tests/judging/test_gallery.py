@@ -5,7 +5,8 @@ import pytest
 
 from audit.evidence.kinds import Evidence, Explanations, Reference, Roles
 from audit.judging.gallery import gallery, with_worst_pair
-from audit.result.schema import Finding, NamedMap, PairFigure, Verdict, Witness
+from audit.result.figures import NamedMap, PairFigure
+from audit.result.finding import Finding, Verdict, Witness
 
 RNG = np.random.default_rng(3)
 OURS, TWIN, CONTROL = (RNG.random((3, 4, 4)) for _ in range(3))

@@ -10,7 +10,9 @@ from audit.evidence.joining import joined
 from audit.evidence.kinds import Ladder, RungFaithfulness, RungInfo
 from audit.evidence.plan import Gathered
 from audit.judging.group_sequential import judge_by_looks, may_settle, stopping_notes
-from audit.result.schema import CheckResult, Finding, Severity, Statistic, Verdict
+from audit.result.finding import Finding, Severity, Verdict
+from audit.result.numbers import Statistic
+from audit.result.schema import CheckResult
 from audit.statistics.spending import levels
 from principles.check import Check
 from principles.performance_alignment import p206_beats_model_free as p206

@@ -8,7 +8,8 @@ from scipy import stats
 
 from audit.judging.judge_all import judge_all
 from audit.judging.multiplicity import holm_over_checks, with_adjusted_p
-from audit.result.schema import Finding, Statistic, Verdict
+from audit.result.finding import Finding, Verdict
+from audit.result.numbers import Statistic
 from audit.statistics import holm
 from audit.statistics.power import pairs_to_clear, visible_distance
 from audit.statistics.spending import levels, look_sizes

@@ -5,7 +5,7 @@ import pytest
 from audit.config.settings import Settings, SettingsError
 from audit.judging.judge_all import judge_all
 from audit.judging.selection import by_check, selected_checks
-from audit.result.schema import Finding, Severity, Verdict
+from audit.result.finding import Finding, Severity, Verdict
 
 
 def ids(**settings):

@@ -7,7 +7,7 @@ import pytest
 from audit.evidence.kinds import Evidence, Explanations, Faithfulness, Reference, Roles
 from audit.judging.judge_all import judge_all
 from audit.judging.selection import by_check
-from audit.result.schema import Finding, Severity, Verdict
+from audit.result.finding import Finding, Severity, Verdict
 from principles.catalogue import all_checks
 from principles.check import Check, documentation_of
 from principles.limits import CheckLimits, LimitError, Share

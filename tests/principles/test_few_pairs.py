@@ -7,7 +7,7 @@ import pytest
 
 from audit.evidence.kinds import Executed, Ladder, RungFaithfulness, RungInfo
 from audit.judging.judge_all import judge_all
-from audit.result.schema import Verdict
+from audit.result.finding import Verdict
 from principles.catalogue import all_checks
 from tests.principles.alignment import made, with_absent
 

@@ -1,4 +1,4 @@
-from audit.result.schema import Severity, Verdict
+from audit.result.finding import Severity, Verdict
 from principles.unmodified_model.p101_weights_unchanged import CHECK
 from tests.principles import traces
 

@@ -1,6 +1,6 @@
 import pytest
 
-from audit.result.schema import Severity, Verdict
+from audit.result.finding import Severity, Verdict
 from principles.unmodified_model.p102_structure_unchanged import CHECK
 from tests.principles import traces
 

@@ -1,4 +1,4 @@
-from audit.result.schema import Verdict
+from audit.result.finding import Verdict
 from principles.unmodified_model.p103_input_unchanged import CHECK
 from tests.principles import traces
 

@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 
-from audit.result.schema import Verdict
+from audit.result.finding import Verdict
 from principles.unmodified_model.p104_score_preserved import CHECK
 from tests.principles import traces
 

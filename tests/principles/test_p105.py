@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from audit.result.schema import Verdict
+from audit.result.finding import Verdict
 from principles.unmodified_model.p105_computation_preserved import CHECK
 from tests.principles import traces
 

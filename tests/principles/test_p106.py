@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from audit.evidence.kinds import EditedMaps, Reparametrization
-from audit.result.schema import Severity, Verdict
+from audit.result.finding import Severity, Verdict
 from principles.unmodified_model.p106_invariant_to_reparametrization import CHECK
 
 N = 10

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from audit.evidence.kinds import Randomization
-from audit.result.schema import Verdict
+from audit.result.finding import Verdict
 from principles.unmodified_model.p107_depends_on_model import CHECK
 
 N = 12

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from audit.evidence.kinds import Explanations, PatchEffects
-from audit.result.schema import Verdict
+from audit.result.finding import Verdict
 from principles.unmodified_model.p108_agrees_with_interventions import CHECK
 
 N = 12

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from audit.evidence.kinds import Repeatability
-from audit.result.schema import Verdict
+from audit.result.finding import Verdict
 from principles.unmodified_model.p109_repeatable import CHECK
 
 N = 6

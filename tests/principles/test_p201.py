@@ -14,9 +14,9 @@ from audit.evidence.kinds import (
     RungFaithfulness,
     RungInfo,
 )
-from audit.result.schema import Verdict
+from audit.result.finding import Verdict
 from principles.performance_alignment.p201_tracks_ladder import CHECK
-from principles.performance_alignment.rungs import rung_measures
+from principles.performance_alignment.rung_quality import rung_measures
 
 PAIRS, RUNGS = 60, 13
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from audit.result.schema import Verdict
+from audit.result.finding import Verdict
 from audit.statistics.power import smallest_visible_effect
 from principles.performance_alignment import p202_tracks_samples as p202
 from principles.performance_alignment.estimates import pair_margin, vote

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from audit.result.schema import Verdict
+from audit.result.finding import Verdict
 from audit.result.wording import number
 from audit.statistics.correlation import (
     lengthening,

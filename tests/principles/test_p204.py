@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from audit.evidence.kinds import Executed, Ladder, RungFaithfulness, RungInfo
-from audit.result.schema import Verdict
+from audit.result.finding import Verdict
 from principles.performance_alignment.p204_no_better_map_from_a_worse_model import CHECK
 from tests.principles.alignment import ROLES, made
 

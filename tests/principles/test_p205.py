@@ -12,7 +12,7 @@ from audit.engine.progress import silent
 from audit.evidence.text_specificity import absent_classes
 from audit.explainers.registry import load_explainer
 from audit.models.loading import load_model
-from audit.result.schema import Verdict
+from audit.result.finding import Verdict
 from audit.statistics.power import smallest_visible_effect
 from principles.performance_alignment import p205_text_specific as p205
 from principles.performance_alignment.estimates import vote

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from audit.result.schema import Verdict
+from audit.result.finding import Verdict
 from audit.statistics.power import smallest_visible_effect
 from principles.performance_alignment import p206_beats_model_free as p206
 from principles.performance_alignment.estimates import Measure

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from audit.evidence.kinds import Ladder, RungInfo
-from audit.result.schema import Verdict
+from audit.result.finding import Verdict
 from audit.result.wording import number
 from principles.performance_alignment import p201_tracks_ladder as p201
 from principles.performance_alignment import p202_tracks_samples as p202

@@ -17,7 +17,9 @@ from audit.reports.github import escape_data, escape_property, render_github
 from audit.reports.junit import render_junit
 from audit.reports.markdown import escape_markdown, render_markdown
 from audit.reports.sarif import FINGERPRINT, render_sarif
-from audit.result.schema import Location, Result, SourceFigure, Verdict
+from audit.result.figures import SourceFigure
+from audit.result.finding import Location, Verdict
+from audit.result.schema import Result
 from tests.oracles import oracle
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -12,8 +12,8 @@ import pytest
 
 from audit.reports.html import render_html
 from audit.result.document import load_result, render_json
-from audit.result.pictures import figures_of_pairs
 from audit.result.schema import Result
+from audit.result.shown_pairs import figures_of_pairs
 
 VOID = {"meta", "link", "img", "br", "input", "path", "rect", "circle", "use"}
 ATTRIBUTES = {

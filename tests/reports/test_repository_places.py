@@ -11,7 +11,8 @@ import pytest
 from audit.reports.github import render_github
 from audit.reports.repository_places import places_elsewhere, places_in_repository
 from audit.reports.sarif import render_sarif
-from audit.result.schema import Location, Result
+from audit.result.finding import Location
+from audit.result.schema import Result
 
 OUTSIDE = (
     "audit/explainers/eclip.py",

@@ -12,8 +12,9 @@ from audit.reports.formats import FORMATS
 from audit.reports.html import render_html
 from audit.result import document as report_json
 from audit.result.document import ResultFormatError, json_schema, load_result, render_json
-from audit.result.pictures import pairs_shown
-from audit.result.schema import SCHEMA_VERSION, Point, Result, ScatterFigure, Series
+from audit.result.figures import Point, ScatterFigure, Series
+from audit.result.schema import SCHEMA_VERSION, Result
+from audit.result.shown_pairs import pairs_shown
 
 GOLDEN = Path(__file__).parents[1] / "reports" / "golden"
 

@@ -2,8 +2,9 @@
 
 import pytest
 
+from audit.result.finding import Finding, Severity, Verdict
 from audit.result.gate_rule import exit_code
-from audit.result.schema import CheckResult, Finding, Severity, Verdict, Waiver
+from audit.result.schema import CheckResult, Waiver
 from audit.result.verdict_sentences import BROKEN, headline_and_sentences
 
 TITLES = {"P104": "The explainer explains another score than the model's"}

@@ -11,7 +11,8 @@ from rich.console import Console
 from audit.reports import statuses
 from audit.reports.terminal import render_terminal
 from audit.result import wording as words
-from audit.result.schema import Interval, Result, Statistic
+from audit.result.numbers import Interval, Statistic
+from audit.result.schema import Result
 
 MINUS, DASH, TIMES = words.MINUS, words.DASH, words.TIMES
 

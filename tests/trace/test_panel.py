@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from audit.result.schema import Finding, Verdict
+from audit.result.finding import Finding, Verdict
 from tests import panel
 from tests.reference_explainers.faulty import FAULTY
 from tests.reference_explainers.honest import HONEST

@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from audit.evidence.kinds import Evidence, Roles, TraceEvidence
-from audit.result.schema import Verdict
+from audit.result.finding import Verdict
 from principles.catalogue import all_checks
 from tests import panel_stage
 from tests.reference_explainers import parts

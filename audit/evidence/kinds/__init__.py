@@ -15,6 +15,7 @@ from audit.evidence.kinds.executions import (
     SourceLines,
     TraceEvidence,
 )
+from audit.evidence.kinds.graded_models import Ladder, OtherModels, RungFaithfulness, RungInfo
 from audit.evidence.kinds.interventions import (
     EditedMaps,
     PatchEffects,
@@ -30,7 +31,6 @@ from audit.evidence.kinds.maps import (
     Faithfulness,
     TextSpecificity,
 )
-from audit.evidence.kinds.rungs import Ladder, OtherModels, RungFaithfulness, RungInfo
 from audit.evidence.kinds.subjects import PAIR_PLACEHOLDER, Reference, Roles
 
 __all__ = [

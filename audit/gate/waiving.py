@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Protocol, runtime_checkable
 
-from audit.result.schema import CheckResult, Verdict, Waiver
+from audit.result.finding import Severity, Verdict
+from audit.result.gate_rule import fails
+from audit.result.schema import CheckResult, Waiver
 
 
 @runtime_checkable
@@ -53,29 +55,29 @@ def apply_waivers(
     """
     mine = [w for w in waivers if w.explainer in {None, explainer}]
     live = {w.check.upper(): w for w in mine if w.expires >= today}
-    excusable = {Verdict.VIOLATION, *([Verdict.INCONCLUSIVE] if strict else [])}
+    failing = {c.id for c in checks if fails(c, fail_on=Severity.WARNING, strict=strict)}
     waived = [
         c.model_copy(update={"waiver": _stated(live[c.id])})
-        if c.id in live and c.finding.verdict in excusable
+        if c.id in live and c.id in failing
         else c
         for c in checks
     ]
     verdicts = {c.id: c.finding.verdict for c in checks}
     notes = [
-        _note(w, verdicts[w.check.upper()], excusable, today)
+        _note(w, verdicts[w.check.upper()], today, failing=w.check.upper() in failing)
         for w in mine
         if w.check.upper() in verdicts
     ]
     return waived, [note for note in notes if note]
 
 
-def _note(waiver: Accepted, verdict: Verdict, excusable: set[Verdict], today: date) -> str:
+def _note(waiver: Accepted, verdict: Verdict, today: date, *, failing: bool) -> str:
     name = f"The waiver of {waiver.check.upper()} by {waiver.owner}"
     if verdict is Verdict.PASS:
         return f"{name} is not needed: the check passes; remove the waiver."
     if verdict is Verdict.ERROR:
         return f"{name} excuses no error: the check could not be judged."
-    if verdict not in excusable:
+    if not failing:
         return f"{name} is not used: the check says {verdict.value}."
     if waiver.expires < today:
         return (

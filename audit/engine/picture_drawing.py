@@ -13,8 +13,8 @@ from torch import Tensor
 
 from audit.evidence.context import Context
 from audit.evidence.kinds import Reference
-from audit.result.pictures import picture_key
 from audit.result.schema import ShownPair
+from audit.result.shown_pairs import picture_key
 
 PICTURE_SIDE = 160
 

@@ -19,8 +19,9 @@ from audit.reports.data_uris import (
     scale_of,
     thumbnail,
 )
-from audit.result.pictures import figures_of_pairs
-from audit.result.schema import Figure, PairFigure, Result, ShownPair
+from audit.result.figures import Figure, PairFigure
+from audit.result.schema import Result, ShownPair
+from audit.result.shown_pairs import figures_of_pairs
 
 __all__ = ["MapView", "PairView", "Photo", "in_order", "pair_view", "photos"]
 

@@ -12,18 +12,10 @@ from PIL import Image
 
 from audit.reports.charts import GAUGE_WIDTH, PLOT, bars_view, gauge, scatter_view
 from audit.reports.data_uris import Scale, map_uri, mask_uri, ramp_uri, reduced, scale_of, thumbnail
-from audit.reports.figures import in_order, pair_view
-from audit.result.schema import (
-    BarsFigure,
-    Interval,
-    NamedMap,
-    PairFigure,
-    Point,
-    Result,
-    ScatterFigure,
-    Series,
-    Statistic,
-)
+from audit.reports.pair_views import in_order, pair_view
+from audit.result.figures import BarsFigure, NamedMap, PairFigure, Point, ScatterFigure, Series
+from audit.result.numbers import Interval, Statistic
+from audit.result.schema import Result
 
 
 def pixels(uri: str) -> np.ndarray:

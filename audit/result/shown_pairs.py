@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 
-from audit.result.schema import CheckResult, PairFigure, Result
+from audit.result.figures import PairFigure
+from audit.result.schema import CheckResult, Result
 
 __all__ = ["figures_of_pairs", "pairs_shown", "picture_key", "without_gallery"]
 

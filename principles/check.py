@@ -23,7 +23,7 @@ class Check:
     """A check of one principle.
 
     Attributes:
-        id: ``P`` and three digits; the first digit is the principle.
+        id: ``P`` and three digits; a first digit 1 or 2 is the principle.
         name: a short name in words joined by hyphens.
         title: the question that it answers with yes when it passes.
         failure_title: what is wrong when it is violated.
@@ -38,6 +38,7 @@ class Check:
         on_demand: those of them that it can do without until its finding asks for them
             (`Finding.wants`); where evidence grows, they are gathered only then.
         thresholds: its limits by name, at their defaults; a user may set them.
+        principle: 1 or 2; an id that starts with another digit needs it.
     """
 
     id: str
@@ -51,6 +52,7 @@ class Check:
     needs: frozenset[str] = frozenset()
     on_demand: frozenset[str] = frozenset()
     thresholds: dict[str, Limit] = field(default_factory=dict)
+    principle: Literal[1, 2] = 0  # type: ignore[assignment]  # by the id
     reading: Reading = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -60,13 +62,17 @@ class Check:
             ValueError: an id that names no principle.
             TypeError: a signature that is not that of a check.
         """
-        if not re.fullmatch(r"P[12]\d\d", self.id):
+        if not re.fullmatch(r"P\d\d\d", self.id):
             raise ValueError(f"expected a check's id as in P104 or P201, got '{self.id}'")
+        principle = self.principle or int(self.id[1])
+        if principle not in {1, 2}:
+            raise ValueError(f"{self.id}: expected principle=1 or principle=2, found neither")
         judge = self.judge
         if is_first_edition(judge):
             judge = FirstEdition(judge, self.needs, self.on_demand, self.thresholds)
         reading = reading_of(judge, self.id)
         derived = {
+            "principle": principle,
             "judge": judge,
             "reading": reading,
             "needs": reading.needs,
@@ -75,11 +81,6 @@ class Check:
         }
         for name, value in derived.items():
             object.__setattr__(self, name, value)
-
-    @property
-    def principle(self) -> Literal[1, 2]:
-        """1 or 2."""
-        return 1 if self.id[1] == "1" else 2
 
     def limits(self, values: Mapping[str, Limit] | None = None) -> CheckLimits:
         """Its limits, by default but for some values; those it does not know are left out.

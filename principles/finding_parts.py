@@ -15,6 +15,9 @@ from audit.result.wording import number
 from audit.statistics.estimate import Estimate
 from audit.trace.records import Array
 
+ASIDE = "audit-report/see-again"
+"""Where the commands that show a violation again write to: the report of the audit stays."""
+
 
 def listed(items: Iterable[str], most: int = 4) -> str:
     """Items joined by commas, the rest counted."""
@@ -72,9 +75,10 @@ def source_figure(sources: dict[str, SourceLines], place: str, caption: str) -> 
 def witness(roles: Roles, check: str, pair: str, *, alone: bool = True) -> Witness:
     """How to see a violation again: on its worst pair, or on all where one settles nothing."""
     one = f" --pair {shlex.quote(pair)}" if alone else ""
+    aside = f" --out {ASIDE}/{check} --no-history"
     return Witness(
         pair=pair,
-        command=f"{roles.command} --only {check}{one}",
+        command=f"{roles.command} --only {check}{one}{aside}",
         snippet=roles.snippet.replace(repr(PAIR_PLACEHOLDER), repr(pair)),
         alone=alone,
     )

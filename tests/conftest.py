@@ -89,7 +89,7 @@ def in_this_process(request, monkeypatch, tmp_path_factory):
     """Audits run in the process of the test, which has torch loaded, unless it is marked."""
     if "supervised" in request.keywords:
         return
-    from audit.engine import checking
+    from audit.engine import supervision
     from audit.engine.status_board import StatusBoard
 
     def run(job, limits, tell):
@@ -102,7 +102,7 @@ def in_this_process(request, monkeypatch, tmp_path_factory):
             json.dumps(getattr(import_module(module), function)(**arguments, board=board))
         )
 
-    monkeypatch.setattr(checking, "supervised", run)
+    monkeypatch.setattr(supervision, "supervised", run)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import click
 
 from audit.cli import shared_options as shared
 from audit.cli.exit_codes import exit_codes
-from audit.cli.printing import say
+from audit.cli.printing import say, say_message
 from audit.cli.result_files import show_result
 
 
@@ -54,6 +54,8 @@ def check(*, show_settings: bool, settings_schema: bool, **given: Any) -> None:
     reused = ", ".join(result.timing.reused)
     resumed = f"went on from an interrupted audit, which had measured {reused}" if reused else ""
     shared.print_notes(text for text in (resumed, note) if text)
+    for failure in result.failures:
+        say_message(f"{failure.where}: {failure.message}")
     sys.exit(result.exit_code)
 
 

@@ -25,7 +25,7 @@ from audit.cli.result_files import read_result, result_file
 def compare(*, old: str, new: str, strict: bool, fail_on: str) -> None:
     """Compare the results of two releases.
 
-    Exit code 1 if a verdict got worse.
+    Exit code 1 if a verdict got worse, or a check is no longer there.
 
     Lines with ! fail. Lines with ~ got worse but do not fail: they are warnings, waived, or lower
     quality without --strict.

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from audit import __version__
-from audit.config.settings import Settings
+from audit.config.settings import Settings, SettingsError
 from audit.engine.assembly import model_info, summarize
 from audit.engine.context_building import build_context, load_audited_model
 from audit.engine.gate_inputs import load_gate
@@ -74,6 +74,11 @@ def run_audit(settings: Settings, progress: Progress, board: StatusBoard | None 
         ValueError: unknown names, missing files, wrong settings (subclasses say which).
         OSError: the output folder cannot be written.
     """
+    if board is None and settings.strict:
+        raise SettingsError(
+            "strict: expected the explainer in a process of its own, found it in this one, where "
+            "it can change the verdict; use check_explainer or 'audit check', or leave strict out"
+        )
     started, watch = now(), Stopwatch()
     checks = selected_checks(settings)
     gate = load_gate(settings, checks)

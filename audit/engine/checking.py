@@ -6,11 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from audit.config.settings import Settings, SettingsError
+from audit.engine import supervision
 from audit.engine.baseline_revision import with_baseline_of_revision
 from audit.engine.output_lock import locked
 from audit.engine.progress import silent
 from audit.engine.state_folder import ignored_by_git
-from audit.engine.supervision import Limits, WorkerEndedError, supervised
+from audit.engine.supervision import Limits, WorkerEndedError
 from audit.engine.worker_process import Job
 from audit.errors import INCOMPLETE
 from audit.evidence.completion import mark_finished
@@ -80,7 +81,7 @@ def _result(settings: Settings, progress: Progress, out: Path) -> Result:
     given = {"settings": settings.model_dump(mode="json"), "notes": list(settings.notes)}
     limits = Limits(settings.timeout, settings.memory_bytes)
     try:
-        return Result.model_validate(supervised(Job(JOB, given), limits, progress))
+        return Result.model_validate(supervision.supervised(Job(JOB, given), limits, progress))
     except KeyboardInterrupt as error:
         raise KeyboardInterrupt(
             f"interrupted; finished evidence is kept in '{settings.out}/evidence', the same "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from audit.former_names import present_name
 from audit.gate.baseline import ACCEPTED, BADNESS, worse
 from audit.result import wording as words
 from audit.result.finding import Severity, Verdict
@@ -44,7 +45,7 @@ class Comparison:
 
     Attributes:
         worse: a check came out worse and fails: an ERROR, or a violation at or above ``fail_on``
-            that no waiver excuses; or, where strict, quality fell.
+            that no waiver excuses; or one is no longer there; or, where strict, quality fell.
         lower: quality fell by some measure.
         lines: for the reader.
     """
@@ -71,21 +72,19 @@ def compare_results(
         strict: lower quality counts as well.
         seed: of the bootstrap.
     """
-    before = {check.id: check for check in old.checks}
+    before = {present_name("check", check.id)[0]: check for check in old.checks}
     changes = quality_changes(old, new, seed=seed)
     lines = [f"{old.explainer.name} {_when(old)} → {new.explainer.name} {_when(new)}"]
     lines += _subject_notes(old, new)
     lines += [_line(before.get(check.id), check, fail_on) for check in new.checks]
-    lines += [
-        f"  {check.id} {check.name}: {check.finding.verdict.value} → not checked"
-        for check in old.checks
-        if check.id not in {c.id for c in new.checks}
-    ]
+    there = {check.id for check in new.checks}
+    gone = [check for name, check in before.items() if name not in there]
+    lines += [f"! {c.id} {c.name}: {c.finding.verdict.value} → not checked" for c in gone]
     lines += [_quality_line(change, "!" if strict else "~") for change in changes]
     lower = any(change.lower for change in changes)
     failing = any(_fails(before.get(check.id), check, fail_on) for check in new.checks)
     return Comparison(
-        worse=failing or (strict and lower),
+        worse=failing or bool(gone) or (strict and lower),
         lower=lower,
         lines=tuple(lines),
     )

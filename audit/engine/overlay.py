@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,11 +13,17 @@ import numpy as np
 import torch
 from PIL import Image
 
+from audit.config.settings import Settings
 from audit.data.picture_files import PictureError, open_picture
+from audit.engine import supervision
+from audit.engine.progress import silent
+from audit.engine.status_board import StatusBoard
+from audit.engine.worker_process import Job
 from audit.explainers.contract import run_explainer
 from audit.explainers.registry import load_explainer
 from audit.models.loading import load_model
 
+JOB = "audit.engine.overlay:overlay"
 _SIDE = 448
 
 
@@ -29,18 +37,50 @@ def write_overlay(
 ) -> float:
     """Explain one pair and write picture and overlay side by side as PNG.
 
+    The explainer runs in a process of its own; this one writes the file.
+
     Returns:
         The model's cosine of the pair.
 
     Raises:
+        ReportedError: what that process raised, such as for an unreadable picture.
+        WorkerEndedError: it ended without a result.
+        OSError: the file cannot be written.
+    """
+    target = out.resolve()
+    given = {
+        "spec": spec,
+        "options": dict(options),
+        "picture": str(picture),
+        "text": text,
+        "model_settings": dict(model_settings),
+    }
+    limits = supervision.Limits(Settings().timeout)
+    found = supervision.supervised(Job(JOB, given), limits, silent)
+    target.write_bytes(base64.b64decode(found["png"]))
+    return float(found["score"])
+
+
+def overlay(
+    spec: str,
+    options: Mapping[str, str],
+    picture: str,
+    text: str,
+    model_settings: Mapping[str, Any],
+    board: StatusBoard,
+) -> dict[str, Any]:
+    """The same in the worker process: the PNG in base64, and the cosine.
+
+    Raises:
         ValueError: unknown names, unreadable picture (subclasses say which).
     """
+    board.enter("drawing a map")
     explainer = load_explainer(spec, options)
     settings = dict(model_settings)
     name, pretrained = settings.pop("model", "bundled"), settings.pop("pretrained", None)
     model = load_model(name, pretrained, **settings)
     try:
-        shown = open_picture(picture)
+        shown = open_picture(Path(picture))
     except PictureError as error:
         raise PictureError(f"'{picture}': {error}") from error
     images = model.preprocess(shown)[None].to(model.device, model.dtype)
@@ -54,5 +94,6 @@ def write_overlay(
     level = np.asarray(heat.resize((_SIDE, _SIDE), Image.Resampling.BILINEAR))
     color = mpl.colormaps["viridis"](level)[..., :3] * 255
     both = np.concatenate([base, 0.4 * base + 0.6 * color], axis=1).astype(np.uint8)
-    Image.fromarray(both).save(out, "PNG")
-    return score
+    png = io.BytesIO()
+    Image.fromarray(both).save(png, "PNG")
+    return {"png": base64.b64encode(png.getvalue()).decode(), "score": score}

@@ -56,6 +56,11 @@ def rejudge(folder: Path, settings: Settings) -> Result:
     in_looks = (evidence_folder / PLAN).is_file()
     at_once = None if in_looks else load_evidence(evidence_folder)
     old = _result_beside(evidence_folder)
+    if settings.strict and old.conditions.supervised is False:
+        raise SettingsError(
+            "strict: expected evidence of an explainer that ran in a process of its own, found "
+            "'supervised: no'; gather it again by 'audit check'"
+        )
     gathering = [f for f in old.failures if not f.where.startswith("judging ")]
     evidence = at_once or saved_looks(evidence_folder, failed_kinds(gathering))
     watch = Stopwatch()

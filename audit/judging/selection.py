@@ -46,7 +46,9 @@ def required_checks(settings: Settings, chosen: Iterable[Check]) -> frozenset[st
         own = [i for i in known if first <= i <= last] if dash else _starting(known, first)
         if not own or (dash and not {first, last} <= set(known)):
             hint = nearest_of("check", first if first not in known else last, known)
-            raise SettingsError(f"require: {hint}, a prefix such as P1, or a range such as P1-P2")
+            raise SettingsError(
+                f"require: {hint}, a prefix such as P1, or a range such as P101-P105"
+            )
         found |= set(own)
     if missing := sorted(found - running):
         raise SettingsError(

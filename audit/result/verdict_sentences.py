@@ -7,7 +7,7 @@ from typing import Literal
 
 from audit.result import wording as words
 from audit.result.finding import Severity, Verdict
-from audit.result.gate_rule import fails
+from audit.result.gate_rule import NO_VERDICT, fails
 from audit.result.schema import CheckResult
 
 BROKEN = {
@@ -40,10 +40,15 @@ def _headline(
         also = f"; {_ids(violated)} violated" if violated else ""
         return f"The audit of {name} is incomplete: {why}{also}."
     if failing:
-        unclear = _ids(c for c in failing if c.finding.verdict is Verdict.INCONCLUSIVE)
+        silent = [c for c in failing if c.finding.verdict in NO_VERDICT]
+        unclear = _ids(c for c in silent if not c.required)
         strictly = f"--strict does not accept that {unclear} is inconclusive" if unclear else ""
+        missing = ", ".join(
+            f"{c.id} ({c.finding.verdict.value.replace('-', ' ')})" for c in silent if c.required
+        )
+        required = f"--require wants a verdict of {missing}" if missing else ""
         claim = _claim(name, violated)
-        return f"{'; '.join(part for part in (claim, strictly) if part)}."
+        return f"{'; '.join(part for part in (claim, strictly, required) if part)}."
     excused = [c for c in checks if c.finding.verdict is Verdict.VIOLATION]
     if not excused:
         return f"{name}: no violation found in {words.counted(len(checks), 'check')}."

@@ -195,15 +195,20 @@ def test_severity_by_prefix_and_fail_on(check_tiny):
 
 def test_the_witness_command_shows_the_violation_again(check_tiny, command):
     check_tiny("grad-eclip", "--option", "weight=raw", select="P104,P105")
+    before = Path("audit-report/result.json").read_bytes()
+    history = sorted(Path(".audit").rglob("*"))
     for check in result_of().checks:
         words = shlex.split(check.finding.witness.command)
         assert words[:2] == ["audit", "check"]
-        again = command(*words[1:], "--out", "again")
+        again = command(*words[1:])
         assert again.exit_code == 1, again.output
-        (shown,) = result_of("again").checks
+        aside = result_of(f"audit-report/see-again/{check.id}")
+        (shown,) = aside.checks
         assert shown.id == check.id
-        assert result_of("again").data.pairs == 1
+        assert aside.data.pairs == 1
         assert shown.finding.witness.pair == check.finding.witness.pair
+    assert Path("audit-report/result.json").read_bytes() == before
+    assert sorted(Path(".audit").rglob("*")) == history
 
 
 def test_strict_fails_on_inconclusive(check_tiny):
@@ -211,6 +216,34 @@ def test_strict_fails_on_inconclusive(check_tiny):
     done = check_tiny("grad-attention", "--strict", select="P101,P201")
     assert done.exit_code == 1
     assert "--strict does not accept that P201 is inconclusive" in " ".join(done.output.split())
+
+
+def test_a_required_check_without_a_verdict_fails(check_tiny, command):
+    assert check_tiny("grad-attention", "--require", "P101", select="P101,P201").exit_code == 0
+    done = check_tiny("grad-attention", "--require", "P101,P201", select="P101,P201")
+    assert done.exit_code == 1
+    assert "--require wants a verdict of P201 (inconclusive)" in " ".join(done.output.split())
+    again = ("check", "--from-evidence", "audit-report", "--out", "again", "--select", "P101,P201")
+    assert command(*again).exit_code == 0
+    assert command(*again, "--require", "P2").exit_code == 2  # P202 does not run
+    assert command(*again, "--require", "P101-P102", "--select", "P102").exit_code == 0
+    assert command(*again, "--require", "P201").exit_code == 1
+
+
+@pytest.mark.supervised
+@pytest.mark.parametrize("use", ["map", "equivalence"])
+def test_no_command_ends_with_an_explainer(command, tiny_model, use):
+    Path("leaves.py").write_text("import os\n\ndef explain(*_):\n    os._exit(0)\n")
+    Image.new("RGB", (30, 20)).save("picture.png")
+    words = {
+        "map": ["-e", "leaves.py:explain", "--image", "picture.png", "--text", "a dog"],
+        "equivalence": ["leaves.py:explain", "gradient", "--samples", "2"],
+    }
+    done = command(use, *words[use], "--model", tiny_model)
+    assert done.exit_code == 3
+    assert "leaves.py:explain" in done.output
+    assert "exit code 0 (os._exit" in done.output
+    assert not Path("map.png").exists()
 
 
 def test_nothing_judged_is_not_green(check_tiny):

@@ -158,3 +158,93 @@ def test_every_setting_is_described():
     properties = settings_schema()["properties"]
     assert {name.replace("-", "_") for name in properties} == set(Settings.model_fields)
     assert all(one.get("description") for one in properties.values())
+
+
+def test_settings_of_a_folder_above_are_found_with_their_paths_and_told(tmp_path):
+    (tmp_path / "mine.py").write_text("")
+    (tmp_path / "photos").mkdir()
+    (tmp_path / ".git").mkdir()
+    inner = tmp_path / "docs" / "examples"
+    inner.mkdir(parents=True)
+    write(
+        tmp_path,
+        'explainer = "mine.py:f"\nbaseline = "old.json"\ndata = "photos"\nsamples = 5\n'
+        'model = "local-dir:clip"\nladder = ["RN50:openai"]\n',
+    )
+    settings = load_settings({}, inner)
+    assert (settings.explainer, settings.baseline) == ("../../mine.py:f", "../../old.json")
+    assert (settings.data, settings.model) == ("../../photos", "local-dir:../../clip")
+    assert (settings.ladder, settings.samples) == (("RN50:openai",), 5)
+    assert any("settings of" in note and "audit.toml" in note for note in settings.notes)
+    assert load_settings({}, tmp_path).explainer == "mine.py:f"
+    assert not load_settings({}, tmp_path).notes
+
+
+def test_the_nearest_folder_counts_and_none_above_the_repository(tmp_path):
+    inner = tmp_path / "repository" / "docs"
+    inner.mkdir(parents=True)
+    write(tmp_path, "samples = 5\n")
+    assert load_settings({}, inner).samples == 5
+    (tmp_path / "repository" / ".git").mkdir()
+    assert load_settings({}, inner).samples == Settings().samples
+    write(tmp_path / "repository", "samples = 6\n")
+    assert load_settings({}, inner).samples == 6
+    write(inner, "samples = 7\n")
+    assert load_settings({}, inner).samples == 7
+
+
+def test_a_strangers_file_above_names_no_code(tmp_path, monkeypatch):
+    inner = tmp_path / "mine"
+    inner.mkdir()
+    write(tmp_path, 'explainer = "theirs.py:f"\n')
+    theirs = tmp_path / "audit.toml"
+    stat = type(theirs).stat
+
+    def owned(path, **how):
+        found = stat(path, **how)
+        if path != theirs:
+            return found
+        return type(found)((*found[:4], found.st_uid + 1, *found[5:10]))
+
+    monkeypatch.setattr(type(theirs), "stat", owned)
+    assert load_settings({}, inner).explainer == ""
+
+
+def test_two_files_in_one_folder_are_told(tmp_path):
+    write(tmp_path, "samples = 6\n")
+    write(tmp_path, "[tool.audit]\nstrict = true\n", "pyproject.toml")
+    settings = load_settings({}, tmp_path)
+    assert (settings.samples, settings.strict) == (6, False)
+    (note,) = settings.notes
+    assert "audit.toml: these settings are used, not those of" in note
+    assert note.endswith("pyproject.toml")
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ({"budget": 100}, "budget"),
+        ({"template": "a drawing of a {}."}, "template"),
+        ({"allow_outside": True}, "allow_outside"),
+        ({"allow_download": True}, "allow_download"),
+        ({"reuse": True, "resume": False}, "reuse"),
+        ({"from_evidence": "folder", "samples": 7}, "samples"),
+    ],
+)
+def test_a_setting_without_effect_is_told(tmp_path, given, name):
+    (note,) = load_settings(given, tmp_path).notes
+    assert note.startswith(f"setting '{name}' has no effect: ")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"budget": 100, "samples": "auto"},
+        {"template": "a drawing of a {}.", "data": "photos.csv", "allow_outside": True},
+        {"allow_download": True, "model": "ViT-B-16"},
+        {"reuse": True},
+        {"from_evidence": "folder", "strict": True},
+    ],
+)
+def test_a_setting_with_effect_is_not(tmp_path, given):
+    assert not load_settings(given, tmp_path).notes

@@ -45,13 +45,14 @@ def test_warnings_and_waived_violations_are_worse_and_do_not_fail(red, green):
 
 
 def test_an_error_is_worse_than_anything_and_fails(red, check_of):
-    broken = red.model_copy(update={"checks": [check_of("P101", verdict=Verdict.ERROR)]})
-    assert compare_results(red, broken).worse
+    passed, broken, violated, unclear = (
+        red.model_copy(update={"checks": [check_of("P101", verdict=verdict)]})
+        for verdict in (Verdict.PASS, Verdict.ERROR, Verdict.VIOLATION, Verdict.INCONCLUSIVE)
+    )
+    assert compare_results(passed, broken).worse
     assert not compare_results(broken, broken).worse
-    violated = red.model_copy(update={"checks": [check_of("P101", verdict=Verdict.VIOLATION)]})
     assert compare_results(broken, violated).worse  # an ERROR was no verdict that was accepted
-    unclear = red.model_copy(update={"checks": [check_of("P101", verdict=Verdict.INCONCLUSIVE)]})
-    assert not compare_results(red, unclear).worse
+    assert not compare_results(passed, unclear).worse
 
 
 def test_every_pair_has_its_quality(red):
@@ -96,10 +97,13 @@ def test_other_data_are_not_compared_pair_by_pair(red):
     assert any("the data differ" in line for line in found.lines)
 
 
-def test_a_check_that_is_gone_is_told(red):
+def test_a_check_that_is_gone_is_worse(red):
     fewer = red.model_copy(update={"checks": red.checks[:1]})
-    lines = compare_results(red, fewer).lines
-    assert any("P104 score-preserved: violation → not checked" in line for line in lines)
+    found = compare_results(red, fewer)
+    assert "! P104 score-preserved: violation → not checked" in found.lines
+    assert found.worse
+    assert not compare_results(fewer, fewer).worse
+    assert not any("→ not checked" in line for line in compare_results(fewer, red).lines)
 
 
 def test_command_and_exit_codes(command, tmp_path, red, green):

@@ -4,7 +4,7 @@ import pytest
 
 from audit.config.settings import Settings, SettingsError
 from audit.judging.judge_all import judge_all
-from audit.judging.selection import by_check, selected_checks
+from audit.judging.selection import by_check, required_checks, selected_checks
 from audit.result.finding import Finding, Severity, Verdict
 
 
@@ -77,3 +77,34 @@ def test_a_given_severity_beats_that_of_the_finding(given, expected, monkeypatch
     (result,), _ = judge_all([check], Evidence(roles=roles), [], severity=given, thresholds={})
     assert result.severity.value == expected
     assert severity_of(result).value == expected
+
+
+@pytest.mark.parametrize(
+    ("words", "ids"),
+    [
+        (("P104",), {"P104"}),
+        (("p101-p103", "P201"), {"P101", "P102", "P103", "P201"}),
+        (("P20",), {f"P20{i}" for i in range(1, 7)}),
+        ((), set()),
+    ],
+)
+def test_required_checks_by_id_range_and_prefix(words, ids):
+    settings = Settings(require=words)
+    assert required_checks(settings, selected_checks(settings)) == ids
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"require": ("P190",)}, "require: unknown check 'P190'"),
+        ({"require": ("P101-P190",)}, "require: unknown check 'P190'"),
+        ({"require": ("P105-P101",)}, "require: "),
+        ({"require": ("P1",), "ignore": ("P104",)}, "P104 is left out by select or ignore"),
+        ({"require": ("P201", "P202"), "select": ("P1",)}, "P201, P202 are left out"),
+    ],
+)
+def test_a_check_that_cannot_be_required_is_refused(settings, words):
+    settings = Settings(**settings)
+    with pytest.raises(SettingsError) as caught:
+        required_checks(settings, selected_checks(settings))
+    assert words in str(caught.value)

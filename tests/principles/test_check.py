@@ -92,11 +92,17 @@ def test_signatures_that_are_no_checks(judge, message):
         made(judge)
 
 
-@pytest.mark.parametrize("name", ["P301", "p101", "P1", "X101"])
-def test_an_id_names_its_principle(name):
+@pytest.mark.parametrize("name", ["p101", "P1", "X101", "P1001"])
+def test_an_id_is_a_letter_and_three_digits(name):
     with pytest.raises(ValueError, match=f"expected a check's id as in P104 or P201, got '{name}'"):
         made(read_both, id=name)
+
+
+def test_an_id_names_its_principle_or_the_check_does():
     assert made(read_both, id="P290").principle == 2
+    assert made(read_both, id="P999", principle=1).principle == 1
+    with pytest.raises(ValueError, match="P999: expected principle=1 or principle=2"):
+        made(read_both, id="P999")
 
 
 class FirstEdition:

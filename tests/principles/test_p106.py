@@ -52,7 +52,10 @@ def test_a_map_that_moves_a_little_is_a_warning(judged):
     assert "key-bias" in found.summary
     assert "query-key-rotation" not in found.summary
     assert [f.kind for f in found.figures] == ["table", "pair"]
-    assert found.witness.command == "audit check --explainer ours --only P106 --pair pair-0"
+    assert found.witness.command == (
+        "audit check --explainer ours --only P106 --pair pair-0 "
+        "--out audit-report/see-again/P106 --no-history"
+    )
 
 
 @pytest.mark.parametrize(

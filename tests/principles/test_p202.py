@@ -35,7 +35,9 @@ def test_better_maps_on_wrong_pairs_are_a_violation_with_a_right_pair_as_witness
     found = judged(~CORRECT + NOISE[0])
     assert found.verdict is Verdict.VIOLATION
     assert CORRECT[int(found.witness.pair.removeprefix("pair-"))]
-    assert found.witness.command.endswith("--only P202")  # one pair alone settles nothing
+    assert found.witness.command.endswith(
+        " --only P202 --out audit-report/see-again/P202 --no-history"
+    )  # one pair alone settles nothing
 
 
 def test_no_relation_is_inconclusive_and_says_how_many_pairs_it_takes():

@@ -91,6 +91,32 @@ def check(check_id, verdict, severity=Severity.ERROR, **more):
             "The audit of x is incomplete: no check could be judged.",
         ),
         ([], False, 3, "The audit of x is incomplete: no check could be judged."),
+        (
+            [
+                check("P104", "not-applicable", required=True),
+                check("P105", "not-applicable"),
+                check("P201", "inconclusive", required=True, is_new=False),
+                check("P202", "inconclusive"),
+            ],
+            False,
+            1,
+            "--require wants a verdict of P104 (not applicable), P201 (inconclusive).",
+        ),
+        (
+            [
+                check("P104", "pass", required=True),
+                check("P201", "inconclusive", required=True, waiver=WAIVER),
+            ],
+            False,
+            0,
+            "x: no violation found in 2 checks.",
+        ),
+        (
+            [check("P104", "pass"), check("P105", "not-applicable", required=True)],
+            False,
+            1,
+            "--require wants a verdict of P105 (not applicable).",
+        ),
     ],
 )
 def test_code_and_headline(checks, strict, code, headline):

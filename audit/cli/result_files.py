@@ -14,15 +14,10 @@ result_file = click.Path(exists=True, dir_okay=False)
 
 
 def read_result(path: str | Path) -> Result:
-    """The result in a file.
+    """The result in a file; see `audit.result.document.read_result`."""
+    from audit.result import document
 
-    Raises:
-        ResultFormatError: it is not a result.
-        OSError: it cannot be read.
-    """
-    from audit.result.document import load_result
-
-    return load_result(Path(path).read_text(encoding="utf-8"))
+    return document.read_result(Path(path))
 
 
 def show_result(result: Result, folder: Path, formats: tuple[str, ...]) -> None:

@@ -21,7 +21,7 @@ from audit.engine.git_revision import (
     worktree,
 )
 from audit.errors import USAGE, IncompleteError, ending
-from audit.result.document import load_result
+from audit.result.document import read_result
 
 FOLDER = "baseline"
 _DISTRIBUTION = Path(__file__).resolve().parents[2]
@@ -147,7 +147,7 @@ def _explainer_file(explainer: str, root: Path) -> Path:
 
 def _must_be_of(path: Path, commit: str, revision: str) -> None:
     try:
-        found = load_result(path.read_text(encoding="utf-8")).conditions.git_commit
+        found = read_result(path).conditions.git_commit
     except OSError:
         found = None
     if found != commit:

@@ -12,7 +12,7 @@ from audit.former_names import present_explainer, present_name
 from audit.gate.gating import Gate
 from audit.judging.selection import required_checks
 from audit.nearest_name import nearest_of
-from audit.result.document import ResultFormatError, load_result
+from audit.result.document import ResultFormatError, read_result
 from audit.result.schema import Result
 from principles.catalogue import all_checks
 from principles.check import Check
@@ -67,9 +67,9 @@ def _baseline(path: str | None) -> Result | None:
     if path is None:
         return None
     try:
-        return load_result(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, ResultFormatError) as error:
-        cause = error.strerror if isinstance(error, OSError) else error
+        return read_result(Path(path))
+    except (OSError, ResultFormatError) as error:
+        cause = f"'{path}': {error.strerror}" if isinstance(error, OSError) else error
         raise SettingsError(
-            f"cannot read the baseline '{path}': {cause}; give the result.json of an earlier audit"
+            f"cannot read the baseline {cause}; give the result.json of an earlier audit"
         ) from error

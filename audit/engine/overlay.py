@@ -55,7 +55,7 @@ def write_overlay(
         "text": text,
         "model_settings": dict(model_settings),
     }
-    limits = supervision.Limits(Settings().timeout)
+    limits = supervision.Limits(Settings.model_validate({}).timeout)
     found = supervision.supervised(Job(JOB, given), limits, silent)
     target.write_bytes(base64.b64decode(found["png"]))
     return float(found["score"])

@@ -17,7 +17,7 @@ from audit.evidence.kinds import Evidence
 from audit.evidence.plan import Gathered, failed_kinds, load_evidence
 from audit.judging.group_sequential import Judged, judge_at_once, judge_by_looks
 from audit.judging.selection import by_check, selected_checks
-from audit.result.document import load_result
+from audit.result.document import read_result
 from audit.result.finding import Severity
 from audit.result.outcome import outcome
 from audit.result.schema import Failure, Result
@@ -137,7 +137,7 @@ def _result_beside(evidence_folder: Path) -> Result:
             f"expected result.json in '{evidence_folder.parent}' beside the evidence, found none; "
             "finish the audit first"
         )
-    result = load_result(path.read_text(encoding="utf-8"))
+    result = read_result(path)
     if result.conditions.evidence != audit_key(evidence_folder):
         raise SettingsError(
             f"expected the result of this evidence beside it, found that of another audit, of "

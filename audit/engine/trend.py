@@ -17,7 +17,7 @@ from audit.reports import charts, statuses
 from audit.reports.html import render_page
 from audit.reports.output import write_whole
 from audit.result import wording as words
-from audit.result.document import load_result
+from audit.result.document import read_result
 from audit.result.figures import Point, ScatterFigure, Series
 from audit.result.numbers import Interval
 from audit.result.schema import CheckResult, Result
@@ -104,7 +104,7 @@ def write_trend(
     folder = root / FOLDER
     audits = [
         Past(
-            load_result((folder / entry.file).read_text(encoding="utf-8")),
+            read_result(folder / entry.file),
             quote(Path(os.path.relpath(folder / entry.file, path.parent)).as_posix()),
         )
         for entry in of_one_explainer(root, explainer)[-last:]

@@ -138,7 +138,9 @@ def none_found(root: Path, explainer: str | None) -> str:
 
 
 def _index(path: Path) -> Iterator[Entry]:
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    lines = (
+        path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
+    )
     for line in lines:
         with contextlib.suppress(ValidationError):  # a line that was cut off
             entry = Entry.model_validate_json(line)

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from enum import Enum
+from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from pydantic import BaseModel, ValidationError
@@ -13,7 +14,14 @@ from pydantic import BaseModel, ValidationError
 from audit.result.migrations import MIGRATIONS
 from audit.result.schema import SCHEMA_VERSION, Result
 
-__all__ = ["ResultFormatError", "json_schema", "load_result", "render_json", "render_schema"]
+__all__ = [
+    "ResultFormatError",
+    "json_schema",
+    "load_result",
+    "read_result",
+    "render_json",
+    "render_schema",
+]
 
 Plain: TypeAlias = Any  # what `json` reads and writes
 _SHOWN_PROBLEMS: Final = 5
@@ -30,6 +38,23 @@ def render_json(result: Result) -> str:
     lists of numbers on one line. NaN and infinity are written as ``null``.
     """
     return "".join(_written(_plain(result), "\n")) + "\n"
+
+
+def read_result(path: Path) -> Result:
+    """The result in a file.
+
+    Raises:
+        ResultFormatError: it is not a result; the message names the file.
+        OSError: it cannot be read.
+    """
+    try:
+        return load_result(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise ResultFormatError(
+            f"'{path}': expected a result of `audit check` in UTF-8, found other bytes: {error}"
+        ) from error
+    except ResultFormatError as error:
+        raise ResultFormatError(f"'{path}': {error}") from error
 
 
 def load_result(text: str) -> Result:

@@ -11,8 +11,15 @@ import pytest
 from audit.reports.formats import FORMATS
 from audit.reports.html import render_html
 from audit.result import document as report_json
-from audit.result.document import ResultFormatError, json_schema, load_result, render_json
+from audit.result.document import (
+    ResultFormatError,
+    json_schema,
+    load_result,
+    read_result,
+    render_json,
+)
 from audit.result.figures import Point, ScatterFigure, Series
+from audit.result.numbers import Statistic
 from audit.result.schema import SCHEMA_VERSION, Result
 from audit.result.shown_pairs import pairs_shown
 
@@ -173,6 +180,7 @@ def test_migrations_run_in_turn(result: Result, monkeypatch: pytest.MonkeyPatch)
     [
         ("", "this is no JSON"),
         ("[" * 100_000, "this is no JSON"),
+        ('{"a":' * 100_000, "this is no JSON"),
         ("[]", "found list"),
         ("{}", "found None; was this file written by"),
         ('{"schema_version": true}', "found True"),
@@ -192,3 +200,22 @@ def test_unknown_fields_are_named(result: Result) -> None:
     document["data"]["colour"] = "red"
     with pytest.raises(ResultFormatError, match=r"data\.colour: Extra inputs"):
         load_result(json.dumps(document))
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe{}", b"[]", b""])
+def test_a_file_that_holds_no_result_is_named(tmp_path, content):
+    path = tmp_path / "no.json"
+    path.write_bytes(content)
+    with pytest.raises(ResultFormatError) as caught:
+        read_result(path)
+    assert str(caught.value).startswith(f"'{path}': expected a result")
+
+
+def test_the_least_numbers_stay(result):
+    smallest = Statistic(name="n", value=5e-324, threshold=-5e-324)
+    checks = [
+        c.model_copy(update={"finding": c.finding.model_copy(update={"statistics": [smallest]})})
+        for c in result.checks
+    ]
+    again = load_result(render_json(result.model_copy(update={"checks": checks})))
+    assert again.checks[0].finding.statistics == [smallest]

@@ -11,7 +11,7 @@ import click
 
 from audit.cli import shared_options as shared
 from audit.cli.exit_codes import exit_codes
-from audit.cli.printing import say, say_message
+from audit.cli.printing import say, say_message, verdict_stands
 from audit.cli.result_files import show_result
 
 
@@ -50,7 +50,8 @@ def check(*, show_settings: bool, settings_schema: bool, **given: Any) -> None:
 
         with progress_bars() as progress:
             result, note = check_explainer(settings, progress)
-    show_result(result, Path(settings.out), settings.formats)
+    with verdict_stands():
+        show_result(result, Path(settings.out), settings.formats)
     reused = ", ".join(result.timing.reused)
     resumed = f"went on from an interrupted audit, which had measured {reused}" if reused else ""
     shared.print_notes(text for text in (resumed, note) if text)

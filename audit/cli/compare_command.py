@@ -7,7 +7,7 @@ import sys
 import click
 
 from audit.cli.exit_codes import VIOLATED, exit_codes
-from audit.cli.printing import say_lines
+from audit.cli.printing import say_lines, verdict_stands
 from audit.cli.result_files import read_result, result_file
 
 
@@ -36,5 +36,6 @@ def compare(*, old: str, new: str, strict: bool, fail_on: str) -> None:
 
         one, two = read_result(old), read_result(new)
         found = compare_results(one, two, fail_on=Severity(fail_on), strict=strict)
-    say_lines(found.lines)
+    with verdict_stands():
+        say_lines(found.lines)
     sys.exit(VIOLATED if found.worse else 0)

@@ -9,7 +9,7 @@ import click
 
 from audit.cli import shared_options as shared
 from audit.cli.exit_codes import VIOLATED, exit_codes
-from audit.cli.printing import say
+from audit.cli.printing import say, verdict_stands
 
 
 @click.command()
@@ -30,5 +30,6 @@ def equivalence(one: str, other: str, samples: int, **given: Any) -> None:
         other, notes = shared.explainer_now(other)
         shared.print_notes([*settings.notes, *notes])
         found = compare_explainers(settings, other)
-    say(found.sentence)
+    with verdict_stands():
+        say(found.sentence)
     sys.exit(0 if found.equivalent else VIOLATED)

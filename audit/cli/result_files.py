@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from audit.cli.printing import say_as_is, show
+
 if TYPE_CHECKING:
     from audit.result.schema import Result
 
@@ -22,13 +24,11 @@ def read_result(path: str | Path) -> Result:
 
 def show_result(result: Result, folder: Path, formats: tuple[str, ...]) -> None:
     """Print the summary of a result whose reports were written to a folder."""
-    from rich.console import Console
-
     from audit.reports.formats import FORMATS
     from audit.reports.terminal import render_terminal
 
     shown = "html" if "html" in formats else next(iter(formats), "json")
     path = folder / FORMATS[shown].file_name
-    Console(soft_wrap=False).print(render_terminal(result, path))
+    show(render_terminal(result, path))
     if "github" in formats:
-        click.echo(FORMATS["github"].render(result))
+        say_as_is(FORMATS["github"].render(result))

@@ -27,8 +27,7 @@ def locked(folder: Path) -> Iterator[None]:
     Raises:
         OutputInUseError: another process keeps it.
     """
-    holder = folder / _NAME
-    lock = FileLock(holder.with_suffix(".lock"))
+    lock = FileLock(folder / _NAME)  # stays: who removes it lets two others in at once
     owner = folder / ".audit.owner"
     try:
         lock.acquire(timeout=0)
@@ -48,5 +47,3 @@ def locked(folder: Path) -> Iterator[None]:
             owner.unlink()
         with contextlib.suppress(OSError):
             lock.release()
-        with contextlib.suppress(OSError):
-            holder.unlink()

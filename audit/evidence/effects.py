@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
@@ -60,11 +63,29 @@ def _probed(context: Context, pictures: Int[Tensor, " n"]) -> tuple[Probed, Prob
     done = 0
     for part in pictures.split(_PICTURES):
         images = _images(context, part)
-        occluded.append(_occlude(context, images))
+        name = f"pictures from {int(part[0])}"
+        occluded.append(_kept(context, f"occlusion, {name}", partial(_occlude, context, images)))
         context.progress("patch effects", done := done + len(part), 2 * len(pictures))
-        patched.append(_patch(context, images))
+        patched.append(_kept(context, f"patching, {name}", partial(_patch, context, images)))
         context.progress("patch effects", done := done + len(part), 2 * len(pictures))
     return _joined(occluded), _joined(patched)
+
+
+def _kept(context: Context, task: str, probe: Callable[[], Probed]) -> Probed:
+    """What a probe gives: as it was kept, or measured now."""
+
+    def draw() -> dict[str, Tensor]:
+        found = probe()
+        return {**vars(found), "restores": torch.tensor(found.restores)}
+
+    found = context.tasks.drawn(task, draw)
+    device, dtype = context.model.device, context.model.dtype
+    return Probed(
+        found["features"].to(device, dtype),
+        found["reference"].to(device, dtype),
+        found["windows"].to(device),
+        bool(found["restores"]),
+    )
 
 
 def _occlude(context: Context, images: Float[Tensor, "n 3 H W"]) -> Probed:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ from torch.overrides import TorchFunctionMode
 from audit.evidence.context import Context
 from audit.evidence.kinds import Executed, Reference, TraceEvidence
 from audit.explainers.contract import run_explainer
+from audit.trace.records import Array
 
 
 class ScalarTap(TorchFunctionMode):
@@ -107,18 +110,35 @@ def _scores(
     phase = "what the explainer executes, as a classifier"
     for batch in context.batches(len(picture)):
         index = batch.numpy()
-        images = context.pairs.images[torch.from_numpy(picture[index])]
-        images = images.to(device=context.model.device, dtype=context.model.dtype)
-        targets = context.pairs.targets[torch.from_numpy(classes[index])].to(context.model.device)
-        tap = ScalarTap(len(index))
-        with tap:
-            explanation = run_explainer(context.audited, context.model.module, images, targets)
-        scores = tap.scores
-        how = "gradient"
-        if scores is None and explanation.scores is not None:
-            scores, how = explanation.scores, "returned"
-        if scores is None:
+        found = context.tasks.kept(
+            f"answers from {index[0]}",
+            _Scores,
+            partial(_batch_scores, context, picture[index], classes[index]),
+        )
+        if found.scores is None:
             return None, "none"
-        parts.append(scores.double().cpu().numpy())
+        how = found.how
+        parts.append(found.scores)
         context.progress(phase, int(index[-1]) + 1, len(picture))
     return np.concatenate(parts), how
+
+
+@dataclass(frozen=True)
+class _Scores:
+    """The scores of a batch as they are executed, and by what they were seen."""
+
+    how: str
+    scores: Array | None
+
+
+def _batch_scores(context: Context, picture: Array, classes: Array) -> _Scores:
+    images = context.pairs.images[torch.from_numpy(picture)]
+    images = images.to(device=context.model.device, dtype=context.model.dtype)
+    targets = context.pairs.targets[torch.from_numpy(classes)].to(context.model.device)
+    tap = ScalarTap(len(picture))
+    with tap:
+        explanation = run_explainer(context.audited, context.model.module, images, targets)
+    scores, how = tap.scores, "gradient"
+    if scores is None and explanation.scores is not None:
+        scores, how = explanation.scores, "returned"
+    return _Scores(how, None if scores is None else scores.double().cpu().numpy())

@@ -70,7 +70,8 @@ def gather_equivalences(context: Context, explanations: Explanations) -> Equival
         if theirs is not None:
             other = torch.from_numpy(theirs)
         else:
-            other = context.guarded(functools.partial(context.maps, explainer)).double()
+            draw = functools.partial(context.guarded, functools.partial(context.maps, explainer))
+            other = context.tasks.one_drawn(f"maps of {name}", draw).double()
         gap, ranks = largest_difference(ours, other), mean_rank_correlation(ours, other)
         entries.append(Equivalence(name, gap, ranks))
     return Equivalences(tuple(entries))

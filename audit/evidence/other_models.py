@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,7 +59,8 @@ def gather_other_models(
     for place, other in enumerate(context.others, 1):
         info = RungInfo(other.source, "other-model", float(place), 0, other.sha256)
         try:
-            rows.append(_measured(context, other, info))
+            measure = functools.partial(_measured, context, other, info)
+            rows.append(context.tasks.kept(f"model {place} {other.source}", _Row, measure))
         except Exception as error:  # noqa: BLE001 - an explainer may raise anything
             failures[other.source] = f"{type(error).__name__}: {error}"[:500]
         context.progress("other models", place, len(context.others))

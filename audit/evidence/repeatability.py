@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -23,6 +24,7 @@ from audit.evidence.explained_towers import on_explained_tower
 from audit.evidence.kinds import Costs, ExplainedTowers, Repeatability
 from audit.explainers.contract import Explainer, run_explainer
 from audit.metrics.similarity import relative_l2
+from audit.trace.records import Array
 
 AGAIN = ("again", "again, run 3")
 ITSELF = "beside itself"
@@ -41,11 +43,11 @@ def gather_repeatability(
     name, dtype = context.roles.audited, context.model.dtype
     audited = on_explained_tower(context.audited, explained_towers.tokens[name])
     pairs = affordable_pairs(context, costs.operations[name], context.sizes.repeated)
-    alone, changed = _runs(context, audited, pairs, "the explainer in other company")
+    alone, changed = _kept_runs(context, audited, pairs, "the explainer in other company")
     control = np.zeros((len(changed), len(pairs)))
     for other in context.roles.positive[:1]:
         faithful = context.explainers[other]
-        base, others = _runs(context, faithful, pairs, "a control in other company")
+        base, others = _kept_runs(context, faithful, pairs, "a control in other company")
         control = torch.stack([relative_l2(base, maps) for maps in others.values()]).numpy()
     repeats = [maps for what, maps in changed.items() if what in (*AGAIN, ITSELF)]
     maps = torch.stack(list(changed.values()))
@@ -61,6 +63,30 @@ def gather_repeatability(
         resolution=float(torch.finfo(dtype).eps),
         maps=alone.numpy(),
         changed_maps=maps.numpy(),
+    )
+
+
+@dataclass(frozen=True)
+class _Runs:
+    """Maps of pairs alone, (n, rows, columns), and under each condition, one more axis."""
+
+    conditions: tuple[str, ...]
+    alone: Array
+    changed: Array
+
+
+def _kept_runs(
+    context: Context, explainer: Explainer, pairs: Int[Tensor, " n"], phase: str
+) -> tuple[Maps, Mapping[str, Maps]]:
+    """One task, since what an explainer keeps between calls is part of what is measured."""
+
+    def measure() -> _Runs:
+        alone, changed = _runs(context, explainer, pairs, phase)
+        return _Runs(tuple(changed), alone.numpy(), torch.stack(list(changed.values())).numpy())
+
+    found = context.tasks.kept(phase, _Runs, measure)
+    return torch.from_numpy(found.alone), dict(
+        zip(found.conditions, torch.from_numpy(found.changed), strict=True)
     )
 
 

@@ -178,7 +178,7 @@ def test_check_writes_what_was_asked_for(check_tiny):
     assert done.exit_code == 0, done.output
     written = {path.name for path in Path("audit-report").iterdir()}
     files = {"report.html", "result.json", "audit.sarif", "junit.xml", "summary.md"}
-    assert files | {"annotations.txt", "evidence"} == written
+    assert files | {".audit.lock", "annotations.txt", "evidence"} == written
     assert "no violation found in" in done.output
     assert result_of().exit_code == 0
 

@@ -1,11 +1,18 @@
 """Names of others in a terminal: what would act on it is spelled out by every command."""
 
+import os
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from audit.result.document import render_json
+from audit.result.finding import Verdict
+
+ROOT = Path(__file__).parents[2]
 
 HOSTILE = "a\x1b[31m\u202e\x07b\n::error::injected\r\x9b2J"
 
@@ -77,3 +84,58 @@ def test_compare_and_history(command, make_result):
         run(*words)
     assert "⟨U+001B⟩[31m" in run("history")
     assert "⟨U+001B⟩[31m" in run("compare", "old.json", "new.json")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "full"),
+    [
+        (("compare", "good.json", "bad.json"), 1, 1),
+        (("compare", "good.json", "good.json"), 0, 0),
+        (("list", "explainers"), 0, 3),  # its output is all there is
+    ],
+)
+def test_standard_output_that_takes_nothing(tmp_path, make_result, words, code, full):
+    good, bad = make_result(), make_result()
+    checks = [
+        c.model_copy(update={"finding": c.finding.model_copy(update={"verdict": Verdict.PASS})})
+        for c in good.checks
+    ]
+    good = good.model_copy(update={"checks": checks})
+    (tmp_path / "good.json").write_text(render_json(good))
+    (tmp_path / "bad.json").write_text(render_json(bad))
+
+    def ended(redirection):
+        command = f"{shlex.join([sys.executable, '-P', '-m', 'audit', *words])} {redirection}"
+        done = subprocess.run(
+            ["bash", "-c", command],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done.returncode, done.stderr
+
+    assert ended("> /dev/null") == (code, "")
+    assert ended(">&-") == (code, "")
+    status, said = ended("> /dev/full")
+    assert (status, said) == (
+        full,
+        "audit: cannot write to standard output: No space left on device\n",
+    )
+    assert ended("> /dev/full 2> /dev/full")[0] == full
+    assert ended("| true; exit ${PIPESTATUS[0]}") == (code, "")
+
+
+@pytest.mark.parametrize("words", [["--\x1b[31mred"], ["\x1b[31mred"], ["check", "--\x1b[31mred"]])
+def test_words_that_are_no_command(command, words):
+    done = command(*words)
+    assert done.exit_code == 2
+    assert "\x1b" not in done.output
+    assert "audit: No such" in done.output
+
+
+def test_no_words_show_the_help_and_are_no_success(command):
+    done = command()
+    assert done.exit_code == 2
+    assert "Audit an explainer" in done.output

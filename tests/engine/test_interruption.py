@@ -119,7 +119,7 @@ def test_full_disk_while_reporting(check_tiny, monkeypatch):
     assert done.exit_code == 3
     assert "cannot write 'audit-report/report.html': No space left on device" in done.output
     names = {path.name for path in Path("audit-report").iterdir()}
-    assert names == {"evidence", "result.json"}
+    assert names == {".audit.lock", "evidence", "result.json"}
     again = check_tiny("grad-eclip", select="P104")
     assert again.exit_code == 1
     assert Path("audit-report", "report.html").is_file()

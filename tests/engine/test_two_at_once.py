@@ -1,0 +1,96 @@
+"""Two audits with one output folder: one of them writes, and no evidence is mixed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from audit.engine.output_lock import OutputInUseError, locked
+
+ROOT = Path(__file__).parents[2]
+SLOW = """\
+import time
+
+
+def explain(model, images, targets):
+    time.sleep(0.3)
+    return images.mean(1)
+"""
+IN_USE = "is writing to"
+
+
+@pytest.fixture
+def audit(tiny_model, tmp_path):
+    (tmp_path / "slow.py").write_text(SLOW)
+    words = ["--model", tiny_model, "--profile", "quick", "--samples", "2", "--select", "P101,P103"]
+
+    def run(explainer, out="report"):
+        command = [sys.executable, "-P", "-m", "audit", "check", "-e", explainer, *words]
+        return subprocess.Popen(
+            [*command, "--out", out, "--no-history", "--format", "json"],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    return run
+
+
+def ended(process):
+    _, messages = process.communicate(timeout=200)
+    return process.returncode, messages
+
+
+def document(folder, out="report"):
+    found = json.loads(Path(folder, out, "result.json").read_text())
+    return {k: v for k, v in found.items() if k != "timing"}
+
+
+def gathering(process, folder):
+    """Wait until an audit has kept its first evidence."""
+    end = time.monotonic() + 100
+    while not list(Path(folder, "report").rglob("*.npz")) and time.monotonic() < end:
+        assert process.poll() is None
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("order", ["while it gathers", "at once", "after a kill", "after Ctrl-C"])
+def test_two_audits_of_one_folder_do_not_mix(audit, tmp_path, order):
+    first = audit("slow.py:explain")
+    if order != "at once":
+        gathering(first, tmp_path)
+    if order == "after a kill":
+        first.kill()
+    if order == "after Ctrl-C":
+        first.send_signal(signal.SIGTERM)  # the same to an audit; a shell's jobs ignore SIGINT
+    second = audit("edges")
+    (code, messages), (other, said) = ended(first), ended(second)
+    if order in {"after a kill", "after Ctrl-C"} and other == 2:  # it had not quite gone
+        other, said = ended(audit("edges"))
+    refused = [IN_USE in messages, IN_USE in said]
+    assert sorted([code, other]) in ([0, 2], [-9, 0], [0, 130])
+    assert refused.count(True) == (order in {"while it gathers", "at once"})
+    name = "edges" if other == 0 else "slow.py:explain"
+    assert document(tmp_path)["explainer"]["name"] == name
+    assert ended(audit(name, "alone"))[0] == 0
+    assert document(tmp_path) == document(tmp_path, "alone")
+
+
+def test_the_folder_is_free_again_whatever_happened(tmp_path):
+    for _ in range(2):
+        with pytest.raises(ValueError, match="mine"), locked(tmp_path):
+            raise ValueError("mine")
+    with (
+        locked(tmp_path),
+        pytest.raises(OutputInUseError, match=rf"\(process {os.getpid()}\) is writing to"),
+        locked(tmp_path),
+    ):
+        pass

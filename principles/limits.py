@@ -70,10 +70,7 @@ class CheckLimits:
         Raises:
             LimitError: a value out of its range.
         """
-        for name, wanted in ranges_of(type(self)).items():
-            value = getattr(self, name)
-            if not wanted.holds(value):
-                raise LimitError(name, wanted.words, f"{value:g}")
+        _must_hold(ranges_of(type(self)), vars(self))
 
     @classmethod
     def of(cls, values: Mapping[str, Limit]) -> CheckLimits:
@@ -84,7 +81,9 @@ class CheckLimits:
         """
         ranges = ranges_of(cls)
         known = {f.name for f in dataclasses.fields(cls)}
-        return cls(**{n: _whole(ranges.get(n), v) for n, v in values.items() if n in known})
+        given = {name: value for name, value in values.items() if name in known}
+        _must_hold(ranges, given)
+        return cls(**{name: _whole(ranges.get(name), value) for name, value in given.items()})
 
     def values(self) -> dict[str, Limit]:
         """By name, as a result keeps them."""
@@ -96,6 +95,12 @@ def ranges_of(limits: type[CheckLimits]) -> dict[str, Range]:
     hints = typing.get_type_hints(limits, include_extras=True)
     found = {f.name: _range(hints[f.name]) for f in dataclasses.fields(limits)}
     return {name: wanted for name, wanted in found.items() if wanted is not None}
+
+
+def _must_hold(ranges: Mapping[str, Range], values: Mapping[str, Any]) -> None:
+    for name, wanted in ranges.items():
+        if name in values and not wanted.holds(values[name]):
+            raise LimitError(name, wanted.words, f"{values[name]:g}")
 
 
 def _range(hint: Any) -> Range | None:

@@ -319,6 +319,7 @@ def build(*, text: str = "a red plain shape", pairs: int = 12) -> schema.Result:
                 summary="Maps move by 0.09 under a compensated value bias.",
                 statistics=[statistic("mean rank correlation", 0.957, (0.94, 0.97), 0.98, "above")],
             ),
+            severity=Severity.WARNING,
         ),
         check(
             "P201",

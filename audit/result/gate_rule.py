@@ -29,8 +29,9 @@ class Rule(TypedDict):
 def rule_of(result: Result) -> Rule:
     """The rule by which the exit code of a result was found."""
     settings = result.conditions.settings
+    warning = settings.get("fail_on") == Severity.WARNING.value
     return {
-        "fail_on": Severity(settings.get("fail_on", "error")),
+        "fail_on": Severity.WARNING if warning else Severity.ERROR,
         "strict": settings.get("strict") == "True",
     }
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from audit.evidence.kinds import Evidence, Explanations, Faithfulness, Reference, Roles
+from audit.evidence.kinds import Costs, Evidence, Explanations, Faithfulness, Reference, Roles
 from audit.judging.judge_all import judge_all
 from audit.judging.selection import by_check
 from audit.result.finding import Finding, Severity, Verdict
@@ -128,7 +128,8 @@ def test_checks_of_the_first_edition_are_judged_as_they_were(roles):
     plug_in = FirstEdition()
     check = plug_in.check()
     assert (check.needs, check.on_demand) == ({"explanations", "faithfulness"}, {"faithfulness"})
-    evidence = evidence_of(roles, explanations="maps", ladder="hidden")
+    maps, hidden = Explanations({}, {}), Costs({})
+    evidence = Evidence(roles=roles, explanations=maps, costs=hidden)
     (result,), broken = judge_all(
         [check], evidence, [], severity={}, thresholds={"P190": {"least": 4.0}},
         to_come=frozenset({"faithfulness"}),
@@ -137,7 +138,7 @@ def test_checks_of_the_first_edition_are_judged_as_they_were(roles):
     assert result.finding.summary == "first edition"
     assert result.thresholds == {"spread": 0.25, "error_rate": 0.05, "least": 4}
     seen, thresholds = plug_in.seen[-1]
-    assert seen == evidence_of(roles, explanations="maps")
+    assert seen == Evidence(roles=roles, explanations=maps)
     assert thresholds == result.thresholds
     with pytest.raises(LimitError, match="limit error_rate: expected a share above 0"):
         check.limits({"error_rate": 0.9})
@@ -168,7 +169,7 @@ def test_a_limit_given_by_prefix_reaches_only_the_checks_that_have_it(roles):
     checks = [made(judge), made(lambda reference: found("none"), id="P191")]
     given = by_check({"P1": {"spread": 0.5}}, checks)
     results, _ = judge_all(
-        checks, Evidence(roles=roles, reference="r"), [], severity={}, thresholds=given
+        checks, evidence_of(roles, reference="r"), [], severity={}, thresholds=given
     )
     assert [r.finding.summary for r in results] == ["0.5", "none"]
     assert [r.thresholds for r in results] == [{"spread": 0.5}, {}]

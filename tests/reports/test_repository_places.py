@@ -9,9 +9,10 @@ from collections.abc import Callable
 import pytest
 
 from audit.reports.github import render_github
+from audit.reports.junit import render_junit
 from audit.reports.repository_places import places_elsewhere, places_in_repository
 from audit.reports.sarif import render_sarif
-from audit.result.finding import Location
+from audit.result.finding import Location, Verdict
 from audit.result.schema import Result
 
 OUTSIDE = (
@@ -89,12 +90,33 @@ def test_inconclusive_checks_are_one_note(make_result: Callable[..., Result]) ->
     several = [one, one.model_copy(update={"id": "P203"}), one.model_copy(update={"id": "P206"})]
     found = full.model_copy(update={"checks": several, "failures": []})
     (line,) = render_github(found).splitlines()
-    assert line.startswith("::notice title=3 checks inconclusive::P202 ")
+    assert line.startswith("::notice title=3 checks without a verdict::P202 ")
     assert all(f"{name} " in line for name in ("P202", "P203", "P206"))
     (run,) = json.loads(render_sarif(found))["runs"]
     (note,) = run["invocations"][0]["toolExecutionNotifications"]
     assert note["level"] == "note"
-    strict = {**found.conditions.settings, "strict": "True"}
-    conditions = found.conditions.model_copy(update={"settings": strict})
-    failing = found.model_copy(update={"conditions": conditions})
-    assert render_github(failing).startswith("::error title=3 checks inconclusive::")
+    assert render_github(strictly(found)).startswith("::notice title=3 ")  # they are warnings
+    failing = strictly(found, fail_on="warning")
+    assert render_github(failing).startswith("::error title=3 checks without a verdict::")
+    assert 'failures="3"' in render_junit(failing)
+    assert 'failures="0"' in render_junit(found)
+
+
+def strictly(result: Result, **more: str) -> Result:
+    settings = {**result.conditions.settings, "strict": "True", **more}
+    conditions = result.conditions.model_copy(update={"settings": settings})
+    return result.model_copy(update={"conditions": conditions})
+
+
+@pytest.mark.parametrize("verdict", [Verdict.INCONCLUSIVE, Verdict.NOT_APPLICABLE])
+def test_a_required_check_without_a_verdict_is_an_error(
+    make_result: Callable[..., Result], verdict: Verdict
+) -> None:
+    full = make_result()
+    finding = full.checks[0].finding.model_copy(update={"verdict": verdict})
+    silent = full.checks[0].model_copy(update={"finding": finding, "waiver": None})
+    for required in (False, True):
+        checks = [silent.model_copy(update={"required": required})]
+        found = full.model_copy(update={"checks": checks, "failures": []})
+        assert ("::error title=1 check without" in render_github(found)) is required
+        assert f'failures="{int(required)}"' in render_junit(found)

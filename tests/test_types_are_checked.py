@@ -6,6 +6,7 @@ import pytest
 import torch
 from jaxtyping import TypeCheckError
 
+import principles.check  # noqa: F401 - looked for below
 from audit.explainers.contract import Explainer
 from audit.metrics.localization import average_precision
 from audit.result.wording import number

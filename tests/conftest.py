@@ -58,6 +58,11 @@ TINY = {
 }
 
 
+def pytest_collection_modifyitems(items):
+    """Those that take minutes come first, so that no worker is left alone with one at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("first") is None)
+
+
 def pytest_addoption(parser):
     parser.addoption(
         "--device", default="cpu", help="where the audits of the suite run: cpu, cuda, cuda:1, …"

@@ -15,6 +15,7 @@ from audit.config.settings import Settings, SettingsError
 from audit.engine.assembly import model_info, summarize
 from audit.engine.context_building import build_context, load_audited_model
 from audit.engine.gate_inputs import load_gate
+from audit.engine.git_revision import must_not_import_from
 from audit.engine.picture_drawing import drawn_pictures
 from audit.engine.provenance import conditions, explainer_info, now, timing
 from audit.engine.reproduction import command_line
@@ -50,16 +51,29 @@ class Audit:
     evidence: Evidence
 
 
-def audited(*, settings: dict[str, Any], notes: Sequence[str], board: StatusBoard) -> Any:
+def audited(
+    *,
+    settings: dict[str, Any],
+    notes: Sequence[str],
+    board: StatusBoard,
+    foreign: str | None = None,
+) -> Any:
     """Run an audit in a worker process: settings and result are as JSON holds them.
 
     Args:
         settings: of `Settings`.
         notes: on the settings, for the result.
         board: tells the supervisor what is being done.
+        foreign: a folder that nothing may be imported from.
+
+    Raises:
+        SettingsError: something was imported from there.
     """
     chosen = Settings.model_validate(settings).with_notes(notes)
-    return run_audit(chosen, board.tell, board).result.model_dump(mode="json")
+    found = run_audit(chosen, board.tell, board).result.model_dump(mode="json")
+    if foreign:
+        must_not_import_from(Path(foreign))
+    return found
 
 
 def run_audit(settings: Settings, progress: Progress, board: StatusBoard | None = None) -> Audit:

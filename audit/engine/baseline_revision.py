@@ -20,12 +20,12 @@ from audit.engine.git_revision import (
     untied_environment,
     worktree,
 )
-from audit.errors import USAGE, IncompleteError, ending
+from audit.errors import INCOMPLETE, USAGE, IncompleteError, ending
 from audit.result.document import read_result
+from audit.result.schema import Result
 
 FOLDER = "baseline"
 _DISTRIBUTION = Path(__file__).resolve().parents[2]
-_PACKAGES = ("audit", "principles", "report_templates")
 _BUNDLED = "bundled"
 _LOCAL_MODEL = "local-dir:"
 _CHILD = """\
@@ -102,28 +102,22 @@ def audit_here(settings: str, working_tree: str, ending_file: str) -> None:
     from audit.engine.checking import check_explainer
 
     try:
-        check_explainer(Settings.model_validate_json(settings))
-        _must_not_import_from(Path(working_tree))
+        result, _ = check_explainer(Settings.model_validate_json(settings), foreign=working_tree)
+        _must_be_complete(result)
     except (Exception, SystemExit, KeyboardInterrupt) as error:  # noqa: BLE001 - told by the parent
         message, code = ending(error)
         Path(ending_file).write_text(f"{code} {message}", encoding="utf-8")
 
 
-def _must_not_import_from(working_tree: Path) -> None:
-    """A module of the working tree, such as one installed in editable mode, is not the revision's.
+def _must_be_complete(result: Result) -> None:
+    """What was not judged is no baseline.
 
     Raises:
-        SettingsError: one was imported.
+        IncompleteError: the audit was not completed.
     """
-    allowed = (Path(sys.prefix).resolve(), *(_DISTRIBUTION / name for name in _PACKAGES))
-    for name, module in sorted(sys.modules.items()):
-        file = Path(getattr(module, "__file__", None) or os.devnull).resolve()
-        if file.is_relative_to(working_tree) and not any(map(file.is_relative_to, allowed)):
-            raise SettingsError(
-                f"its explainer imports '{name}' from the working tree ('{file}'), where it is "
-                "installed in editable mode or on an absolute path; make it importable from "
-                "the explainer's folder, or install the revision and give its result by --baseline"
-            )
+    if result.exit_code == INCOMPLETE:
+        causes = [failure.message for failure in result.failures] or [result.headline]
+        raise IncompleteError(f"it ended without a verdict: {causes[0]}")
 
 
 def _explainer_file(explainer: str, root: Path) -> Path:

@@ -28,7 +28,9 @@ Progress = Callable[[str, int, int], None]
 JOB = "audit.engine.auditing:audited"
 
 
-def check_explainer(settings: Settings, progress: Progress = silent) -> tuple[Result, str]:
+def check_explainer(
+    settings: Settings, progress: Progress = silent, *, foreign: str | None = None
+) -> tuple[Result, str]:
     """Audit as the settings say, and write reports, attestation and history.
 
     Explainers run in a process of their own; this one keeps the result, the files and the exit
@@ -38,6 +40,7 @@ def check_explainer(settings: Settings, progress: Progress = silent) -> tuple[Re
     Args:
         settings: what to audit and how.
         progress: told how far the work is.
+        foreign: a folder that nothing may be imported from, where another version of it is audited.
 
     Returns:
         The result, and a note where the history could not be kept.
@@ -62,7 +65,7 @@ def check_explainer(settings: Settings, progress: Progress = silent) -> tuple[Re
     if attest:
         writable(attest.parent, "--attest")
     with locked(out):
-        result = _result(with_baseline_of_revision(settings), progress, out)
+        result = _result(with_baseline_of_revision(settings), progress, out, foreign)
         write_reports(result, writable(out), ("json", *settings.formats))
         if attest:
             from audit.gate.attestation import render_attestation
@@ -73,12 +76,16 @@ def check_explainer(settings: Settings, progress: Progress = silent) -> tuple[Re
     return result, _keep(result) if settings.history else ""
 
 
-def _result(settings: Settings, progress: Progress, out: Path) -> Result:
+def _result(settings: Settings, progress: Progress, out: Path, foreign: str | None) -> Result:
     if settings.from_evidence:
         from audit.engine.rejudging import rejudge
 
         return rejudge(Path(settings.from_evidence), settings)
-    given = {"settings": settings.model_dump(mode="json"), "notes": list(settings.notes)}
+    given = {
+        "settings": settings.model_dump(mode="json"),
+        "notes": list(settings.notes),
+        "foreign": foreign,
+    }
     limits = Limits(settings.timeout, settings.memory_bytes)
     try:
         return Result.model_validate(supervision.supervised(Job(JOB, given), limits, progress))

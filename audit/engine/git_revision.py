@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,9 @@ from pathlib import Path
 
 from audit.config.settings import SettingsError
 from audit.errors import IncompleteError
+
+_OURS = Path(__file__).resolve().parents[2]
+_OUR_PACKAGES = ("audit", "principles", "report_templates")
 
 
 def repository_root() -> Path:
@@ -106,3 +110,20 @@ def untied_environment() -> dict[str, str]:
     """Without what ties git to one worktree and index, as it is set where a hook runs."""
     tied = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR"}
     return {name: value for name, value in os.environ.items() if name not in tied}
+
+
+def must_not_import_from(working_tree: Path) -> None:
+    """A module of the working tree, such as one installed in editable mode, is not the revision's.
+
+    Raises:
+        SettingsError: one was imported.
+    """
+    allowed = (Path(sys.prefix).resolve(), *(_OURS / name for name in _OUR_PACKAGES))
+    for name, module in sorted(sys.modules.items()):
+        file = Path(getattr(module, "__file__", None) or os.devnull).resolve()
+        if file.is_relative_to(working_tree) and not any(map(file.is_relative_to, allowed)):
+            raise SettingsError(
+                f"its explainer imports '{name}' from the working tree ('{file}'), where it is "
+                "installed in editable mode or on an absolute path; make it importable from "
+                "the explainer's folder, or install the revision and give its result by --baseline"
+            )

@@ -74,17 +74,17 @@ def test_settings_that_people_wrote(settings_of):
 
 def test_waivers(old):
     gate = gate_of(waivers=str(FIRST / "waivers.toml"))
-    checks, notes = gate.applied(old.checks, explainer="grad-eclip", model="m", data="d")
+    checks, notes = gate.applied(old.checks, explainer="grad-eclip", model=old.model, data="d")
     assert [check.id for check in checks if check.waiver] == ["P104"]
     assert f"waivers: {NOTE}" in notes
-    checks, _ = gate.applied(old.checks, explainer="center-prior", model="m", data="d")
+    checks, _ = gate.applied(old.checks, explainer="center-prior", model=old.model, data="d")
     assert [check.id for check in checks if check.waiver] == ["P104", "P105"]
 
 
 def test_baseline(old):
     assert len(old.checks) == 15
     gate = gate_of(baseline=str(FIRST / "result.json"))
-    same = {"model": old.model.state_sha256, "data": old.data.sha256}
+    same = {"model": old.model, "data": old.data.sha256}
     checks, _ = gate.applied(old.checks, explainer="grad-eclip", **same)
     violated = [c for c in checks if c.finding.verdict is Verdict.VIOLATION]
     assert {c.id for c in violated} >= {"P104", "P105"}

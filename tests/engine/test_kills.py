@@ -14,7 +14,11 @@ P1, P2 = "P101,P104,P105,P109", "P201,P205,P206"
     [
         ("supervisor", ("--samples", "4", "--select", P1), "explanations.json"),
         ("worker", ("--samples", "6", "--select", P2), "tasks/ladder"),
-        ("supervisor", ("--samples", "auto", "--budget", "12", "--select", P2), "look-1/key.json"),
+        (
+            "supervisor",
+            ("--samples", "auto", "--budget", "12", "--select", P2),
+            "look-1/explanations.json",
+        ),
     ],
     ids=["principle 1", "principle 2", "look by look"],
 )

@@ -37,7 +37,7 @@ def from_plugin(point: EntryPoint) -> Callable[..., Any]:
 
 
 def from_file(path: str, function: str) -> Callable[..., Any]:
-    """A function of a Python file; the file's folder is importable while it runs.
+    """A function of a Python file, whose folder is importable, as that of a script is.
 
     Raises:
         ExplainerImportError: where the file is missing or does not import, or has no such function.
@@ -65,7 +65,7 @@ def from_file(path: str, function: str) -> Callable[..., Any]:
 
 
 def from_module(module: str, function: str) -> Callable[..., Any]:
-    """A function of a module; the current folder is importable while it is imported.
+    """A function of a module; the current folder is importable.
 
     Raises:
         ExplainerImportError: where the module does not import or has no such function.
@@ -99,12 +99,15 @@ def _callable(found: Any, explainer: str) -> Callable[..., Any]:
 
 @contextmanager
 def _importable(folder: Path) -> Iterator[None]:
+    """First in line during the import, and last from then on, for imports within functions."""
     entry = str(folder)
     sys.path.insert(0, entry)
     try:
         yield
     finally:
         sys.path.remove(entry)
+        if entry not in sys.path:
+            sys.path.append(entry)
 
 
 @contextmanager

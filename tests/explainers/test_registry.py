@@ -111,7 +111,26 @@ def test_file(file, clip, pairs):
     assert (explainer.faithful_twin, explainer.text_specific) == ("grad-attention", False)
     assert explainer.stochastic
     assert not explainer.model_free
-    assert str(file.parent) not in sys.path
+
+
+def test_a_neighbor_is_importable_within_a_function_and_stands_in_for_nothing(
+    tmp_path, clip, pairs, monkeypatch
+):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    before = list(sys.path)
+    (tmp_path / "a_neighbor_of_mine.py").write_text("SCALE = 3\n")
+    (tmp_path / "mine.py").write_text(
+        "def explain(model, images, targets):\n"
+        "    from a_neighbor_of_mine import SCALE\n"
+        "    return images.mean(1) * SCALE\n"
+    )
+    for _ in range(2):
+        explainer = load_explainer(f"{tmp_path}/mine.py:explain")
+        torch.testing.assert_close(
+            run_explainer(explainer, clip, *pairs).maps, pairs[0].mean(1) * 3
+        )
+        assert sys.path == [*before, str(tmp_path)]
+    del sys.modules["a_neighbor_of_mine"]
 
 
 def test_file_with_a_nested_name_and_a_relative_path(file, clip, pairs, monkeypatch):

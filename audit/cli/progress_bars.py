@@ -20,8 +20,7 @@ from rich.progress import (
 from rich.progress import Progress as Bars
 from rich.text import Text
 
-from audit.engine.progress import silent
-from audit.evidence.context import Progress
+from audit.engine.progress import Progress, silent
 from audit.result.wording import visible
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from audit.config.settings import Settings, SettingsError
 from audit.engine import supervision
 from audit.engine.baseline_revision import with_baseline_of_revision
 from audit.engine.output_lock import locked
-from audit.engine.progress import silent
+from audit.engine.progress import Progress, silent
 from audit.engine.state_folder import ignored_by_git
 from audit.engine.supervision import Limits, WorkerEndedError
 from audit.engine.worker_process import Job
@@ -24,7 +23,6 @@ from audit.reports.output import (
 )
 from audit.result.schema import Result
 
-Progress = Callable[[str, int, int], None]
 JOB = "audit.engine.auditing:audited"
 
 

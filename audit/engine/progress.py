@@ -1,6 +1,11 @@
-"""Progress that is not shown."""
+"""How progress is told, and progress that is not shown."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+
+Progress = Callable[[str, int, int], None]
+"""Told the phase, the steps done, and the steps in all."""
 
 
 def silent(phase: str, done: int, total: int) -> None:

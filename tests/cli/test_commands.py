@@ -410,6 +410,20 @@ def test_help_imports_nothing_slow():
     assert done.stdout.splitlines()[-1] == "0 []"
 
 
+def test_the_supervisor_stays_small(tiny_model, tmp_path):
+    words = ["check", "-e", "gradient", "--model", tiny_model, "--samples", "2", "--only", "P101"]
+    code = (
+        "import sys\n"
+        "from audit.cli.main import main\n"
+        f"try:\n    main({[*words, '--no-history', '--out', str(tmp_path / 'report')]!r})\n"
+        "except SystemExit as end:\n    code = end.code\n"
+        "slow = {'torch', 'scipy', 'open_clip', 'pandas'} & set(sys.modules)\n"
+        "print(code, sorted(slow))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "0 []"
+
+
 @pytest.mark.parametrize(
     "words",
     [["check"], ["list"], ["report"], ["map"], ["equivalence"], ["compare"], ["history"], ["init"]],

@@ -27,6 +27,7 @@ _STYLES: Final = {
     "not-applicable": "dim",
 }
 _INDENT: Final = 7
+_PLACES: Final = 2
 _LINE: Final = 600
 
 
@@ -100,10 +101,19 @@ def _check(check: CheckResult, plain: Callable[[str], str]) -> Group:
     if measured is not None:
         phrase = f"{words.shorten(measured.name, 60)} {words.statistic_phrase(measured)}"
         lines.append(Text(plain(phrase), style="dim"))
+    if status.key in statuses.VIOLATED:
+        lines += [Text(plain(place), style="dim") for place in _places(check)]
     if status.key in statuses.VIOLATED and check.how_to_fix:
         remedy = f"How to fix it: {check.how_to_fix}"
         lines.append(Text(plain(remedy), style="dim"))
     return Group(head, *(Padding(line, (0, 0, 0, _INDENT), expand=False) for line in lines))
+
+
+def _places(check: CheckResult) -> list[str]:
+    """The first lines of the source that are to blame, unless the summary names them."""
+    named = [(f"{one.file}:{one.line}", one.text) for one in check.finding.locations]
+    new = [f"at {place} {text}" for place, text in named if place not in check.finding.summary]
+    return new[:_PLACES]
 
 
 def _glyph(status: statuses.Status, plain: Callable[[str], str]) -> str:

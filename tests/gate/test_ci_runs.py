@@ -259,7 +259,11 @@ def test_the_hook_of_pre_commit(repository, runner):
     (hook,) = [one for one in hooks if one["id"] == used["hooks"][0]["id"]]
     assert hook["language"] == "python"
     git("add", "-A", cwd=folder)
-    for state, word in {"green": "no violation", "red": "clamp", "waived": "waived: P104"}.items():
+    for state, word in {
+        "green": "no violation",
+        "red": f"at ours.py:{WRONG_LINE} ",
+        "waived": "waived: P104",
+    }.items():
         repository(*STATES[state])
         arguments = shlex.join([*shlex.split(hook["entry"]), *used["hooks"][0].get("args", [])])
         index = {"GIT_INDEX_FILE": ".git/index", "GIT_DIR": ".git"}  # as git sets them for hooks

@@ -36,7 +36,7 @@ class SettingsError(ValueError):
     """Settings are wrong; the message says what was expected, found, where, and what to do."""
 
 
-Samples = Annotated[int, Field(ge=1)] | Literal["auto"]
+Samples = Annotated[int, Field(ge=1, strict=True)] | Literal["auto"]
 SeverityName = Literal["error", "warning"]
 Words = Annotated[
     tuple[str, ...], BeforeValidator(as_words, json_schema_input_type=tuple[str, ...] | str)

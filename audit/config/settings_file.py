@@ -18,6 +18,9 @@ from audit.nearest_name import nearest_of
 
 _PATHS = frozenset({"out", "waivers", "baseline", "attest", "from_evidence"})
 _MAY_BE_PATHS = frozenset({"explainer", "model", "pretrained", "ladder", "data"})
+_MAY_BE_EMPTY = frozenset(
+    name for name, one in Settings.model_fields.items() if isinstance(one.default, str | None)
+)
 _ALTERNATIVES = ("constrained-int", "literal['auto']")  # pydantic's words, no keys
 
 
@@ -92,7 +95,7 @@ def _file_settings(folder: Path) -> tuple[str, dict[str, Any], tuple[str, ...]]:
             continue
         path, table = found[0]
         given = {key.replace("-", "_"): value for key, value in table.items()}
-        given = {key: value for key, value in given.items() if value != ""}
+        given = {k: v for k, v in given.items() if v != "" or k not in _MAY_BE_EMPTY}
         notes = tuple(f"{path}: these settings are used, not those of {p}" for p, _ in found[1:])
         if place != folder:
             given = _from_here(given, place, folder)
@@ -118,10 +121,12 @@ def _table(path: Path) -> dict[str, Any]:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: not valid TOML: {error}") from error
-    table = document if path.name == "audit.toml" else document.get("tool", {}).get("audit", {})
-    if not isinstance(table, dict):
-        raise SettingsError(f"{path}: expected a table [tool.audit], found {table!r}")
-    return table
+    table: Any = document
+    for name in () if path.name == "audit.toml" else ("tool", "audit"):
+        table = table.get(name, {})
+        if not isinstance(table, dict):
+            raise SettingsError(f"{path}: expected a table [tool.audit], found {name} = {table!r}")
+    return dict(table)
 
 
 def _from_here(given: Mapping[str, Any], origin: Path, folder: Path) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from audit.config.settings import Settings
 from audit.data.pairs import Pairs
+from audit.engine.gate_inputs import rule_given
 from audit.engine.picture_drawing import pairs_with_pictures
 from audit.evidence.evenly_spaced import evenly_spaced
 from audit.evidence.kinds import Evidence, TraceEvidence
@@ -16,7 +17,6 @@ from audit.judging.gallery import MOST_PAIRS, gallery
 from audit.judging.group_sequential import Judged, stopping_notes
 from audit.models.model_under_audit import ModelUnderAudit
 from audit.result import wording as words
-from audit.result.finding import Severity
 from audit.result.numbers import Interval
 from audit.result.outcome import outcome
 from audit.result.schema import (
@@ -69,10 +69,9 @@ def summarize(
     cards = gallery(evidence, evenly_spaced(len(pairs), MOST_PAIRS))
     shown = pairs_shown(checks, cards)
     shown_pairs, pictures = pairs_with_pictures(shown, evidence.reference, pngs(shown))
+    failures = [*found.gathered.failures, *found.broken]
     return Result(
-        **outcome(
-            explainer.name, checks, fail_on=Severity(settings.fail_on), strict=settings.strict
-        ),
+        **outcome(explainer.name, checks, failures, rule_given(settings)),
         explainer=explainer,
         model=model_info(model),
         data=data_info(pairs, evidence),
@@ -85,7 +84,7 @@ def summarize(
         shown_pairs=shown_pairs,
         pictures=pictures,
         pair_quality=_pair_quality(evidence),
-        failures=[*found.gathered.failures, *found.broken],
+        failures=failures,
         notes=[
             *settings.notes,
             *gate_notes,

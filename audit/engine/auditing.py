@@ -25,7 +25,7 @@ from audit.engine.thread_count import suited_threads
 from audit.engine.unfinished import subject_document
 from audit.evidence.completion import SOURCES, may_resume
 from audit.evidence.context import Context, Progress
-from audit.evidence.dry_run import try_explainer
+from audit.evidence.dry_run import records_of, try_explainer
 from audit.evidence.interim_looks import ALWAYS, forget_looks, measured_looks
 from audit.evidence.kinds import Evidence
 from audit.evidence.plan import evidence_format, gather
@@ -37,8 +37,11 @@ from audit.explainers.sources import SourceRecord, reading_recorded
 from audit.gate.gating import Gate
 from audit.judging.group_sequential import Judged, judge_at_once, judge_by_looks
 from audit.judging.selection import by_check, selected_checks
-from audit.reports.output import forget_reports
+from audit.models.model_under_audit import ModelUnderAudit
+from audit.reports.output import set_reports_aside
 from audit.result.schema import Conditions, Result, Timing
+from audit.trace.integrity import Integrity
+from audit.trace.records import ChangeRecord
 from principles.check import Check
 
 
@@ -97,18 +100,16 @@ def run_audit(settings: Settings, progress: Progress, board: StatusBoard | None 
     checks = selected_checks(settings)
     gate = load_gate(settings, checks)
     folder = Path(settings.out).resolve() / "evidence"
-    with reading_recorded(), calling(settings.explainer, 0):
-        audited = load_explainer(settings.explainer, settings.options)
-    model = load_audited_model(settings)
+    set_reports_aside(folder.parent)
+    audited, model, imported = _subjects(settings)
     context = build_context(settings, model, audited, progress)
     key = _key(settings, context)
     run = _conditions(settings, context, key, supervised=board is not None)
     if board:
         board.leave("subject", subject_document(context, run, started))
     with reading_recorded():
-        try_explainer(context)
+        context = replace(context, before=(*imported, *try_explainer(context)))
     resume = may_resume(folder, resume=settings.resume, reuse=settings.reuse)
-    forget_reports(folder.parent)
     sources = SourceRecord(folder / SOURCES, _own_files(audited), beside=(folder.parent,))
     began = (lambda kind: board.enter(f"gathering {kind}")) if board else context.began
     context = replace(context, tasks=Tasks(None, sources.update), began=began)
@@ -121,6 +122,23 @@ def run_audit(settings: Settings, progress: Progress, board: StatusBoard | None 
     time = timing(started, found.gathered.seconds, watch.seconds, found.gathered.reused)
     result = _assembled(settings, context, found, gate, run, time)
     return Audit(result, context, found.gathered.evidence)
+
+
+def _subjects(
+    settings: Settings,
+) -> tuple[Explainer, ModelUnderAudit, tuple[ChangeRecord, ...]]:
+    """Explainer and model, and what importing the explainer altered of the model's code.
+
+    A file or module is imported only when the model is there: what it patches is seen by then.
+    """
+    foreign = ":" in settings.explainer
+    model = load_audited_model(settings) if foreign else None
+    integrity = Integrity(model.module, model.module) if model else None
+    with reading_recorded(), calling(settings.explainer, 0):
+        audited = load_explainer(settings.explainer, settings.options)
+    changes = integrity.verify() if integrity else ()
+    imported = records_of(changes, "when it was imported", audited)
+    return audited, model or load_audited_model(settings), imported
 
 
 def _found(

@@ -15,7 +15,7 @@ from audit.engine.worker_process import Job
 from audit.errors import INCOMPLETE
 from audit.evidence.completion import mark_finished
 from audit.reports.output import (
-    forget_reports,
+    forget_previous,
     known_formats,
     writable,
     write_reports,
@@ -63,8 +63,9 @@ def check_explainer(
     if attest:
         writable(attest.parent, "--attest")
     with locked(out):
-        result = _result(with_baseline_of_revision(settings), progress, out, foreign)
+        result = _result(with_baseline_of_revision(settings), progress, foreign)
         write_reports(result, writable(out), ("json", *settings.formats))
+        forget_previous(out)
         if attest:
             from audit.gate.attestation import render_attestation
 
@@ -74,7 +75,7 @@ def check_explainer(
     return result, _keep(result) if settings.history else ""
 
 
-def _result(settings: Settings, progress: Progress, out: Path, foreign: str | None) -> Result:
+def _result(settings: Settings, progress: Progress, foreign: str | None) -> Result:
     if settings.from_evidence:
         from audit.engine.rejudging import rejudge
 
@@ -95,9 +96,7 @@ def _result(settings: Settings, progress: Progress, out: Path, foreign: str | No
     except WorkerEndedError as error:
         from audit.engine.unfinished import unfinished_result
 
-        result = unfinished_result(settings, error)
-        forget_reports(out)
-        return result
+        return unfinished_result(settings, error)
 
 
 def _keep(result: Result) -> str:

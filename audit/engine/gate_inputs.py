@@ -12,7 +12,10 @@ from audit.former_names import present_explainer, present_name
 from audit.gate.gating import Gate
 from audit.judging.selection import required_checks
 from audit.nearest_name import nearest_of
+from audit.reports.output import PREVIOUS
 from audit.result.document import ResultFormatError, read_result
+from audit.result.finding import Severity
+from audit.result.gate_rule import Rule
 from audit.result.schema import Result
 from principles.catalogue import all_checks
 from principles.check import Check
@@ -48,6 +51,11 @@ def load_gate(settings: Settings, checks: Iterable[Check] = (), today: date | No
     )
 
 
+def rule_given(settings: Settings) -> Rule:
+    """What decides, by the settings, whether the gate fails."""
+    return {"fail_on": Severity(settings.fail_on), "strict": settings.strict}
+
+
 def _under_present_names(
     entries: Sequence[WaiverEntry],
 ) -> tuple[tuple[WaiverEntry, ...], tuple[str, ...]]:
@@ -66,8 +74,9 @@ def _under_present_names(
 def _baseline(path: str | None) -> Result | None:
     if path is None:
         return None
+    file, aside = Path(path), Path(path).parent / PREVIOUS / Path(path).name
     try:
-        return read_result(Path(path))
+        return read_result(aside if aside.is_file() and not file.exists() else file)
     except (OSError, ResultFormatError) as error:
         cause = f"'{path}': {error.strerror}" if isinstance(error, OSError) else error
         raise SettingsError(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from audit.config.settings import Settings, SettingsError
 from audit.engine.assembly import audit_notes
-from audit.engine.gate_inputs import load_gate
+from audit.engine.gate_inputs import load_gate, rule_given
 from audit.engine.picture_drawing import pairs_with_pictures
 from audit.engine.provenance import timing
 from audit.engine.stopwatch import Stopwatch
@@ -18,7 +18,6 @@ from audit.evidence.plan import Gathered, failed_kinds, load_evidence
 from audit.judging.group_sequential import Judged, judge_at_once, judge_by_looks
 from audit.judging.selection import by_check, selected_checks
 from audit.result.document import read_result
-from audit.result.finding import Severity
 from audit.result.outcome import outcome
 from audit.result.schema import Failure, Result
 from audit.result.shown_pairs import pairs_shown
@@ -75,14 +74,15 @@ def rejudge(folder: Path, settings: Settings) -> Result:
     shown = pairs_shown(checks, old.gallery)
     reference = found.gathered.evidence.reference
     shown_pairs, pictures = pairs_with_pictures(shown, reference, _pngs(old))
+    failures = [*gathering, *found.broken]
     return old.model_copy(
         update={
-            **outcome(name, checks, fail_on=Severity(settings.fail_on), strict=settings.strict),
+            **outcome(name, checks, failures, rule_given(settings)),
             "checks": checks,
             "shown_pairs": shown_pairs,
             "pictures": pictures,
             "timing": timing(old.timing.started, old.timing.gathering, watch.seconds),
-            "failures": [*gathering, *found.broken],
+            "failures": failures,
             "notes": [
                 *settings.notes,
                 *notes,

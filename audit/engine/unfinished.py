@@ -8,7 +8,7 @@ from typing import Any
 
 from audit.config.settings import Settings
 from audit.engine.assembly import data_info, model_info
-from audit.engine.gate_inputs import load_gate
+from audit.engine.gate_inputs import load_gate, rule_given
 from audit.engine.picture_drawing import pairs_with_pictures
 from audit.engine.provenance import explainer_info, timing
 from audit.engine.supervision import WorkerEndedError
@@ -19,7 +19,6 @@ from audit.evidence.plan import Gathered, load_evidence
 from audit.evidence.store import StoreError
 from audit.judging.group_sequential import judge_at_once
 from audit.judging.selection import by_check, selected_checks
-from audit.result.finding import Severity
 from audit.result.outcome import outcome
 from audit.result.schema import Conditions, DataInfo, ExplainerInfo, Failure, ModelInfo, Result
 from audit.result.shown_pairs import pairs_shown
@@ -60,7 +59,7 @@ def unfinished_result(settings: Settings, error: WorkerEndedError) -> Result:
     run = Conditions.model_validate(subject["conditions"])
     checks = selected_checks(settings)
     gate = load_gate(settings, checks)
-    evidence = _finished(Path(settings.out) / "evidence", run.evidence, Roles(**subject["roles"]))
+    evidence = _finished(Path(settings.out) / "evidence", run.evidence, _roles(subject["roles"]))
     failure = Failure(where="the explainer's process", message=error.doing, traceback="")
     found = judge_at_once(
         checks,
@@ -72,10 +71,9 @@ def unfinished_result(settings: Settings, error: WorkerEndedError) -> Result:
         found.results, explainer=explainer.name, model=model, data=data.sha256
     )
     shown_pairs, _ = pairs_with_pictures(pairs_shown(judged, []), evidence.reference, {})
+    failures = [failure, *found.broken]
     return Result(
-        **outcome(
-            explainer.name, judged, fail_on=Severity(settings.fail_on), strict=settings.strict
-        ),
+        **outcome(explainer.name, judged, failures, rule_given(settings)),
         explainer=explainer,
         model=model,
         data=data,
@@ -83,9 +81,17 @@ def unfinished_result(settings: Settings, error: WorkerEndedError) -> Result:
         timing=timing(subject["started"], {}, {}),
         checks=judged,
         shown_pairs=shown_pairs,
-        failures=[failure, *found.broken],
+        failures=failures,
         notes=[*settings.notes, *notes, *model.notes, *data.notes],
     )
+
+
+def _roles(written: dict[str, Any]) -> Roles:
+    """As they were before JSON made lists of their tuples."""
+    given: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in written.items()
+    }
+    return Roles(**given)
 
 
 def _finished(folder: Path, key: str, roles: Roles) -> Evidence:

@@ -21,6 +21,7 @@ from audit.models.ladder_checkpoints import Checkpoint
 from audit.models.model_under_audit import ModelUnderAudit
 from audit.models.pristine import pristine_copy
 from audit.trace.integrity import Integrity
+from audit.trace.records import ChangeRecord
 
 _ACTIVATIONS = {"cpu": 3e6}  # numbers of a block's widest activations in a batch
 _DEVICE = 3e7
@@ -83,6 +84,7 @@ class Context:
         limits: by kind of evidence, those limits of the checks which judge it that its gatherer
             goes by (`audit.evidence.plan.GOES_BY`).
         tasks: keeps the finished tasks of the kind that is being gathered.
+        before: what the explainer altered when it was imported, or at its first call.
         began: told which kind of evidence begins.
     """
 
@@ -100,6 +102,7 @@ class Context:
     rungs: tuple[RungInfo, ...] = ()
     limits: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     tasks: Tasks = field(default_factory=Tasks)
+    before: tuple[ChangeRecord, ...] = ()
     began: Callable[[str], None] = _unheard
 
     @property

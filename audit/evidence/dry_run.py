@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Iterable
 
 import torch
 
@@ -16,14 +17,19 @@ from audit.explainers.contract import (
 )
 from audit.explainers.raising_line import raising_line
 from audit.models.pristine import pristine_copy
-from audit.trace.integrity import Integrity
+from audit.trace.integrity import Change, Integrity
+from audit.trace.records import ChangeRecord
 
 
-def try_explainer(context: Context) -> None:
+def try_explainer(context: Context) -> tuple[ChangeRecord, ...]:
     """Explain two pairs on a copy of the model, which is thrown away.
 
     What fails here would fail in every kind of evidence, so it is told once. Random draws of the
     trial are taken back.
+
+    Returns:
+        What of the copy was not as before when the explainer had returned: an explainer that
+        alters the model at its first call may leave all later copies alone.
 
     Raises:
         ExplainerReturnError: it returns something else than a map of finite numbers per pair.
@@ -36,12 +42,22 @@ def try_explainer(context: Context) -> None:
     with torch.random.fork_rng(devices=[]):
         try:
             run_explainer(context.audited, module, images, targets)
+            return records_of(integrity.verify(), "after its first call", context.audited)
         except ExplainerReturnError:
             raise
         except Exception as error:
             raise _told(context.audited, error) from error
         finally:
             integrity.restore_library()
+
+
+def records_of(
+    changes: Iterable[Change], when: str, explainer: Explainer
+) -> tuple[ChangeRecord, ...]:
+    """Changes as a trace keeps them, at the explainer's own first line."""
+    known = explainer.source_file and explainer.source_line
+    place = f"{explainer.source_file}:{explainer.source_line}" if known else ""
+    return tuple(ChangeRecord(c.kind, c.path, c.what, when, c.altering, place) for c in changes)
 
 
 def _told(explainer: Explainer, error: Exception) -> ExplainerRaisedError:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
 import torch
@@ -144,7 +145,16 @@ def unedited_maps(
         pairs: indices of the pairs.
         dtype: to work in.
     """
-    return maps_of(context, explainer, own_copy(context.pristine, dtype), pairs)
+
+    def draw() -> Tensor:
+        return maps_of(context, explainer, own_copy(context.pristine, dtype), pairs)
+
+    return context.tasks.one_drawn(_task("unedited", explainer, pairs, dtype), draw)
+
+
+def _task(what: str, explainer: Explainer, pairs: Tensor, dtype: torch.dtype) -> str:
+    options = sorted(explainer.options.items())
+    return f"{what}, {explainer.name} {options}, {len(pairs)} pairs in {dtype}"
 
 
 def numerical_noise(
@@ -164,8 +174,18 @@ def numerical_noise(
         dtype: to work in.
     """
     model = own_copy(context.pristine, dtype)
-    copies = (own_copy(model), *(rounded_copy(model, context.seed + i) for i in range(2)))
-    changes = [relative_l2(maps, maps_of(context, explainer, copy, pairs)) for copy in copies]
+    copies = {
+        "equal": partial(own_copy, model),
+        **{f"rounded {i}": partial(rounded_copy, model, context.seed + i) for i in range(2)},
+    }
+
+    def change(copy: Callable[[], nn.Module]) -> Tensor:
+        return relative_l2(maps, maps_of(context, explainer, copy(), pairs))
+
+    changes = [
+        context.tasks.one_drawn(_task(name, explainer, pairs, dtype), partial(change, copy))
+        for name, copy in copies.items()
+    ]
     return torch.stack(changes).amax(0)
 
 

@@ -50,6 +50,7 @@ def gather_trace(context: Context, costs: Costs) -> TraceEvidence:
         sources={shown: lines for shown, lines in places.items() if lines.lines},
         asked=asked,
         cost=spent,
+        before=context.before,
     )
 
 

@@ -111,9 +111,9 @@ def run_explainer(
         ExplainerReturnError: where the returned value is not a map of finite numbers per pair.
         ExplainerFaultError: where the explainer exits.
     """
-    return checked_explanation(
-        explainer.name, call_explainer(explainer, model, images, targets), images
-    )
+    returned = call_explainer(explainer, model, images, targets)
+    with calling(explainer.name, len(images)):  # its maps may be computed when they are asked for
+        return checked_explanation(explainer.name, returned, images)
 
 
 def call_explainer(explainer: Explainer, model: nn.Module, images: Tensor, targets: Tensor) -> Any:

@@ -14,7 +14,7 @@ class OddValueError(TypeError):
 
 
 def real_tensor(given: Any) -> Tensor:
-    """A tensor of real numbers, detached, out of a tensor or numpy array of whatever precision.
+    """A plain tensor of real numbers with memory of its own, out of a tensor or numpy array.
 
     Raises:
         OddValueError: anything else.
@@ -34,7 +34,7 @@ def real_tensor(given: Any) -> Tensor:
         raise OddValueError("a tensor on the device 'meta', which holds no numbers")
     if given.is_complex() or given.dtype is torch.bool:
         raise OddValueError(_no_reals(complex_=given.is_complex()))
-    return given.detach()
+    return given.detach().as_subclass(Tensor).clone()
 
 
 def _of_numpy(given: np.ndarray) -> Tensor:

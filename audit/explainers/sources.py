@@ -19,6 +19,8 @@ from pathlib import Path
 from types import ModuleType
 
 _MISSING = "missing"
+_BY_TIME = "installed: "
+_INSTALLED = frozenset({"site-packages", "dist-packages"})
 _NO_SOURCES = ("/proc/", "/sys/", "/dev/")
 _WRITING = frozenset("wax+")
 VOLATILE = frozenset(
@@ -102,7 +104,8 @@ class SourceRecord:
         """
         known = self.hashes.keys() | self._passed_over
         files = {*self.own, *_module_files(), *_OPENED.paths} - known
-        new = {file: digest_of(file) for file in files if file in self.own or self._counts(file)}
+        new = {file: self._digest(file) for file in files}
+        new = {file: digest for file, digest in new.items() if digest}
         self._passed_over |= files - new.keys()
         if new or not self.path.is_file():
             self.hashes |= new
@@ -112,14 +115,23 @@ class SourceRecord:
             part.write_text(json.dumps(document, indent=1, sort_keys=True), encoding="utf-8")
             part.replace(self.path)
 
+    def _digest(self, file: str) -> str:
+        """Of content; of what is installed the size and time; nothing of what does not count."""
+        if file in self.own:
+            return digest_of(file)
+        if not self._counts(file):
+            return ""
+        installed = bool(_INSTALLED & set(Path(os.path.realpath(file)).parts))
+        return size_and_time(file) if installed else digest_of(file)
+
     def _counts(self, file: str) -> bool:
         if file.startswith(_NO_SOURCES) or f"{os.sep}__pycache__{os.sep}" in file:
             return False
         if os.path.isdir(file):  # noqa: PTH112 - called for thousands of files
             return False
         real = os.path.realpath(file)
-        installed = bool({"site-packages", "dist-packages"} & set(Path(real).parts))
-        return not installed and not real.startswith((*_STANDARD_LIBRARY, *self.beside))
+        standard = real.startswith(_STANDARD_LIBRARY) and not _INSTALLED & set(Path(real).parts)
+        return not standard and not real.startswith(self.beside)
 
 
 def what_changed(path: Path) -> str | None:
@@ -133,7 +145,8 @@ def what_changed(path: Path) -> str | None:
     if environment != environment_digest(os.environ):
         return "the environment variables changed"
     for file, digest in files.items():
-        if digest_of(file) != digest:
+        now = size_and_time(file) if digest.startswith(_BY_TIME) else digest_of(file)
+        if now != digest:
             return f"'{file}' changed"
     return ""
 
@@ -151,6 +164,15 @@ def environment_digest(environment: Mapping[str, str]) -> str:
     """A hash of the environment variables, less the `VOLATILE` ones."""
     kept = sorted((k, v) for k, v in environment.items() if k not in VOLATILE)
     return hashlib.sha256(repr(kept).encode(errors="surrogateescape")).hexdigest()
+
+
+def size_and_time(file: str) -> str:
+    """Of a file of an installed package, of which there are thousands."""
+    try:
+        found = Path(file).stat()
+    except OSError:
+        return f"{_BY_TIME}{_MISSING}"
+    return f"{_BY_TIME}{found.st_size} bytes, {found.st_mtime_ns}"
 
 
 def digest_of(file: str) -> str:

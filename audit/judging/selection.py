@@ -43,13 +43,14 @@ def required_checks(settings: Settings, chosen: Iterable[Check]) -> frozenset[st
     found: set[str] = set()
     for word in settings.require:
         first, dash, last = (part.strip() for part in word.upper().partition("-"))
-        own = [i for i in known if first <= i <= last] if dash else _starting(known, first)
-        if not own or (dash and not {first, last} <= set(known)):
-            hint = nearest_of("check", first if first not in known else last, known)
-            raise SettingsError(
-                f"require: {hint}, a prefix such as P1, or a range such as P101-P105"
-            )
-        found |= set(own)
+        for end in (first, last) if dash else (first,):
+            if not _starting(known, end):
+                hint = nearest_of("check", end, known)
+                raise SettingsError(f"require: {hint}, a prefix such as P1, or a range: P101-P105")
+        if dash and last < first:
+            raise SettingsError(f"require: expected a range such as P101-P105, got '{word}'")
+        last = last or first
+        found |= {i for i in known if first <= i <= last or i.startswith(last)}
     if missing := sorted(found - running):
         raise SettingsError(
             f"require: expected checks that run, but {', '.join(missing)} "

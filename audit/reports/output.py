@@ -10,6 +10,9 @@ from audit.errors import IncompleteError
 from audit.reports.formats import FORMATS
 from audit.result.schema import Result
 
+PREVIOUS = "previous"
+"""Folder in that of the reports, for those of an earlier audit while there are none of this one."""
+
 
 class OutputError(OSError):
     """A place cannot be written to, or a format is unknown; found before the work begins."""
@@ -50,10 +53,21 @@ def writable(folder: Path, option: str = "--out") -> Path:
     return folder
 
 
-def forget_reports(folder: Path) -> None:
-    """Remove the reports of an earlier audit, so that none is mistaken for one of this."""
+def set_reports_aside(folder: Path) -> None:
+    """Move the reports of an earlier audit away, so that none is mistaken for one of this."""
+    names = [one.file_name for one in FORMATS.values() if (folder / one.file_name).is_file()]
+    if names:
+        (folder / PREVIOUS).mkdir(exist_ok=True)
+    for name in names:
+        (folder / name).replace(folder / PREVIOUS / name)
+
+
+def forget_previous(folder: Path) -> None:
+    """Remove what was set aside, once there are reports of this audit."""
     for one in FORMATS.values():
-        (folder / one.file_name).unlink(missing_ok=True)
+        (folder / PREVIOUS / one.file_name).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        (folder / PREVIOUS).rmdir()
 
 
 def write_reports(result: Result, folder: Path, formats: Iterable[str]) -> None:

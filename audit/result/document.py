@@ -47,6 +47,8 @@ def read_result(path: Path) -> Result:
         ResultFormatError: it is not a result; the message names the file.
         OSError: it cannot be read.
     """
+    if path.exists() and not path.is_file():
+        raise ResultFormatError(f"'{path}': expected a result, found no regular file")
     try:
         return load_result(path.read_text(encoding="utf-8"))
     except UnicodeDecodeError as error:

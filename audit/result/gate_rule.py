@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, Literal, TypedDict
 
 from audit.result.finding import Severity, Verdict
-from audit.result.schema import CheckResult, Result
+from audit.result.schema import CheckResult, Failure, Result
 
 VERDICTS: Final[Mapping[int, Literal["pass", "violation", "incomplete"]]] = {
     0: "pass",
@@ -37,11 +37,18 @@ def rule_of(result: Result) -> Rule:
 
 
 def exit_code(
-    checks: Sequence[CheckResult], *, fail_on: Severity, strict: bool
+    checks: Sequence[CheckResult],
+    failures: Sequence[Failure] = (),
+    *,
+    fail_on: Severity,
+    strict: bool,
 ) -> Literal[0, 1, 3]:
-    """0 nothing at or above ``fail_on``; 1 violations; 3 an ERROR, or nothing judged."""
+    """0 nothing at or above ``fail_on``; 1 violations; 3 a failure, an ERROR, or nothing judged.
+
+    An explainer that failed where no selected check looked has failed all the same.
+    """
     verdicts = {c.finding.verdict for c in checks}
-    if Verdict.ERROR in verdicts or verdicts <= {Verdict.NOT_APPLICABLE}:
+    if failures or Verdict.ERROR in verdicts or verdicts <= {Verdict.NOT_APPLICABLE}:
         return 3
     return 1 if any(fails(c, fail_on=fail_on, strict=strict) for c in checks) else 0
 

@@ -8,7 +8,7 @@ from typing import Literal
 from audit.result import wording as words
 from audit.result.finding import Severity, Verdict
 from audit.result.gate_rule import NO_VERDICT, fails
-from audit.result.schema import CheckResult
+from audit.result.schema import CheckResult, Failure
 
 BROKEN = {
     1: "the explanation is not computed on the unmodified model",
@@ -18,7 +18,13 @@ _SUBJECT = "The explainer "
 
 
 def headline_and_sentences(
-    name: str, checks: Sequence[CheckResult], code: int, *, fail_on: Severity, strict: bool
+    name: str,
+    checks: Sequence[CheckResult],
+    code: int,
+    failures: Sequence[Failure] = (),
+    *,
+    fail_on: Severity,
+    strict: bool,
 ) -> tuple[str, dict[Literal["1", "2"], str]]:
     """One line over all, and one sentence per principle."""
     sentences: dict[Literal["1", "2"], str] = {}
@@ -27,16 +33,21 @@ def headline_and_sentences(
         if own:
             sentences[key] = _principle_sentence(principle, own)  # type: ignore[index]
     failing = [c for c in checks if fails(c, fail_on=fail_on, strict=strict)]
-    return _headline(name, checks, failing, code), sentences
+    return _headline(name, checks, failing, failures, code), sentences
 
 
 def _headline(
-    name: str, checks: Sequence[CheckResult], failing: Sequence[CheckResult], code: int
+    name: str,
+    checks: Sequence[CheckResult],
+    failing: Sequence[CheckResult],
+    failures: Sequence[Failure],
+    code: int,
 ) -> str:
     violated = _violated(failing)
     if code == 3:
         errors = [c.id for c in checks if c.finding.verdict is Verdict.ERROR]
-        why = f"{', '.join(errors)} could not be judged" if errors else "no check could be judged"
+        broken = f"{failures[0].where} failed" if failures else "no check could be judged"
+        why = f"{', '.join(errors)} could not be judged" if errors else broken
         also = f"; {_ids(violated)} violated" if violated else ""
         return f"The audit of {name} is incomplete: {why}{also}."
     if failing:

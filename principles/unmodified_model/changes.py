@@ -13,8 +13,10 @@ Change = tuple[str, ChangeRecord]  # of the pair with this id
 
 
 def changes_of(trace: TraceEvidence, kind: str) -> list[Change]:
-    """Changes of one kind, ``weights`` or ``structure``, over all traced pairs."""
-    return [(t.pair, c) for t in trace.traces for c in t.changes if c.kind == kind]
+    """Changes of one kind, ``weights`` or ``structure``, before the traced pairs and in them."""
+    first = [(t.pair, c) for t in trace.traces[:1] for c in trace.before]
+    found = [(t.pair, c) for t in trace.traces for c in t.changes]
+    return [(pair, change) for pair, change in (*first, *found) if change.kind == kind]
 
 
 def finding_of_changes(

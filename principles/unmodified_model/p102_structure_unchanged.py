@@ -2,7 +2,7 @@
 
 What it does: Compares forward methods, module classes, submodules, plain attributes such as head
 counts, hooks and flags with a snapshot: of every module at the moment it runs, and of all when the
-explainer has returned. Library functions that attention goes through are watched too. Hooks that
+explainer has been imported, has been called for the first time, and has returned. Library functions that attention goes through are watched too. Hooks that
 only observe and are removed are fine, and so are flags that do not change what the model computes.
 
 Why it matters: A head count of one instead of twelve, a patched forward or a forgotten hook makes
@@ -25,7 +25,7 @@ from principles.unmodified_model.changes import changes_of, finding_of_changes
 
 def judge(trace: TraceEvidence, roles: Roles) -> Finding:
     """Violated where structure was altered during the run, or anything was left behind."""
-    found = [(p, c) for p, c in changes_of(trace, "structure") if c.altering or c.when == "after"]
+    found = [(p, c) for p, c in changes_of(trace, "structure") if c.altering or c.when != "during"]
     return finding_of_changes(
         "P102",
         found,

@@ -150,7 +150,7 @@ def test_schema_accepts_every_way_of_writing(tmp_path):
 
 def test_a_table_that_is_none(tmp_path):
     write(tmp_path, "[tool]\naudit = 3\n", "pyproject.toml")
-    with pytest.raises(SettingsError, match=r"expected a table \[tool.audit\], found 3"):
+    with pytest.raises(SettingsError, match=r"expected a table \[tool.audit\], found audit = 3"):
         load_settings({}, tmp_path)
 
 

@@ -14,6 +14,7 @@ from audit.explainers.sources import (
     digest_of,
     environment_digest,
     reading_recorded,
+    size_and_time,
     what_changed,
 )
 
@@ -96,10 +97,30 @@ def test_nothing_is_recorded_outside(project):
     assert str(project / "lib" / "scale.json") not in record.hashes
 
 
-def test_the_standard_library_and_installed_packages_are_left_to_their_versions(project):
+def test_the_standard_library_is_left_to_its_version(project):
     record = recorded(project)
     library = str(Path(json.__file__).parent)
-    assert not [f for f in record.hashes if "site-packages" in f or f.startswith(library)]
+    assert not [f for f in record.hashes if f.startswith(library)]
+
+
+def test_installed_packages_count_by_size_and_time(project):
+    installed = project / "lib" / "site-packages"
+    installed.mkdir()
+    helper = installed / "installed_helper.py"
+    helper.write_text("SCALE = 3\n")
+    (project / "lib" / "mine.py").write_text(
+        "import sys, pathlib\n"
+        "sys.path.append(str(pathlib.Path(__file__).with_name('site-packages')))\n"
+        "import installed_helper\n"
+        "def explain(model, images, targets):\n    return None\n"
+    )
+    record = recorded(project)
+    assert record.hashes[str(helper)] == size_and_time(str(helper))
+    assert what_changed(record.path) == ""
+    helper.write_text("SCALE = 33\n")
+    assert what_changed(record.path) == f"'{helper}' changed"
+    del sys.modules["installed_helper"]
+    sys.path.remove(str(installed))
 
 
 def test_an_explainer_in_an_installed_package_counts_itself(project):

@@ -85,6 +85,7 @@ def test_a_given_severity_beats_that_of_the_finding(given, expected, monkeypatch
         (("P104",), {"P104"}),
         (("p101-p103", "P201"), {"P101", "P102", "P103", "P201"}),
         (("P20",), {f"P20{i}" for i in range(1, 7)}),
+        (("P108-P2",), {"P108", "P109"} | {f"P20{i}" for i in range(1, 7)}),
         ((), set()),
     ],
 )
@@ -98,7 +99,10 @@ def test_required_checks_by_id_range_and_prefix(words, ids):
     [
         ({"require": ("P190",)}, "require: unknown check 'P190'"),
         ({"require": ("P101-P190",)}, "require: unknown check 'P190'"),
-        ({"require": ("P105-P101",)}, "require: "),
+        (
+            {"require": ("P105-P101",)},
+            "expected a range such as P101-P105, got 'P105-P101'",
+        ),
         ({"require": ("P1",), "ignore": ("P104",)}, "P104 is left out by select or ignore"),
         ({"require": ("P201", "P202"), "select": ("P1",)}, "P201, P202 are left out"),
     ],

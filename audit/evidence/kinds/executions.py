@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from audit.trace.records import Array, PairTrace
+from audit.trace.records import Array, ChangeRecord, PairTrace
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,7 @@ class TraceEvidence:
         sources: lines of source around each place that a trace names.
         asked: pairs that the profile would have traced.
         cost: operations of one explanation over those of one score.
+        before: what the explainer had altered when it was imported, or at its first call.
     """
 
     traces: tuple[PairTrace, ...]
@@ -61,6 +62,7 @@ class TraceEvidence:
     sources: dict[str, SourceLines]
     asked: int = 0
     cost: float = 1.0
+    before: tuple[ChangeRecord, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,9 @@
 
 What it does: Compares forward methods, module classes, submodules, plain attributes such as head
 counts, hooks and flags with a snapshot: of every module at the moment it runs, and of all when the
-explainer has been imported, has been called for the first time, and has returned. Library functions that attention goes through are watched too. Hooks that
-only observe and are removed are fine, and so are flags that do not change what the model computes.
+explainer has been imported, has been called for the first time, and has returned. Library functions
+that attention goes through are watched too. Hooks that only observe and are removed are fine, and
+so are flags that do not change what the model computes.
 
 Why it matters: A head count of one instead of twelve, a patched forward or a forgotten hook makes
 another network of the same weights.

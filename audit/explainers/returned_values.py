@@ -34,7 +34,8 @@ def real_tensor(given: Any) -> Tensor:
         raise OddValueError("a tensor on the device 'meta', which holds no numbers")
     if given.is_complex() or given.dtype is torch.bool:
         raise OddValueError(_no_reals(complex_=given.is_complex()))
-    return given.detach().as_subclass(Tensor).clone()
+    own = given.detach().clone()
+    return own if type(own) is Tensor else own.as_subclass(Tensor)
 
 
 def _of_numpy(given: np.ndarray) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 
 from audit.evidence import cost, explained_towers
 from audit.evidence.explained_towers import on_explained_tower
-from audit.evidence.kinds import Evidence
+from audit.evidence.kinds import Evidence, OtherModels
 from audit.evidence.other_models import gather_other_models
 from audit.evidence.plan import GATHERERS, gather, gather_kind, plan
 from audit.explainers.contract import Explanation
@@ -42,7 +42,7 @@ def test_what_a_gatherer_can_do_without_is_handed_over_and_not_gathered_for_it(
 
     def other_models(context, reference, faithfulness=None):
         handed.append(faithfulness)
-        return reference
+        return OtherModels()
 
     monkeypatch.setitem(GATHERERS, "other_models", other_models)
     for kinds in (("other_models",), ("faithfulness", "other_models")):

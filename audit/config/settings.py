@@ -47,6 +47,22 @@ Sources = Annotated[
 WrittenSeverity = Literal["error", "warning", "warn", "violation"]
 Plain = str | bool | int | float
 QUICK_PAIRS = 48
+OF_EVIDENCE = (
+    "model",
+    "pretrained",
+    "allow_download",
+    "ladder",
+    "data",
+    "allow_outside",
+    "template",
+    "samples",
+    "budget",
+    "seed",
+    "device",
+    "dtype",
+    "profile",
+)
+"""Settings that decide the evidence, beside the explainer and its options."""
 
 
 class Settings(BaseModel):

@@ -2,29 +2,9 @@
 
 from __future__ import annotations
 
-from audit.config.settings import Settings
+from audit.config.settings import OF_EVIDENCE, Settings
 
-_OF_THE_AUDIT = (
-    "explainer",
-    "options",
-    "model",
-    "pretrained",
-    "allow_download",
-    "ladder",
-    "data",
-    "allow_outside",
-    "template",
-    "samples",
-    "budget",
-    "seed",
-    "device",
-    "dtype",
-    "profile",
-    "pair",
-    "timeout",
-    "memory",
-    "reuse",
-)
+_OF_THE_AUDIT = ("explainer", "options", *OF_EVIDENCE, "pair", "timeout", "memory", "reuse")
 
 
 def without_effect(settings: Settings) -> list[str]:

@@ -5,24 +5,9 @@ from __future__ import annotations
 import shlex
 from typing import Any
 
-from audit.config.settings import Settings
+from audit.config.settings import OF_EVIDENCE, Settings
 from audit.evidence.kinds import PAIR_PLACEHOLDER
 
-_EVIDENCE = (
-    "model",
-    "pretrained",
-    "allow_download",
-    "ladder",
-    "data",
-    "allow_outside",
-    "template",
-    "samples",
-    "budget",
-    "seed",
-    "device",
-    "dtype",
-    "profile",
-)
 _SNIPPET = """\
 import torch
 
@@ -75,5 +60,5 @@ def _given(settings: Settings) -> dict[str, Any]:
     """What decides the evidence and differs from the defaults, some of which the profile sets."""
     profile = {"profile": settings.profile} if settings.profile != "default" else {}
     usual = Settings.model_validate(profile)
-    values = {name: getattr(settings, name) for name in _EVIDENCE if name != "profile"}
+    values = {name: getattr(settings, name) for name in OF_EVIDENCE if name != "profile"}
     return {n: v for n, v in values.items() if v != getattr(usual, n)} | profile

@@ -119,18 +119,18 @@ class SourceRecord:
         """Of content; of what is installed the size and time; nothing of what does not count."""
         if file in self.own:
             return digest_of(file)
-        if not self._counts(file):
+        real = os.path.realpath(file)
+        installed = bool(_INSTALLED & set(Path(real).parts))
+        if not self._counts(file, real, installed=installed):
             return ""
-        installed = bool(_INSTALLED & set(Path(os.path.realpath(file)).parts))
         return size_and_time(file) if installed else digest_of(file)
 
-    def _counts(self, file: str) -> bool:
+    def _counts(self, file: str, real: str, *, installed: bool) -> bool:
         if file.startswith(_NO_SOURCES) or f"{os.sep}__pycache__{os.sep}" in file:
             return False
         if os.path.isdir(file):  # noqa: PTH112 - called for thousands of files
             return False
-        real = os.path.realpath(file)
-        standard = real.startswith(_STANDARD_LIBRARY) and not _INSTALLED & set(Path(real).parts)
+        standard = real.startswith(_STANDARD_LIBRARY) and not installed
         return not standard and not real.startswith(self.beside)
 
 

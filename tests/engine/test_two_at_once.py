@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from audit.engine.output_lock import OutputInUseError, locked
+from tests.kills import ENVIRONMENT, ended
 
-ROOT = Path(__file__).parents[2]
 SLOW = """\
 import time
 
@@ -34,7 +34,7 @@ def audit(tiny_model, tmp_path):
         return subprocess.Popen(
             [*command, "--out", out, "--no-history", "--format", "json"],
             cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+            env=ENVIRONMENT,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
@@ -42,11 +42,6 @@ def audit(tiny_model, tmp_path):
         )
 
     return run
-
-
-def ended(process):
-    _, messages = process.communicate(timeout=200)
-    return process.returncode, messages
 
 
 def document(folder, out="report"):

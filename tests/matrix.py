@@ -2,8 +2,8 @@
 
 ``python -m tests.matrix`` measures it and fails where it is not as recorded in
 ``tests/golden/matrix.json``; with ``--write`` it records it anew. Read the difference before you
-commit it: each changed cell is a changed promise. The suite measures all of it but for the edits
-and draws of principle 1, which it measures on the explainers of `SAMPLED` (`tests/test_matrix.py`).
+commit it: each changed cell is a changed promise. The suite measures what traces decide of every
+explainer, and the rest on those of `SAMPLED` (`tests/test_matrix.py`).
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ def golden():
     [
         (TRACED, matrix.EXPLAINERS),
         (("P106", "P107", "P108", "P109"), matrix.SAMPLED),
-        (("P2",), matrix.EXPLAINERS),
+        (("P2",), matrix.SAMPLED),
     ],
     ids=["traced", "moved", "principle 2"],
 )

@@ -14,7 +14,9 @@ from torch import Tensor, nn
 
 from audit.errors import IncompleteError
 from audit.explainers.call_observer import alone, calling
+from audit.explainers.process_state import kept_settings
 from audit.explainers.returned_values import OddValueError, real_tensor
+from audit.models.module_state import kept_make_up
 
 
 @dataclass(frozen=True)
@@ -119,18 +121,16 @@ def run_explainer(
 def call_explainer(explainer: Explainer, model: nn.Module, images: Tensor, targets: Tensor) -> Any:
     """What an explainer returns, unchecked.
 
-    It receives inputs of its own: what it writes into them reaches nobody else. Whether gradients
-    are recorded, and the current folder, are as before when it has returned.
+    It receives inputs of its own: what it writes into them reaches nobody else. Settings of torch,
+    the current folder, and the model's make-up (all but the values of its tensors) are as before
+    when it has returned.
 
     Raises:
         ExplainerFaultError: where it exits or raises what ends a program.
     """
     home = _folder()
     try:
-        with (
-            torch.set_grad_enabled(mode=torch.is_grad_enabled()),
-            calling(explainer.name, len(images)),
-        ):
+        with kept_settings(), kept_make_up(model), calling(explainer.name, len(images)):
             return explainer.explain(model, images.detach().clone(), targets.clone())
     except Exception:
         raise

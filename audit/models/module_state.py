@@ -1,0 +1,81 @@
+"""The make-up of a module: classes, attributes, hooks, children and whose tensors, to put back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from torch import nn
+
+_Contents = tuple[nn.Module, type, dict[str, Any]]
+
+
+class MakeUp:
+    """A snapshot of everything but the values of tensors.
+
+    Args:
+        model: its modules are kept by reference, what they hold is copied one level deep.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self._modules: list[_Contents] = [
+            (module, type(module), _copied(vars(module))) for module in model.modules()
+        ]
+
+    def differs(self) -> bool:
+        """Whether anything is not as it was."""
+        return any(_differs(*one) for one in self._modules)
+
+    def restore(self) -> bool:
+        """Put back what differs.
+
+        Returns:
+            Whether anything did.
+        """
+        differing = [one for one in self._modules if _differs(*one)]
+        for module, kind, contents in differing:
+            module.__class__ = kind
+            here = vars(module)
+            for name in here.keys() - contents.keys():
+                del here[name]
+            for name, value in contents.items():
+                if isinstance(value, dict) and isinstance(here.get(name), dict):
+                    here[name].clear()
+                    here[name].update(value)
+                else:
+                    here[name] = value
+        return bool(differing)
+
+
+@contextmanager
+def kept_make_up(model: nn.Module) -> Iterator[None]:
+    """Put the make-up of a module back at the end."""
+    before = MakeUp(model)
+    try:
+        yield
+    finally:
+        before.restore()
+
+
+def _copied(contents: dict[str, Any]) -> dict[str, Any]:
+    return {name: dict(v) if isinstance(v, dict) else v for name, v in contents.items()}
+
+
+def _differs(module: nn.Module, kind: type, contents: dict[str, Any]) -> bool:
+    here = vars(module)
+    return (
+        type(module) is not kind
+        or here.keys() != contents.keys()
+        or any(not _same(here[name], value) for name, value in contents.items())
+    )
+
+
+def _same(here: object, before: object) -> bool:
+    if isinstance(before, dict):
+        return (
+            isinstance(here, dict)
+            and list(here) == list(before)
+            and all(here[key] is before[key] for key in before)
+        )
+    return here is before or (isinstance(before, (bool, int, float, str)) and here == before)

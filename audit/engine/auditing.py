@@ -108,7 +108,8 @@ def run_audit(settings: Settings, progress: Progress, board: StatusBoard | None 
     if board:
         board.leave("subject", subject_document(context, run, started))
     with reading_recorded():
-        context = replace(context, before=(*imported, *try_explainer(context)))
+        changed, memory = try_explainer(context)
+        context = replace(context, before=(*imported, *changed), memory=memory)
     resume = may_resume(folder, resume=settings.resume, reuse=settings.reuse)
     sources = SourceRecord(folder / SOURCES, _own_files(audited), beside=(folder.parent,))
     began = (lambda kind: board.enter(f"gathering {kind}")) if board else context.began

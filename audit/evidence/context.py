@@ -21,6 +21,7 @@ from audit.models.ladder_checkpoints import Checkpoint
 from audit.models.model_under_audit import ModelUnderAudit
 from audit.models.pristine import pristine_copy
 from audit.trace.integrity import Integrity
+from audit.trace.memory import Memory
 from audit.trace.records import ChangeRecord
 
 _ACTIVATIONS = {"cpu": 3e6}  # numbers of a block's widest activations in a batch
@@ -103,6 +104,7 @@ class Context:
     limits: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     tasks: Tasks = field(default_factory=Tasks)
     before: tuple[ChangeRecord, ...] = ()
+    memory: Memory = field(default_factory=Memory)
     began: Callable[[str], None] = _unheard
 
     @property

@@ -15,6 +15,8 @@ from audit.evidence.evenly_spaced import evenly_spaced
 from audit.evidence.explained_copies import batch, maps_of, own_copy
 from audit.evidence.kinds import Costs
 from audit.explainers.contract import Explainer
+from audit.models.jit_tracing import called, graphs_recorded_without_modes
+from audit.models.unwrapped_values import outside_transforms
 
 AFFORDABLE = 12.0
 LEAST = 4
@@ -38,7 +40,7 @@ def cost(context: Context, explainer: Explainer) -> float:
     model = context.pristine_model
     with torch.no_grad(), _Operations() as forward:
         model.score(images, targets)
-    with _Operations() as explaining:
+    with graphs_recorded_without_modes(), _Operations() as explaining:
         maps_of(context, explainer, own_copy(context.pristine), torch.tensor([0]))
     ratio: float = explaining.count / max(forward.count, 1)
     return max(1.0, ratio)
@@ -63,8 +65,9 @@ class _Operations(TorchDispatchMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        out = func(*args, **(kwargs or {}))
+        out = called(func, args, kwargs or {})
         counter = flop_registry.get(func._overloadpacket)  # noqa: SLF001
         if counter is not None:
-            self.count += int(counter(*args, **(kwargs or {}), out_val=out))
+            with outside_transforms():
+                self.count += int(counter(*args, **(kwargs or {}), out_val=out))
         return out

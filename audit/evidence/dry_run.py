@@ -13,15 +13,16 @@ from audit.explainers.contract import (
     ExplainerFaultError,
     ExplainerRaisedError,
     ExplainerReturnError,
-    run_explainer,
 )
 from audit.explainers.raising_line import raising_line
 from audit.models.pristine import pristine_copy
-from audit.trace.integrity import Change, Integrity
+from audit.trace.integrity import Change
+from audit.trace.memory import Memory
 from audit.trace.records import ChangeRecord
+from audit.trace.tracing import first_call
 
 
-def try_explainer(context: Context) -> tuple[ChangeRecord, ...]:
+def try_explainer(context: Context) -> tuple[tuple[ChangeRecord, ...], Memory]:
     """Explain two pairs on a copy of the model, which is thrown away.
 
     What fails here would fail in every kind of evidence, so it is told once. Random draws of the
@@ -29,26 +30,24 @@ def try_explainer(context: Context) -> tuple[ChangeRecord, ...]:
 
     Returns:
         What of the copy was not as before when the explainer had returned: an explainer that
-        alters the model at its first call may leave all later copies alone.
+        alters the model at its first call may leave all later copies alone. And what it keeps of
+        what it computed, for the traces of later calls.
 
     Raises:
         ExplainerReturnError: it returns something else than a map of finite numbers per pair.
         ExplainerRaisedError: it raises or exits; the message names the line of its code.
     """
     module = pristine_copy(context.pristine).requires_grad_()
-    integrity = Integrity(module, context.pristine)
     pairs = torch.arange(min(2, len(context.pairs)))
     images, targets = context.pairs.batch(pairs, context.model.device, context.model.dtype)
     with torch.random.fork_rng(devices=[]):
         try:
-            run_explainer(context.audited, module, images, targets)
-            return records_of(integrity.verify(), "after its first call", context.audited)
+            found, memory = first_call(context.audited, module, context.pristine, images, targets)
         except ExplainerReturnError:
             raise
         except Exception as error:
             raise _told(context.audited, error) from error
-        finally:
-            integrity.restore_library()
+    return records_of(found, "after its first call", context.audited), memory
 
 
 def records_of(
@@ -57,7 +56,12 @@ def records_of(
     """Changes as a trace keeps them, at the explainer's own first line."""
     known = explainer.source_file and explainer.source_line
     place = f"{explainer.source_file}:{explainer.source_line}" if known else ""
-    return tuple(ChangeRecord(c.kind, c.path, c.what, when, c.altering, place) for c in changes)
+    return tuple(
+        ChangeRecord(
+            c.kind, c.path, c.what, when if c.when == "after" else c.when, c.altering, place
+        )
+        for c in changes
+    )
 
 
 def _told(explainer: Explainer, error: Exception) -> ExplainerRaisedError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -9,53 +10,49 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
 
 from audit.evidence.context import Context
 from audit.evidence.kinds import Executed, Reference, TraceEvidence
 from audit.explainers.contract import run_explainer
+from audit.models.unwrapped_values import beneath, plain
+from audit.trace.instrument import Instrument, Observer
+from audit.trace.operations import operation_name
 from audit.trace.records import Array
 
 
-class ScalarTap(TorchFunctionMode):
-    """Keeps the per-pair scores behind the scalars that are differentiated under it.
+class ScalarTap(Observer):
+    """Keeps the per-pair scores behind the scalars that are differentiated.
 
     Args:
         pairs: how many pairs the batch has.
     """
 
     def __init__(self, pairs: int) -> None:
-        super().__init__()
         self.pairs = pairs
         self.scores: Tensor | None = None
         self._sums: dict[int, tuple[Tensor, Tensor]] = {}
 
-    def __torch_function__(
-        self,
-        func: Any,
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        """Follow sums back to their terms, and note what is differentiated."""
-        kwargs = kwargs or {}
-        name = getattr(func, "__name__", "")
-        if name in {"grad", "backward"}:
-            target = kwargs.get("outputs", kwargs.get("tensors", args[0] if args else None))
-            self._note(target[0] if isinstance(target, (tuple, list)) else target)
-        out = func(*args, **kwargs)
-        terms = args[0] if args and isinstance(args[0], Tensor) else None
-        if name in {"sum", "mean"} and terms is not None and terms.numel() == self.pairs:
-            self._sums[id(out)] = (out, terms)
-        return out
+    def after_operation(
+        self, note: Any, func: Any, args: Any, kwargs: Any, tensors: list[Tensor], out: Any
+    ) -> None:
+        """Follow sums back to their terms."""
+        del note, args, kwargs
+        sums = operation_name(func) in {"sum", "mean"} and isinstance(out, Tensor)
+        if sums and out.numel() == 1 and tensors[0].numel() == self.pairs:
+            self._sums[id(out)] = (out, tensors[0])
 
-    def _note(self, target: object) -> None:
-        if not isinstance(target, Tensor) or self.scores is not None:
+    def before_gradient(
+        self, roots: Sequence[Tensor], directions: Sequence[Tensor | None], *, accumulates: bool
+    ) -> None:
+        """Note what is differentiated first."""
+        del directions, accumulates
+        if self.scores is not None or not roots:
             return
-        if target.numel() == 1 and id(target) in self._sums:
-            target = self._sums[id(target)][1]
-        if target.numel() == self.pairs:
-            self.scores = target.detach().flatten().clone()
+        root = beneath(roots[0])
+        if root.numel() == 1 and id(root) in self._sums:
+            root = self._sums[id(root)][1]
+        if root.numel() == self.pairs:
+            self.scores = plain(root).flatten().clone()
 
 
 def gather_executed(context: Context, reference: Reference, trace: TraceEvidence) -> Executed:
@@ -136,7 +133,7 @@ def _batch_scores(context: Context, picture: Array, classes: Array) -> _Scores:
     images = images.to(device=context.model.device, dtype=context.model.dtype)
     targets = context.pairs.targets[torch.from_numpy(classes)].to(context.model.device)
     tap = ScalarTap(len(picture))
-    with tap:
+    with Instrument(images.device, tap):
         explanation = run_explainer(context.audited, context.model.module, images, targets)
     scores, how = tap.scores, "gradient"
     if scores is None and explanation.scores is not None:

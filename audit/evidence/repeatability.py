@@ -25,8 +25,9 @@ from audit.evidence.kinds import Costs, ExplainedTowers, Repeatability
 from audit.explainers.contract import Explainer, run_explainer
 from audit.metrics.similarity import relative_l2
 from audit.trace.records import Array
+from audit.trace.tracing import watched
 
-AGAIN = ("again", "again, run 3")
+AGAIN, AFTER, WATCHED = "again", "again, after another call", "again, watched by the trace"
 ITSELF = "beside itself"
 Inputs = tuple[Float[Tensor, "n 3 H W"], Int[Tensor, "n ..."]]
 Maps = Float[Tensor, "n rows columns"]
@@ -38,7 +39,8 @@ def gather_repeatability(
     """Explain a few pairs one by one, and each again in batches of different company.
 
     The company is made of the other pairs, of mirrored pictures, and of the picture itself with
-    other texts. Global random numbers go on from run to run, as they do in use.
+    other texts. The same call is repeated, also after another one, and watched by the trace.
+    Global random numbers go on from run to run, as they do in use.
     """
     name, dtype = context.roles.audited, context.model.dtype
     audited = on_explained_tower(context.audited, explained_towers.tokens[name])
@@ -49,7 +51,7 @@ def gather_repeatability(
         faithful = context.explainers[other]
         base, others = _kept_runs(context, faithful, pairs, "a control in other company")
         control = torch.stack([relative_l2(base, maps) for maps in others.values()]).numpy()
-    repeats = [maps for what, maps in changed.items() if what in (*AGAIN, ITSELF)]
+    repeats = [maps for what, maps in changed.items() if what in (AGAIN, AFTER, ITSELF)]
     maps = torch.stack(list(changed.values()))
     unedited = unedited_maps(context, audited, pairs, dtype)
     return Repeatability(
@@ -112,7 +114,8 @@ def _conditions(
     context: Context, images: Tensor, targets: Tensor, pairs: Int[Tensor, " n"]
 ) -> dict[str, Call]:
     """What is different, in words, and how to explain the pairs under it."""
-    again = dict.fromkeys(AGAIN, _one_by_one(images, targets))
+    alone = _one_by_one(images, targets)
+    again = {AGAIN: alone, AFTER: _after_another(images, targets), WATCHED: _watched(alone, images)}
     order = torch.arange(len(pairs)).flip(0)
     mirrored = images.flip(3)
     return again | {
@@ -130,6 +133,25 @@ def _conditions(
 
 def _one_by_one(images: Tensor, targets: Tensor) -> Call:
     return _each(images, [targets[i : i + 1] for i in range(len(targets))])
+
+
+def _after_another(images: Tensor, targets: Tensor) -> Call:
+    """The same calls after one more: what happens at every second call meets other pairs."""
+
+    def call(context: Context, explainer: Explainer, module: nn.Module) -> Maps:
+        _explained(context, explainer, module, (images[-1:], targets[-1:]))
+        return _one_by_one(images, targets)(context, explainer, module)
+
+    return call
+
+
+def _watched(alone: Call, images: Tensor) -> Call:
+    """The same calls under the instrument of the trace."""
+
+    def call(context: Context, explainer: Explainer, module: nn.Module) -> Maps:
+        return watched(lambda: alone(context, explainer, module), images.device)
+
+    return call
 
 
 def _each(images: Tensor, targets: list[Tensor]) -> Call:

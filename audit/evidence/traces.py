@@ -12,10 +12,11 @@ from torch import Tensor
 from audit.evidence.context import Context
 from audit.evidence.cost import is_expensive
 from audit.evidence.evenly_spaced import evenly_spaced
-from audit.evidence.explained_copies import in_full_precision
+from audit.evidence.explained_copies import in_full_precision, own_copy
 from audit.evidence.kinds import Costs, SourceLines, TraceEvidence
 from audit.explainers.contract import Explainer
 from audit.trace.records import PairTrace
+from audit.trace.rounding import Rounding
 from audit.trace.tracing import TracedPair, trace_pair
 
 TRACED_IF_EXPENSIVE = 2
@@ -58,10 +59,11 @@ def _traces(
     context: Context, explainer: Explainer, pairs: list[TracedPair], phase: str
 ) -> tuple[tuple[PairTrace, ...], dict[str, SourceLines]]:
     traces: list[PairTrace] = []
+    rounding = Rounding({"image": pairs[0].image, "text": pairs[0].tokens})
     sources: dict[str, SourceLines] = {}
     for done, pair in enumerate(pairs, 1):
         found = context.tasks.kept(
-            f"{phase}, {pair.id}", _Traced, partial(_traced, context, explainer, pair)
+            f"{phase}, {pair.id}", _Traced, partial(_traced, context, explainer, pair, rounding)
         )
         traces.append(found.trace)
         sources |= found.sources
@@ -77,10 +79,11 @@ class _Traced:
     sources: dict[str, SourceLines]
 
 
-def _traced(context: Context, explainer: Explainer, pair: TracedPair) -> _Traced:
-    trace, places, intact = trace_pair(explainer, context.model.module, context.pristine, pair)
-    if not intact:
-        context.replace_model()
+def _traced(
+    context: Context, explainer: Explainer, pair: TracedPair, rounding: Rounding
+) -> _Traced:
+    module = own_copy(context.pristine)  # what is kept for another model is computed again, watched
+    trace, places = trace_pair(explainer, module, context.pristine, pair, rounding, context.memory)
     lines = {str(place): source_lines(str(place), place.file, place.line) for place in places}
     return _Traced(trace, lines)
 

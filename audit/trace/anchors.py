@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from audit.trace.fingerprint import RELATIVE_TOLERANCE, Prints, fingerprint, matches, row_views
+from audit.trace.fingerprint import Prints, fingerprint, matches, row_views
 from audit.trace.lineage import ORDERED_SITES, TERMINAL_SITES, Anchor
 
 _MAX_ROWS = 200_000
+_REACH = 8.0  # of keys, in tolerances: the most that both of their parts move by
 _Site = tuple[str, int, str, str]
 
 
@@ -22,6 +24,8 @@ class _Shelf:
 
     prints: list[Prints] = field(default_factory=list)
     anchors: list[Anchor] = field(default_factory=list)
+    tolerances: list[float] = field(default_factory=list)
+    widest: float = 0.0
     table: Prints | None = None
     keys: np.ndarray | None = None
     order: np.ndarray | None = None
@@ -32,24 +36,33 @@ class AnchorIndex:
 
     Args:
         heads: numbers of heads that layouts may merge into the batch.
-        dtype: the model's; sets the tolerance.
+        of_cast: what a cast of a state to a dtype adds to the tolerance.
     """
 
-    def __init__(self, heads: frozenset[int], dtype: torch.dtype) -> None:
-        self._heads = heads
-        self._dtype = dtype
+    def __init__(self, heads: frozenset[int], of_cast: Callable[[torch.dtype], float]) -> None:
+        self.heads = heads
+        self._of_cast = of_cast
         self._shelves: dict[int, _Shelf] = defaultdict(_Shelf)
 
-    def add(self, anchor: Anchor, state: Tensor) -> None:
-        """Register a state, (rows, …)."""
+    def add(self, anchor: Anchor, state: Tensor, tolerance: float) -> None:
+        """Register a state, (rows, …).
+
+        Args:
+            anchor: what it is.
+            state: its values.
+            tolerance: relative error of a value that rounding explains here.
+        """
         rows = state.reshape(len(state), -1)
         shelf = self._shelves[rows.shape[1]]
         if len(shelf.anchors) + len(rows) > _MAX_ROWS:
             half = len(shelf.anchors) // 2
             joined = np.concatenate(shelf.prints)[half:]
             shelf.prints, shelf.anchors = [joined], shelf.anchors[half:]
+            shelf.tolerances = shelf.tolerances[half:]
         shelf.prints.append(fingerprint(rows))
         shelf.anchors += [anchor] * len(rows)
+        shelf.tolerances += [tolerance] * len(rows)
+        shelf.widest = max(shelf.widest, tolerance)
         shelf.table = None
 
     def find(self, x: Tensor) -> list[frozenset[Anchor]]:
@@ -59,31 +72,29 @@ class AnchorIndex:
         """
         if x.numel() == 0 or not x.is_floating_point():
             return []
-        tolerance = RELATIVE_TOLERANCE.get(self._coarser(x.dtype), 2e-5)
-        for rows in row_views(x, self._heads):
+        cast = self._of_cast(x.dtype)
+        for rows in row_views(x, self.heads):
             if rows.shape[1] in self._shelves and rows.shape[1] > 1:
-                found = self._find_rows(fingerprint(rows), rows.shape[1], tolerance)
+                found = self._find_rows(fingerprint(rows), rows.shape[1], cast)
                 if found:
                     return found
         return []
 
-    def _coarser(self, dtype: torch.dtype) -> torch.dtype:
-        sizes = RELATIVE_TOLERANCE
-        return max(dtype, self._dtype, key=lambda d: sizes.get(d, 0.0))
-
-    def _find_rows(self, prints: Prints, length: int, tol: float) -> list[frozenset[Anchor]]:
+    def _find_rows(self, prints: Prints, length: int, cast: float) -> list[frozenset[Anchor]]:
         shelf = self._sorted(length)
         assert shelf.keys is not None and shelf.order is not None and shelf.table is not None  # noqa: S101, PT018
         keys = _keys(prints)
-        low = np.searchsorted(shelf.keys, keys - 8 * tol)
-        high = np.searchsorted(shelf.keys, keys + 8 * tol)
+        reach = _REACH * max(shelf.widest, cast)
+        low = np.searchsorted(shelf.keys, keys - reach)
+        high = np.searchsorted(shelf.keys, keys + reach)
         rows: list[dict[_Site, set[Anchor]]] = []
         for row, (start, stop) in enumerate(zip(low, high, strict=True)):
             candidates = shelf.order[start:stop]
             if not len(candidates) or not np.isfinite(keys[row]):
                 return []
             ordered = np.array([shelf.anchors[i].site in ORDERED_SITES for i in candidates])
-            hit = matches(prints[row : row + 1], shelf.table[candidates], tol, ordered)[0]
+            tolerances = np.array([max(shelf.tolerances[i], cast) for i in candidates])
+            hit = matches(prints[row : row + 1], shelf.table[candidates], tolerances, ordered)[0]
             here: dict[_Site, set[Anchor]] = defaultdict(set)
             for index in candidates[hit]:
                 anchor = shelf.anchors[index]

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from audit.models.anatomy import Tower
-from audit.models.unwrapped_values import plain_tree
-from audit.trace.attention_calls import ATTENTION_CALLS
+from audit.models.unwrapped_values import plain, plain_tree
+from audit.trace.attention_calls import ATTENTION_CALLS, softmax_call
 from audit.trace.fingerprint import fingerprint
 from audit.trace.frames import Frames
 from audit.trace.lineage import Lineage, union
+from audit.trace.operations import shown_name
 from audit.trace.passes import Passes
 from audit.trace.seen import AttentionSeen, Expected, Run
 
 _QUERY_SITES = frozenset({"query", "key", "qkv", "attention logits"})
 _TOKEN_SITES = frozenset({"normalized input", "input"})
+_SOFTMAX = frozenset({"_softmax", "_safe_softmax"})
+_FUSED = frozenset(ATTENTION_CALLS) - _SOFTMAX
+OUTSIDE = "values from outside torch"
 
 
 class Attending:
@@ -47,16 +52,18 @@ class Attending:
         tensors: list[Tensor],
     ) -> Lineage:
         """Note a call whose result is not; gives the lineage of the result."""
-        attends = name in ATTENTION_CALLS and t.ndim >= 2 and not inherited.scalars
-        where = self._block_of(name, inherited) if attends else None
-        if where is None:
+        if t.ndim < 2 or inherited.scalars or (inherited.events and name not in ATTENTION_CALLS):
+            return inherited
+        where = self._block_of(name, inherited)
+        if where is None or not (name in ATTENTION_CALLS or self._is_attention(t, where)):
             return inherited
         self.calls += 1
         tower, index = where
         run = self._run_of(inherited, tower, index)
         expected = run.attention.get(index) if run is not None else None
         t, args, kwargs, tensors = plain_tree((t, args, kwargs, tensors))
-        found = ATTENTION_CALLS[name](t, args, kwargs, tensors, expected)
+        call = ATTENTION_CALLS.get(name, softmax_call)
+        found = call(t, args, kwargs, tensors, expected)
         if found is None:
             return inherited
         self._note(name, t, where, found, expected)
@@ -77,7 +84,7 @@ class Attending:
             AttentionSeen(
                 tower=where[0].name,
                 block=where[1],
-                operation=name,
+                operation=shown_name(name),
                 heads=heads,
                 executed=executed,
                 model=None if expected is None else expected.rows,
@@ -93,7 +100,7 @@ class Attending:
         A softmax of what is read off tokens, such as their norms, is a scaling and no attention.
         """
         anatomy = self.passes.anatomy
-        sites = _QUERY_SITES if name == "softmax" else _QUERY_SITES | _TOKEN_SITES
+        sites = _QUERY_SITES | _TOKEN_SITES if name in _FUSED else _QUERY_SITES
         places = [(a.block, a.tower) for a in lineage.anchors if a.site in sites]
         places += [
             (block.index, tower.name)
@@ -106,6 +113,19 @@ class Attending:
         index, name = max(places)
         tower = anatomy.tower(name)
         return (tower, index) if index < len(tower.blocks) else None
+
+    def _is_attention(self, t: Tensor, where: tuple[Tower, int]) -> bool:
+        """Whether rows over the tokens or patches are non-negative and sum to one."""
+        tower, _ = where
+        tokens = tower.grid[0] * tower.grid[1] + 1
+        if tower.name == "text":
+            tokens = self.passes.given["text"].shape[1]
+        if t.shape[-1] not in {tokens, tokens - 1}:
+            return False
+        values = plain(t)
+        sums = values.double().sum(-1)
+        near = torch.finfo(t.dtype).eps * t.shape[-1]
+        return bool((values >= 0).all()) and bool(((sums - 1).abs() <= near).all())
 
     def _run_of(self, lineage: Lineage, tower: Tower, index: int) -> Run | None:
         numbers = [a.run for a in lineage.anchors if a.tower == tower.name]

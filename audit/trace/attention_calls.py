@@ -38,9 +38,10 @@ def _heads_and_row(a: Tensor, expected: Expected | None) -> tuple[int, Tensor | 
     return heads, a.reshape(rows, heads, width, width)[each, :, pooled]
 
 
-def _softmax_call(
+def softmax_call(
     t: Tensor, args: Any, kwargs: Any, tensors: list[Tensor], expected: Expected | None
 ) -> tuple[int, Tensor | None] | None:
+    """Probabilities themselves, whatever operation made them."""
     del args, kwargs, tensors
     return _heads_and_row(t, expected)
 
@@ -67,19 +68,14 @@ def _fused_call(
 def _module_call(
     t: Tensor, args: Any, kwargs: Any, tensors: list[Tensor], expected: Expected | None
 ) -> tuple[int, Tensor | None] | None:
-    """``multi_head_attention_forward``: its arguments tell heads and projections."""
-    del t, tensors
-    heads = int(kwargs.get("num_heads", args[4] if len(args) > 4 else 0))
-    query, key = args[0], args[1]
-    weight = kwargs.get("in_proj_weight", args[5] if len(args) > 5 else None)
-    bias = kwargs.get("in_proj_bias", args[6] if len(args) > 6 else None)
-    if not isinstance(weight, Tensor) or query.ndim != 3 or heads < 1:
-        return heads, None
-    q = torch.nn.functional.linear(query, weight, bias).chunk(3, -1)[0].transpose(0, 1)
-    k = torch.nn.functional.linear(key, weight, bias).chunk(3, -1)[1].transpose(0, 1)
+    """``_native_multi_head_attention``: its arguments tell heads and projections."""
+    del t, tensors, kwargs
+    query, key, heads, weight, bias = args[0], args[1], int(args[4]), args[5], args[6]
+    q = torch.nn.functional.linear(query, weight, bias).chunk(3, -1)[0]
+    k = torch.nn.functional.linear(key, weight, bias).chunk(3, -1)[1]
     q, k = (z.unflatten(-1, (heads, -1)).transpose(1, 2) for z in (q, k))
     logits = q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5
-    mask = kwargs.get("attn_mask")
+    mask = args[9] if len(args) > 9 else None
     if isinstance(mask, Tensor):
         mask = mask.float().masked_fill(mask, -torch.inf) if mask.dtype == torch.bool else mask
         logits = logits + (mask.unflatten(0, (-1, heads)) if mask.ndim == 3 else mask)
@@ -88,7 +84,12 @@ def _module_call(
 
 
 ATTENTION_CALLS = {
-    "softmax": _softmax_call,
-    "scaled_dot_product_attention": _fused_call,
-    "multi_head_attention_forward": _module_call,
+    "_softmax": softmax_call,
+    "_safe_softmax": softmax_call,
+    "_scaled_dot_product_flash_attention_for_cpu": _fused_call,
+    "_scaled_dot_product_flash_attention": _fused_call,
+    "_scaled_dot_product_efficient_attention": _fused_call,
+    "_scaled_dot_product_cudnn_attention": _fused_call,
+    "_scaled_dot_product_fused_attention_overrideable": _fused_call,
+    "_native_multi_head_attention": _module_call,
 }

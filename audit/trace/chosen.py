@@ -6,12 +6,10 @@ import torch
 from torch import Tensor
 
 from audit.models.unwrapped_values import plain
-from audit.trace.fingerprint import RELATIVE_TOLERANCE
 from audit.trace.lineage import Anchor, Lineage
 from audit.trace.passes import Passes
 
 _MOST = 4096
-_SLACK = 10.0
 
 
 def narrowed(t: Tensor, lineage: Lineage, passes: Passes, scale: float) -> Lineage:
@@ -42,13 +40,9 @@ def narrowed(t: Tensor, lineage: Lineage, passes: Passes, scale: float) -> Linea
     rows = _of_scores(t, known, pictures, passes, scale) if pictures else _of_features(t, known)
     if not rows or len(rows) == len(known):
         return lineage
-    chosen = passes.some_rows_of(run, tuple(rows))
+    chosen = passes.runs.some_rows_of(run, tuple(rows))
     here = Anchor("text", texts[0].block, texts[0].site, texts[0].part, chosen.number)
     return lineage.replaced(texts[0], here)
-
-
-def _tolerance(t: Tensor, passes: Passes) -> float:
-    return _SLACK * max(RELATIVE_TOLERANCE.get(d, 2e-5) for d in (t.dtype, passes.dtype))
 
 
 def _of_features(t: Tensor, known: Tensor) -> list[int]:
@@ -66,7 +60,7 @@ def _of_scores(
     if not found:
         return []
     cosines = torch.nn.functional.normalize(torch.cat(found).double(), dim=-1) @ known.T
-    values, tolerance = plain(t).double().flatten(), _tolerance(t, passes)
+    values, tolerance = plain(t).double().flatten(), passes.of_features(t.dtype)
     logits = scale * cosines
     for scores in (cosines, logits, logits.softmax(-1), logits.log_softmax(-1)):
         near = tolerance * scores.abs().max().clamp(min=1e-3)

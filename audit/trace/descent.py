@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from audit.trace.fingerprint import Prints
-from audit.trace.lineage import EMPTY, Lineage, union
+from audit.trace.lineage import Lineage, union
 from audit.trace.recorder import Recorder
 
 
@@ -18,6 +18,7 @@ class Descent:
     Attributes:
         known: True where the lineage of every map that says anything is known.
         lost: True where one of them has no origin.
+        from_nowhere: True where no operation that was seen made one of them, and none left torch.
         of_maps: lineage of the maps.
         upstream: the same with what is behind the scalars whose gradients they hold.
         scores: numbers of the scores that they are made of, where they are made of nothing else.
@@ -30,17 +31,21 @@ class Descent:
 
     def __init__(self, recorder: Recorder, maps: Sequence[Tensor]) -> None:
         telling = [m for m in maps if m.numel() and not bool((m == m.flatten()[0]).all())]
-        lineages = [recorder.lineages.get(m, EMPTY) for m in telling]
+        lineages = [recorder.lineages.get(m) for m in telling]
         self.lost = any(lineage.empty for lineage in lineages)
+        self.from_nowhere = not recorder.origins.left and not all(
+            recorder.origins.is_made(m) or not lineage.empty
+            for m, lineage in zip(telling, lineages, strict=True)
+        )
         if lineages and all(lineage.empty for lineage in lineages):
-            lineages = list(recorder.left) or lineages
+            lineages = list(recorder.origins.left) or lineages
         self.known = bool(lineages) and not any(lineage.empty for lineage in lineages)
         direct = union(lineages)
         self.scores = direct.scores if not direct.anchors else frozenset[int]()
         self.of_maps: Lineage = recorder.probed.whole(direct)
-        explained = [recorder.scalars[i].lineage for i in sorted(self.of_maps.scalars)]
+        explained = [recorder.derivatives.scalars[i].lineage for i in sorted(self.of_maps.scalars)]
         self.upstream: Lineage = union([self.of_maps, *explained])
-        self.roots = recorder.passes.roots_of([a.run for a in self.upstream.anchors])
+        self.roots = recorder.passes.runs.roots_of([a.run for a in self.upstream.anchors])
 
 
 def distinct_prints(prints: list[Prints], tolerance: float = 1e-6) -> int:

@@ -12,7 +12,7 @@ from audit.models.anatomy import TowerName
 from audit.models.unwrapped_values import plain
 from audit.trace.descent import Descent, distinct_prints
 from audit.trace.family import attends_around, rows_of, surrounds
-from audit.trace.reasons import words_of
+from audit.trace.lineage import words_of
 from audit.trace.recorder import Recorder
 from audit.trace.records import AlterationRecord, AttentionRecord
 from audit.trace.seen import AlterationSeen, AttentionSeen
@@ -84,6 +84,8 @@ class DeviationRecords:
 
     def _surrounds_model(self, alike: list[AlterationSeen]) -> bool | None:
         """Whether altered values lie around the given input's; None where no shapes agree."""
+        if all(one.patched for one in alike):
+            return True
         one = alike[0]
         tower = self._recorder.anatomy.tower(one.tower)
         samples = [a.sample for a in alike if a.sample is not None]

@@ -17,6 +17,7 @@ _NOISE = 3.0
 _ROUNDING = 1e-3
 _SHARE = 0.9
 FEWEST = 3
+_SAME_SPREAD = 1.25
 _CLOSED = 1e-9
 _SAME_ATTENTION = 0.02
 _MANY, _ATTENTION_NOISE, _MOST_NOISE = 8, 1.5, 0.1
@@ -37,10 +38,28 @@ def surrounds(
         True where at least nine places of ten agree, or where the family is a curved path that
         leads there.
     """
+    points, target = family.double(), given.double()
+    if len(family) == 2:
+        return _between_two(points, target)
     if len(family) < FEWEST:
         return False
-    points, target = family.double(), given.double()
     return _around_each_place(points, target) or _on_the_path(points.flatten(1), target.flatten())
+
+
+def _between_two(points: Tensor, target: Tensor) -> bool:
+    """Whether two members scatter around the target, as two draws of the same noise do.
+
+    Their mean is then as far from it as they are from their mean, and the two differences have
+    nothing to do with each other.
+    """
+    center = points.mean(0)
+    off, half = (center - target).flatten(), (points[0] - points[1]).flatten() / 2
+    sizes = float(off.norm()), float(half.norm())
+    if min(sizes) <= 0:
+        return False
+    alike = abs(float(off @ half)) / (sizes[0] * sizes[1])
+    spread = len(off) ** -0.5
+    return max(sizes) <= _SAME_SPREAD * min(sizes) and alike <= _NOISE * spread
 
 
 def _around_each_place(points: Tensor, target: Tensor) -> bool:

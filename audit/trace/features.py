@@ -6,12 +6,10 @@ import torch
 from torch import Tensor
 
 from audit.models.unwrapped_values import plain
-from audit.trace.fingerprint import RELATIVE_TOLERANCE
-from audit.trace.lineage import EMPTY, Lineage
+from audit.trace.lineage import Lineage
+from audit.trace.operations import CUTTING, MIXING
 from audit.trace.passes import Passes
-from audit.trace.torch_calls import CUTTING, MIXING
 
-_SLACK = 50.0
 _LINEAR = (
     MIXING
     | CUTTING
@@ -22,14 +20,14 @@ _LINEAR = (
             "masked_fill",
             "masked_fill_",
             "dropout",
+            "native_dropout",
             "relu",
             "clamp",
             "gather",
-            "take_along_dim",
         ]
     )
 )
-_CONTRACTING = MIXING | frozenset(["cosine_similarity", "dot", "inner", "vdot", "bilinear"])
+_CONTRACTING = MIXING
 
 
 def is_strange(
@@ -77,7 +75,7 @@ def _leaves_as_result(
 
 def _leaves_span(t: Tensor, width: int, passes: Passes) -> bool:
     """Whether an operand of a score comes from one tower's features and is none of their sums."""
-    lineage = passes.lineages.get(t, EMPTY)
+    lineage = passes.lineages.get(t)
     if len({a.tower for a in lineage.anchors}) != 1 or t.ndim == 0:
         return False
     if t.shape[-1] != width and t.ndim > 1 and t.shape[-2] == width:
@@ -87,7 +85,7 @@ def _leaves_span(t: Tensor, width: int, passes: Passes) -> bool:
 
 def _is_stranger(t: Tensor, width: int, passes: Passes) -> bool:
     fits = t.is_floating_point() and t.numel() > 1 and t.ndim > 0 and t.shape[-1] == width
-    return fits and t not in passes.lineages
+    return fits and passes.lineages.get(t).empty
 
 
 def _chooses(t: Tensor) -> bool:
@@ -112,5 +110,5 @@ def _in_span(out: Tensor, inherited: Lineage, passes: Passes) -> bool:
         return True
     directions = torch.linalg.qr(basis.T).Q
     rest = rows - rows @ directions @ directions.T
-    tolerance = _SLACK * max(RELATIVE_TOLERANCE.get(t, 2e-5) for t in (out.dtype, passes.dtype))
+    tolerance = passes.of_features(out.dtype)
     return bool((rest.norm(dim=-1) <= tolerance * rows.norm(dim=-1) + 1e-12).all())

@@ -15,18 +15,12 @@ from torch import Tensor
 
 from audit.models.unwrapped_values import plain
 
-RELATIVE_TOLERANCE = {
-    torch.float64: 1e-9,
-    torch.float32: 2e-5,
-    torch.float16: 5e-3,
-    torch.bfloat16: 3e-2,
-}
-
 Prints = Float[np.ndarray, "_ 9"]
 _COUNT, _ORDER = 5, 6
 _SCATTERED, _SHARED = 2.0, 0.05
 _CACHED = 250_000  # numbers that a processor's cache holds a few times
 _RUN = 64
+_TINY = 1e-30
 
 
 def fingerprint(rows: Float[Tensor, "rows n"]) -> Float[np.ndarray, "rows 9"]:
@@ -35,6 +29,9 @@ def fingerprint(rows: Float[Tensor, "rows n"]) -> Float[np.ndarray, "rows 9"]:
     All but the weighted sum are the same for every order of the values. The last two only tell how
     far rounding may move the others.
     """
+    if torch.is_autocast_enabled(rows.device.type):
+        with torch.autocast(rows.device.type, enabled=False):
+            return fingerprint(rows)
     x = plain(rows)
     x = x if x.dtype == torch.float64 else x.float()
     size = max(1, _CACHED // max(1, x.shape[-1])) if x.device.type == "cpu" else max(1, len(x))
@@ -44,24 +41,24 @@ def fingerprint(rows: Float[Tensor, "rows n"]) -> Float[np.ndarray, "rows 9"]:
 def _moments(x: Float[Tensor, "rows n"]) -> Float[Tensor, "rows 9"]:
     magnitude, square = x.abs(), x * x
     cube = square * x
-    columns = [_total(part) for part in (x, magnitude, square, cube, square * magnitude)]
-    columns.append(torch.full_like(columns[0], x.shape[-1]))
-    columns.append((x @ _weights(x.shape[-1], x.dtype, x.device)).double())
-    columns += [_total(square * square), _total(cube * cube)]
-    return torch.stack(columns, dim=-1)
+    weighted = x * _weights(x.shape[-1], x.dtype, x.device)
+    powers = [x, magnitude, square, cube, square * magnitude, weighted, square * square]
+    sums = _total(torch.stack([*powers, cube * cube]))
+    count = torch.full_like(sums[:1], x.shape[-1])
+    return torch.cat([sums[:5], count, sums[5:]]).T
 
 
-def _total(values: Float[Tensor, "rows n"]) -> Float[Tensor, " rows"]:
-    """Sum of each row in double precision; of runs of 64 values in their own, which is fast.
+def _total(values: Float[Tensor, "moments rows n"]) -> Float[Tensor, "moments rows"]:
+    """Sums in double precision; of runs of 64 values in their own, which is fast.
 
-    Off by less than 1e-6 of the root of the sum of squares, where `matches` allows 4e-5.
+    Off by less than 1e-6 of the root of the sum of squares, well within what rounding explains.
     """
     whole = values.shape[-1] // _RUN * _RUN
     if whole < 4 * _RUN or values.dtype == torch.float64:
         return values.sum(-1, dtype=torch.float64)
-    runs = values[:, :whole].unflatten(-1, (-1, _RUN)).sum(-1)
+    runs = values[..., :whole].unflatten(-1, (-1, _RUN)).sum(-1)
     total: Tensor = runs.sum(-1, dtype=torch.float64)
-    return total + values[:, whole:].sum(-1, dtype=torch.float64)
+    return total + values[..., whole:].sum(-1, dtype=torch.float64)
 
 
 @lru_cache(maxsize=64)
@@ -74,7 +71,7 @@ def _weights(length: int, dtype: torch.dtype, device: torch.device) -> Tensor:
 def matches(
     one: Float[np.ndarray, "m 9"],
     many: Float[np.ndarray, "n 9"],
-    tolerance: float,
+    tolerance: float | Float[np.ndarray, " n"],
     ordered: Bool[np.ndarray, " n"] | None = None,
 ) -> Bool[np.ndarray, "m n"]:
     """Which rows of two sets of fingerprints are the same values.
@@ -82,20 +79,34 @@ def matches(
     Args:
         one: (m, 9).
         many: (n, 9).
-        tolerance: of a value, relative to it. Rounding moves values one way and the other, so that
-            sums move by its root of squares; one twentieth of it may be common to all values.
+        tolerance: of a value, relative to it; one, or one for each of the many. Rounding moves
+            values one way and the other, so that sums move by its root of squares; one twentieth of
+            it may be common to all values.
         ordered: (n,), true where the order of the values must agree as well; default nowhere.
 
     Returns:
         (m, n), true where all moments agree.
     """
     a, b = one[:, None, :], many[None, :, :]
-    close = np.abs(a[..., :5] - b[..., :5]) <= tolerance * _slack(b) + 1e-30
+    slack = np.broadcast_to(tolerance, len(many))[:, None] * _slack(b) + _TINY
+    with np.errstate(invalid="ignore"):
+        close = np.abs(a[..., :5] - b[..., :5]) <= slack
     found = close.all(-1) & (a[..., _COUNT] == b[..., _COUNT])
     if ordered is not None:
-        placed = np.abs(a[..., _ORDER] - b[..., _ORDER]) <= tolerance * _slack(b)[..., 0] + 1e-30
+        placed = np.abs(a[..., _ORDER] - b[..., _ORDER]) <= slack[..., 0]
         found &= placed | ~ordered[None, :]
     return np.asarray(found)
+
+
+def needed_tolerance(
+    one: Float[np.ndarray, "n 9"], other: Float[np.ndarray, "n 9"]
+) -> Float[np.ndarray, " n"]:
+    """The least tolerance at which `matches` takes row after row of both for the same values."""
+    slack = _slack(other)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        moments = (np.abs(one[:, :5] - other[:, :5]) / slack).max(-1)
+        order = np.abs(one[:, _ORDER] - other[:, _ORDER]) / slack[:, 0]
+    return np.asarray(np.maximum(moments, order))
 
 
 def _slack(prints: np.ndarray) -> np.ndarray:

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import sys
+import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import torch
 from torch import nn
+from torch.autograd import graph
+from torch.nn.modules import module as torch_modules
 
 _HERE = str(Path(__file__).parent)
 _TORCH = str(Path(torch.__file__).parent)
+_CALLS = frozenset({"_call_impl", "inner", "_slow_forward"})
+_ENGINE = graph.__file__
 _ANATOMY = str(Path(__file__).parent.parent / "models")
+_STANDARD = sysconfig.get_path("stdlib")
+_PACKAGES = tuple({sysconfig.get_path("purelib"), sysconfig.get_path("platlib")})
 _PROJECT = Path(__file__).resolve().parents[2]
 
 
@@ -77,6 +85,30 @@ class Frames:
             frame = frame.f_back
         return UNKNOWN, own
 
+    def caller_is_within_gradient(self) -> bool:
+        """Whether the explainer's own code runs inside of a gradient: a hook, a custom backward."""
+        frame: FrameType | None = sys._getframe(1)  # noqa: SLF001
+        while frame is not None:
+            file = frame.f_code.co_filename
+            if file == _ENGINE and frame.f_code.co_name == "_engine_run_backward":
+                return False
+            if self.kind(file) == "explainer":
+                return True
+            frame = frame.f_back
+        return False
+
+
+def call_keywords() -> dict[str, Any]:
+    """The keyword arguments of the module call that is under way, which hooks are not told."""
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001
+    while frame is not None:
+        code = frame.f_code
+        if code.co_filename == torch_modules.__file__ and code.co_name in _CALLS:
+            found: dict[str, Any] = frame.f_locals.get("kwargs", {})
+            return found
+        frame = frame.f_back
+    return {}
+
 
 def shown_path(file: str) -> str:
     """A path as reports show it: within this package, or relative to the working folder."""
@@ -87,4 +119,7 @@ def shown_path(file: str) -> str:
 
 
 def _is_library(file: str) -> bool:
-    return "/jaxtyping/" in file or "/beartype/" in file or file.endswith("/contextlib.py")
+    """Whether a file is of Python itself, or of what wraps functions in it."""
+    if file.startswith(_PACKAGES):
+        return "/jaxtyping/" in file or "/beartype/" in file
+    return file.startswith(_STANDARD)

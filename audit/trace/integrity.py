@@ -3,32 +3,32 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.modules import module as module_globals
 
+from audit.explainers.contract import Explain
+from audit.explainers.process_state import kept_settings, told_of_settings
 from audit.models.pristine import same_values
 from audit.models.unwrapped_values import plain
+from audit.trace.module_snapshot import (
+    HOOKS,
+    ModuleState,
+    global_hooks,
+    methods_of,
+    owners_of,
+    state_of,
+    tensor_hooks_of,
+    tensors_of,
+)
 
 When = Literal["during", "after"]
-_HOOKS = (
-    "_forward_hooks",
-    "_forward_pre_hooks",
-    "_backward_hooks",
-    "_backward_pre_hooks",
-    "_state_dict_hooks",
-)
-_GLOBAL_HOOKS = tuple(
-    name
-    for name, value in vars(module_globals).items()
-    if name.startswith("_global_") and name.endswith("_hooks") and isinstance(value, dict)
-)
-_PLAIN = (int, float, bool, str, tuple, type(None))
 _FUNCTIONS = (
     *((functional, name) for name, f in vars(functional).items() if inspect.isroutine(f)),
     (torch, "softmax"),
@@ -52,6 +52,7 @@ class Change:
         when: first seen during the explanation, or after it.
         altering: False for what cannot change what the model computes, such as a flag.
         attribute: name of the plain attribute that differs, if it is one.
+        method: whether it is a method of this module alone that was replaced.
     """
 
     kind: Literal["weights", "structure"]
@@ -60,18 +61,7 @@ class Change:
     when: When
     altering: bool = True
     attribute: str = ""
-
-
-@dataclass(frozen=True)
-class _ModuleState:
-    module: nn.Module
-    type: type
-    plain: dict[str, object]
-    callables: dict[str, int]
-    children: dict[str, int]
-    parameters: dict[str, int]
-    hooks: dict[str, frozenset[int]]
-    flags: dict[str, bool]
+    method: bool = False
 
 
 class Integrity:
@@ -84,14 +74,16 @@ class Integrity:
 
     def __init__(self, model: nn.Module, pristine: nn.Module) -> None:
         self.model = model
-        self.tensors = dict(_tensors(model))
-        self.originals = dict(_tensors(pristine))
-        self.modules = {path: _state(module) for path, module in model.named_modules()}
+        self.tensors = dict(tensors_of(model))
+        self.originals = dict(tensors_of(pristine))
+        self.modules = {path: state_of(module) for path, module in model.named_modules()}
         self.versions = {path: tensor._version for path, tensor in self.tensors.items()}  # noqa: SLF001
         self.functions = [(owner, name, getattr(owner, name)) for owner, name in _FUNCTIONS]
-        self.tensor_hooks = {path: _tensor_hooks(t) for path, t in self.tensors.items()}
-        self.global_hooks = _global_hooks()
-        self.methods = {owner: _methods(owner) for owner in _owners(self.modules.values())}
+        self.tensor_hooks = {path: tensor_hooks_of(t) for path, t in self.tensors.items()}
+        self.gradients = {p for p, t in self.tensors.items() if t.is_leaf and t.grad is not None}
+        self.global_hooks = global_hooks()
+        self.own_hooks: set[int] = set()
+        self.methods = {owner: methods_of(owner) for owner in owners_of(self.modules.values())}
 
     def weights_of(self, path: str, when: When) -> Iterator[Change]:
         """Tensors of one module (not of its children) that differ in content."""
@@ -112,7 +104,7 @@ class Integrity:
     def structure_of(self, path: str, when: When) -> Iterator[Change]:
         """What differs in the structure of one module (not of its children)."""
         before, module = self.modules[path], self.modules[path].module
-        now = _state(module)
+        now = state_of(module)
         if now.type is not before.type:
             what = f"class {before.type.__name__} → {now.type.__name__}"
             yield Change("structure", path, what, when)
@@ -125,13 +117,21 @@ class Integrity:
                 yield Change("structure", path, what, when, attribute=name)
         for name, identity in now.callables.items():
             if before.callables.get(name) != identity:
-                yield Change("structure", path, f"method {name} replaced", when)
+                yield Change("structure", path, f"method {name} replaced", when, method=True)
         yield from self._parts(path, before, now, when)
         for flag, was_set in before.flags.items():
             if now.flags.get(flag, was_set) != was_set:
                 altering = flag == "training"
                 what = f"{flag} {was_set} → {not was_set}"
                 yield Change("structure", path, what, when, altering=altering)
+
+    def is_patched(self) -> bool:
+        """Whether a library function or a method of a class is another than before."""
+        return next(self.library("during"), None) is not None or any(
+            vars(owner).get(name) is not method
+            for owner, methods in self.methods.items()
+            for name, method in methods.items()
+        )
 
     def _methods_replaced(self, kind: type) -> Iterator[str]:
         for owner, methods in self.methods.items():
@@ -140,7 +140,7 @@ class Integrity:
                 yield from (n for n, method in methods.items() if now.get(n) is not method)
 
     def _parts(
-        self, path: str, before: _ModuleState, now: _ModuleState, when: When
+        self, path: str, before: ModuleState, now: ModuleState, when: When
     ) -> Iterator[Change]:
         """Children and parameters that are others than before.
 
@@ -160,18 +160,19 @@ class Integrity:
     def hooks_left(self) -> Iterator[Change]:
         """Hooks that were registered and not removed."""
         for path, before in self.modules.items():
-            now = _state(before.module)
-            for kind in _HOOKS:
+            now = state_of(before.module)
+            for kind in HOOKS:
                 if now.hooks[kind] - before.hooks[kind]:
                     what = f"{kind.strip('_').replace('_', ' ')} left behind"
                     yield Change("structure", path, what, "after")
                 if before.hooks[kind] - now.hooks[kind]:
                     what = f"{kind.strip('_').replace('_', ' ')} removed"
                     yield Change("structure", path, what, "after")
-        if _global_hooks() != self.global_hooks:
+        hooks = {name: here - self.own_hooks for name, here in global_hooks().items()}
+        if hooks != self.global_hooks:
             yield Change("structure", "", "global hooks of modules added or removed", "after")
         for path, tensor in self.tensors.items():
-            if _tensor_hooks(tensor) != self.tensor_hooks[path]:
+            if tensor_hooks_of(tensor) != self.tensor_hooks[path]:
                 yield Change("structure", path, "hooks of the tensor added or removed", "after")
 
     def library(self, when: When) -> Iterator[Change]:
@@ -188,8 +189,44 @@ class Integrity:
             if current.get(path) is self.modules[path].module:
                 changes += self.weights_of(path, "after")
             changes += self.structure_of(path, "after")
-        changes += [*self.hooks_left(), *self.library("after")]
+        changes += [*self.hooks_left(), *self.library("after"), *self._gradients_left()]
         return changes
+
+    def _gradients_left(self) -> Iterator[Change]:
+        """Gradients on parameters, which libraries leave: nobody else computes with them."""
+        held = {path for path, t in self.tensors.items() if t.is_leaf and t.grad is not None}
+        if left := len(held - self.gradients):
+            what = f"gradients left on {left} parameters, and cleared"
+            yield Change("structure", "", what, "during", altering=False)
+        for path in held - self.gradients:
+            self.tensors[path].grad = None
+
+    def inspecting(
+        self, explain: Explain, unseen: Callable[[], AbstractContextManager[None]] = nullcontext
+    ) -> tuple[Explain, list[Change]]:
+        """An explainer that is inspected as soon as it has returned or raised.
+
+        Args:
+            explain: the explainer.
+            unseen: a context in which what the inspection computes is not recorded.
+
+        Returns:
+            The explainer, and the list that its changes are written to.
+        """
+        found: list[Change] = []
+
+        def inspected(*args: Any) -> Any:
+            def left(what: str) -> None:
+                found.append(Change("structure", "", f"{what}, left behind", "after"))
+
+            try:
+                with told_of_settings(left), kept_settings():
+                    return explain(*args)
+            finally:
+                with unseen():
+                    found.extend(self.verify())
+
+        return inspected, found
 
     def restore_library(self) -> None:
         """Put replaced library functions and class methods back, take global hooks away."""
@@ -210,54 +247,8 @@ def _name(owner: object) -> str:
     return str(getattr(owner, "__name__", owner))
 
 
-def _owners(states: Iterable[_ModuleState]) -> set[type]:
-    """The classes of modules and those that they derive from, without the common base."""
-    every = {owner for state in states for owner in state.type.__mro__}
-    return every - {nn.Module, object}
-
-
-def _methods(owner: type) -> dict[str, object]:
-    return {name: value for name, value in vars(owner).items() if inspect.isfunction(value)}
-
-
-def _tensor_hooks(tensor: Tensor) -> tuple[int, ...]:
-    kinds = ("_backward_hooks", "_post_accumulate_grad_hooks")
-    return tuple(len(getattr(tensor, kind, None) or {}) for kind in kinds)
-
-
-def _global_hooks() -> dict[str, frozenset[int]]:
-    """Hooks that torch calls for every module."""
-    return {name: frozenset(vars(module_globals)[name]) for name in _GLOBAL_HOOKS}
-
-
 def _difference(tensor: Tensor, original: Tensor) -> str:
     if tensor.shape != original.shape or tensor.dtype != original.dtype:
         return f"{tuple(original.shape)} {original.dtype} → {tuple(tensor.shape)} {tensor.dtype}"
     largest = float((plain(tensor).double() - original.double()).abs().max())
     return f"values changed by up to {largest:.3g}"
-
-
-def _tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    for path, module in model.named_modules():
-        prefix = f"{path}." if path else ""
-        for name, tensor in (*module._parameters.items(), *module._buffers.items()):  # noqa: SLF001
-            if tensor is not None:
-                yield f"{prefix}{name}", tensor
-
-
-def _state(module: nn.Module) -> _ModuleState:
-    public = {k: v for k, v in vars(module).items() if not k.startswith("_")}
-    parameters = module._parameters  # noqa: SLF001
-    return _ModuleState(
-        module=module,
-        type=type(module),
-        plain={k: v for k, v in public.items() if isinstance(v, _PLAIN) and k != "training"},
-        callables={k: id(v) for k, v in vars(module).items() if callable(v)},
-        children={k: id(v) for k, v in module._modules.items()},  # noqa: SLF001
-        parameters={k: id(v) for k, v in parameters.items() if v is not None},
-        hooks={kind: frozenset(getattr(module, kind, {})) for kind in _HOOKS},
-        flags={"training": module.training}
-        | {
-            f"requires_grad of {k}": v.requires_grad for k, v in parameters.items() if v is not None
-        },
-    )

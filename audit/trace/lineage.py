@@ -41,6 +41,11 @@ class Anchor:
         return self.site in TERMINAL_SITES
 
 
+def words_of(anchor: Anchor) -> str:
+    """A state of the model in words."""
+    return f"{anchor.tower} block {anchor.block} {anchor.site}"
+
+
 @dataclass(frozen=True)
 class Lineage:
     """What a tensor descends from.
@@ -56,6 +61,9 @@ class Lineage:
         scalars: numbers of recorded scalars whose gradient it is.
         scores: numbers of recorded scores that it is made of, each one number for a picture made of
             many for its tokens; what these descend from is theirs, not its own.
+        unknown: numbers of recorded places where values of unknown origin entered.
+        outside: places where values entered that were made before this explanation or outside of
+            torch, which says nothing against them as long as no feature is made of them.
     """
 
     anchors: frozenset[Anchor] = frozenset()
@@ -66,11 +74,13 @@ class Lineage:
     foreign: frozenset[int] = frozenset()
     scalars: frozenset[int] = frozenset()
     scores: frozenset[int] = frozenset()
+    unknown: frozenset[int] = frozenset()
+    outside: frozenset[str] = frozenset()
 
     @property
     def empty(self) -> bool:
         """True where nothing of the model is upstream."""
-        return self == EMPTY
+        return self is EMPTY or replace(self, outside=frozenset()) == EMPTY
 
     @property
     def deviates(self) -> bool:
@@ -85,9 +95,7 @@ class Lineage:
 
     def inherited(self, anchors: frozenset[Anchor]) -> Lineage:
         """The lineage of a state that the unmodified model computes from these values."""
-        return Lineage(
-            anchors, self.params, self.events, self.alterations, self.surrogates, self.foreign
-        )
+        return replace(self, anchors=anchors, scalars=frozenset(), scores=frozenset())
 
 
 EMPTY = Lineage()
@@ -114,4 +122,6 @@ def _fields(part: Lineage) -> tuple[frozenset[object], ...]:
         part.foreign,
         part.scalars,
         part.scores,
+        part.unknown,
+        part.outside,
     )

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from torch import nn
-from torch.utils.weak import WeakIdKeyDictionary
 
 from audit.trace.adoption import adopt, joined
 from audit.trace.integrity import Change
 from audit.trace.lineage import Lineage
+from audit.trace.lineages import Lineages
 from audit.trace.watch import Watch
 
 _FEATURE_ONLY = frozenset({"logit_scale", "logit_bias"})
@@ -30,13 +30,14 @@ class Modules:
         model: nn.Module,
         pristine: nn.Module,
         watch: Watch,
-        lineages: WeakIdKeyDictionary,
+        lineages: Lineages[Any],
     ) -> None:
         self.watch = watch
         self.lineages = lineages
         self.copies: dict[str, str] = {}
         states = watch.integrity.modules.items()
         self._paths = {id(state.module): path for path, state in states}
+        self.copied: dict[int, str] = {}
         self._kept: list[nn.Module] = [pristine]
         self._known = {id(m) for m in pristine.modules()}
         self._register(model, "")
@@ -49,6 +50,12 @@ class Modules:
             self.watch.module(path, args)
         elif id(module) not in self._known:
             self._adopt(module)
+
+    def after(self, module: nn.Module, out: Any) -> None:
+        """A module has run and gave this."""
+        path = self._paths.get(id(module))
+        if path is not None:
+            self.watch.has_run(path, out)
 
     def _register(self, module: nn.Module, prefix: str) -> None:
         for name, parameter in module.named_parameters(remove_duplicate=False):
@@ -69,7 +76,9 @@ class Modules:
             return
         self._register(module, found.path)
         self._kept += list(module.modules())
-        self._known |= {id(sub) for sub in module.modules()}
+        for name, sub in module.named_modules():
+            self._known.add(id(sub))
+            self.copied[id(sub)] = joined(found.path, name) if name else found.path
         how = f"{found.different} of {found.tensors} tensors differ" if found.different else ""
         self.copies[found.name] = how
         if found.different:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from audit.trace.fingerprint import Prints
 from audit.trace.frames import Frames, Place
-from audit.trace.lineage import EMPTY, Lineage, union
+from audit.trace.lineage import Lineage, union
 from audit.trace.passes import Passes
 
 
@@ -58,7 +58,7 @@ class ProbedScores:
         if len(operands) < 2 or not all(self._is_one_vector_each(t) for t in operands):
             return
         place, _ = self.frames.caller()
-        roots = self.passes.roots_of([a.run for a in lineage.anchors])
+        roots = self.passes.runs.roots_of([a.run for a in lineage.anchors])
         first = self.seen.setdefault(
             (place, lineage.params), ProbedScore(lineage, roots, lineage.alterations, place)
         )
@@ -70,7 +70,7 @@ class ProbedScores:
         towers = {a.tower for a in lineage.anchors}
         if len(towers) < 2 or lineage.scalars or not _tainted(lineage):
             return lineage
-        roots = self.passes.roots_of([a.run for a in lineage.anchors])
+        roots = self.passes.runs.roots_of([a.run for a in lineage.anchors])
         if t.numel() > self._rows(roots) or not any(self._is_many(s, t.numel()) for s in tensors):
             return lineage
         place, _ = self.frames.caller()
@@ -94,23 +94,23 @@ class ProbedScores:
         return [e.prints for e in self.passes.entries if e.run in score.roots]
 
     def _is_of_one_tower(self, t: Tensor) -> bool:
-        lineage = self.passes.lineages.get(t, EMPTY)
+        lineage = self.passes.lineages.get(t)
         return len({a.tower for a in lineage.anchors}) == 1
 
     def _is_one_vector_each(self, t: Tensor) -> bool:
         """One feature for each picture or text, not one for each token."""
-        lineage = self.passes.lineages.get(t, EMPTY)
-        roots = self.passes.roots_of([a.run for a in lineage.anchors])
+        lineage = self.passes.lineages.get(t)
+        roots = self.passes.runs.roots_of([a.run for a in lineage.anchors])
         return t.numel() <= self._rows(roots) * self.passes.feature_width
 
     def _rows(self, roots: frozenset[int]) -> int:
         """How many pictures or texts are behind runs."""
         rows = sum(e.shape[0] for e in self.passes.entries if e.run in roots)
-        return max(rows, sum(r < 2 for r in roots))
+        return max(rows, sum(self.passes.runs[r].given for r in roots))
 
     def _is_many(self, t: Tensor, fewer: int) -> bool:
         """Similarities of both towers, more than there are scores made of them."""
-        anchors = self.passes.lineages.get(t, EMPTY).anchors
+        anchors = self.passes.lineages.get(t).anchors
         return len({a.tower for a in anchors}) > 1 and t.numel() > fewer
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from audit.trace.lineage import Anchor, Lineage
+from audit.trace.lineage import Lineage, words_of
 from audit.trace.recorder import Recorder
 from audit.trace.seen import AlterationSeen
 
@@ -32,11 +32,6 @@ def reasons_of(recorder: Recorder, lineage: Lineage, *, scalar: bool = False) ->
             yield from (f"taken from an inner state: {words}" for words in sorted(inner)[:2])
         towers = {a.tower for a in lineage.anchors}
         yield from (f"independent of the {t}" for t in ("image", "text") if t not in towers)
-
-
-def words_of(anchor: Anchor) -> str:
-    """A state of the model in words."""
-    return f"{anchor.tower} block {anchor.block} {anchor.site}"
 
 
 def first_cause(recorder: Recorder, lineage: Lineage) -> tuple[str, str]:

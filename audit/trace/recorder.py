@@ -1,58 +1,51 @@
-"""Records what an explainer executes on a model, without changing the model.
+"""Records what an explainer executes on a model.
 
-A `TorchFunctionMode` sees every torch call of the explainer and of the model's modules; a global
-module hook sees the modules at the time of use. Values are compared at once with the states of a
-pristine copy on the same input (see `audit.trace.lineage`), so that nothing large is kept.
+Values are compared at once with states of a pristine copy, so that nothing large is kept.
 """
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules import module as module_hooks
-from torch.overrides import TorchFunctionMode
-from torch.utils.weak import WeakIdKeyDictionary
 
 from audit.models.anatomy import Anatomy, TowerName, anatomy_of
-from audit.models.unwrapped_values import outside_transforms, plain
-from audit.trace.attending import Attending
+from audit.models.unwrapped_values import beneath, plain
+from audit.trace.attending import OUTSIDE, Attending
 from audit.trace.chosen import narrowed
-from audit.trace.entrances import entrance_paths, norm_paths
+from audit.trace.copied_parts import CopiedParts
+from audit.trace.derivatives import Derivatives
 from audit.trace.features import is_strange
 from audit.trace.frames import Frames, Place
+from audit.trace.instrument import Instrument, Observer
 from audit.trace.integrity import Integrity
 from audit.trace.lineage import EMPTY, Anchor, Lineage, union
+from audit.trace.lineages import Lineages
+from audit.trace.memory import Memory, recalled
 from audit.trace.modules import Modules
-from audit.trace.passes import Passes
-from audit.trace.probed import ProbedScores
-from audit.trace.seen import ScalarSeen
-from audit.trace.threads import in_every_thread
-from audit.trace.torch_calls import (
-    GRADIENTS,
-    LEAVING,
-    SILENT,
-    SILENT_GETTERS,
-    call_name,
-    directions_of,
-    is_getter,
+from audit.trace.operations import (
+    CREATING,
+    RESHAPING,
+    operation_name,
+    results_of,
     tensors_in,
+    writes_in_place,
 )
+from audit.trace.origins import Origins
+from audit.trace.parameter_uses import ParameterUses
+from audit.trace.parameter_values import ParameterValues
+from audit.trace.passes import Passes
+from audit.trace.plain_passes import PlainPass, PlainPasses
+from audit.trace.precision import Precisions
+from audit.trace.probed import ProbedScores
+from audit.trace.rounding import Rounding
 from audit.trace.watch import Watch
 
 
-class _Thread(threading.local):
-    """Whether the recorder itself is at work in a thread."""
-
-    noting = False
-
-
-class Recorder(TorchFunctionMode):
-    """Context manager under which one explanation of one pair is traced.
+class Recorder(Observer):
+    """An observer of the instrument that follows one explanation of one pair.
 
     Args:
         model: the model that the explainer receives.
@@ -60,6 +53,8 @@ class Recorder(TorchFunctionMode):
         integrity: a snapshot of ``model``.
         image: the pair's picture, (1, 3, H, W).
         tokens: the pair's token ids, (1, context).
+        rounding: the null control of the audit, by default measured on this pair.
+        memory: what earlier calls of the explainer left behind.
     """
 
     def __init__(
@@ -69,165 +64,188 @@ class Recorder(TorchFunctionMode):
         integrity: Integrity,
         image: Tensor,
         tokens: Tensor,
+        rounding: Rounding | None = None,
+        memory: Memory | None = None,
     ) -> None:
-        super().__init__()
+        self.instrument = Instrument(image.device, self)
+        integrity.own_hooks = self.instrument.hooks
         self.anatomy: Anatomy = anatomy_of(pristine)
         self.integrity = integrity
         self.frames = Frames(model)
         self.given: dict[TowerName, Tensor] = {"image": image, "text": tokens}
-        self.lineages: WeakIdKeyDictionary = WeakIdKeyDictionary()
+        self.lineages = Lineages(self._inside)
+        precisions = Precisions(self.anatomy, self.instrument.autocast)
         with torch.no_grad():
-            self.passes = Passes(self.anatomy, self.given, self.lineages)
+            self.passes = Passes(
+                self.anatomy,
+                self.given,
+                self.lineages,
+                precisions,
+                rounding or Rounding(self.given),
+            )
         towers = frozenset({"", self.anatomy.image.path, self.anatomy.text.path})
         self.watch = Watch(integrity, pristine, self.frames, towers)
         self.modules = Modules(model, pristine, self.watch, self.lineages)
+        self.plain = PlainPasses(model, self.anatomy, self.passes, self.frames, self.watch)
+        self.copied = CopiedParts(self.passes, self.frames)
         self.attending = Attending(self.passes, self.frames)
         self.probed = ProbedScores(self.passes, self.frames)
-        self.scalars: list[ScalarSeen] = []
-        self.left: dict[Lineage, None] = {}
+        logit_scale = getattr(pristine, "logit_scale", None)
+        scale = 1.0 if logit_scale is None else float(logit_scale.exp())
+        self.derivatives = Derivatives(
+            model, self.passes, self.lineages, self.probed, self.frames, scale
+        )
+        self.origins = Origins(ParameterValues(integrity.originals), self.frames)
+        for t, lineage in recalled(memory or Memory(), self.passes):
+            self.origins.earlier[t] = lineage
         self.foreign: list[Place] = []
-        self.uses: dict[tuple[str, Place], int] = {}
+        self.parameters = ParameterUses(self.passes, self.lineages, self.watch, self.frames)
         self.exports: dict[str, Place] = {}
         self.clean: set[TowerName] = set()
-        self._lock = threading.Lock()
-        self._thread = _Thread()
-        self._around = ExitStack()
-        scale = getattr(pristine, "logit_scale", None)
-        self._scale = 1.0 if scale is None else float(scale.exp())
-        self._norms = norm_paths(self.anatomy)
-        self._entrances = entrance_paths(self.anatomy)
 
-    # -- context --------------------------------------------------------------------------------
+    # -- modules and processes --------------------------------------------------------------------
 
-    def __enter__(self) -> Recorder:  # noqa: PYI034 - beartype resolves Self in whole classes only
-        hook = module_hooks.register_module_forward_pre_hook(self._before_module)
-        self._around.callback(hook.remove)
-        self._around.enter_context(in_every_thread(self.__torch_function__))
-        super().__enter__()  # type: ignore[no-untyped-call]
-        return self
+    def before_module(self, module: nn.Module, args: tuple[Any, ...]) -> None:
+        """A module is about to run."""
+        if not self.plain.within():
+            self.modules.before(module, args)
+            self.copied.before(module, self.modules.copied.get(id(module), ""), args)
+            self.plain.begins(module, args)
 
-    def __exit__(self, *args: object) -> None:
-        super().__exit__(*args)  # type: ignore[no-untyped-call]
-        self._around.close()
+    def after_module(self, module: nn.Module, args: tuple[Any, ...], out: Any) -> None:
+        """A module has run."""
+        del args
+        self.modules.after(module, out)
+        if (other := self.copied.after(module, out)) is not None:
+            self.lineages[other[0]] = union([self.lineages.get(other[0]), other[1]])
+        found = self.plain.ends(module, out)
+        if found is not None:
+            result, anchors, blocks = found
+            self.attending.calls += blocks
+            self.lineages[result] = self._anchored(anchors)
+            self.derivatives.output(result, anchors)
 
-    @contextmanager
-    def _noting(self) -> Iterator[None]:
-        """One thread at a time notes what it saw; what it does itself meanwhile is not seen."""
-        with self._lock:
-            self._thread.noting = True
-            try:
-                with outside_transforms():
-                    yield
-            finally:
-                self._thread.noting = False
-
-    def _before_module(self, module: nn.Module, args: Any) -> None:
-        if not self._thread.noting:
-            with self._noting():
-                self.modules.before(module, args)
-
-    # -- calls ----------------------------------------------------------------------------------
-
-    def __torch_function__(
-        self,
-        func: Any,
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
+    def before_gradient(
+        self, roots: Sequence[Tensor], directions: Sequence[Tensor | None], *, accumulates: bool
     ) -> Any:
-        """See one torch call."""
-        del types
-        kwargs = kwargs or {}
-        name = call_name(func)
-        if name in LEAVING and not self._thread.noting:
-            with self._noting():
-                self._leaves(args)
-        if self._thread.noting or name in SILENT or (is_getter(func) and name in SILENT_GETTERS):
-            return func(*args, **kwargs)
-        if is_getter(func) and name == "grad":
-            return self._gradient_read(func, args, kwargs)
-        tensors = list(tensors_in((args, kwargs)))
-        with self._noting(), torch.no_grad():
-            self._recognize(tensors)
-            inherited = union(self.lineages.get(t, EMPTY) for t in tensors)
-            before = len(self.scalars)
-            self._before(name, args, kwargs, tensors)
-            scalars = range(before, len(self.scalars))
-        out = func(*args, **kwargs)
-        with self._noting(), torch.no_grad():
-            if name in GRADIENTS:
-                self._mark_gradients(out, scalars)
-            else:
-                self._after(name, args, kwargs, tensors, inherited, out)
-        return out
+        """See `audit.trace.derivatives`."""
+        return self.derivatives.before_gradient(roots, directions, accumulates=accumulates)
 
-    def _recognize(self, tensors: list[Tensor]) -> None:
-        """Features that come back from numpy, a file or a transform, without a history."""
-        for t in tensors:
-            if t.ndim and t.shape[-1] == self.passes.feature_width and t not in self.lineages:
-                found = self.passes.find(t)
-                if found and all(a.terminal for a in found[0]):
-                    self.lineages[t] = self._anchored(found[0])
+    def after_gradient(
+        self, note: Any, inputs: Sequence[Tensor], gradients: Sequence[Tensor | None]
+    ) -> None:
+        """See `audit.trace.derivatives`."""
+        self.derivatives.after_gradient(note, inputs, gradients)
 
-    def _leaves(self, args: tuple[Any, ...]) -> None:
-        """Values go to numpy or plain Python, where nobody follows them."""
-        for t in tensors_in(args[:1]):
-            lineage = self.lineages.get(t, EMPTY)
-            if lineage.anchors or lineage.scalars or lineage.scores:
-                self.left[lineage] = None
-            elif lineage.params:
-                place, own = self.frames.caller()
-                self.exports.update((path, place) for path in lineage.params if own)
+    def tangent_enters(self, tangent: Tensor) -> None:
+        """See `audit.trace.derivatives`."""
+        self.derivatives.tangent_enters(tangent)
 
-    def _gradient_read(self, func: Any, args: Any, kwargs: Any) -> Any:
-        out = func(*args, **kwargs)
-        accumulated = (i for i, scalar in enumerate(self.scalars) if scalar.accumulates)
-        self._mark_gradients(out, accumulated)
-        return out
+    def tangent_read(self, primal: Tensor, tangent: Tensor) -> None:
+        """See `audit.trace.derivatives`."""
+        self.derivatives.tangent_read(primal, tangent)
 
-    def _mark_gradients(self, out: Any, scalars: Iterable[int]) -> None:
-        lineage = Lineage(scalars=frozenset(scalars))
-        for t in tensors_in(out):
-            self.lineages[t] = lineage
+    def starts(self, event: str) -> None:
+        """Another process is started."""
+        self.origins.starts(event)
 
-    def _before(self, name: str, args: Any, kwargs: Any, tensors: list[Tensor]) -> None:
-        if name in GRADIENTS:
-            self._differentiated(args, kwargs, accumulates=name == "backward")
-            return
-        for tensor in tensors:
-            lineage = self.lineages.get(tensor, EMPTY)
-            if len(lineage.params) == 1 and not lineage.anchors:
-                (path,) = lineage.params
-                self._parameter_used(name, path, tensor, tensors)
+    def _inside(self, t: Tensor, where: PlainPass) -> Lineage:
+        """The lineage of what the model itself computed within a plain pass."""
+        run, index = where.run, where.part.index
+        if index is not None and index not in run.blocks:
+            self.passes.all_states(run, index, where.inputs)
+        found = self.passes.find(t) if t.numel() > 1 else []
+        anchor = Anchor(run.tower, index or 0, "inside", "all", run.number)
+        return self._anchored(found[0] if found else frozenset({anchor}))
 
-    def _parameter_used(self, name: str, path: str, tensor: Tensor, tensors: list[Tensor]) -> None:
-        place, own = self.frames.caller()
-        if own and isinstance(tensor, nn.Parameter):
-            self.uses[(path, place)] = self.uses.get((path, place), 0) + 1
-            self.watch.tensor(path, tensor)
-        others = [t for t in tensors if t is not tensor]
-        if name == "layer_norm" and path in self._norms and tensors[0] is not tensor:
-            tower, index = self._norms[path]
-            self.passes.enter_block(tower, index, tensors[0], place)
-        elif name in {"conv2d", "embedding"} and path in self._entrances and others:
-            self.passes.enter_tower(self._entrances[path], others[0], place)
+    # -- operations -------------------------------------------------------------------------------
 
-    def _after(
+    def before_operation(self, name: str, tensors: list[Tensor]) -> Lineage | None:
+        """What the results inherit; None where nothing is to be noted."""
+        if name in CREATING or not tensors or self.plain.within():
+            return None
+        self._recognize(tensors)
+        inherited = union(self.lineages.get(t) for t in tensors)
+        if not (self.derivatives.taking() or self.derivatives.any_tangent(tensors)):
+            self.parameters.before(name, tensors)
+        return inherited
+
+    def after_operation(
         self,
-        name: str,
+        note: Lineage | None,
+        func: Any,
         args: Any,
         kwargs: Any,
         tensors: list[Tensor],
-        inherited: Lineage,
         out: Any,
     ) -> None:
-        outputs = [t for t in tensors_in(out) if t.is_floating_point()]
-        if not outputs and name in {"__setitem__", "copy_"}:
-            outputs = [args[0]] if isinstance(args[0], Tensor) else []
-        for t in outputs:
-            if isinstance(t, nn.Parameter) and t in self.lineages:
-                continue
+        """Note the lineage of each result."""
+        name = operation_name(func)
+        if not self.derivatives.taking() and not self.plain.within():
+            self.derivatives.gradients.operation(func, args, kwargs, tensors, list(tensors_in(out)))
+        where = self.plain.within()
+        for t in results_of(name, out):
+            self.origins.made(t)
+            if where is not None:
+                self.lineages.inside(t, where)
+            elif note is not None and not t.is_meta and not self.derivatives.is_tangent(t, tensors):
+                self._resulted(name, t, note, args, kwargs, tensors)
+
+    def _resulted(
+        self,
+        name: str,
+        t: Tensor,
+        inherited: Lineage,
+        args: Any,
+        kwargs: Any,
+        tensors: list[Tensor],
+    ) -> None:
+        if isinstance(t, nn.Parameter):  # weights are loaded into a fork of the model
+            self.parameters.loaded(t, self.origins.parameters.path_of(t))
+        elif name in RESHAPING and t.dtype == tensors[0].dtype:
+            if tensors[0] in self.lineages:
+                self.lineages[t] = self.lineages.get(tensors[0])
+        else:
             self._set(name, t, inherited, args, kwargs, tensors)
+        if writes_in_place(name):
+            self._written(t, inherited)
+
+    def _recognize(self, tensors: list[Tensor]) -> None:
+        """Tensors that no recorded operation made: each is looked at once."""
+        for t in tensors:
+            if t in self.lineages or self.origins.is_made(t) or t.is_meta:
+                continue
+            self.origins.made(t)
+            lineage = self._from_outside(t)
+            if lineage is not EMPTY:
+                self.lineages[t] = lineage
+
+    def _from_outside(self, t: Tensor) -> Lineage:
+        if path := self.origins.parameters.path_of(t):
+            return Lineage(params=frozenset({path}))
+        if t.numel() > 1 and (found := self.passes.find(t)):
+            return self._anchored(found[0])
+        if any(t.shape == g.shape and torch.equal(plain(t), g) for g in self.given.values()):
+            return EMPTY
+        lineage = self.origins.of(t)
+        return self.attending.other(OUTSIDE, t, lineage, (t,), {}, [t])
+
+    def leaves(self, t: Tensor) -> None:
+        """Values go to numpy or plain Python, where nobody follows them."""
+        lineage = self.lineages.get(beneath(t))
+        if lineage.anchors or lineage.scalars or lineage.scores:
+            self.origins.leaves(plain(t), lineage)
+        elif lineage.params:
+            self.watch.suspect()
+            place, own = self.frames.caller()
+            self.exports.update((path, place) for path in lineage.params if own)
+
+    def _written(self, t: Tensor, inherited: Lineage) -> None:
+        """What is written into a view is in its base as well."""
+        self.watch.written(t)
+        base = t._base  # noqa: SLF001
+        if base is not None:
+            self.lineages[base] = union([self.lineages.get(base), inherited])
 
     def _set(
         self,
@@ -239,9 +257,13 @@ class Recorder(TorchFunctionMode):
         tensors: list[Tensor],
     ) -> None:
         found = self.passes.find(t) if (inherited.anchors or inherited.params) else []
+        taking = self.derivatives.taking()
         if found:
-            lineage = self._anchored(found[0])
+            lineage = self._still_deviating(self._anchored(found[0]), inherited)
             self.attending.same(name)
+            self.derivatives.output(t, found[0])
+        elif taking and not self.frames.caller_is_within_gradient():
+            lineage = Lineage(scalars=taking)
         else:
             lineage = self.attending.other(name, t, inherited, args, kwargs, tensors)
             if is_strange(name, t, tensors, inherited, self.passes):
@@ -249,37 +271,30 @@ class Recorder(TorchFunctionMode):
             self.probed.note(tensors, lineage)
             lineage = self.probed.cut(t, tensors, lineage)
         if lineage is not EMPTY:
-            self.lineages[t] = narrowed(t, lineage, self.passes, self._scale)
-        base = t._base  # noqa: SLF001
-        if base is not None and (name.endswith("_") or name == "__setitem__"):
-            self.lineages[base] = union([self.lineages.get(base, EMPTY), inherited])
+            self.lineages[t] = narrowed(t, lineage, self.passes, self.derivatives.scale)
+
+    def _still_deviating(self, lineage: Lineage, inherited: Lineage) -> Lineage:
+        """A state that another attention or altered values led to is a state only to rounding.
+
+        In a coarse dtype that is too much to acquit it.
+        """
+        kept = Lineage(events=inherited.events, alterations=inherited.alterations)
+        coarse = any(self.passes.runs[a.run].precision.is_coarse for a in lineage.anchors)
+        return union([lineage, kept]) if coarse else lineage
 
     def _with_stranger(self, lineage: Lineage) -> Lineage:
         place, _ = self.frames.caller()
+        if lineage.outside:
+            why = "they were made before this explanation, or outside of torch"
+            return union([lineage, self.origins.not_known(place, why, mixed=True)])
         self.foreign.append(place)
         return union([lineage, Lineage(foreign=frozenset({len(self.foreign) - 1}))])
 
     def _anchored(self, found: frozenset[Anchor]) -> Lineage:
         for anchor in found:
             run = self.passes.runs[anchor.run]
-            if anchor.run < 2 and (anchor.terminal or (anchor.site == "input" and anchor.block)):
+            if run.given and (anchor.terminal or (anchor.site == "input" and anchor.block)):
                 self.clean.add(run.tower)
         runs = {a.run for a in found}
         inherits = union([self.passes.runs[r].inherits for r in runs])
         return inherits.inherited(found) if inherits is not EMPTY else Lineage(anchors=found)
-
-    # -- gradients --------------------------------------------------------------------------------
-
-    def _differentiated(self, args: Any, kwargs: Any, *, accumulates: bool) -> None:
-        targets = kwargs.get("outputs", kwargs.get("tensors", args[0] if args else ()))
-        place, _ = self.frames.caller()
-        directions = directions_of(args, kwargs, accumulates=accumulates)
-        for number, target in enumerate(tensors_in(targets)):
-            lineage = self.probed.whole(self.lineages.get(target, EMPTY))
-            value = plain(target).clone()
-            direction = directions[number] if number < len(directions) else None
-            if direction is not None and plain(direction).shape == value.shape:
-                value = (value * plain(direction)).sum()
-                lineage = union([lineage, self.lineages.get(direction, EMPTY)])
-            lineage = narrowed(value, lineage, self.passes, self._scale)
-            self.scalars.append(ScalarSeen(value, lineage, place, accumulates))

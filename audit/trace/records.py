@@ -161,6 +161,27 @@ class ProbedScoreRecord:
 
 
 @dataclass(frozen=True)
+class GradientRecord:
+    """A gradient by a state of the model that the explainer took.
+
+    Attributes:
+        by: the state, in words.
+        own: whether it is the model's own.
+        error: relative L2 difference to the model's, None where no shape is alike.
+        rule: what made it otherwise, in words; empty where nothing is known.
+        relevant: True where the explanation depends on it, or may.
+        place: the explainer's line.
+    """
+
+    by: str
+    own: bool
+    error: float | None
+    rule: str
+    relevant: bool
+    place: str
+
+
+@dataclass(frozen=True)
 class ParameterUse:
     """A parameter of the model used by the explainer's own code."""
 
@@ -204,6 +225,8 @@ class PairTrace:
         map_of_pair: False where it is made of scores, and none is of the pair's own text.
         probed_scores: scores without a gradient that are not of the model's features.
         unseen: why the map may come from what the trace could not see; empty where nothing says so.
+        unknown_score: why the explained score may be another; empty where nothing says so.
+        gradients: those that could be compared with the model's.
     """
 
     pair: str
@@ -224,3 +247,5 @@ class PairTrace:
     map_of_pair: bool = True
     probed_scores: tuple[ProbedScoreRecord, ...] = ()
     unseen: str = ""
+    unknown_score: str = ""
+    gradients: tuple[GradientRecord, ...] = ()

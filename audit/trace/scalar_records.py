@@ -10,7 +10,7 @@ from torch import Tensor
 from audit.models.unwrapped_values import plain
 from audit.trace.descent import Descent
 from audit.trace.frames import Place
-from audit.trace.lineage import EMPTY, Lineage, union
+from audit.trace.lineage import Lineage, union
 from audit.trace.reasons import first_cause, reasons_of
 from audit.trace.recorder import Recorder
 from audit.trace.records import ScalarRecord
@@ -46,7 +46,7 @@ class ScalarRecords:
     def records(self) -> Iterator[ScalarRecord]:
         """Every kind of scalar; of many alike only the first ones."""
         counts: dict[tuple[object, ...], int] = {}
-        for number, seen in enumerate(self._recorder.scalars):
+        for number, seen in enumerate(self._recorder.derivatives.scalars):
             used = not self._descent.of_maps.scalars or number in self._descent.of_maps.scalars
             record = self._scalar(seen, "gradient", relevant=used)
             kind = (record.clean, record.of_pair, record.relevant, record.reasons, record.place)
@@ -54,7 +54,7 @@ class ScalarRecords:
             if counts[kind] <= _MAX_SCALARS:
                 yield record
         if self._scores is not None:
-            lineage = self._recorder.probed.whole(self._recorder.lineages.get(self._scores, EMPTY))
+            lineage = self._recorder.probed.whole(self._recorder.lineages.get(self._scores))
             yield self._scalar(ScalarSeen(plain(self._scores), lineage, Place("", 0)), "returned")
 
     def _completed(self, lineage: Lineage) -> Lineage:

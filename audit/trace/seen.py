@@ -10,6 +10,7 @@ from audit.models.anatomy import TowerName
 from audit.trace.fingerprint import Prints
 from audit.trace.frames import Place
 from audit.trace.lineage import Lineage
+from audit.trace.precision import Precision
 
 
 @dataclass
@@ -26,10 +27,13 @@ class Run:
 
     Attributes:
         tower: which tower.
-        number: 0 and 1 are the given picture and text.
+        number: place among the runs.
         inherits: what deviates upstream of where it starts.
         tokens: token ids of a text run, for the pooled position.
         roots: numbers of the runs from a first layer that it comes from.
+        precision: how the model computes it.
+        given: whether it is of the pair's own picture or text.
+        inputs: the picture or token ids, of the given input alone.
         blocks: blocks whose states are registered.
         attention: per block, what attention the model has there.
         features: what the model makes of it, (b, e).
@@ -40,6 +44,9 @@ class Run:
     inherits: Lineage
     tokens: Tensor | None
     roots: frozenset[int]
+    precision: Precision
+    given: bool = False
+    inputs: Tensor | None = None
     blocks: set[int] = field(default_factory=set)
     attention: dict[int, Expected] = field(default_factory=dict)
     features: Tensor | None = None
@@ -124,6 +131,7 @@ class AlterationSeen:
         block: the block that they entered; the number of blocks for the final norm.
         lineage: where they come from.
         surrogate: True where they are a state of the model, though not the one that belongs here.
+        patched: True where each token is one that the model itself gives to this place.
         prints: fingerprints of their rows.
         sample: the values, None where they were let go.
         place: the explainer's line.
@@ -133,6 +141,7 @@ class AlterationSeen:
     block: int
     lineage: Lineage
     surrogate: bool
+    patched: bool
     prints: Prints
     sample: Tensor | None
     place: Place

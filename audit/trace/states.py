@@ -22,7 +22,12 @@ def embedding_states(tower: Tower, inputs: Tensor) -> Iterator[State]:
 
 
 def block_states(
-    block: Block, x: Float[Tensor, "b t d"], mask: Tensor | None, pooled: Tensor
+    block: Block,
+    x: Float[Tensor, "b t d"],
+    mask: Tensor | None,
+    pooled: Tensor,
+    *,
+    fused: bool = False,
 ) -> Iterator[State]:
     """Every state of a block that receives ``x``.
 
@@ -31,6 +36,7 @@ def block_states(
         x: its input, (b, t, d).
         mask: additive attention mask, or None.
         pooled: index of the token that is pooled, (b,).
+        fused: whether the values are mixed by torch's fused kernel, which rounds otherwise.
 
     Yields:
         Site, part (all tokens, the pooled one, the patches) and values.
@@ -39,7 +45,7 @@ def block_states(
     q, k, v = block.qkv(y)
     logits = block.attention_logits(q, k, mask)
     attention = logits.softmax(-1)
-    o = block.mix_values(attention, v)
+    o = _mixed_by_kernel(block, q, k, v, mask) if fused else block.mix_values(attention, v)
     projected = block.project(o)
     middle = x + block.module.ls_1(projected)  # type: ignore[operator]
     norm2 = block.module.ln_2(middle)  # type: ignore[operator]
@@ -57,6 +63,12 @@ def block_states(
     yield from _token_variants("normalized for the MLP", norm2, pooled)
     yield from _token_variants("MLP output", hidden, pooled)
     yield from _token_variants("output", output, pooled)
+
+
+def _mixed_by_kernel(block: Block, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+    q, k, v = (block.split_heads(one) for one in (q, k, v))
+    mask = None if mask is None else mask.to(q.dtype)
+    return block.merge_heads(functional.scaled_dot_product_attention(q, k, v, attn_mask=mask))
 
 
 def final_states(
@@ -84,21 +96,37 @@ def _pick(x: Tensor, pooled: Tensor) -> Tensor:
     return x[torch.arange(len(x), device=x.device), pooled]
 
 
-def _token_variants(site: str, x: Tensor, pooled: Tensor) -> Iterator[State]:
-    yield site, "all", x
-    yield site, "pooled", _pick(x, pooled)
+def token_parts(x: Tensor, pooled: Tensor) -> Iterator[tuple[str, Tensor]]:
+    """All tokens, the pooled one, and the patches."""
+    yield "all", x
+    yield "pooled", _pick(x, pooled)
     if x.shape[1] > 1:
-        yield site, "patches", x[:, 1:]
+        yield "patches", x[:, 1:]
+
+
+def _token_variants(site: str, x: Tensor, pooled: Tensor) -> Iterator[State]:
+    yield from ((site, part, state) for part, state in token_parts(x, pooled))
+
+
+def attention_parts(a: Float[Tensor, "b h t t"], pooled: Tensor) -> tuple[tuple[str, Tensor], ...]:
+    """All rows, the pooled token's, its patches alone, patches by patches, all by patches."""
+    row = a[torch.arange(len(a), device=a.device), :, pooled]
+    return (
+        ("all", a),
+        ("pooled", row),
+        ("pooled", row[..., 1:]),
+        ("patches", a[..., 1:, 1:]),
+        ("all", a[..., 1:]),
+    )
 
 
 def _attention_variants(site: str, a: Float[Tensor, "b h t t"], pooled: Tensor) -> Iterator[State]:
-    row = a[torch.arange(len(a), device=a.device), :, pooled]
-    parts = (("all", a), ("pooled", row), ("pooled", row[..., 1:]), ("patches", a[..., 1:, 1:]))
+    parts = attention_parts(a, pooled)
     for part, state in parts[:2]:
         heads = state.flatten(0, 1)
         if torch.isfinite(heads).all():
             yield f"{site} of a head", part, heads
-    for part, state in (*parts, ("all", a[..., 1:])):
+    for part, state in parts:
         if torch.isfinite(state).all():
             yield site, part, state
             yield f"mean {site}", part, state.mean(1)

@@ -12,7 +12,13 @@ from audit.trace.deviation_records import DeviationRecords
 from audit.trace.pass_records import PassRecords
 from audit.trace.reasons import reasons_of
 from audit.trace.recorder import Recorder
-from audit.trace.records import ChangeRecord, PairTrace, ParameterUse, ProbedScoreRecord
+from audit.trace.records import (
+    ChangeRecord,
+    GradientRecord,
+    PairTrace,
+    ParameterUse,
+    ProbedScoreRecord,
+)
 from audit.trace.scalar_records import ScalarRecords
 
 
@@ -50,7 +56,7 @@ def summarize(
         foreign=tuple(sorted({str(place) for place in recorder.foreign})),
         uses=tuple(
             ParameterUse(path, str(place), calls)
-            for (path, place), calls in sorted(recorder.uses.items())
+            for (path, place), calls in sorted(recorder.parameters.uses.items())
         ),
         changes=tuple(
             ChangeRecord(c.kind, c.path, c.what, c.when, c.altering, str(place))
@@ -64,7 +70,28 @@ def summarize(
         map_of_pair=not descent.known or of_pair or not _ends(descent),
         probed_scores=tuple(_probed_scores(recorder, descent)),
         unseen=_unseen(recorder, descent),
+        unknown_score=_unknown(recorder, descent, mixed=True),
+        gradients=tuple(
+            GradientRecord(
+                by=one.by,
+                own=one.own,
+                error=one.error,
+                rule=one.rule,
+                relevant=not descent.known or one.scalar in descent.of_maps.scalars,
+                place=str(one.place),
+            )
+            for one in recorder.derivatives.gradients.seen
+        ),
     )
+
+
+def _unknown(recorder: Recorder, descent: Descent, *, mixed: bool) -> str:
+    """Values of unknown origin behind the map, those mixed into features or the others."""
+    for number in sorted(descent.upstream.unknown):
+        entered = recorder.origins.unknown[number]
+        if entered.mixed == mixed:
+            return f"values of unknown origin enter at {entered.place}: {entered.why}"
+    return ""
 
 
 def _unseen(recorder: Recorder, descent: Descent) -> str:
@@ -72,7 +99,14 @@ def _unseen(recorder: Recorder, descent: Descent) -> str:
     if recorder.exports:
         path, place = min(recorder.exports.items(), key=lambda item: str(item[1]))
         return f"{path} leaves torch ({place})"
-    blocks = {use for use in recorder.uses if ".resblocks." in use[0]}
+    if unknown := _unknown(recorder, descent, mixed=False):
+        return unknown
+    if descent.lost and recorder.origins.process is not None:
+        event, place = recorder.origins.process
+        return f"the map has no known origin, and another process was started ({event}, {place})"
+    if descent.from_nowhere and recorder.passes.entries:
+        return "no operation that was seen made the map"
+    blocks = {use for use in recorder.parameters.uses if ".resblocks." in use[0]}
     if descent.lost and blocks:
         path, place = min(blocks, key=str)
         return f"own code computes with {path} ({place}), and the map has no known origin"

@@ -1,4 +1,4 @@
-"""Every thread of an explainer is traced, where a function mode of torch sees only its own."""
+"""Every thread of an explainer is traced, where a dispatch mode of torch sees only its own."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from concurrent.futures import thread as pool
 from contextlib import contextmanager
 from typing import Any
 
-from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 _STARTS: tuple[type, ...] = (threading.Thread, pool._WorkItem)  # noqa: SLF001 - old pools too
 
 
-class _Relay(TorchFunctionMode):
-    """A mode of its own thread that hands every call on."""
+class _Relay(TorchDispatchMode):
+    """A mode of its own thread that hands every operation on."""
 
     def __init__(self, handler: Callable[..., Any]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._handler = handler
 
-    def __torch_function__(
+    def __torch_dispatch__(
         self,
         func: Any,
         types: Any,
@@ -32,10 +32,10 @@ class _Relay(TorchFunctionMode):
 
 @contextmanager
 def in_every_thread(handler: Callable[..., Any]) -> Iterator[None]:
-    """Hand torch calls of other threads to a handler, from threads and pool tasks started inside.
+    """Hand operations of other threads to a handler, from threads and pool tasks started inside.
 
     Args:
-        handler: called as a mode's ``__torch_function__``; must be safe to call from any thread.
+        handler: called as a mode's ``__torch_dispatch__``; must be safe to call from any thread.
     """
     runs = [(owner, vars(owner)["run"]) for owner in _STARTS]
 

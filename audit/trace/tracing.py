@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
-from audit.explainers.contract import Explainer, call_explainer, checked_explanation
+from audit.explainers.contract import (
+    Explainer,
+    call_explainer,
+    checked_explanation,
+    run_explainer,
+)
 from audit.interventions.draws import generator_for, redrawn
 from audit.models.pristine import pristine_copy
 from audit.trace.frames import Place
-from audit.trace.integrity import Integrity
+from audit.trace.instrument import Instrument
+from audit.trace.integrity import Change, Integrity
+from audit.trace.memory import Memory, remembered
 from audit.trace.recorder import Recorder
 from audit.trace.records import PairTrace
+from audit.trace.rounding import Rounding
 from audit.trace.summary import Returned, summarize
 
 
@@ -36,8 +44,13 @@ class TracedPair:
 
 
 def trace_pair(
-    explainer: Explainer, model: nn.Module, pristine: nn.Module, pair: TracedPair
-) -> tuple[PairTrace, set[Place], bool]:
+    explainer: Explainer,
+    model: nn.Module,
+    pristine: nn.Module,
+    pair: TracedPair,
+    rounding: Rounding | None = None,
+    memory: Memory | None = None,
+) -> tuple[PairTrace, set[Place]]:
     """Run an explainer on one pair and record what it executes.
 
     Args:
@@ -45,23 +58,28 @@ def trace_pair(
         model: the model that it receives.
         pristine: a deep copy of it that nobody else touches.
         pair: what to explain.
+        rounding: the null control of the audit, by default measured on this pair.
+        memory: what earlier calls of the explainer left behind.
 
     Returns:
-        The trace, the lines of source that it names, and whether the model was left as it was.
+        The trace, and the lines of source that it names.
 
     Raises:
         Exception: whatever the explainer raises, and what `checked_explanation` does; the library
             functions are put back first.
     """
     integrity = Integrity(model, pristine)
-    recorder = Recorder(model, pristine, integrity, pair.image, pair.tokens)
+    recorder = Recorder(model, pristine, integrity, pair.image, pair.tokens, rounding, memory)
+    inspected, after = integrity.inspecting(explainer.explain, recorder.instrument.noting)
     try:
-        with recorder:
-            value = call_explainer(explainer, model, pair.image, pair.tokens)
+        with recorder.instrument:
+            value = call_explainer(
+                replace(explainer, explain=inspected), model, pair.image, pair.tokens
+            )
     finally:
-        after = integrity.verify()
         integrity.restore_library()
     maps = checked_explanation(explainer.name, value, pair.image).maps
+    recorder.watch.unfinished()
     changes = recorder.watch.changes
     for change in after:
         if not any(c.path == change.path and c.what == change.what for c in changes):
@@ -69,7 +87,43 @@ def trace_pair(
     trace = summarize(recorder, pair.id, pair.scores, _returned(value))
     if not recorder.passes.entries and not recorder.attending.calls:
         trace = replace(trace, unseen=_hidden(explainer, pristine, pair, maps))
-    return trace, _places(recorder), not after
+    return trace, _places(recorder)
+
+
+def watched(work: Callable[[], Tensor], device: torch.device) -> Tensor:
+    """What an explainer's work gives under the instrument, which looks at nothing here."""
+    with Instrument(device):
+        return work()
+
+
+def first_call(
+    explainer: Explainer, model: nn.Module, pristine: nn.Module, images: Tensor, targets: Tensor
+) -> tuple[list[Change], Memory]:
+    """Call an explainer for the first time.
+
+    Args:
+        explainer: the explainer.
+        model: a copy of the model that nobody else uses.
+        pristine: a deep copy that nobody else touches.
+        images: (pairs, 3, H, W).
+        targets: (pairs, context).
+
+    Returns:
+        What it left otherwise, and what it keeps of the tensors that it computed.
+
+    Raises:
+        Exception: whatever the explainer raises, and what `run_explainer` does.
+    """
+    integrity = Integrity(model, pristine)
+    recorder = Recorder(model, pristine, integrity, images[:1], targets[:1])
+    inspected, changes = integrity.inspecting(explainer.explain, recorder.instrument.noting)
+    try:
+        with recorder.instrument:
+            kept = run_explainer(replace(explainer, explain=inspected), model, images, targets)
+        del kept
+        return changes, remembered(recorder.lineages, recorder.passes)
+    finally:
+        integrity.restore_library()
 
 
 def _hidden(explainer: Explainer, pristine: nn.Module, pair: TracedPair, maps: Tensor) -> str:
@@ -110,7 +164,12 @@ def _returned(value: object) -> Returned:
 
 def _places(recorder: Recorder) -> set[Place]:
     passes = recorder.passes
-    lists = (passes.entries, recorder.scalars, recorder.attending.seen, passes.alterations)
+    lists = (
+        passes.entries,
+        recorder.derivatives.scalars,
+        recorder.attending.seen,
+        passes.alterations,
+    )
     found = {one.place for seen in lists for one in seen}
-    found |= {place for _, place in recorder.uses} | set(recorder.foreign)
+    found |= {place for _, place in recorder.parameters.uses} | set(recorder.foreign)
     return {place for place in found | set(recorder.watch.changes.values()) if place.file}

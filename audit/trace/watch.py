@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -10,9 +11,11 @@ from torch import Tensor, nn
 
 from audit.models.pristine import same_values
 from audit.models.unwrapped_values import plain_tree
-from audit.trace.frames import Frames, Place
+from audit.trace.frames import Frames, Place, call_keywords
 from audit.trace.integrity import Change, Integrity
-from audit.trace.torch_calls import tensors_in
+from audit.trace.operations import tensors_in
+
+_ROUNDINGS = 64
 
 
 class Watch:
@@ -33,6 +36,10 @@ class Watch:
         self.changes: dict[Change, Place] = {}
         self._pristine = dict(pristine.named_modules())
         self._towers = towers
+        self._pending: dict[str, tuple[list[Change], Place, tuple[Any, ...], dict[str, Any]]] = {}
+        self._memory = {_memory_of(t): path for path, t in integrity.tensors.items()}
+        self._suspected = self._written = False
+        self._looked_at: set[str] = set()
         self._harmless: dict[Change, bool] = {}
 
     def module(self, path: str, args: tuple[Any, ...]) -> None:
@@ -41,24 +48,102 @@ class Watch:
         for change in found:
             if change.attribute and path == change.path and self._same_result(change, path, args):
                 found = [one for one in found if one is not change]
+        methods = [c for c in found if c.method]
+        if methods:
+            self._pending[path] = (methods, self.frames.caller()[0], args, call_keywords())
+            found = [c for c in found if not c.method]
         if path:
             holder = path.rpartition(".")[0]
-            found += [c for c in self._of(holder) if not c.attribute]
+            found += [c for c in self._of(holder) if not c.attribute and not c.method]
         if path in self._towers:
             found += self.integrity.library("during")
         self.note(found)
 
+    def has_run(self, path: str, out: Any) -> None:
+        """Judge methods that were replaced by what the module gave with them.
+
+        What gives the same, as a wrapper does that only reads, is told and no fault.
+        """
+        methods, place, args, keywords = self._pending.pop(path, ((), None, (), {}))
+        if not methods or place is None:
+            return
+        same = _gives_same(self._pristine[path], args, keywords, out)
+        for change in methods:
+            what = f"{change.what} by one that gives the same" if same else change.what
+            told = replace(change, altering=not same, what=what)
+            self.changes.setdefault(told, place)
+
+    def unfinished(self) -> None:
+        """Methods that were replaced in modules that never came to an end."""
+        for methods, place, _, _ in self._pending.values():
+            for change in methods:
+                self.changes.setdefault(change, place)
+
     def _of(self, path: str) -> list[Change]:
         if path not in self.integrity.modules:
             return []
-        weights = self.integrity.weights_of(path, "during")
+        weights = [] if self._is_clear(path) else self.integrity.weights_of(path, "during")
         return [*weights, *self.integrity.structure_of(path, "during")]
 
-    def tensor(self, path: str, tensor: Tensor) -> None:
-        """Check a parameter that the explainer's own code uses."""
-        original = self.integrity.originals.get(path)
-        if original is not None and not same_values(tensor, original):
+    def is_intact(self, path: str) -> bool:
+        """Whether every tensor below a path is as it was; notes those that are not."""
+        prefix = f"{path}." if path else ""
+        below = [p for p in self.integrity.modules if p == path or p.startswith(prefix)]
+        found = [
+            change
+            for one in below
+            if not self._is_clear(one)
+            for change in self.integrity.weights_of(one, "during")
+        ]
+        self.note(found)
+        return not found
+
+    def suspect(self) -> None:
+        """From now on a tensor may change unseen: look at the content of all at every use."""
+        self._suspected = True
+
+    def _is_clear(self, path: str) -> bool:
+        """Whether the tensors of a module need no look at their content.
+
+        Writes are operations, and are seen. What cannot be seen is a write through memory that was
+        handed out, or before the first look.
+        """
+        if self._suspected or path not in self._looked_at:
+            self._looked_at.add(path)
+            return False
+        module = self.integrity.modules[path].module
+        prefix = f"{path}." if path else ""
+        own = (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False))
+        return not self._written and all(
+            self.integrity.tensors.get(f"{prefix}{n}") is t
+            and _memory_of(t) in self._memory
+            and t._version == self.integrity.versions[f"{prefix}{n}"]  # noqa: SLF001
+            for n, t in own
+        )
+
+    def used(self, path: str, tensor: Tensor, *, own: bool) -> None:
+        """Check a parameter that an operation is about to use.
+
+        Modules are checked whole when they run: of a parameter that the model's own code uses it is
+        enough to know that it is still where it was.
+
+        Args:
+            path: dotted name.
+            tensor: the parameter.
+            own: whether the explainer's own code uses it.
+        """
+        if self.integrity.tensors.get(path) is not tensor:
+            return  # a copy, which was recognized by its values
+        original = self.integrity.originals[path]
+        if (own or _memory_of(tensor) not in self._memory) and not same_values(tensor, original):
             self.note(list(self.integrity.tensor_changes(path, tensor, "during")))
+
+    def written(self, t: Tensor) -> None:
+        """Something was written in place, maybe into the memory of a parameter."""
+        path = self._memory.get(_memory_of(t))
+        if path is not None:
+            self._written = True
+            self.note([Change("weights", path, "written in place", "during")])
 
     def note(self, found: list[Change]) -> None:
         """Keep changes with the line that runs."""
@@ -76,6 +161,25 @@ class Watch:
             )
             self._harmless[change] = known
         return known
+
+
+def _gives_same(
+    pristine: nn.Module, args: tuple[Any, ...], keywords: dict[str, Any], out: Any
+) -> bool:
+    """Whether a module gave, to a few roundings, what the untouched one gives."""
+    try:
+        expected = next(tensors_in(pristine(*plain_tree(args), **plain_tree(keywords))), None)
+    except Exception:  # noqa: BLE001 - what cannot be replayed is not proven harmless
+        return False
+    found = next(tensors_in(plain_tree(out)), None)
+    if expected is None or found is None or expected.shape != found.shape:
+        return False
+    size = float(expected.abs().max()) * torch.finfo(found.dtype).eps
+    return bool((found - expected).abs().max() <= _ROUNDINGS * size)
+
+
+def _memory_of(t: Tensor) -> int:
+    return t.untyped_storage().data_ptr()
 
 
 def _replayed_alike(

@@ -1,0 +1,48 @@
+"""What lies on the way of a gradient that may change it: custom functions, and hooks."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable
+from typing import Any
+
+from torch import Tensor, nn
+
+from audit.trace.frames import shown_path
+
+_MOST_NODES = 4000
+
+
+def custom_functions(root: Tensor) -> Iterable[str]:
+    """Custom functions in the graph of a tensor, with their lines."""
+    waiting, known = [root.grad_fn], set[Any]()
+    found: dict[str, None] = {}
+    while waiting and len(known) < _MOST_NODES:
+        node = waiting.pop()
+        if node is None or node in known:
+            continue
+        known.add(node)
+        function = getattr(node, "_forward_cls", None)
+        if function is not None and not function.__module__.startswith("torch."):
+            place = _line_of(function.backward)
+            found[f"custom function {function.__qualname__} ({place})"] = None
+        waiting += [after for after, _ in node.next_functions]
+    return list(found)
+
+
+def _line_of(function: Any) -> str:
+    try:
+        _, line = inspect.getsourcelines(function)
+        return f"{shown_path(inspect.getsourcefile(function) or '')}:{line}"
+    except (OSError, TypeError):
+        return "source unknown"
+
+
+def hooked_modules(model: nn.Module) -> list[str]:
+    """Modules with a hook that may change gradients."""
+    kinds = ("_backward_hooks", "_backward_pre_hooks")
+    return [
+        path or "the model"
+        for path, module in model.named_modules()
+        if any(getattr(module, kind, None) for kind in kinds)
+    ]

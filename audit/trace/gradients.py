@@ -1,0 +1,268 @@
+"""Is a gradient the model's own? The vector–Jacobian product of the explainer's scalar, again.
+
+What an explainer does to the model's outputs until it has its scalar is a handful of operations.
+They are run again with autograd on, then the untouched model from its input to the same outputs. A
+gradient by a state of the model that is not what comes out of that was taken backward otherwise:
+by a custom function, a hook, or another rule.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_map_only
+
+from audit.models.anatomy import Tower
+from audit.models.jit_tracing import called
+from audit.models.unwrapped_values import beneath, is_transformed, plain
+from audit.trace.backward_rules import custom_functions, hooked_modules
+from audit.trace.fingerprint import Prints, fingerprint, matches, row_views
+from audit.trace.frames import Place
+from audit.trace.operations import tensors_in
+from audit.trace.passes import Passes
+from audit.trace.seen import Run
+from audit.trace.states import attention_parts, block_states, final_states, token_parts
+
+_MOST_OPERATIONS = 400
+_MOST_RUNS = 4
+_MOST_HOOKS = 3
+PIXELS = "the pixels"
+_TINY = 1e-30
+
+
+@dataclass(frozen=True)
+class GradientSeen:
+    """A gradient by a state of the model.
+
+    Attributes:
+        scalar: number of the scalar that it is of.
+        by: the state, in words.
+        own: whether it is the model's own.
+        error: relative L2 difference to the model's, None where the shapes differ.
+        rule: what made it otherwise, in words; empty where nothing is known.
+        place: the explainer's line.
+    """
+
+    scalar: int
+    by: str
+    own: bool
+    error: float | None
+    rule: str
+    place: Place
+
+
+@dataclass
+class _Tail:
+    """Operations from the model's outputs on, by the identity of their results."""
+
+    calls: list[tuple[Any, tuple[Any, ...], dict[str, Any], list[Tensor]]] = field(
+        default_factory=list
+    )
+    made: set[int] = field(default_factory=set)
+
+
+class Gradients:
+    """Compares gradients with the untouched model's.
+
+    Args:
+        model: the model that the explainer receives.
+        passes: the runs and their states.
+    """
+
+    def __init__(self, model: nn.Module, passes: Passes) -> None:
+        self._model = model
+        self._passes = passes
+        self._tail = _Tail()
+        self._outputs: dict[int, tuple[weakref.ref[Tensor], Run]] = {}
+        self.seen: list[GradientSeen] = []
+
+    def output(self, t: Tensor, run: Run) -> None:
+        """A feature of the model, for the input of a run, as the explainer's code gets it."""
+        self._outputs[id(t)] = (weakref.ref(t), run)
+
+    def operation(
+        self, func: Any, args: Any, kwargs: Any, tensors: list[Tensor], results: list[Tensor]
+    ) -> None:
+        """Remember an operation on the model's outputs."""
+        tail = self._tail
+        if len(tail.calls) >= _MOST_OPERATIONS:
+            return
+        follows = any(id(t) in tail.made or self._run_of(t) is not None for t in tensors)
+        if follows and results:
+            tail.calls.append((func, args, kwargs, results))
+            tail.made |= {id(t) for t in results}
+
+    def taken(
+        self,
+        scalar: int,
+        root: Tensor,
+        direction: Tensor | None,
+        inputs: Sequence[Tensor],
+        gradients: Sequence[Tensor | None],
+        words: Callable[[Tensor], str],
+        place: Place,
+    ) -> None:
+        """Gradients were taken of a root by some tensors.
+
+        Args:
+            scalar: number of the root among the scalars.
+            root: what was differentiated.
+            direction: what it was contracted with, None for a plain sum.
+            inputs: by what.
+            gradients: what came out, one for each.
+            words: which state of the model a tensor is, in words; empty where it is none.
+            place: the explainer's line.
+        """
+        asked = [
+            (by, g, what)
+            for by, g in zip(inputs, gradients, strict=True)
+            if g is not None and (what := words(beneath(by)))
+        ]
+        if not asked or is_transformed(root):
+            return
+        expected = self._expected(beneath(root), direction)
+        if expected is None:
+            return
+        hooked = [f"hook on {path}" for path in hooked_modules(self._model)]
+        rule = ", ".join([*custom_functions(root), *hooked[:_MOST_HOOKS]])
+        for _, g, what in asked:
+            if ("image" if what == PIXELS else what.split()[0]) not in expected.towers:
+                continue
+            own, error = expected.nearest(plain(g))
+            self.seen.append(GradientSeen(scalar, what, own, error, "" if own else rule, place))
+
+    def _run_of(self, t: Tensor) -> Run | None:
+        known = self._outputs.get(id(t))
+        return known[1] if known is not None and known[0]() is t else None
+
+    def _expected(self, root: Tensor, direction: Tensor | None) -> _Known | None:
+        """Gradients of the root by every state of the runs whose outputs it is made of."""
+        leaves, value = self._again(root)
+        if value is None or not value.requires_grad:
+            return None
+        weights = torch.ones_like(value) if direction is None else plain(direction).to(value)
+        with torch.enable_grad():
+            found = torch.autograd.grad(
+                value, [leaf for leaf, _ in leaves], weights, allow_unused=True
+            )
+        known = _Known(self._passes)
+        for (_, run), cotangent in zip(leaves[:_MOST_RUNS], found[:_MOST_RUNS], strict=True):
+            if cotangent is not None and run.inputs is not None:
+                known.add(run, cotangent)
+        return known if known.states else None
+
+    def _again(self, root: Tensor) -> tuple[list[tuple[Tensor, Run]], Tensor | None]:
+        """The operations from the model's outputs to a root, again, with autograd on."""
+        here: dict[int, Tensor] = {}
+        leaves: list[tuple[Tensor, Run]] = []
+
+        def current(t: Tensor) -> Tensor:
+            if id(t) in here:
+                return here[id(t)]
+            run = self._run_of(t)
+            if run is None:
+                return plain(t)
+            leaf = plain(t).clone().requires_grad_()
+            here[id(t)] = leaf
+            leaves.append((leaf, run))
+            return leaf
+
+        with torch.enable_grad():
+            if self._run_of(root) is not None:
+                return leaves, current(root)
+            for func, args, kwargs, results in self._tail.calls:
+                inputs, keywords = tree_map_only(Tensor, current, (args, kwargs))
+                try:
+                    out = called(func, inputs, keywords)
+                except RuntimeError:  # written in place where a leaf may not be
+                    return leaves, None
+                outs = list(tensors_in(out))
+                here |= {id(r): o for r, o in zip(results, outs, strict=False)}
+        return leaves, here.get(id(root))
+
+
+class _Known:
+    """Gradients of the untouched model by its states.
+
+    Args:
+        passes: the runs.
+    """
+
+    def __init__(self, passes: Passes) -> None:
+        self._passes = passes
+        self.towers: set[str] = set()
+        self.states: list[tuple[Tensor, float]] = []
+        self._prints: dict[int, list[tuple[Prints, float]]] = {}
+
+    def add(self, run: Run, cotangent: Tensor) -> None:
+        """Take the gradients of a run's feature, contracted with a cotangent."""
+        tower = run.precision.anatomy.tower(run.tower)
+        self.towers.add(run.tower)
+        with run.precision.entered(), torch.enable_grad():
+            states = list(_differentiable_states(tower, run))
+            feature = next(s for site, s in reversed(states) if site == "feature")
+            by = [(site, state) for site, state in states if state is not feature]
+            found = torch.autograd.grad(
+                feature, [s for _, s in by], cotangent.to(feature), allow_unused=True
+            )
+        pooled = tower.pooled_index(run.inputs) if run.inputs is not None else None
+        for (site, _), gradient in zip(by, found, strict=True):
+            if gradient is not None and pooled is not None:
+                tolerance = self._passes.rounding.of_gradients(run.precision, site)
+                for part in _parts(site, gradient, pooled):
+                    self._add(part, tolerance)
+
+    def _add(self, gradient: Tensor, tolerance: float) -> None:
+        self.states.append((gradient, tolerance))
+        for rows in (gradient.reshape(len(gradient), -1), gradient.reshape(1, -1)):
+            self._prints.setdefault(rows.shape[1], []).append((fingerprint(rows), tolerance))
+
+    def nearest(self, gradient: Tensor) -> tuple[bool, float | None]:
+        """Whether a gradient is one of these, and how far it is from the nearest of its shape."""
+        for rows in row_views(gradient, self._passes.index.heads):
+            prints = fingerprint(rows)
+            for known, tolerance in self._prints.get(rows.shape[1], []):
+                if matches(prints, known, tolerance).any(1).all():
+                    return True, 0.0
+        alike = [g for g, _ in self.states if g.shape == gradient.shape]
+        errors = [float((gradient - g).norm() / g.norm().clamp(min=_TINY)) for g in alike]
+        return False, min(errors, default=None)
+
+
+def _parts(site: str, gradient: Tensor, pooled: Tensor) -> Iterator[Tensor]:
+    """Gradients by the parts of a state that explainers compute alone."""
+    if site.startswith("attention") and gradient.ndim == 4:
+        yield from (part for _, part in attention_parts(gradient, pooled))
+    elif gradient.ndim == 3:
+        yield from (part for _, part in token_parts(gradient, pooled))
+    else:
+        yield gradient
+
+
+def _differentiable_states(tower: Tower, run: Run) -> Iterator[tuple[str, Tensor]]:
+    """A run of a tower by its parts, from its input on, every state in one graph."""
+    inputs = run.inputs
+    assert inputs is not None  # noqa: S101 - asked before
+    if tower.name == "image":
+        inputs = inputs.to(run.precision.weights).clone().requires_grad_()
+        yield "pixels", inputs
+    x = tower.embed(inputs)
+    if not x.requires_grad:
+        x = x.detach().requires_grad_()
+    pooled, mask = tower.pooled_index(inputs), tower.mask(x.shape[1])
+    for block in tower.blocks:
+        output = x
+        for site, part, state in block_states(block, x, mask, pooled):
+            if part == "all" and " of a head" not in site and not site.startswith("mean"):
+                yield site, state
+            if (site, part) == ("output", "all"):
+                output = state
+        x = output
+    for site, part, state in final_states(tower, x, pooled):
+        if site == "feature" or part == "all":
+            yield site, state

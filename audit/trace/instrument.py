@@ -1,0 +1,199 @@
+"""The instrument: a dispatch mode in every thread, and what it cannot see by itself.
+
+It sees every operation below autograd, forward and backward, and is told of modules, derivatives,
+exits from torch and other processes. It changes nothing: `has_torch_function` stays false, and
+kernels and autocast are as without it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules import module as module_hooks
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from audit.models.jit_tracing import called, graphs_recorded_without_modes
+from audit.models.unwrapped_values import outside_transforms
+from audit.trace.differentiation import every_derivative
+from audit.trace.exits import every_exit
+from audit.trace.operations import operation_name, tensors_in
+from audit.trace.precision import Autocast
+from audit.trace.processes import every_process
+from audit.trace.threads import in_every_thread
+
+
+class Observer:
+    """Told of everything, and looks at nothing; what it computes itself is not seen."""
+
+    def before_operation(self, name: str, tensors: list[Tensor]) -> Any:
+        """An operation is about to run; the result is handed to `after_operation`."""
+
+    def after_operation(
+        self, note: Any, func: Any, args: Any, kwargs: Any, tensors: list[Tensor], out: Any
+    ) -> None:
+        """It has run."""
+
+    def before_module(self, module: nn.Module, args: tuple[Any, ...]) -> None:
+        """A module is about to run."""
+
+    def after_module(self, module: nn.Module, args: tuple[Any, ...], out: Any) -> None:
+        """It has run."""
+
+    def before_gradient(
+        self, roots: Sequence[Tensor], directions: Sequence[Tensor | None], *, accumulates: bool
+    ) -> Any:
+        """See `audit.trace.differentiation`."""
+
+    def after_gradient(
+        self, note: Any, inputs: Sequence[Tensor], gradients: Sequence[Tensor | None]
+    ) -> None:
+        """See `audit.trace.differentiation`."""
+
+    def tangent_enters(self, tangent: Tensor) -> None:
+        """See `audit.trace.differentiation`."""
+
+    def tangent_read(self, primal: Tensor, tangent: Tensor) -> None:
+        """See `audit.trace.differentiation`."""
+
+    def leaves(self, t: Tensor) -> None:
+        """Values go to numpy or plain Python."""
+
+    def starts(self, event: str) -> None:
+        """Another process is started."""
+
+
+class _Thread(threading.local):
+    """Whether the observer is at work in a thread."""
+
+    noting = False
+
+
+class Instrument(TorchDispatchMode):
+    """Context manager under which an explainer is watched.
+
+    Args:
+        device: of the model.
+        observer: who is told; None to watch without looking.
+    """
+
+    def __init__(self, device: torch.device, observer: Observer | None = None) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.observer = observer
+        self.autocast = Autocast(device.type)
+        self.hooks: set[int] = set()
+        self._lock = threading.RLock()
+        self._thread = _Thread()
+        self._around = ExitStack()
+
+    def __enter__(self) -> Instrument:  # noqa: PYI034 - beartype resolves Self in whole classes only
+        for hook in (
+            module_hooks.register_module_forward_pre_hook(self._before_module),
+            module_hooks.register_module_forward_hook(self._after_module),
+        ):
+            self.hooks.add(hook.id)
+            self._around.callback(hook.remove)
+        for one in (
+            graphs_recorded_without_modes(),
+            in_every_thread(self.__torch_dispatch__),
+            self.autocast.followed(lambda: self._thread.noting),
+            every_derivative(self),
+            every_exit(self._leaves),
+            every_process(self._starts),
+        ):
+            self._around.enter_context(one)
+        super().__enter__()  # type: ignore[no-untyped-call]
+        return self
+
+    def __exit__(self, *args: object) -> None:
+        super().__exit__(*args)  # type: ignore[no-untyped-call]
+        self._around.close()
+
+    @contextmanager
+    def noting(self) -> Iterator[None]:
+        """One thread at a time notes what it saw; what it does itself meanwhile is not seen."""
+        with self._lock:
+            before, self._thread.noting = self._thread.noting, True
+            try:
+                with outside_transforms(), torch.no_grad():
+                    yield
+            finally:
+                self._thread.noting = before
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """See one operation."""
+        del types
+        kwargs = kwargs or {}
+        if self.observer is None or self._thread.noting:
+            return called(func, args, kwargs)
+        name, tensors = operation_name(func), list(tensors_in((args, kwargs)))
+        with self.noting():
+            note = self.observer.before_operation(name, tensors)
+        out = called(func, args, kwargs)
+        with self.noting():
+            self.observer.after_operation(note, func, args, kwargs, tensors, out)
+        return out
+
+    @property
+    def _told(self) -> Observer | None:
+        return None if self._thread.noting else self.observer
+
+    def _before_module(self, module: nn.Module, args: tuple[Any, ...]) -> None:
+        if (observer := self._told) is not None:
+            with self.noting():
+                observer.before_module(module, args)
+
+    def _after_module(self, module: nn.Module, args: tuple[Any, ...], out: Any) -> None:
+        if (observer := self._told) is not None:
+            with self.noting():
+                observer.after_module(module, args, out)
+
+    def _leaves(self, t: Tensor) -> None:
+        if (observer := self._told) is not None:
+            with self.noting():
+                observer.leaves(t)
+
+    def _starts(self, event: str) -> None:
+        if (observer := self._told) is not None:
+            with self.noting():
+                observer.starts(event)
+
+    # -- derivatives, handed on -------------------------------------------------------------------
+
+    def before_gradient(
+        self, roots: Sequence[Tensor], directions: Sequence[Tensor | None], *, accumulates: bool
+    ) -> Any:
+        """The engine of autograd is about to run."""
+        if (observer := self._told) is None:
+            return None
+        with self.noting():
+            return observer.before_gradient(roots, directions, accumulates=accumulates)
+
+    def after_gradient(
+        self, note: Any, inputs: Sequence[Tensor], gradients: Sequence[Tensor | None]
+    ) -> None:
+        """The engine has run."""
+        if (observer := self._told) is not None:
+            with self.noting():
+                observer.after_gradient(note, inputs, gradients)
+
+    def tangent_enters(self, tangent: Tensor) -> None:
+        """A direction of forward mode."""
+        if (observer := self._told) is not None:
+            observer.tangent_enters(tangent)
+
+    def tangent_read(self, primal: Tensor, tangent: Tensor) -> None:
+        """A derivative of forward mode."""
+        if (observer := self._told) is not None:
+            with self.noting():
+                observer.tangent_read(primal, tangent)

@@ -1,0 +1,118 @@
+"""Operations below autograd by name: which make new values, which mix, which cut, which reshape."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from torch import Tensor
+
+CREATING = frozenset(
+    [
+        "zeros_like",
+        "ones_like",
+        "empty_like",
+        "rand_like",
+        "randn_like",
+        "randint_like",
+        "full_like",
+        "new_zeros",
+        "new_ones",
+        "new_empty",
+        "new_empty_strided",
+        "new_full",
+        "bernoulli",
+        "multinomial",
+    ]
+)
+"""Made in the likeness of an operand, without its values."""
+
+RESHAPING = frozenset(
+    [
+        "view",
+        "_unsafe_view",
+        "reshape",
+        "_reshape_alias",
+        "unsqueeze",
+        "squeeze",
+        "unflatten",
+        "detach",
+        "alias",
+        "clone",
+        "contiguous",
+        "lift_fresh",
+        "_to_copy",
+        "_conj",
+        "positive",
+        "view_as",
+    ]
+)
+"""The same values in the same order."""
+
+MIXING = frozenset(
+    [
+        "add",
+        "sub",
+        "rsub",
+        "mul",
+        "div",
+        "mm",
+        "addmm",
+        "mv",
+        "bmm",
+        "baddbmm",
+        "linear",
+        "dot",
+        "vdot",
+        "add_",
+        "sub_",
+        "mul_",
+        "div_",
+        "where",
+        "lerp",
+        "addcmul",
+    ]
+)
+CUTTING = frozenset(
+    ["slice", "select", "split", "split_with_sizes", "unbind", "index", "index_select", "narrow"]
+)
+
+
+_FIRST_ONLY = ("native_", "_native_", "_scaled_dot_product_", "cudnn_", "miopen_", "_fused_")
+
+
+def results_of(name: str, out: Any) -> list[Tensor]:
+    """The floating-point results, without what a kernel keeps for its backward pass."""
+    if name.startswith(_FIRST_ONLY) and isinstance(out, (tuple, list)):
+        out = out[:1]
+    return [t for t in tensors_in(out) if t.is_floating_point()]
+
+
+def operation_name(operation: Any) -> str:
+    """Name of an operation without namespace and overload, such as ``_softmax``."""
+    return str(operation.overloadpacket.__name__)
+
+
+def shown_name(name: str) -> str:
+    """An operation's name as people know it."""
+    if name.startswith("_scaled_dot_product_"):
+        return "scaled_dot_product_attention"
+    known = {"_native_multi_head_attention": "multi_head_attention", "_safe_softmax": "softmax"}
+    return known.get(name, name.removeprefix("_"))
+
+
+def writes_in_place(name: str) -> bool:
+    """Whether an operation writes into its first operand."""
+    return name.endswith("_") and not name.endswith("__")
+
+
+def tensors_in(value: Any) -> Iterator[Tensor]:
+    """Tensors in nested arguments."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, (tuple, list)):
+        for item in value:
+            yield from tensors_in(item)
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from tensors_in(item)

@@ -1,0 +1,234 @@
+"""Passes through a tower or a block in which nothing can come between.
+
+Where a module of the model runs with no hook in it and everything as it was, what goes in and what
+comes out say all: the pass is the model's if the untouched module gives the same. The operations
+within need no look, until somebody asks for a tensor from inside. Of many passes through a whole
+tower a sample is replayed.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from audit.models.anatomy import Anatomy, Tower
+from audit.models.module_state import MakeUp
+from audit.models.unwrapped_values import beneath, plain
+from audit.trace.fingerprint import fingerprint
+from audit.trace.frames import Frames, Place, call_keywords
+from audit.trace.lineage import Anchor, Lineage
+from audit.trace.operations import tensors_in
+from audit.trace.passes import Passes
+from audit.trace.run_states import in_dtype
+from audit.trace.seen import AlterationSeen, Run
+from audit.trace.states import token_parts
+from audit.trace.watch import Watch
+
+REPLAYED = 16
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+
+
+@dataclass
+class _Part:
+    """A tower that is a module of its own, or a block, as it was when the explanation began."""
+
+    tower: Tower
+    index: int | None
+    module: nn.Module
+    make_up: MakeUp
+    replayed: int = 0
+
+    @property
+    def path(self) -> str:
+        """Its dotted name."""
+        return self.tower.path if self.index is None else self.tower.blocks[self.index].path
+
+    @property
+    def follows(self) -> int:
+        """The block that what comes out goes into; the number of blocks at the end."""
+        return len(self.tower.blocks) if self.index is None else self.index + 1
+
+
+@dataclass
+class PlainPass:
+    """A plain pass: of which part, in which run, and what went in."""
+
+    part: _Part
+    run: Run
+    inputs: Tensor
+
+
+class _Thread(threading.local):
+    """The plain pass that a thread is in."""
+
+    now: PlainPass | None = None
+
+
+class PlainPasses:
+    """Finds plain passes and judges them by what comes out.
+
+    Args:
+        model: the model that the explainer receives.
+        anatomy: of the pristine copy.
+        passes: where runs are kept.
+        frames: finds the explainer's line.
+        watch: of the model's weights and structure.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        anatomy: Anatomy,
+        passes: Passes,
+        frames: Frames,
+        watch: Watch,
+    ) -> None:
+        self._passes = passes
+        self._frames = frames
+        self._watch = watch
+        self._thread = _Thread()
+        self._parts = {id(part.module): part for part in _parts(model, anatomy)}
+
+    def within(self) -> PlainPass | None:
+        """The plain pass that this thread is in."""
+        return self._thread.now
+
+    def begins(self, module: nn.Module, args: tuple[Any, ...]) -> None:
+        """A module is about to run: is it a tower or a block that runs as the model's own?"""
+        part = self._parts.get(id(module))
+        if part is None or part.module is not module or not self._is_usual(part, args):
+            return
+        place, _ = self._frames.caller()
+        weight = next(p for p in module.parameters() if p.is_floating_point())
+        run: Run | None
+        if part.index is None:
+            run = self._passes.enter_whole(part.tower, args[0], weight, place)
+        else:
+            run = self._passes.enter_plainly(part.tower, part.index, args[0], weight, place)
+        if run is not None:
+            self._thread.now = PlainPass(part, run, plain(args[0]))
+
+    def ends(self, module: nn.Module, out: Any) -> tuple[Tensor, frozenset[Anchor], int] | None:
+        """A module has run.
+
+        Returns:
+            What comes out, the state that it is, and how many blocks it went through, if a plain
+            pass has ended as the model's does.
+        """
+        now = self._thread.now
+        if now is None or now.part.module is not module:
+            return None
+        self._thread.now = None
+        result = next(tensors_in(out), None)
+        if result is None:
+            return None
+        result = beneath(result)
+        part = now.part
+        if part.index is not None:
+            self._leave_plainly(now.run, part.index, now.inputs)
+        else:
+            given = plain(result) if part.replayed >= REPLAYED else None
+            part.replayed += 1
+            self._leave_whole(now.run, now.inputs, given)
+        for found in self._passes.find(result):
+            if all(self._comes_out(part, anchor) for anchor in found):
+                return result, found, len(part.tower.blocks) if part.index is None else 1
+        place, _ = self._frames.caller()
+        self._leaves_otherwise(part.tower, part.follows, result, now.run, place)
+        return None
+
+    def _leave_whole(self, run: Run, inputs: Tensor, feature: Tensor | None = None) -> None:
+        """Features come out of such a pass: those of the untouched tower, or the ones given."""
+        if run.given:
+            return
+        tower = run.precision.anatomy.tower(run.tower)
+        with run.precision.entered():
+            if feature is None:
+                shape = self._passes.given[tower.name].shape[1:]
+                whole = in_dtype(inputs.reshape(-1, *shape), run.precision)
+                feature = next(tensors_in(tower.module(whole)))
+            run.features = feature
+            unit = torch.nn.functional.normalize(feature, dim=-1)
+            for site, state in (("feature", feature), ("unit feature", unit)):
+                self._passes.states.register(run, len(tower.blocks), site, "pooled", state)
+
+    def _leaves_otherwise(
+        self, tower: Tower, index: int, values: Tensor, run: Run, place: Place
+    ) -> None:
+        """What comes out of a part, and goes on into a block or out of the tower, is another."""
+        rows = fingerprint(plain(values).reshape(len(values), -1))
+        anchors = frozenset({Anchor(tower.name, max(index - 1, 0), "input", "all", run.number)})
+        seen = AlterationSeen(
+            tower.name,
+            index,
+            Lineage(anchors),
+            surrogate=False,
+            patched=False,
+            prints=rows,
+            sample=None,
+            place=place,
+        )
+        self._passes.alterations.append(seen)
+        number = frozenset({len(self._passes.alterations) - 1})
+        self._passes.lineages[values] = Lineage(anchors, alterations=number)
+
+    def _leave_plainly(self, run: Run, index: int, x: Tensor) -> None:
+        """Register what the model gives at the end of a block."""
+        tower = run.precision.anatomy.tower(run.tower)
+        tokens = self._passes.states.tokens_first(tower, x, index, run.precision)
+        if index in run.blocks or tokens is None:
+            return
+        with run.precision.entered():
+            output = tower.blocks[index].run(tokens, tower.mask(tokens.shape[1]))
+        pooled = self._passes.states.pooled(tower, run, len(output), output.shape[1])
+        for part, state in token_parts(output, pooled):
+            self._passes.states.register(run, index, "output", part, state)
+        self._passes.states.rows.add(tower.name, index + 1, output)
+
+    def _comes_out(self, part: _Part, anchor: Anchor) -> bool:
+        if part.index is None:
+            return anchor.terminal
+        return anchor.site in {"output", "input"} and anchor.block in {part.index, part.follows}
+
+    def _is_usual(self, part: _Part, args: tuple[Any, ...]) -> bool:
+        """Whether a call is as the model itself makes it, of a module that is as it was."""
+        first, others = (args[0], args[1:]) if args else (None, ())
+        mask = None
+        if part.index is not None and isinstance(first, Tensor) and first.ndim == 3:
+            mask = part.tower.mask(first.shape[1])
+        return (
+            isinstance(first, Tensor)
+            and all(other is None for other in others)
+            and _is_masked_by(call_keywords(), mask)
+            and _is_quiet(part.module)
+            and not part.make_up.differs()
+            and not self._watch.integrity.is_patched()
+            and self._watch.is_intact(part.path)
+        )
+
+
+def _parts(model: nn.Module, anatomy: Anatomy) -> Iterator[_Part]:
+    for tower in (anatomy.image, anatomy.text):
+        paths = [(None, tower.path)] if tower.path else []
+        for index, path in [*paths, *((block.index, block.path) for block in tower.blocks)]:
+            module = model.get_submodule(path)
+            yield _Part(tower, index, module, MakeUp(module))
+
+
+def _is_masked_by(keywords: dict[str, Any], mask: Tensor | None) -> bool:
+    """Whether a call hands on the mask that the model uses, and nothing else."""
+    given = {name: value for name, value in keywords.items() if value is not None}
+    found = given.pop("attn_mask", None)
+    if given or (found is None) is not (mask is None):
+        return False
+    return mask is None or (found.shape == mask.shape and bool((found == mask).all()))
+
+
+def _is_quiet(module: nn.Module) -> bool:
+    """Whether no hook is anywhere in a module."""
+    return not any(getattr(one, kind, None) for one in module.modules() for kind in _HOOKS)

@@ -1,0 +1,139 @@
+"""The precision that an explainer computes in, and how far rounding alone moves states there.
+
+The unmodified model is replayed in the same dtype and under the same autocast. What its states
+differ by when the same values take another way (other kernels, other company in the batch) is the
+null control that every comparison is judged by.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from audit.models.anatomy import Anatomy, anatomy_of
+from audit.models.pristine import pristine_copy
+
+_COARSE = 1e-4  # between the rounding of float32 and of half precision
+
+
+@dataclass(frozen=True, eq=False)
+class Precision:
+    """How the model computes.
+
+    Attributes:
+        anatomy: of a pristine copy in the dtype of the weights.
+        weights: dtype of the weights.
+        autocast: what operations are cast to, None without autocast.
+    """
+
+    anatomy: Anatomy
+    weights: torch.dtype
+    autocast: torch.dtype | None
+
+    @property
+    def coarsest(self) -> torch.dtype:
+        """The dtype whose rounding is the largest."""
+        return self.weights if self.autocast is None else coarser(self.weights, self.autocast)
+
+    @property
+    def is_coarse(self) -> bool:
+        """Whether it rounds as half precision does."""
+        return torch.finfo(self.coarsest).eps > _COARSE
+
+    def entered(self) -> AbstractContextManager[Any]:
+        """The context in which the model computes so."""
+        if self.autocast is None:
+            return nullcontext()
+        device = next(self.anatomy.model.parameters()).device.type
+        return torch.autocast(device, self.autocast)
+
+
+class Precisions:
+    """The precisions met so far.
+
+    Args:
+        anatomy: of the pristine copy.
+        autocast: tells what this thread's operations are cast to now.
+    """
+
+    def __init__(self, anatomy: Anatomy, autocast: Callable[[], torch.dtype | None]) -> None:
+        self._autocast = autocast
+        self._model = anatomy.model
+        own = next(p for p in anatomy.model.parameters() if p.is_floating_point()).dtype
+        self.given = Precision(anatomy, own, None)
+        self._known: dict[tuple[torch.dtype, torch.dtype | None], Precision] = {
+            (own, None): self.given
+        }
+
+    def now(self, weight: Tensor | None = None) -> Precision:
+        """The precision of an operation that is about to use a weight.
+
+        Args:
+            weight: as the operation gets it; by default the model's own dtype counts.
+        """
+        cast = self._autocast()
+        dtype = self.given.weights
+        if cast is None and weight is not None and weight.dtype is not dtype:
+            dtype = weight.dtype
+        known = self._known.get((dtype, cast))
+        if known is None:
+            anatomy = self.given.anatomy
+            if dtype is not self.given.weights:
+                anatomy = anatomy_of(pristine_copy(self._model).to(dtype))
+            known = self._known[(dtype, cast)] = Precision(anatomy, dtype, cast)
+        return known
+
+
+def coarser(one: torch.dtype, other: torch.dtype) -> torch.dtype:
+    """Of two floating-point dtypes the one with the larger rounding."""
+    return max(one, other, key=lambda dtype: torch.finfo(dtype).eps)
+
+
+class Autocast(threading.local):
+    """What operations of this thread are cast to, which cannot be asked below autograd."""
+
+    def __init__(self, device: str) -> None:
+        self.device = device
+        enabled = torch.is_autocast_enabled(device)
+        self.dtype = torch.get_autocast_dtype(device) if enabled else None
+
+    def __call__(self) -> torch.dtype | None:
+        """The dtype, None without autocast."""
+        return self.dtype
+
+    @contextmanager
+    def followed(self, ignoring: Callable[[], bool]) -> Iterator[None]:
+        """Follow every change of it.
+
+        Args:
+            ignoring: whether this thread is at a replay, whose autocast is nobody else's.
+        """
+        functions = {name: getattr(torch, name) for name in _SETTERS}
+
+        def watched(function: Callable[..., Any]) -> Callable[..., Any]:
+            def setting(*args: Any) -> Any:
+                result = function(*args)
+                if ignoring():
+                    return result
+                enabled = torch.is_autocast_enabled(self.device)
+                self.dtype = torch.get_autocast_dtype(self.device) if enabled else None
+                return result
+
+            return setting
+
+        for name, function in functions.items():
+            setattr(torch, name, watched(function))
+        try:
+            yield
+        finally:
+            for name, function in functions.items():
+                setattr(torch, name, function)
+
+
+_SETTERS = ("set_autocast_enabled", "set_autocast_dtype")

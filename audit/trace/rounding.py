@@ -1,0 +1,131 @@
+"""How far rounding alone moves a state: the null control of every comparison of values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from audit.models.anatomy import Anatomy, Tower, TowerName
+from audit.trace.fingerprint import Prints, fingerprint, needed_tolerance
+from audit.trace.precision import Precision, coarser
+from audit.trace.states import State, block_states, final_states, token_parts
+
+_Kind = tuple[torch.dtype, torch.dtype | None]
+USUAL = ""
+MARGIN = 6.0  # times what the null control shows: other shapes, threads and kernels round otherwise
+
+
+class Rounding:
+    """Tolerances, measured once for each precision and for each dtype that states are cast to.
+
+    One object serves all pairs of an audit, so that the same is measured whichever pairs are left.
+
+    Args:
+        given: a picture and token ids of one pair.
+    """
+
+    def __init__(self, given: dict[TowerName, Tensor]) -> None:
+        self._given = given
+        self._of_kernels: dict[tuple[_Kind, bool], Mapping[str, float]] = {}
+        self._of_casts: dict[tuple[torch.dtype, _Kind], float] = {}
+
+    def tolerance(self, precision: Precision, site: str) -> float:
+        """Relative error of a value that kernels and company in the batch explain, with a margin.
+
+        A site whose null control is quieter than that of most is given theirs.
+        """
+        known = self._known(precision, chained=not precision.is_coarse)
+        return MARGIN * known.get(site, known[USUAL])
+
+    def of_features(self, precision: Precision) -> float:
+        """The same for features, to which the roundings of all blocks have added up."""
+        return MARGIN * self._known(precision, chained=True)["unit feature"]
+
+    def _known(self, precision: Precision, *, chained: bool) -> Mapping[str, float]:
+        known = self._of_kernels.get((_kind(precision), chained))
+        if known is None:
+            with precision.entered():
+                measured = self._between_ways(precision.anatomy, chained=chained)
+            usual = float(np.median(list(measured.values())))
+            known = {site: max(one, usual) for site, one in measured.items()} | {USUAL: usual}
+            self._of_kernels[_kind(precision), chained] = known
+        return known
+
+    def of_gradients(self, precision: Precision, site: str) -> float:
+        """The same for gradients by a state: rounding adds up once more on the way back."""
+        return 2 * max(self.tolerance(precision, site), self.tolerance(precision, USUAL))
+
+    def of_cast(self, dtype: torch.dtype, precision: Precision) -> float:
+        """The same for values that were cast to a coarser dtype afterwards."""
+        if coarser(dtype, precision.coarsest) is precision.coarsest:
+            return 0.0
+        known = self._of_casts.get((dtype, _kind(precision)))
+        if known is None:
+            states = _states(precision.anatomy.image, self._given["image"], by_hand=False)
+            pairs = ((_prints(x), _prints(x.to(dtype))) for _, _, x in states)
+            known = MARGIN * max(_needed(one, other) for one, other in pairs)
+            self._of_casts[dtype, _kind(precision)] = known
+        return known
+
+    def _between_ways(self, anatomy: Anatomy, *, chained: bool) -> dict[str, float]:
+        """What states of the given pair differ by, computed by modules and by their parts.
+
+        Args:
+            anatomy: of the model.
+            chained: whether the parts go on from their own results, block after block, or from
+                what the model's own blocks give.
+        """
+        found: dict[str, float] = {}
+        for name, given in self._given.items():
+            tower = anatomy.tower(name)
+            company = torch.cat([given, given.flip(-1)])
+            for inputs, fused in ((company, True), (given, False)):
+                usual = _states(tower, given, by_hand=False)
+                other = _states(tower, inputs, by_hand=True, fused=fused, chained=chained)
+                for (site, _, one), (_, _, two) in zip(usual, other, strict=True):
+                    needed = _needed(_prints(one), _prints(two[: len(one)]))
+                    found[site] = max(found.get(site, 0.0), needed)
+        return found
+
+
+def _kind(precision: Precision) -> _Kind:
+    return precision.weights, precision.autocast
+
+
+def _states(
+    tower: Tower, inputs: Tensor, *, by_hand: bool, fused: bool = False, chained: bool = False
+) -> Iterator[State]:
+    """States of every block.
+
+    Args:
+        tower: of the model.
+        inputs: pictures or token ids.
+        by_hand: whether a block's output is computed by its parts, or by its module.
+        fused: whether the parts use torch's fused kernel of attention.
+        chained: whether a block receives what the parts give, or what the model's own blocks do.
+    """
+    pooled = tower.pooled_index(inputs)
+    dtype = next(tower.module.parameters()).dtype
+    x = tower.embed(inputs.to(dtype) if inputs.is_floating_point() else inputs)
+    mask = tower.mask(x.shape[1])
+    for block in tower.blocks:
+        states = list(block_states(block, x, mask, pooled, fused=fused))
+        x = block.run(x, mask)
+        if chained:
+            x = next(s for site, part, s in states if (site, part) == ("output", "all"))
+        yield from (one for one in states if by_hand or one[0] != "output")
+        if not by_hand:
+            yield from (("output", part, state) for part, state in token_parts(x, pooled))
+    yield from final_states(tower, x, pooled)
+
+
+def _prints(x: Tensor) -> Prints:
+    return fingerprint(x.reshape(len(x), -1))
+
+
+def _needed(one: Prints, other: Prints) -> float:
+    found = needed_tolerance(one, other)
+    return float(found[np.isfinite(found)].max(initial=0.0))

@@ -1,0 +1,62 @@
+"""All runs of a trace: new ones, and what joins, narrows or recalls others."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from audit.models.anatomy import Tower, TowerName
+from audit.trace.lineage import Anchor, Lineage
+from audit.trace.precision import Precision
+from audit.trace.seen import Run
+
+
+class Runs(list[Run]):
+    """Runs by their number."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._chosen: dict[tuple[int, tuple[int, ...]], Run] = {}
+
+    def new(
+        self,
+        tower: TowerName,
+        inherits: Lineage,
+        tokens: Tensor | None,
+        roots: frozenset[int],
+        precision: Precision,
+    ) -> Run:
+        """Open a run."""
+        run = Run(tower, len(self), inherits, tokens, roots, precision)
+        self.append(run)
+        return run
+
+    def kept_from_earlier(
+        self, tower: Tower, tokens: Tensor | None, features: Tensor, precision: Precision
+    ) -> Anchor:
+        """The state of features that an earlier call computed and the explainer kept."""
+        run = self.new(tower.name, Lineage(), tokens, frozenset(), precision)
+        run.features = features
+        return Anchor(tower.name, len(tower.blocks), "feature", "pooled", run.number)
+
+    def some_rows_of(self, run: Run, rows: tuple[int, ...]) -> Run:
+        """A run of some of the texts of another."""
+        key = (run.number, rows)
+        if key not in self._chosen:
+            index = list(rows)
+            assert run.tokens is not None and run.features is not None  # noqa: S101, PT018
+            tokens = run.tokens[index]
+            chosen = self.new("text", run.inherits, tokens, run.roots, run.precision)
+            chosen.features, chosen.blocks = run.features[index], set(run.blocks)
+            self._chosen[key] = chosen
+        return self._chosen[key]
+
+    def roots_of(self, numbers: list[int]) -> frozenset[int]:
+        """Runs from a first layer behind some runs."""
+        return frozenset().union(*(self[n].roots for n in numbers))
+
+    def tokens_of(self, numbers: list[int]) -> Tensor | None:
+        """Token ids of text runs, one after another, None where their shapes differ."""
+        known = [t for n in numbers if (t := self[n].tokens) is not None]
+        shapes = {t.shape[1:] for t in known}
+        return torch.cat(known) if len(shapes) == 1 else None

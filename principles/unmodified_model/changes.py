@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from audit.evidence.kinds import Roles, TraceEvidence
 from audit.result.finding import Finding, Verdict
 from audit.result.numbers import Statistic
@@ -28,6 +30,7 @@ def finding_of_changes(
     measured: tuple[str, int],
     passed: str,
     violated: str,
+    told: Sequence[Change] = (),
 ) -> Finding:
     """PASS where nothing changed, else a violation that names each change and its place.
 
@@ -39,21 +42,26 @@ def finding_of_changes(
         measured: name and value of the statistic that decides.
         passed: how things stayed, as in ``All parameters stayed bit-identical``.
         violated: what went wrong, as in ``2 tensors differed``.
+        told: changes that are no fault.
     """
     runs = len(trace.traces)
     name, count = measured
     statistic = Statistic(name=name, value=count, threshold=0, good_side="below", n=runs)
     if not found:
-        summary = f"{passed} in {counted(runs, 'run')}."
+        also = f"; told, not accused: {_listed(told)}" if told else ""
+        summary = f"{passed} in {counted(runs, 'run')}{also}."
         return Finding(verdict=Verdict.PASS, summary=summary, statistics=[statistic])
-    what = listed(f"{c.path or 'the model'}: {c.what} ({c.when})" for _, c in found)
     pair = found[0][0]
     return Finding(
         verdict=Verdict.VIOLATION,
-        summary=f"{violated}: {what}.",
+        summary=f"{violated}: {_listed(found)}.",
         detail=sorted({f"{c.path}: {c.what} ({c.when}) {c.place}" for _, c in found}),
         statistics=[statistic],
         samples=[pair],
         locations=locations((c.place, c.what) for _, c in found),
         witness=witness(roles, check, pair),
     )
+
+
+def _listed(found: Sequence[Change]) -> str:
+    return listed(f"{c.path or 'the model'}: {c.what} ({c.when})" for _, c in found)

@@ -25,11 +25,13 @@ class Fault:
         pair: id of the pair.
         what: in words.
         place: the explainer's line.
+        certain: False where it may be a probe, of which there are too few to tell.
     """
 
     pair: str
     what: str
     place: str
+    certain: bool = True
 
 
 def is_probe(record: AttentionRecord | AlterationRecord, trace: PairTrace) -> bool:
@@ -79,15 +81,21 @@ def faulty_control(faults: Iterable[Fault]) -> Finding | None:
     return Finding(verdict=Verdict.INCONCLUSIVE, summary=summary)
 
 
-def unseen(traces: Iterable[PairTrace]) -> Finding | None:
-    """INCONCLUSIVE where a map may come from what no trace can see; None where nothing says so."""
-    why = next((t.unseen for t in traces if t.unseen), "")
+def unseen(traces: Iterable[PairTrace], *, score: bool = False) -> Finding | None:
+    """INCONCLUSIVE where a map may come from what no trace can see; None where nothing says so.
+
+    Args:
+        traces: of all pairs.
+        score: whether the question is of the explained score.
+    """
+    reasons = [why for t in traces for why in (t.unseen, t.unknown_score if score else "")]
+    why = next(filter(None, reasons), "")
     if not why:
         return None
     return Finding(
         verdict=Verdict.INCONCLUSIVE,
-        summary=f"Part of the computation cannot be followed: {why}. A trace sees torch calls of "
-        "this process, whatever their thread; keep what the map is made of in torch.",
+        summary=f"Part of the computation cannot be followed: {why}. A trace sees operations of "
+        "torch in this process, whatever their thread; keep what the map is made of in torch.",
     )
 
 

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from audit.result.wording import counted, number
 from audit.trace.records import PairTrace, PassRecord
-from principles.unmodified_model.faults import FEWEST_PROBES, Fault
+from principles.unmodified_model.faults import Fault
+
+FEWEST_PICTURES = (
+    2  # one is no probe; of two that lie otherwise than draws of noise nobody can tell
+)
 
 
 def input_faults(trace: PairTrace) -> list[Fault]:
@@ -18,8 +22,7 @@ def input_faults(trace: PairTrace) -> list[Fault]:
         if not passes or any(p.given_rows for p in passes):
             continue
         same_shape = [p for p in passes if p.shape[1:] == p.expected_shape[1:]]
-        probes = any(p.surrounds_given and p.distinct_rows >= FEWEST_PROBES for p in same_shape)
-        if not probes:
+        if not any(p.surrounds_given and p.distinct_rows >= FEWEST_PICTURES for p in same_shape):
             faults.append(_other_input(trace, tower, passes))
     return faults
 
@@ -38,8 +41,9 @@ def _other_input(trace: PairTrace, tower: str, passes: list[PassRecord]) -> Faul
         return Fault(trace.pair, what, other[0].place)
     first = min(passes, key=lambda p: p.smallest_difference)
     family = f" in {counted(first.distinct_rows, 'picture')}" if first.distinct_rows > 1 else ""
+    certain = not 1 < first.distinct_rows <= FEWEST_PICTURES
     what = (
         f"other pixels than the given ones reach the first layer{family} (mean absolute difference "
         f"{number(first.smallest_difference)} in normalized units)"
     )
-    return Fault(trace.pair, what, first.place)
+    return Fault(trace.pair, what, first.place, certain=certain)

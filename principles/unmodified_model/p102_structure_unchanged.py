@@ -3,8 +3,10 @@
 What it does: Compares forward methods, module classes, submodules, plain attributes such as head
 counts, hooks and flags with a snapshot: of every module at the moment it runs, and of all when the
 explainer has been imported, has been called for the first time, and has returned. Library functions
-that attention goes through are watched too. Hooks that only observe and are removed are fine, and
-so are flags that do not change what the model computes.
+that attention goes through are watched too, and so are default dtype, default device and gradient
+mode. Hooks that only observe and are removed are fine, and so are flags that do not change what the
+model computes, methods that are wrapped only to read, and gradients left on parameters: these are
+told. What is left behind is put back, so that the other checks judge the model as it was.
 
 Why it matters: A head count of one instead of twelve, a patched forward or a forgotten hook makes
 another network of the same weights.
@@ -26,7 +28,8 @@ from principles.unmodified_model.changes import changes_of, finding_of_changes
 
 def judge(trace: TraceEvidence, roles: Roles) -> Finding:
     """Violated where structure was altered during the run, or anything was left behind."""
-    found = [(p, c) for p, c in changes_of(trace, "structure") if c.altering or c.when != "during"]
+    every = changes_of(trace, "structure")
+    found = [(p, c) for p, c in every if c.altering or c.when != "during"]
     return finding_of_changes(
         "P102",
         found,
@@ -35,6 +38,7 @@ def judge(trace: TraceEvidence, roles: Roles) -> Finding:
         measured=("structural changes", len({(c.path, c.what) for _, c in found})),
         passed="Structure, hooks and flags were as before",
         violated="The model's structure was altered",
+        told=[change for change in every if change not in found],
     )
 
 

@@ -3,8 +3,8 @@
 What it does: Looks at the pixels and token ids that reach the first layer of each tower. The
 picture and the text of the pair must be among them, at the model's own resolution. Families of
 altered pictures around it (masks, noise, paths from a baseline) are probes and are fine: they keep
-the color of each pixel on the line from a fill to the given color, or scatter around it. Passes
-that the map does not depend on do not count.
+the color of each pixel on the line from a fill to the given color, or scatter around it. Two that
+do neither are too few to tell. Passes that the map does not depend on do not count.
 
 Why it matters: A resized or differently cropped picture has other tokens and interpolated
 positions: its score is not the score that the model gives in production, and neither is its map.
@@ -52,9 +52,11 @@ def judge(trace: TraceEvidence, roles: Roles) -> Finding:
     if not faults:
         return Finding(verdict=Verdict.PASS, summary=_passed(traces), statistics=[statistic])
     first = faults[0]
+    certain = any(fault.certain for fault in faults)
+    doubt = "" if certain else "; they may be probes, of which two are too few to tell"
     return Finding(
-        verdict=Verdict.VIOLATION,
-        summary=f"Not the given input: {first.what}.",
+        verdict=Verdict.VIOLATION if certain else Verdict.INCONCLUSIVE,
+        summary=f"Not the given input: {first.what}{doubt}.",
         detail=sorted({f"{f.what} {f.place}" for f in faults}),
         statistics=[statistic],
         samples=pairs,

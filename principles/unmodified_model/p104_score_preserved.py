@@ -49,7 +49,7 @@ def judge(trace: TraceEvidence, roles: Roles, limits: Limits) -> Finding:
     if silenced := faulty_control(f for t in trace.control for f in score_faults(t, tolerance)):
         return silenced
     faults = [f for t in trace.traces for f in score_faults(t, tolerance)]
-    if not faults and (hidden := unseen(trace.traces)):
+    if not faults and (hidden := unseen(trace.traces, score=True)):
         return hidden
     if not faults and not any(explains_a_score(t) for t in trace.traces):
         summary = "The map explains no score: the explainer never computes one (class-agnostic)."

@@ -1,3 +1,5 @@
+import pytest
+
 from audit.result.finding import Verdict
 from principles.unmodified_model.p103_input_unchanged import CHECK
 from tests.principles import traces
@@ -43,8 +45,21 @@ def test_a_family_around_the_picture_is_probes(judged):
     found = judged_passes(judged, elsewhere, traces.entered("text"))
     assert found.verdict is Verdict.VIOLATION
     assert "in 50 pictures" in found.summary
-    two = traces.entered(surrounds_given=True, given_rows=0, rows=2, distinct_rows=2)
-    assert judged_passes(judged, two, traces.entered("text")).verdict is Verdict.VIOLATION
+
+
+@pytest.mark.parametrize(
+    ("distinct", "around", "verdict"),
+    [
+        (1, True, Verdict.VIOLATION),  # one altered picture stands in for the given one
+        (2, True, Verdict.PASS),  # two draws of noise
+        (2, False, Verdict.INCONCLUSIVE),  # too few to tell
+        (3, False, Verdict.VIOLATION),
+    ],
+)
+def test_two_pictures_are_probes_or_too_few_to_tell(judged, distinct, around, verdict):
+    rows = {"given_rows": 0, "rows": distinct, "distinct_rows": distinct}
+    entered = traces.entered(surrounds_given=around, **rows)
+    assert judged_passes(judged, entered, traces.entered("text")).verdict is verdict
 
 
 def test_passes_that_the_map_does_not_depend_on_do_not_count(judged):

@@ -6,6 +6,7 @@ from tests.reference_explainers import (
     faulty_attention,
     faulty_blocks,
     faulty_company,
+    faulty_field,
     faulty_inputs,
     faulty_probes,
     faulty_scores,
@@ -26,5 +27,6 @@ FAULTY: tuple[Member, ...] = (
     *faulty_scores.TABLE,
     *faulty_text.TABLE,
     *faulty_company.TABLE,
+    *faulty_field.TABLE,
     *in_threads.FAULTY,
 )

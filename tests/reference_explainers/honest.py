@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.reference_explainers import (
     honest_attention,
+    honest_field,
     honest_gradients,
     honest_knock_outs,
     honest_probes,
@@ -20,5 +21,6 @@ HONEST: tuple[Member, ...] = (
     *honest_knock_outs.TABLE,
     *honest_scores.TABLE,
     *honest_text.TABLE,
+    *honest_field.TABLE,
     *in_threads.HONEST,
 )

@@ -1,11 +1,13 @@
 """What a trace cannot see is never passed over in silence."""
 
+import multiprocessing
 import threading
 
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
+from torch.utils._python_dispatch import _disable_current_modes
 
 from audit.evidence.kinds import Evidence, Roles, TraceEvidence
 from audit.result.finding import Verdict
@@ -50,14 +52,46 @@ def test_parameters_that_leave_torch_allow_no_pass(verdicts):
     assert "test_unseen.py:" in found["P105"].summary
 
 
-def test_a_map_without_origin_beside_own_blocks_allows_no_pass(verdicts):
+@pytest.mark.parametrize(("heads", "verdict"), [(None, Verdict.PASS), (1, Verdict.VIOLATION)])
+def test_values_that_come_back_are_recognized_or_carry_what_left(verdicts, heads, verdict):
     def through_a_file(model, images, tokens):
         block = model.visual.transformer.resblocks[-1]
-        q, k, _ = parts.qkv(block, block.ln_1(last_tokens(model, images)))
+        q, k, _ = parts.qkv(block, block.ln_1(last_tokens(model, images)), heads)
         rows = parts.attention(q, k)[:, :, 0, 1:].mean(1).tolist()
         return parts.grid(model, torch.tensor(rows))
 
-    assert verdicts(through_a_file)["P105"].verdict is Verdict.INCONCLUSIVE
+    assert verdicts(through_a_file)["P105"].verdict is verdict
+
+
+def test_attention_may_be_computed_outside_of_torch(verdicts):
+    def of(heads):
+        def softmax_in_numpy(model, images, tokens):
+            block = model.visual.transformer.resblocks[-1]
+            q, k, _ = parts.qkv(block, block.ln_1(last_tokens(model, images)), heads)
+            logits = (q @ k.mT / q.shape[-1] ** 0.5).detach().numpy()
+            attention = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+            return parts.grid(model, torch.from_numpy(attention)[:, :, 0, 1:].mean(1))
+
+        return softmax_in_numpy
+
+    assert verdicts(of(None))["P105"].verdict is Verdict.PASS
+    assert verdicts(of(1))["P105"].verdict is Verdict.VIOLATION
+
+
+def test_what_another_process_computes_allows_no_pass(verdicts):
+    def in_a_child(model, images, tokens):
+        score = parts.cosine(model, images, tokens)
+        with multiprocessing.get_context("fork").Pool(1) as pool:
+            values = pool.apply(_centered, (4,))
+        return torch.from_numpy(values)[None] * score.detach()
+
+    found = verdicts(in_a_child)
+    assert found["P104"].verdict is found["P105"].verdict is Verdict.INCONCLUSIVE
+    assert "another process was started" in found["P105"].summary
+
+
+def _centered(side):
+    return np.hypot(*np.mgrid[:side, :side]).astype(np.float32)
 
 
 def test_scores_and_attention_may_leave_torch(verdicts):
@@ -79,12 +113,12 @@ def test_scores_and_attention_may_leave_torch(verdicts):
 
 def test_computing_where_no_mode_looks_is_found_out(verdicts):
     def unseen(model, images, tokens):
-        with torch._C.DisableTorchFunction():  # noqa: SLF001 - torch's own
+        with _disable_current_modes():
             return parts.grad_times_attention(model, images, tokens, heads=1)
 
     found = verdicts(unseen)
-    assert all(one.verdict is Verdict.INCONCLUSIVE for one in found.values())
-    assert "no pass of the model was seen" in found["P103"].summary
+    assert found["P104"].verdict is found["P105"].verdict is Verdict.INCONCLUSIVE
+    assert "no operation that was seen made the map" in found["P105"].summary
 
 
 def test_maps_that_do_not_depend_on_the_model_are_not_suspected(verdicts):

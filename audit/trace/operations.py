@@ -78,6 +78,7 @@ CUTTING = frozenset(
 )
 
 
+_REPLACING = frozenset({"set_", "resize_", "detach_"})  # other memory, or none: no write
 _FIRST_ONLY = ("native_", "_native_", "_scaled_dot_product_", "cudnn_", "miopen_", "_fused_")
 
 
@@ -102,8 +103,8 @@ def shown_name(name: str) -> str:
 
 
 def writes_in_place(name: str) -> bool:
-    """Whether an operation writes into its first operand."""
-    return name.endswith("_") and not name.endswith("__")
+    """Whether an operation writes values into its first operand."""
+    return name.endswith("_") and not name.endswith("__") and name not in _REPLACING
 
 
 def tensors_in(value: Any) -> Iterator[Tensor]:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from audit.trace.seen import Expected
+from audit.trace.observations import Expected
 
 
 def _heads_and_row(a: Tensor, expected: Expected | None) -> tuple[int, Tensor | None] | None:

@@ -18,10 +18,10 @@ from audit.models.unwrapped_values import plain, plain_tree
 from audit.trace.fingerprint import fingerprint
 from audit.trace.frames import Frames, call_keywords
 from audit.trace.lineage import Lineage
+from audit.trace.observations import AlterationSeen
 from audit.trace.operations import tensors_in
 from audit.trace.passes import Passes
 from audit.trace.precision import Precision
-from audit.trace.seen import AlterationSeen
 
 _ROUNDINGS = 0.25  # of its dtype, root of mean squares: one value in sixteen may differ
 

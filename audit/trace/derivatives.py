@@ -16,14 +16,14 @@ from torch import Tensor, nn
 from torch.utils.weak import WeakIdKeyDictionary
 
 from audit.models.unwrapped_values import beneath, plain
-from audit.trace.chosen import narrowed
 from audit.trace.frames import Frames, Place
 from audit.trace.gradients import PIXELS, Gradients
 from audit.trace.lineage import Anchor, Lineage, union, words_of
 from audit.trace.lineages import Lineages
+from audit.trace.observations import ScalarSeen
 from audit.trace.passes import Passes
-from audit.trace.probed import ProbedScores
-from audit.trace.seen import ScalarSeen
+from audit.trace.probe_scores import ProbeScores
+from audit.trace.text_choice import narrowed
 
 
 class _Thread(threading.local):
@@ -59,7 +59,7 @@ class Derivatives:
         model: nn.Module,
         passes: Passes,
         lineages: Lineages[Any],
-        probed: ProbedScores,
+        probed: ProbeScores,
         frames: Frames,
         scale: float,
     ) -> None:

@@ -10,18 +10,18 @@ from torch import Tensor
 
 from audit.models.anatomy import TowerName
 from audit.models.unwrapped_values import plain
-from audit.trace.descent import Descent, distinct_prints
-from audit.trace.family import attends_around, rows_of, surrounds
 from audit.trace.lineage import words_of
+from audit.trace.map_origin import MapOrigin, distinct_prints
+from audit.trace.observations import AlterationSeen, AttentionSeen
+from audit.trace.probe_families import attends_around, rows_of, surrounds
 from audit.trace.recorder import Recorder
 from audit.trace.records import AlterationRecord, AttentionRecord
-from audit.trace.seen import AlterationSeen, AttentionSeen
 
 
 class DeviationRecords:
     """Groups what deviates by where it does."""
 
-    def __init__(self, recorder: Recorder, descent: Descent) -> None:
+    def __init__(self, recorder: Recorder, descent: MapOrigin) -> None:
         self._recorder = recorder
         self._passes = recorder.passes
         self._descent = descent

@@ -23,9 +23,9 @@ from audit.models.unwrapped_values import beneath, is_transformed, plain
 from audit.trace.backward_rules import custom_functions, hooked_modules
 from audit.trace.fingerprint import Prints, fingerprint, matches, row_views
 from audit.trace.frames import Place
+from audit.trace.observations import Run
 from audit.trace.operations import tensors_in
 from audit.trace.passes import Passes
-from audit.trace.seen import Run
 from audit.trace.states import attention_parts, block_states, final_states, token_parts
 
 _MOST_OPERATIONS = 400

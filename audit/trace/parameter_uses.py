@@ -6,13 +6,13 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from audit.trace.entrances import entrance_paths, norm_paths
+from audit.trace.entry_weights import entrance_paths, norm_paths
 from audit.trace.frames import Frames, Place
 from audit.trace.lineage import Lineage
 from audit.trace.lineages import Lineages
+from audit.trace.model_changes import ModelChanges
 from audit.trace.operations import RESHAPING
 from audit.trace.passes import Passes
-from audit.trace.watch import Watch
 
 
 class ParameterUses:
@@ -29,7 +29,7 @@ class ParameterUses:
         self,
         passes: Passes,
         lineages: Lineages[Any],
-        watch: Watch,
+        watch: ModelChanges,
         frames: Frames,
     ) -> None:
         self.uses: dict[tuple[str, Place], int] = {}

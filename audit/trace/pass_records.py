@@ -9,17 +9,17 @@ import torch
 from torch import Tensor
 
 from audit.models.anatomy import TowerName
-from audit.trace.descent import Descent, distinct_prints
-from audit.trace.family import covers, surrounds
+from audit.trace.map_origin import MapOrigin, distinct_prints
+from audit.trace.observations import Entry
+from audit.trace.probe_families import covers, surrounds
 from audit.trace.recorder import Recorder
 from audit.trace.records import PassRecord
-from audit.trace.seen import Entry
 
 
 class PassRecords:
     """Turns the entries of a recorder into records, one for each tower, shape and use."""
 
-    def __init__(self, recorder: Recorder, descent: Descent) -> None:
+    def __init__(self, recorder: Recorder, descent: MapOrigin) -> None:
         self._recorder = recorder
         self._passes = recorder.passes
         self._descent = descent

@@ -13,17 +13,17 @@ from torch import Tensor
 
 from audit.models.anatomy import Anatomy, Tower, TowerName
 from audit.models.unwrapped_values import plain
-from audit.trace.anchors import AnchorIndex
 from audit.trace.fingerprint import fingerprint
 from audit.trace.frames import Place
 from audit.trace.lineage import Anchor, Lineage, union
 from audit.trace.lineages import Lineages
+from audit.trace.observations import AlterationSeen, Entry, Run
 from audit.trace.precision import Precision, Precisions
 from audit.trace.rounding import Rounding
 from audit.trace.run_states import RunStates, in_dtype
 from audit.trace.runs import Runs
 from audit.trace.samples import rounding_of_pixels, some_rows, thin
-from audit.trace.seen import AlterationSeen, Entry, Run
+from audit.trace.state_index import StateIndex
 
 _KEPT_INPUTS = 3
 
@@ -54,7 +54,7 @@ class Passes:
         self.rounding = rounding
         self.runs = Runs()
         heads = frozenset(b.heads for t in (anatomy.image, anatomy.text) for b in t.blocks)
-        self.index = AnchorIndex(heads, self._of_cast)
+        self.index = StateIndex(heads, self._of_cast)
         self.states = RunStates(given, rounding, self.index)
         self.entries: list[Entry] = []
         self.alterations: list[AlterationSeen] = []

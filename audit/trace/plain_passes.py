@@ -22,12 +22,12 @@ from audit.models.unwrapped_values import beneath, plain
 from audit.trace.fingerprint import fingerprint
 from audit.trace.frames import Frames, Place, call_keywords
 from audit.trace.lineage import Anchor, Lineage
+from audit.trace.model_changes import ModelChanges
+from audit.trace.observations import AlterationSeen, Run
 from audit.trace.operations import tensors_in
 from audit.trace.passes import Passes
 from audit.trace.run_states import in_dtype
-from audit.trace.seen import AlterationSeen, Run
 from audit.trace.states import token_parts
-from audit.trace.watch import Watch
 
 REPLAYED = 16
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
@@ -86,7 +86,7 @@ class PlainPasses:
         anatomy: Anatomy,
         passes: Passes,
         frames: Frames,
-        watch: Watch,
+        watch: ModelChanges,
     ) -> None:
         self._passes = passes
         self._frames = frames

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from audit.trace.lineage import Lineage, words_of
+from audit.trace.observations import AlterationSeen
 from audit.trace.recorder import Recorder
-from audit.trace.seen import AlterationSeen
 
 _MOST_PARAMETERS = 3
 

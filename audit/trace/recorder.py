@@ -13,18 +13,18 @@ from torch import Tensor, nn
 
 from audit.models.anatomy import Anatomy, TowerName, anatomy_of
 from audit.models.unwrapped_values import beneath, plain
-from audit.trace.attending import OUTSIDE, Attending
-from audit.trace.chosen import narrowed
+from audit.trace.attention_events import OUTSIDE, AttentionEvents
 from audit.trace.copied_parts import CopiedParts
 from audit.trace.derivatives import Derivatives
-from audit.trace.features import is_strange
+from audit.trace.feature_span import is_strange
 from audit.trace.frames import Frames, Place
 from audit.trace.instrument import Instrument, Observer
 from audit.trace.integrity import Integrity
 from audit.trace.lineage import EMPTY, Anchor, Lineage, union
 from audit.trace.lineages import Lineages
 from audit.trace.memory import Memory, recalled
-from audit.trace.modules import Modules
+from audit.trace.model_changes import ModelChanges
+from audit.trace.module_calls import ModuleCalls
 from audit.trace.operations import (
     CREATING,
     RESHAPING,
@@ -39,9 +39,9 @@ from audit.trace.parameter_values import ParameterValues
 from audit.trace.passes import Passes
 from audit.trace.plain_passes import PlainPass, PlainPasses
 from audit.trace.precision import Precisions
-from audit.trace.probed import ProbedScores
+from audit.trace.probe_scores import ProbeScores
 from audit.trace.rounding import Rounding
-from audit.trace.watch import Watch
+from audit.trace.text_choice import narrowed
 
 
 class Recorder(Observer):
@@ -84,12 +84,12 @@ class Recorder(Observer):
                 rounding or Rounding(self.given),
             )
         towers = frozenset({"", self.anatomy.image.path, self.anatomy.text.path})
-        self.watch = Watch(integrity, pristine, self.frames, towers)
-        self.modules = Modules(model, pristine, self.watch, self.lineages)
+        self.watch = ModelChanges(integrity, pristine, self.frames, towers)
+        self.modules = ModuleCalls(model, pristine, self.watch, self.lineages)
         self.plain = PlainPasses(model, self.anatomy, self.passes, self.frames, self.watch)
         self.copied = CopiedParts(self.passes, self.frames)
-        self.attending = Attending(self.passes, self.frames)
-        self.probed = ProbedScores(self.passes, self.frames)
+        self.attending = AttentionEvents(self.passes, self.frames)
+        self.probed = ProbeScores(self.passes, self.frames)
         logit_scale = getattr(pristine, "logit_scale", None)
         scale = 1.0 if logit_scale is None else float(logit_scale.exp())
         self.derivatives = Derivatives(

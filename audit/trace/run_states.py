@@ -7,12 +7,12 @@ from torch import Tensor
 
 from audit.models.anatomy import Tower, TowerName
 from audit.models.unwrapped_values import plain
-from audit.trace.anchors import AnchorIndex
 from audit.trace.lineage import Anchor
+from audit.trace.observations import Expected, Run
 from audit.trace.patched import TokenRows
 from audit.trace.precision import Precision
 from audit.trace.rounding import Rounding
-from audit.trace.seen import Expected, Run
+from audit.trace.state_index import StateIndex
 from audit.trace.states import block_states, embedding_states, final_states
 
 
@@ -26,7 +26,7 @@ class RunStates:
     """
 
     def __init__(
-        self, given: dict[TowerName, Tensor], rounding: Rounding, index: AnchorIndex
+        self, given: dict[TowerName, Tensor], rounding: Rounding, index: StateIndex
     ) -> None:
         self.rows = TokenRows()
         self._given = given

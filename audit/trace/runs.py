@@ -7,8 +7,8 @@ from torch import Tensor
 
 from audit.models.anatomy import Tower, TowerName
 from audit.trace.lineage import Anchor, Lineage
+from audit.trace.observations import Run
 from audit.trace.precision import Precision
-from audit.trace.seen import Run
 
 
 class Runs(list[Run]):

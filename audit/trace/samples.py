@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from audit.trace.seen import AlterationSeen, Entry
+from audit.trace.observations import AlterationSeen, Entry
 
 _ROWS_OF_AN_ENTRY = 24
 _SAMPLES = 48

@@ -8,13 +8,13 @@ import numpy as np
 from torch import Tensor
 
 from audit.models.unwrapped_values import plain
-from audit.trace.descent import Descent
 from audit.trace.frames import Place
 from audit.trace.lineage import Lineage, union
+from audit.trace.map_origin import MapOrigin
+from audit.trace.observations import ScalarSeen
 from audit.trace.reasons import first_cause, reasons_of
 from audit.trace.recorder import Recorder
 from audit.trace.records import ScalarRecord
-from audit.trace.seen import ScalarSeen
 
 _MAX_VALUES = 64
 _MAX_SCALARS = 200
@@ -33,7 +33,7 @@ class ScalarRecords:
     def __init__(
         self,
         recorder: Recorder,
-        descent: Descent,
+        descent: MapOrigin,
         named: Mapping[str, float],
         scores: Tensor | None,
     ) -> None:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from audit.trace.descent import Descent, distinct_prints
 from audit.trace.deviation_records import DeviationRecords
+from audit.trace.map_origin import MapOrigin, distinct_prints
 from audit.trace.pass_records import PassRecords
 from audit.trace.reasons import reasons_of
 from audit.trace.recorder import Recorder
@@ -41,7 +41,7 @@ def summarize(
         scores: what the pair's score may be called, and its value.
         returned: by the explainer.
     """
-    descent = Descent(recorder, returned.maps)
+    descent = MapOrigin(recorder, returned.maps)
     deviations = DeviationRecords(recorder, descent)
     scalars = ScalarRecords(recorder, descent, scores, returned.scores)
     of_pair = scalars.of_pair(descent.upstream)
@@ -85,7 +85,7 @@ def summarize(
     )
 
 
-def _unknown(recorder: Recorder, descent: Descent, *, mixed: bool) -> str:
+def _unknown(recorder: Recorder, descent: MapOrigin, *, mixed: bool) -> str:
     """Values of unknown origin behind the map, those mixed into features or the others."""
     for number in sorted(descent.upstream.unknown):
         entered = recorder.origins.unknown[number]
@@ -94,7 +94,7 @@ def _unknown(recorder: Recorder, descent: Descent, *, mixed: bool) -> str:
     return ""
 
 
-def _unseen(recorder: Recorder, descent: Descent) -> str:
+def _unseen(recorder: Recorder, descent: MapOrigin) -> str:
     """Parameters that were computed with where the map cannot be followed."""
     if recorder.exports:
         path, place = min(recorder.exports.items(), key=lambda item: str(item[1]))
@@ -113,19 +113,19 @@ def _unseen(recorder: Recorder, descent: Descent) -> str:
     return ""
 
 
-def _map_of_score(recorder: Recorder, descent: Descent) -> bool:
+def _map_of_score(recorder: Recorder, descent: MapOrigin) -> bool:
     if not descent.known:
         return {e.tower for e in recorder.passes.entries} >= {"image", "text"}
     return {a.tower for a in descent.upstream.anchors} >= {"image", "text"}
 
 
-def _ends(descent: Descent) -> bool:
+def _ends(descent: MapOrigin) -> bool:
     """Whether the map is made of features of both towers alone."""
     anchors = descent.upstream.anchors
     return all(a.terminal for a in anchors) and len({a.tower for a in anchors}) == 2
 
 
-def _probed_scores(recorder: Recorder, descent: Descent) -> Iterator[ProbedScoreRecord]:
+def _probed_scores(recorder: Recorder, descent: MapOrigin) -> Iterator[ProbedScoreRecord]:
     for score in (*recorder.probed.seen.values(), *recorder.probed.reduced.values()):
         inputs = distinct_prints(recorder.probed.inputs_behind(score))
         if score.number is None:

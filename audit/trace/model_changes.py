@@ -18,7 +18,7 @@ from audit.trace.operations import tensors_in
 _ROUNDINGS = 64
 
 
-class Watch:
+class ModelChanges:
     """Collects what of a model is not as it was, and where it was first seen.
 
     Args:

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from audit.trace.family import attends_around, covers, rows_of, surrounds
+from audit.trace.probe_families import attends_around, covers, rows_of, surrounds
 
 generator = torch.Generator().manual_seed(0)
 PICTURE = torch.randn(400, 3, generator=generator)

@@ -36,7 +36,7 @@ class ProbedScore:
     number: int | None = None
 
 
-class ProbedScores:
+class ProbeScores:
     """Notes scores.
 
     Args:

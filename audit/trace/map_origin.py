@@ -12,7 +12,7 @@ from audit.trace.lineage import Lineage, union
 from audit.trace.recorder import Recorder
 
 
-class Descent:
+class MapOrigin:
     """Where the returned maps come from, as far as they could be followed.
 
     Attributes:

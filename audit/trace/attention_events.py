@@ -13,9 +13,9 @@ from audit.trace.attention_calls import ATTENTION_CALLS, softmax_call
 from audit.trace.fingerprint import fingerprint
 from audit.trace.frames import Frames
 from audit.trace.lineage import Lineage, union
+from audit.trace.observations import AttentionSeen, Expected, Run
 from audit.trace.operations import shown_name
 from audit.trace.passes import Passes
-from audit.trace.seen import AttentionSeen, Expected, Run
 
 _QUERY_SITES = frozenset({"query", "key", "qkv", "attention logits"})
 _TOKEN_SITES = frozenset({"normalized input", "input"})
@@ -24,7 +24,7 @@ _FUSED = frozenset(ATTENTION_CALLS) - _SOFTMAX
 OUTSIDE = "values from outside torch"
 
 
-class Attending:
+class AttentionEvents:
     """Notes attention calls.
 
     Args:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from audit.models.anatomy import Anatomy, Tower
-from audit.trace.adoption import joined
+from audit.trace.model_copies import joined
 
 
 def norm_paths(anatomy: Anatomy) -> dict[str, tuple[Tower, int]]:

@@ -1,4 +1,4 @@
-"""Modules that run: the model's own are checked, copies of them are recognized."""
+"""ModuleCalls that run: the model's own are checked, copies of them are recognized."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from typing import Any
 
 from torch import nn
 
-from audit.trace.adoption import adopt, joined
 from audit.trace.integrity import Change
 from audit.trace.lineage import Lineage
 from audit.trace.lineages import Lineages
-from audit.trace.watch import Watch
+from audit.trace.model_changes import ModelChanges
+from audit.trace.model_copies import adopt, joined
 
 _FEATURE_ONLY = frozenset({"logit_scale", "logit_bias"})
 
 
-class Modules:
+class ModuleCalls:
     """Sees every module just before it runs.
 
     Args:
@@ -29,7 +29,7 @@ class Modules:
         self,
         model: nn.Module,
         pristine: nn.Module,
-        watch: Watch,
+        watch: ModelChanges,
         lineages: Lineages[Any],
     ) -> None:
         self.watch = watch

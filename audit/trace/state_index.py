@@ -31,7 +31,7 @@ class _Shelf:
     order: np.ndarray | None = None
 
 
-class AnchorIndex:
+class StateIndex:
     """Recognizes states by the values of their rows.
 
     Args:

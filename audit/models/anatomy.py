@@ -179,6 +179,10 @@ class Anatomy:
         """A tower by name."""
         return self.image if name == "image" else self.text
 
+    def tower_of(self, path: str) -> TowerName:
+        """The tower that a parameter belongs to, by its dotted name."""
+        return "image" if path.startswith(f"{self.image.path}.") else "text"
+
     def image_features(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b e"]:
         """Normalized image features, by the model's own forward."""
         return normalized_image_features(self.model, images)

@@ -18,7 +18,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 from audit.models.unwrapped_values import beneath, plain
 from audit.trace.frames import Frames, Place
 from audit.trace.gradients import PIXELS, Gradients
-from audit.trace.lineage import Anchor, Lineage, union, words_of
+from audit.trace.lineage import Anchor, Lineage, union
 from audit.trace.lineages import Lineages
 from audit.trace.observations import ScalarSeen
 from audit.trace.passes import Passes
@@ -30,6 +30,7 @@ class _Thread(threading.local):
     """Which gradients a thread is taking."""
 
     scalars: tuple[int, ...] = ()
+    recomputes: bool = False
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,18 @@ class Derivatives:
         """Numbers of the scalars whose gradients this thread is taking."""
         return frozenset(self._thread.scalars)
 
+    def module_runs(self) -> None:
+        """A module runs: within a gradient, what was not kept is computed again."""
+        self._thread.recomputes = bool(self._thread.scalars)
+
+    def in_engine(self) -> bool:
+        """Whether an operation is the engine's own, which computes nothing but a derivative."""
+        return not self._thread.recomputes and self.only_derivative()
+
+    def only_derivative(self) -> bool:
+        """Whether a result that is no state of the model is a derivative."""
+        return bool(self._thread.scalars) and not self._frames.caller_is_within_gradient()
+
     def output(self, t: Tensor, found: frozenset[Anchor]) -> None:
         """A feature of the given picture or text, from which the explainer's own code goes on."""
         anchor = next(iter(found))
@@ -96,6 +109,7 @@ class Derivatives:
             self._differentiated(root, direction, place, accumulates=accumulates)
         taking = _Taking(self._thread.scalars, roots, directions, place)
         self._thread.scalars = tuple(range(first, len(self.scalars)))
+        self._thread.recomputes = False
         return taking
 
     def after_gradient(
@@ -103,7 +117,7 @@ class Derivatives:
     ) -> None:
         """Gradients came out of the engine."""
         scalars = self._thread.scalars
-        self._thread.scalars = note.outer
+        self._thread.scalars, self._thread.recomputes = note.outer, False
         for t in gradients:
             if t is not None:
                 self._lineages[beneath(t)] = Lineage(scalars=frozenset(scalars))
@@ -112,7 +126,7 @@ class Derivatives:
             held = inputs or self._pixels_with_gradients()
             found = gradients if inputs else [t.grad for t in held]
             self.gradients.taken(
-                scalars[0], root, direction, held, found, self._state_words, note.place
+                scalars[0], root, direction, held, found, self._state_of, note.place
             )
 
     def _pixels_with_gradients(self) -> list[Tensor]:
@@ -120,18 +134,18 @@ class Derivatives:
         held = [beneath(t) for t in self._passes.entered]
         return [t for t in held if t.is_leaf and t.grad is not None]
 
-    def _state_words(self, t: Tensor) -> str:
+    def _state_of(self, t: Tensor) -> Anchor | None:
         """Which state of a given run a tensor is."""
         if any(t is one for one in self._passes.entered):
-            return PIXELS
+            return Anchor("image", 0, PIXELS, "all", 0)
         anchors = self._lineages.get(t).anchors
         if len({(a.tower, a.block, a.site) for a in anchors}) != 1 or t.numel() < 2:
-            return ""
+            return None
         anchor = next(iter(anchors))
         if anchor.terminal or anchor.site == "inside" or not self._passes.runs[anchor.run].given:
-            return ""
-        whole = not anchor.site.startswith("mean") and self._passes.find(t)
-        return words_of(anchor) if whole else ""
+            return None
+        whole = not anchor.site.startswith("mean") and self._passes.find(t, (anchor.tower,))
+        return anchor if whole else None
 
     def tangent_enters(self, tangent: Tensor) -> None:
         """A direction of forward mode; what is computed with it is a derivative."""

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from audit.models.anatomy import TowerName
+from audit.models.anatomy import Tower, TowerName
 from audit.models.unwrapped_values import plain
 from audit.trace.lineage import words_of
 from audit.trace.map_origin import MapOrigin, distinct_prints
@@ -90,13 +90,20 @@ class DeviationRecords:
         tower = self._recorder.anatomy.tower(one.tower)
         samples = [a.sample for a in alike if a.sample is not None]
         pooled = all(s.ndim == 2 for s in samples)
-        given = self._passes.given_state(tower, one.block, pooled=pooled).double()
+        given = self._given_state(tower, one.block, pooled=pooled).double()
         states = [s.double()[:, None] if pooled else s.double() for s in samples]
         fitting = [s for s in states if s.shape[1:] == given.shape]
         if fitting:
             return surrounds(torch.cat(fitting), given)
         fewer = [s for s in states if s.ndim == 3 and s.shape[2] == given.shape[1]]
         return all(rows_of(s, given) for s in fewer) if fewer else None
+
+    def _given_state(self, tower: Tower, block: int, *, pooled: bool) -> Tensor:
+        """What the given input gives to a block or the final norm, (t, d), or (1, d) pooled."""
+        given = self._passes.given[tower.name]
+        with torch.no_grad():
+            x = tower.run(tower.embed(given), 0, block)[0]
+        return x[tower.pooled_index(given)] if pooled else x
 
     def _inputs_seen(self, tower: str) -> int:
         entries = [e for e in self._passes.entries if e.tower == tower]

@@ -23,6 +23,7 @@ from audit.models.unwrapped_values import beneath, is_transformed, plain
 from audit.trace.backward_rules import custom_functions, hooked_modules
 from audit.trace.fingerprint import Prints, fingerprint, matches, row_views
 from audit.trace.frames import Place
+from audit.trace.lineage import Anchor, words_of
 from audit.trace.observations import Run
 from audit.trace.operations import tensors_in
 from audit.trace.passes import Passes
@@ -104,7 +105,7 @@ class Gradients:
         direction: Tensor | None,
         inputs: Sequence[Tensor],
         gradients: Sequence[Tensor | None],
-        words: Callable[[Tensor], str],
+        state_of: Callable[[Tensor], Anchor | None],
         place: Place,
     ) -> None:
         """Gradients were taken of a root by some tensors.
@@ -115,33 +116,36 @@ class Gradients:
             direction: what it was contracted with, None for a plain sum.
             inputs: by what.
             gradients: what came out, one for each.
-            words: which state of the model a tensor is, in words; empty where it is none.
+            state_of: which state of the model a tensor is, None where it is none.
             place: the explainer's line.
         """
         asked = [
-            (by, g, what)
+            (state, g)
             for by, g in zip(inputs, gradients, strict=True)
-            if g is not None and (what := words(beneath(by)))
+            if g is not None and (state := state_of(beneath(by))) is not None
         ]
         if not asked or is_transformed(root):
             return
-        expected = self._expected(beneath(root), direction)
+        expected = self._expected(beneath(root), direction, [state for state, _ in asked])
         if expected is None:
             return
         hooked = [f"hook on {path}" for path in hooked_modules(self._model)]
         rule = ", ".join([*custom_functions(root), *hooked[:_MOST_HOOKS]])
-        for _, g, what in asked:
-            if ("image" if what == PIXELS else what.split()[0]) not in expected.towers:
-                continue
-            own, error = expected.nearest(plain(g))
-            self.seen.append(GradientSeen(scalar, what, own, error, "" if own else rule, place))
+        for state, g in asked:
+            if state.tower in expected.towers:
+                own, error = expected.nearest(plain(g))
+                what = PIXELS if state.site == PIXELS else words_of(state)
+                seen = GradientSeen(scalar, what, own, error, "" if own else rule, place)
+                self.seen.append(seen)
 
     def _run_of(self, t: Tensor) -> Run | None:
         known = self._outputs.get(id(t))
         return known[1] if known is not None and known[0]() is t else None
 
-    def _expected(self, root: Tensor, direction: Tensor | None) -> _Known | None:
-        """Gradients of the root by every state of the runs whose outputs it is made of."""
+    def _expected(
+        self, root: Tensor, direction: Tensor | None, states: Sequence[Anchor]
+    ) -> _Known | None:
+        """Gradients of the root by some states of the runs whose outputs it is made of."""
         leaves, value = self._again(root)
         if value is None or not value.requires_grad:
             return None
@@ -153,7 +157,7 @@ class Gradients:
         known = _Known(self._passes)
         for (_, run), cotangent in zip(leaves[:_MOST_RUNS], found[:_MOST_RUNS], strict=True):
             if cotangent is not None and run.inputs is not None:
-                known.add(run, cotangent)
+                known.add(run, cotangent, states)
         return known if known.states else None
 
     def _again(self, root: Tensor) -> tuple[list[tuple[Tensor, Run]], Tensor | None]:
@@ -199,16 +203,18 @@ class _Known:
         self.states: list[tuple[Tensor, float]] = []
         self._prints: dict[int, list[tuple[Prints, float]]] = {}
 
-    def add(self, run: Run, cotangent: Tensor) -> None:
-        """Take the gradients of a run's feature, contracted with a cotangent."""
+    def add(self, run: Run, cotangent: Tensor, wanted: Sequence[Anchor]) -> None:
+        """Take the gradients of a run's feature, contracted with a cotangent, by some states."""
         tower = run.precision.anatomy.tower(run.tower)
         self.towers.add(run.tower)
         with run.precision.entered(), torch.enable_grad():
             states = list(_differentiable_states(tower, run))
-            feature = next(s for site, s in reversed(states) if site == "feature")
-            by = [(site, state) for site, state in states if state is not feature]
+            asked = {(a.block, a.site) for a in wanted if a.tower == run.tower}
+            by = [(site, state) for block, site, state in states if (block, site) in asked]
+            if not by:
+                return
             found = torch.autograd.grad(
-                feature, [s for _, s in by], cotangent.to(feature), allow_unused=True
+                states[-1][2], [s for _, s in by], cotangent.to(states[-1][2]), allow_unused=True
             )
         pooled = tower.pooled_index(run.inputs) if run.inputs is not None else None
         for (site, _), gradient in zip(by, found, strict=True):
@@ -244,13 +250,13 @@ def _parts(site: str, gradient: Tensor, pooled: Tensor) -> Iterator[Tensor]:
         yield gradient
 
 
-def _differentiable_states(tower: Tower, run: Run) -> Iterator[tuple[str, Tensor]]:
-    """A run of a tower by its parts, from its input on, every state in one graph."""
+def _differentiable_states(tower: Tower, run: Run) -> Iterator[tuple[int, str, Tensor]]:
+    """A run of a tower by its parts, from its input to its feature, every state in one graph."""
     inputs = run.inputs
     assert inputs is not None  # noqa: S101 - asked before
     if tower.name == "image":
         inputs = inputs.to(run.precision.weights).clone().requires_grad_()
-        yield "pixels", inputs
+        yield 0, PIXELS, inputs
     x = tower.embed(inputs)
     if not x.requires_grad:
         x = x.detach().requires_grad_()
@@ -259,10 +265,10 @@ def _differentiable_states(tower: Tower, run: Run) -> Iterator[tuple[str, Tensor
         output = x
         for site, part, state in block_states(block, x, mask, pooled):
             if part == "all" and " of a head" not in site and not site.startswith("mean"):
-                yield site, state
+                yield block.index, site, state
             if (site, part) == ("output", "all"):
                 output = state
         x = output
-    for site, part, state in final_states(tower, x, pooled):
-        if site == "feature" or part == "all":
-            yield site, state
+    final = list(final_states(tower, x, pooled))
+    for site in ("final norm", "feature"):
+        yield len(tower.blocks), site, next(state for name, _, state in final if name == site)

@@ -15,11 +15,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.modules import module as module_hooks
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
 from audit.models.jit_tracing import called, graphs_recorded_without_modes
 from audit.models.unwrapped_values import outside_transforms
-from audit.trace.differentiation import every_derivative
+from audit.trace.differentiation import Differentiating, every_derivative
 from audit.trace.exits import every_exit
 from audit.trace.operations import operation_name, tensors_in
 from audit.trace.precision import Autocast
@@ -28,7 +28,13 @@ from audit.trace.threads import in_every_thread
 
 
 class Observer:
-    """Told of everything, and looks at nothing; what it computes itself is not seen."""
+    """Told of everything, and looks at nothing; what it computes itself is not seen.
+
+    Attributes:
+        differentiating: who is told of derivatives in its place.
+    """
+
+    differentiating: Differentiating | None = None
 
     def before_operation(self, name: str, tensors: list[Tensor]) -> Any:
         """An operation is about to run; the result is handed to `after_operation`."""
@@ -114,6 +120,12 @@ class Instrument(TorchDispatchMode):
         self._around.close()
 
     @contextmanager
+    def aside(self) -> Iterator[None]:
+        """The same for what is told elsewhere than at an operation, where the mode is active."""
+        with self.noting(), _disable_current_modes():
+            yield
+
+    @contextmanager
     def noting(self) -> Iterator[None]:
         """One thread at a time notes what it saw; what it does itself meanwhile is not seen."""
         with self._lock:
@@ -150,50 +162,55 @@ class Instrument(TorchDispatchMode):
 
     def _before_module(self, module: nn.Module, args: tuple[Any, ...]) -> None:
         if (observer := self._told) is not None:
-            with self.noting():
+            with self.aside():
                 observer.before_module(module, args)
 
     def _after_module(self, module: nn.Module, args: tuple[Any, ...], out: Any) -> None:
         if (observer := self._told) is not None:
-            with self.noting():
+            with self.aside():
                 observer.after_module(module, args, out)
 
     def _leaves(self, t: Tensor) -> None:
         if (observer := self._told) is not None:
-            with self.noting():
+            with self.aside():
                 observer.leaves(t)
 
     def _starts(self, event: str) -> None:
         if (observer := self._told) is not None:
-            with self.noting():
+            with self.aside():
                 observer.starts(event)
 
     # -- derivatives, handed on -------------------------------------------------------------------
+
+    @property
+    def _differentiating(self) -> Differentiating | None:
+        observer = self._told
+        return observer and (observer.differentiating or observer)
 
     def before_gradient(
         self, roots: Sequence[Tensor], directions: Sequence[Tensor | None], *, accumulates: bool
     ) -> Any:
         """The engine of autograd is about to run."""
-        if (observer := self._told) is None:
+        if (told := self._differentiating) is None:
             return None
-        with self.noting():
-            return observer.before_gradient(roots, directions, accumulates=accumulates)
+        with self.aside():
+            return told.before_gradient(roots, directions, accumulates=accumulates)
 
     def after_gradient(
         self, note: Any, inputs: Sequence[Tensor], gradients: Sequence[Tensor | None]
     ) -> None:
         """The engine has run."""
-        if (observer := self._told) is not None:
-            with self.noting():
-                observer.after_gradient(note, inputs, gradients)
+        if (told := self._differentiating) is not None:
+            with self.aside():
+                told.after_gradient(note, inputs, gradients)
 
     def tangent_enters(self, tangent: Tensor) -> None:
         """A direction of forward mode."""
-        if (observer := self._told) is not None:
-            observer.tangent_enters(tangent)
+        if (told := self._differentiating) is not None:
+            told.tangent_enters(tangent)
 
     def tangent_read(self, primal: Tensor, tangent: Tensor) -> None:
         """A derivative of forward mode."""
-        if (observer := self._told) is not None:
-            with self.noting():
-                observer.tangent_read(primal, tangent)
+        if (told := self._differentiating) is not None:
+            with self.aside():
+                told.tangent_read(primal, tangent)

@@ -27,21 +27,27 @@ class ParameterValues:
     """
 
     def __init__(self, tensors: Mapping[str, Tensor]) -> None:
-        self._paths: dict[int, list[str]] = defaultdict(list)
-        prints: dict[int, list[Prints]] = defaultdict(list)
+        self._parts: dict[int, list[tuple[str, Tensor]]] = defaultdict(list)
         for path, values in _parts(tensors):
-            self._paths[values.numel()].append(path)
-            prints[values.numel()].append(fingerprint(values.reshape(1, -1)))
-        self._prints = {size: np.concatenate(rows) for size, rows in prints.items()}
+            self._parts[values.numel()].append((path, values))
+        self._prints: dict[int, tuple[list[str], Prints]] = {}
 
     def path_of(self, t: Tensor) -> str:
         """Dotted name of the parameter whose values these are; empty where it is none."""
-        known = self._prints.get(t.numel())
-        if known is None or not t.is_floating_point() or is_uniform(t):
+        if t.numel() not in self._parts or not t.is_floating_point() or is_uniform(t):
             return ""
-        tolerance = torch.finfo(t.dtype).eps
-        found = matches(fingerprint(plain(t).reshape(1, -1)), known, tolerance)[0]
-        return self._paths[t.numel()][int(found.argmax())] if found.any() else ""
+        paths, known = self._of_size(t.numel())
+        found = matches(fingerprint(plain(t).reshape(1, -1)), known, torch.finfo(t.dtype).eps)[0]
+        return paths[int(found.argmax())] if found.any() else ""
+
+    def _of_size(self, size: int) -> tuple[list[str], Prints]:
+        """Names and fingerprints of the parameters of a size, computed when one is asked for."""
+        if size not in self._prints:
+            telling = [(path, t) for path, t in self._parts[size] if not is_uniform(t)]
+            prints = [fingerprint(t.reshape(1, -1)) for _, t in telling]
+            empty = np.zeros((0, 9))
+            self._prints[size] = [path for path, _ in telling], np.concatenate([empty, *prints])
+        return self._prints[size]
 
 
 def is_uniform(t: Tensor) -> bool:
@@ -51,10 +57,9 @@ def is_uniform(t: Tensor) -> bool:
 
 
 def _parts(tensors: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
-    """Tensors that tell something, and their thirds along the first axis."""
+    """Tensors, and their thirds along the first axis: queries, keys and values may be apart."""
     for path, tensor in tensors.items():
-        if not tensor.is_floating_point() or is_uniform(tensor):
-            continue
-        yield path, tensor
-        if tensor.ndim and len(tensor) % _THIRDS == 0 and "in_proj" in path:
-            yield from ((path, part) for part in tensor.chunk(_THIRDS) if not is_uniform(part))
+        if tensor.is_floating_point() and tensor.numel() > 1:
+            yield path, tensor
+            if tensor.ndim and len(tensor) % _THIRDS == 0:
+                yield from ((path, part) for part in tensor.chunk(_THIRDS))

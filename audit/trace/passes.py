@@ -6,6 +6,7 @@ the deviation, and whose states are what the unmodified model makes of these val
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import torch
@@ -60,12 +61,21 @@ class Passes:
         self.alterations: list[AlterationSeen] = []
         self.entered: list[Tensor] = []
         self._recast: dict[tuple[int, Precision], int] = {}
+        self._features_only: list[Run] = []
         self._given_runs: dict[tuple[TowerName, Precision], Run] = {}
         for name in given:
             self._given_run(name, precisions.given)
 
-    def find(self, t: Tensor) -> list[frozenset[Anchor]]:
-        """States that a tensor equals."""
+    def find(
+        self, t: Tensor, towers: Collection[TowerName] = ("image", "text")
+    ) -> list[frozenset[Anchor]]:
+        """States that a tensor equals: features, and what is inside of some towers."""
+        for run in [run for run in self._features_only if run.tower in towers]:
+            self._features_only.remove(run)
+            tower = run.precision.anatomy.tower(run.tower)
+            with run.precision.entered():
+                self.states.embedded(tower, run, self.given[run.tower])
+                self._whole(tower, run)
         return self.index.find(t)
 
     @property
@@ -73,17 +83,6 @@ class Passes:
         """Width of the features of both towers."""
         features = self.runs[0].features
         return -1 if features is None else int(features.shape[-1])
-
-    def given_state(self, tower: Tower, block: int, *, pooled: bool = False) -> Tensor:
-        """What the given picture or text gives to a block or to the final norm.
-
-        Returns:
-            (t, d), or (1, d) of the pooled token alone.
-        """
-        given = self.given[tower.name]
-        with torch.no_grad():
-            x = tower.run(tower.embed(given), 0, block)[0]
-        return x[tower.pooled_index(given)] if pooled else x
 
     def of_features(self, dtype: torch.dtype) -> float:
         """Relative error of a feature that rounding explains, in a dtype."""
@@ -97,15 +96,16 @@ class Passes:
         return min(self.rounding.of_cast(dtype, p) for p in {run.precision for run in self.runs})
 
     def _given_run(self, name: TowerName, precision: Precision) -> Run:
-        """Every state of the given input."""
+        """The run of the given input; its features are known, the rest when somebody asks."""
         known = self._given_runs.get((name, precision))
         if known is None:
             tower = precision.anatomy.tower(name)
             with precision.entered():
                 known = self._open(tower, self.given[name], Lineage(), precision)
                 known.given, known.inputs = True, self.given[name]
-                self.states.embedded(tower, known, self.given[name])
-                self._whole(tower, known)
+                x = tower.embed(in_dtype(self.given[name], precision))
+                self.states.final(tower, tower.run(x, 0, len(tower.blocks)), known)
+            self._features_only.append(known)
             self._given_runs[name, precision] = known
         return known
 
@@ -167,12 +167,11 @@ class Passes:
         return self.runs.new(tower.name, inherits, tokens, frozenset({len(self.runs)}), precision)
 
     def _whole(self, tower: Tower, run: Run) -> None:
-        """Register every state of the given input."""
+        """Register every state of the given input but its features."""
         x = tower.embed(in_dtype(self.given[tower.name], run.precision))
         for block in tower.blocks:
             self.states.block(tower, block.index, x, run)
             x = block.run(x, tower.mask(x.shape[1]))
-        self.states.final(tower, x, run)
 
     # -- blocks and final norm --------------------------------------------------------------------
 
@@ -189,7 +188,9 @@ class Passes:
     ) -> Run:
         """The run that values at the entrance of a block belong to, whose states nobody needs."""
         precision = self.precisions.now(weight)
-        fitting = [found for found in self.find(x) if self._fits(found, tower, index)]
+        fitting = [
+            found for found in self.find(x, (tower.name,)) if self._fits(found, tower, index)
+        ]
         if not fitting:
             return self._altered(tower, index, x, place, precision)
         numbers = sorted({self._at(precision, a.run) for a in fitting[0]})

@@ -135,7 +135,8 @@ class PlainPasses:
             given = plain(result) if part.replayed >= REPLAYED else None
             part.replayed += 1
             self._leave_whole(now.run, now.inputs, given)
-        for found in self._passes.find(result):
+        towers = () if part.index is None else (part.tower.name,)
+        for found in self._passes.find(result, towers):
             if all(self._comes_out(part, anchor) for anchor in found):
                 return result, found, len(part.tower.blocks) if part.index is None else 1
         place, _ = self._frames.caller()

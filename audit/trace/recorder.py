@@ -5,7 +5,6 @@ Values are compared at once with states of a pristine copy, so that nothing larg
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -95,6 +94,7 @@ class Recorder(Observer):
         self.derivatives = Derivatives(
             model, self.passes, self.lineages, self.probed, self.frames, scale
         )
+        self.differentiating = self.derivatives
         self.origins = Origins(ParameterValues(integrity.originals), self.frames)
         for t, lineage in recalled(memory or Memory(), self.passes):
             self.origins.earlier[t] = lineage
@@ -107,6 +107,7 @@ class Recorder(Observer):
 
     def before_module(self, module: nn.Module, args: tuple[Any, ...]) -> None:
         """A module is about to run."""
+        self.derivatives.module_runs()
         if not self.plain.within():
             self.modules.before(module, args)
             self.copied.before(module, self.modules.copied.get(id(module), ""), args)
@@ -125,26 +126,6 @@ class Recorder(Observer):
             self.lineages[result] = self._anchored(anchors)
             self.derivatives.output(result, anchors)
 
-    def before_gradient(
-        self, roots: Sequence[Tensor], directions: Sequence[Tensor | None], *, accumulates: bool
-    ) -> Any:
-        """See `audit.trace.derivatives`."""
-        return self.derivatives.before_gradient(roots, directions, accumulates=accumulates)
-
-    def after_gradient(
-        self, note: Any, inputs: Sequence[Tensor], gradients: Sequence[Tensor | None]
-    ) -> None:
-        """See `audit.trace.derivatives`."""
-        self.derivatives.after_gradient(note, inputs, gradients)
-
-    def tangent_enters(self, tangent: Tensor) -> None:
-        """See `audit.trace.derivatives`."""
-        self.derivatives.tangent_enters(tangent)
-
-    def tangent_read(self, primal: Tensor, tangent: Tensor) -> None:
-        """See `audit.trace.derivatives`."""
-        self.derivatives.tangent_read(primal, tangent)
-
     def starts(self, event: str) -> None:
         """Another process is started."""
         self.origins.starts(event)
@@ -154,7 +135,8 @@ class Recorder(Observer):
         run, index = where.run, where.part.index
         if index is not None and index not in run.blocks:
             self.passes.all_states(run, index, where.inputs)
-        found = self.passes.find(t) if t.numel() > 1 else []
+        towers = (run.tower,) if run.given or index is not None else ()
+        found = self.passes.find(t, towers) if t.numel() > 1 else []
         anchor = Anchor(run.tower, index or 0, "inside", "all", run.number)
         return self._anchored(found[0] if found else frozenset({anchor}))
 
@@ -223,10 +205,10 @@ class Recorder(Observer):
     def _from_outside(self, t: Tensor) -> Lineage:
         if path := self.origins.parameters.path_of(t):
             return Lineage(params=frozenset({path}))
-        if t.numel() > 1 and (found := self.passes.find(t)):
-            return self._anchored(found[0])
         if any(t.shape == g.shape and torch.equal(plain(t), g) for g in self.given.values()):
             return EMPTY
+        if t.numel() > 1 and (found := self.passes.find(t)):
+            return self._anchored(found[0])
         lineage = self.origins.of(t)
         return self.attending.other(OUTSIDE, t, lineage, (t,), {}, [t])
 
@@ -256,14 +238,14 @@ class Recorder(Observer):
         kwargs: Any,
         tensors: list[Tensor],
     ) -> None:
-        found = self.passes.find(t) if (inherited.anchors or inherited.params) else []
-        taking = self.derivatives.taking()
+        engine = self.derivatives.in_engine()
+        found = self._found(t, inherited) if not engine else []
         if found:
             lineage = self._still_deviating(self._anchored(found[0]), inherited)
             self.attending.same(name)
             self.derivatives.output(t, found[0])
-        elif taking and not self.frames.caller_is_within_gradient():
-            lineage = Lineage(scalars=taking)
+        elif engine or self.derivatives.only_derivative():
+            lineage = Lineage(scalars=self.derivatives.taking())
         else:
             lineage = self.attending.other(name, t, inherited, args, kwargs, tensors)
             if is_strange(name, t, tensors, inherited, self.passes):
@@ -272,6 +254,13 @@ class Recorder(Observer):
             lineage = self.probed.cut(t, tensors, lineage)
         if lineage is not EMPTY:
             self.lineages[t] = narrowed(t, lineage, self.passes, self.derivatives.scale)
+
+    def _found(self, t: Tensor, inherited: Lineage) -> list[frozenset[Anchor]]:
+        """States that a result equals, among those that its operands lead to."""
+        if not inherited.anchors and not inherited.params:
+            return []
+        towers = {a.tower for a in inherited.anchors if not a.terminal}
+        return self.passes.find(t, towers | {self.anatomy.tower_of(p) for p in inherited.params})
 
     def _still_deviating(self, lineage: Lineage, inherited: Lineage) -> Lineage:
         """A state that another attention or altered values led to is a state only to rounding.

@@ -70,7 +70,7 @@ def trace_pair(
     """
     integrity = Integrity(model, pristine)
     recorder = Recorder(model, pristine, integrity, pair.image, pair.tokens, rounding, memory)
-    inspected, after = integrity.inspecting(explainer.explain, recorder.instrument.noting)
+    inspected, after = integrity.inspecting(explainer.explain, recorder.instrument.aside)
     try:
         with recorder.instrument:
             value = call_explainer(
@@ -116,7 +116,7 @@ def first_call(
     """
     integrity = Integrity(model, pristine)
     recorder = Recorder(model, pristine, integrity, images[:1], targets[:1])
-    inspected, changes = integrity.inspecting(explainer.explain, recorder.instrument.noting)
+    inspected, changes = integrity.inspecting(explainer.explain, recorder.instrument.aside)
     try:
         with recorder.instrument:
             kept = run_explainer(replace(explainer, explain=inspected), model, images, targets)

@@ -48,7 +48,7 @@ class Observer:
         """A module is about to run."""
 
     def after_module(self, module: nn.Module, args: tuple[Any, ...], out: Any) -> None:
-        """It has run."""
+        """It has run, or raised and gives None."""
 
     def before_gradient(
         self, roots: Sequence[Tensor], directions: Sequence[Tensor | None], *, accumulates: bool
@@ -99,7 +99,7 @@ class Instrument(TorchDispatchMode):
     def __enter__(self) -> Instrument:  # noqa: PYI034 - beartype resolves Self in whole classes only
         for hook in (
             module_hooks.register_module_forward_pre_hook(self._before_module),
-            module_hooks.register_module_forward_hook(self._after_module),
+            module_hooks.register_module_forward_hook(self._after_module, always_call=True),
         ):
             self.hooks.add(hook.id)
             self._around.callback(hook.remove)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -126,12 +126,20 @@ class Integrity:
                 yield Change("structure", path, what, when, altering=altering)
 
     def is_patched(self) -> bool:
-        """Whether a library function or a method of a class is another than before."""
-        return next(self.library("during"), None) is not None or any(
-            vars(owner).get(name) is not method
-            for owner, methods in self.methods.items()
-            for name, method in methods.items()
+        """Whether a library function, a method of a class or a global hook is another."""
+        return (
+            next(self.library("during"), None) is not None
+            or self._global_hooks_now() != self.global_hooks
+            or any(
+                vars(owner).get(name) is not method
+                for owner, methods in self.methods.items()
+                for name, method in methods.items()
+            )
         )
+
+    def _global_hooks_now(self) -> dict[str, frozenset[int]]:
+        """Hooks of all modules, without the audit's own."""
+        return {name: here - self.own_hooks for name, here in global_hooks().items()}
 
     def _methods_replaced(self, kind: type) -> Iterator[str]:
         for owner, methods in self.methods.items():
@@ -168,8 +176,7 @@ class Integrity:
                 if before.hooks[kind] - now.hooks[kind]:
                     what = f"{kind.strip('_').replace('_', ' ')} removed"
                     yield Change("structure", path, what, "after")
-        hooks = {name: here - self.own_hooks for name, here in global_hooks().items()}
-        if hooks != self.global_hooks:
+        if self._global_hooks_now() != self.global_hooks:
             yield Change("structure", "", "global hooks of modules added or removed", "after")
         for path, tensor in self.tensors.items():
             if tensor_hooks_of(tensor) != self.tensor_hooks[path]:
@@ -227,6 +234,27 @@ class Integrity:
                     found.extend(self.verify())
 
         return inspected, found
+
+    @contextmanager
+    def as_before(self) -> Iterator[None]:
+        """Compute with the library and the classes as they were, whatever replaced them now."""
+        now = [
+            (owner, name, function, getattr(owner, name))
+            for owner, name, function in self._replaceable()
+            if getattr(owner, name) is not function
+        ]
+        for owner, name, function, _ in now:
+            setattr(owner, name, function)
+        try:
+            yield
+        finally:
+            for owner, name, _, replaced in now:
+                setattr(owner, name, replaced)
+
+    def _replaceable(self) -> Iterator[tuple[Any, str, object]]:
+        yield from self.functions
+        for owner, methods in self.methods.items():
+            yield from ((owner, name, method) for name, method in methods.items())
 
     def restore_library(self) -> None:
         """Put replaced library functions and class methods back, take global hooks away."""

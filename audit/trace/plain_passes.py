@@ -8,6 +8,7 @@ tower a sample is replayed.
 
 from __future__ import annotations
 
+import random
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ from audit.trace.passes import Passes
 from audit.trace.run_states import in_dtype
 from audit.trace.states import token_parts
 
-REPLAYED = 16
+REPLAYED = 16  # all of so many passes; of more, each with a chance that falls with their number
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
@@ -41,7 +42,7 @@ class _Part:
     index: int | None
     module: nn.Module
     make_up: MakeUp
-    replayed: int = 0
+    passes: int = 0
 
     @property
     def path(self) -> str:
@@ -92,6 +93,7 @@ class PlainPasses:
         self._frames = frames
         self._watch = watch
         self._thread = _Thread()
+        self._draws = random.Random(0)  # noqa: S311 - which passes are replayed is no secret
         self._parts = {id(part.module): part for part in _parts(model, anatomy)}
 
     def within(self) -> PlainPass | None:
@@ -132,9 +134,9 @@ class PlainPasses:
         if part.index is not None:
             self._leave_plainly(now.run, part.index, now.inputs)
         else:
-            given = plain(result) if part.replayed >= REPLAYED else None
-            part.replayed += 1
-            self._leave_whole(now.run, now.inputs, given)
+            part.passes += 1
+            drawn = self._draws.random() * part.passes < REPLAYED
+            self._leave_whole(now.run, now.inputs, None if drawn else plain(result))
         towers = () if part.index is None else (part.tower.name,)
         for found in self._passes.find(result, towers):
             if all(self._comes_out(part, anchor) for anchor in found):

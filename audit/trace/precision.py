@@ -19,6 +19,7 @@ from torch import Tensor
 from audit.models.anatomy import Anatomy, anatomy_of
 from audit.models.pristine import pristine_copy
 
+Library = Callable[[], AbstractContextManager[Any]]
 _COARSE = 1e-4  # between the rounding of float32 and of half precision
 
 
@@ -30,11 +31,13 @@ class Precision:
         anatomy: of a pristine copy in the dtype of the weights.
         weights: dtype of the weights.
         autocast: what operations are cast to, None without autocast.
+        library: a context in which torch and the model's classes are as they were.
     """
 
     anatomy: Anatomy
     weights: torch.dtype
     autocast: torch.dtype | None
+    library: Library = nullcontext
 
     @property
     def coarsest(self) -> torch.dtype:
@@ -46,12 +49,16 @@ class Precision:
         """Whether it rounds as half precision does."""
         return torch.finfo(self.coarsest).eps > _COARSE
 
-    def entered(self) -> AbstractContextManager[Any]:
+    @contextmanager
+    def entered(self) -> Iterator[None]:
         """The context in which the model computes so."""
-        if self.autocast is None:
-            return nullcontext()
-        device = next(self.anatomy.model.parameters()).device.type
-        return torch.autocast(device, self.autocast)
+        with self.library():
+            if self.autocast is None:
+                yield
+                return
+            device = next(self.anatomy.model.parameters()).device.type
+            with torch.autocast(device, self.autocast):
+                yield
 
 
 class Precisions:
@@ -60,13 +67,20 @@ class Precisions:
     Args:
         anatomy: of the pristine copy.
         autocast: tells what this thread's operations are cast to now.
+        library: a context in which torch and the model's classes are as they were.
     """
 
-    def __init__(self, anatomy: Anatomy, autocast: Callable[[], torch.dtype | None]) -> None:
+    def __init__(
+        self,
+        anatomy: Anatomy,
+        autocast: Callable[[], torch.dtype | None],
+        library: Library = nullcontext,
+    ) -> None:
+        self._library = library
         self._autocast = autocast
         self._model = anatomy.model
         own = next(p for p in anatomy.model.parameters() if p.is_floating_point()).dtype
-        self.given = Precision(anatomy, own, None)
+        self.given = Precision(anatomy, own, None, library)
         self._known: dict[tuple[torch.dtype, torch.dtype | None], Precision] = {
             (own, None): self.given
         }
@@ -86,7 +100,7 @@ class Precisions:
             anatomy = self.given.anatomy
             if dtype is not self.given.weights:
                 anatomy = anatomy_of(pristine_copy(self._model).to(dtype))
-            known = self._known[(dtype, cast)] = Precision(anatomy, dtype, cast)
+            known = self._known[(dtype, cast)] = Precision(anatomy, dtype, cast, self._library)
         return known
 
 

@@ -73,7 +73,7 @@ class Recorder(Observer):
         self.frames = Frames(model)
         self.given: dict[TowerName, Tensor] = {"image": image, "text": tokens}
         self.lineages = Lineages(self._inside)
-        precisions = Precisions(self.anatomy, self.instrument.autocast)
+        precisions = Precisions(self.anatomy, self.instrument.autocast, integrity.as_before)
         with torch.no_grad():
             self.passes = Passes(
                 self.anatomy,

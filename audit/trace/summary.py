@@ -104,7 +104,7 @@ def _unseen(recorder: Recorder, descent: MapOrigin) -> str:
     if descent.lost and recorder.origins.process is not None:
         event, place = recorder.origins.process
         return f"the map has no known origin, and another process was started ({event}, {place})"
-    if descent.from_nowhere and recorder.passes.entries:
+    if descent.from_nowhere and (recorder.passes.entries or recorder.attending.calls):
         return "no operation that was seen made the map"
     blocks = {use for use in recorder.parameters.uses if ".resblocks." in use[0]}
     if descent.lost and blocks:

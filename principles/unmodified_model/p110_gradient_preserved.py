@@ -32,14 +32,7 @@ def judge(trace: TraceEvidence, roles: Roles) -> Finding:
     """Violated where a gradient that the explanation reads is not the model's own."""
     read = [(t.pair, g) for t in trace.traces for g in t.gradients if g.relevant]
     if not read:
-        taken = any(s.source == "gradient" for t in trace.traces for s in t.scalars)
-        why = (
-            "No gradient could be compared: none is of the model's outputs by one of its states."
-            if taken
-            else "The explainer takes no gradient."
-        )
-        verdict = Verdict.INCONCLUSIVE if taken else Verdict.NOT_APPLICABLE
-        return Finding(verdict=verdict, summary=why)
+        return _nothing_read(trace)
     others = [(pair, g) for pair, g in read if not g.own]
     control = [g for t in trace.control for g in t.gradients if not g.own]
     statistic = Statistic(
@@ -66,6 +59,20 @@ def judge(trace: TraceEvidence, roles: Roles) -> Finding:
         figures=[*source_figure(trace.sources, first.place, "Where the gradient is taken.")],
         witness=witness(roles, "P110", pair),
     )
+
+
+def _nothing_read(trace: TraceEvidence) -> Finding:
+    """Why no gradient was compared: there is none, or of another score, or by no known state."""
+    taken = [s for t in trace.traces for s in t.scalars if s.source == "gradient" and s.relevant]
+    if any(s.clean for s in taken):
+        why = "No gradient could be compared: none is by the pixels or by a state of the model."
+        return Finding(verdict=Verdict.INCONCLUSIVE, summary=why)
+    why = (
+        "The gradient is of a score that is no function of the model's outputs: see P104."
+        if taken
+        else "The explainer takes no gradient."
+    )
+    return Finding(verdict=Verdict.NOT_APPLICABLE, summary=why)
 
 
 def _words(g: GradientRecord) -> str:

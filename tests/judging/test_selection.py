@@ -85,7 +85,7 @@ def test_a_given_severity_beats_that_of_the_finding(given, expected, monkeypatch
         (("P104",), {"P104"}),
         (("p101-p103", "P201"), {"P101", "P102", "P103", "P201"}),
         (("P20",), {f"P20{i}" for i in range(1, 7)}),
-        (("P108-P2",), {"P108", "P109"} | {f"P20{i}" for i in range(1, 7)}),
+        (("P108-P2",), {"P108", "P109", "P110"} | {f"P20{i}" for i in range(1, 7)}),
         ((), set()),
     ],
 )

@@ -31,6 +31,13 @@ def test_without_gradients_it_has_nothing_to_say(judged):
     assert judged(CHECK, trace=of(scalars=())).verdict is Verdict.NOT_APPLICABLE
 
 
+def test_the_gradient_of_another_score_is_the_business_of_p104(judged):
+    other = traces.scalar(clean=False, reasons=("own code",))
+    found = judged(CHECK, trace=of(scalars=(other,)))
+    assert found.verdict is Verdict.NOT_APPLICABLE
+    assert "see P104" in found.summary
+
+
 def test_the_largest_difference_and_its_rule_are_named(judged):
     small = gradient(own=False, error=0.1)
     large = gradient(own=False, error=0.4, rule="custom function Clamp (ours.py:5)")

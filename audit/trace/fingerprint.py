@@ -29,9 +29,6 @@ def fingerprint(rows: Float[Tensor, "rows n"]) -> Float[np.ndarray, "rows 9"]:
     All but the weighted sum are the same for every order of the values. The last two only tell how
     far rounding may move the others.
     """
-    if torch.is_autocast_enabled(rows.device.type):
-        with torch.autocast(rows.device.type, enabled=False):
-            return fingerprint(rows)
     x = plain(rows)
     x = x if x.dtype == torch.float64 else x.float()
     size = max(1, _CACHED // max(1, x.shape[-1])) if x.device.type == "cpu" else max(1, len(x))

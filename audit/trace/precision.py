@@ -114,8 +114,7 @@ class Autocast(threading.local):
 
     def __init__(self, device: str) -> None:
         self.device = device
-        enabled = torch.is_autocast_enabled(device)
-        self.dtype = torch.get_autocast_dtype(device) if enabled else None
+        self.dtype = _autocast_of(device)
 
     def __call__(self) -> torch.dtype | None:
         """The dtype, None without autocast."""
@@ -135,8 +134,7 @@ class Autocast(threading.local):
                 result = function(*args)
                 if ignoring():
                     return result
-                enabled = torch.is_autocast_enabled(self.device)
-                self.dtype = torch.get_autocast_dtype(self.device) if enabled else None
+                self.dtype = _autocast_of(self.device)
                 return result
 
             return setting
@@ -148,6 +146,13 @@ class Autocast(threading.local):
         finally:
             for name, function in functions.items():
                 setattr(torch, name, function)
+
+
+def _autocast_of(device: str) -> torch.dtype | None:
+    """What operations on a kind of device are cast to, None without autocast there."""
+    available = torch.amp.is_autocast_available(device)
+    on = available and torch.is_autocast_enabled(device)
+    return torch.get_autocast_dtype(device) if on else None
 
 
 _SETTERS = ("set_autocast_enabled", "set_autocast_dtype")

@@ -59,10 +59,16 @@ def numbers(value, path=""):
     return {place: each for part in parts for place, each in part.items()}
 
 
+def measured(evidence):
+    """The numbers without lines of source: this device's own functions stand between them."""
+    lines = (".uses.", ".sources.", ".place", ".cause", ".reasons.", ".map_reasons.")
+    return {k: v for k, v in numbers(evidence).items() if not any(part in k for part in lines)}
+
+
 def test_evidence_is_that_of_the_cpu(context):
-    expected = numbers(gathered(context("grad-eclip"), *KINDS))
+    expected = measured(gathered(context("grad-eclip"), *KINDS))
     with other_device():
-        found = numbers(gathered(on_other_device(context("grad-eclip")), *KINDS))
+        found = measured(gathered(on_other_device(context("grad-eclip")), *KINDS))
     assert found.keys() == expected.keys()
     for place, value in expected.items():
         if isinstance(value, (float, np.ndarray)):

@@ -37,7 +37,7 @@ class ModelChanges:
         self._pristine = dict(pristine.named_modules())
         self._towers = towers
         self._pending: dict[str, tuple[list[Change], Place, tuple[Any, ...], dict[str, Any]]] = {}
-        self._memory = {_memory_of(t): path for path, t in integrity.tensors.items()}
+        self._memory = {m: path for path, t in integrity.tensors.items() if (m := _memory_of(t))}
         self._suspected = self._written = False
         self._looked_at: set[str] = set()
         self._harmless: dict[Change, bool] = {}
@@ -116,7 +116,7 @@ class ModelChanges:
         own = (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False))
         return not self._written and all(
             self.integrity.tensors.get(f"{prefix}{n}") is t
-            and _memory_of(t) in self._memory
+            and self._is_in_place(t)
             and t._version == self.integrity.versions[f"{prefix}{n}"]  # noqa: SLF001
             for n, t in own
         )
@@ -135,8 +135,13 @@ class ModelChanges:
         if self.integrity.tensors.get(path) is not tensor:
             return  # a copy, which was recognized by its values
         original = self.integrity.originals[path]
-        if (own or _memory_of(tensor) not in self._memory) and not same_values(tensor, original):
+        if (own or not self._is_in_place(tensor)) and not same_values(tensor, original):
             self.note(list(self.integrity.tensor_changes(path, tensor, "during")))
+
+    def _is_in_place(self, t: Tensor) -> bool:
+        """Whether a tensor lies where a parameter did; of a device without addresses, yes."""
+        memory = _memory_of(t)
+        return not memory or memory in self._memory
 
     def written(self, t: Tensor) -> None:
         """Something was written in place, maybe into the memory of a parameter."""

@@ -75,7 +75,7 @@ def judged(context, no_evidence):
 )
 def test_built_in_explainers_are_repeatable(context_for, no_evidence, name):
     found, finding = judged(context_for(name), no_evidence)
-    assert found.relative_l2.shape == (6, 4)
+    assert found.relative_l2.shape == (7, 4)
     assert finding.verdict is Verdict.PASS
 
 

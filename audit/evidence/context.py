@@ -86,6 +86,7 @@ class Context:
             goes by (`audit.evidence.plan.GOES_BY`).
         tasks: keeps the finished tasks of the kind that is being gathered.
         before: what the explainer altered when it was imported, or at its first call.
+        memory: what the explainer keeps of what it computed at its first call.
         began: told which kind of evidence begins.
     """
 

@@ -41,11 +41,9 @@ class ScalarTap(Observer):
         if sums and out.numel() == 1 and tensors[0].numel() == self.pairs:
             self._sums[id(out)] = (out, tensors[0])
 
-    def before_gradient(
-        self, roots: Sequence[Tensor], directions: Sequence[Tensor | None], *, accumulates: bool
-    ) -> None:
+    def before_gradient(self, roots: Sequence[Tensor], directions: Sequence[Tensor | None]) -> None:
         """Note what is differentiated first."""
-        del directions, accumulates
+        del directions
         if self.scores is not None or not roots:
             return
         root = beneath(roots[0])

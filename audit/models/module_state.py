@@ -27,14 +27,9 @@ class MakeUp:
         """Whether anything is not as it was."""
         return any(_differs(*one) for one in self._modules)
 
-    def restore(self) -> bool:
-        """Put back what differs.
-
-        Returns:
-            Whether anything did.
-        """
-        differing = [one for one in self._modules if _differs(*one)]
-        for module, kind, contents in differing:
+    def restore(self) -> None:
+        """Put back what differs."""
+        for module, kind, contents in [one for one in self._modules if _differs(*one)]:
             module.__class__ = kind
             here = vars(module)
             for name in here.keys() - contents.keys():
@@ -45,7 +40,6 @@ class MakeUp:
                     here[name].update(value)
                 else:
                     here[name] = value
-        return bool(differing)
 
 
 @contextmanager

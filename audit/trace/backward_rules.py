@@ -39,7 +39,7 @@ def _line_of(function: Any) -> str:
 
 
 def hooked_modules(model: nn.Module) -> list[str]:
-    """ModuleCalls with a hook that may change gradients."""
+    """Modules with a hook that may change gradients."""
     kinds = ("_backward_hooks", "_backward_pre_hooks")
     return [
         path or "the model"

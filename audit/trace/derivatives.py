@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.utils.weak import WeakIdKeyDictionary
 
 from audit.models.unwrapped_values import beneath, plain
+from audit.trace.differentiation import Differentiating
 from audit.trace.frames import Frames, Place
 from audit.trace.gradients import PIXELS, Gradients
 from audit.trace.lineage import Anchor, Lineage, union
@@ -43,7 +44,7 @@ class _Taking:
     place: Place
 
 
-class Derivatives:
+class Derivatives(Differentiating):
     """Notes what is differentiated.
 
     Args:
@@ -99,14 +100,14 @@ class Derivatives:
                 self.gradients.output(t, run)
 
     def before_gradient(
-        self, roots: Sequence[Tensor], directions: Sequence[Tensor | None], *, accumulates: bool
+        self, roots: Sequence[Tensor], directions: Sequence[Tensor | None]
     ) -> _Taking:
         """Note what is differentiated."""
         place, _ = self._frames.caller()
         first = len(self.scalars)
         for number, root in enumerate(roots):
             direction = directions[number] if number < len(directions) else None
-            self._differentiated(root, direction, place, accumulates=accumulates)
+            self._differentiated(root, direction, place)
         taking = _Taking(self._thread.scalars, roots, directions, place)
         self._thread.scalars = tuple(range(first, len(self.scalars)))
         self._thread.recomputes = False
@@ -154,7 +155,7 @@ class Derivatives:
     def tangent_read(self, primal: Tensor, tangent: Tensor) -> None:
         """The derivative of a value along a direction."""
         place, _ = self._frames.caller()
-        self._differentiated(primal, None, place, accumulates=False)
+        self._differentiated(primal, None, place)
         here = beneath(tangent)
         self._lineages[here] = Lineage(scalars=frozenset({len(self.scalars) - 1}))
         self._tangents.pop(here, None)
@@ -170,9 +171,7 @@ class Derivatives:
             self._tangents[t] = True
         return found
 
-    def _differentiated(
-        self, root: Tensor, direction: Tensor | None, place: Place, *, accumulates: bool
-    ) -> None:
+    def _differentiated(self, root: Tensor, direction: Tensor | None, place: Place) -> None:
         lineage = self._probed.whole(self._lineages.get(beneath(root)))
         value = plain(root).clone()
         if direction is not None and plain(direction).shape == value.shape:
@@ -181,4 +180,4 @@ class Derivatives:
                 value = (value * weights).sum()
             lineage = union([lineage, self._lineages.get(beneath(direction))])
         lineage = narrowed(value, lineage, self._passes, self.scale)
-        self.scalars.append(ScalarSeen(value, lineage, place, accumulates))
+        self.scalars.append(ScalarSeen(value, lineage, place))

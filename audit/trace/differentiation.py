@@ -9,19 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad, graph
 
 
-class Differentiating(Protocol):
-    """Told of each derivative."""
+class Differentiating:
+    """Told of each derivative, and looks at nothing."""
 
-    def before_gradient(
-        self, roots: Sequence[Tensor], directions: Sequence[Tensor | None], *, accumulates: bool
-    ) -> Any:
+    def before_gradient(self, roots: Sequence[Tensor], directions: Sequence[Tensor | None]) -> Any:
         """The roots are about to be differentiated; the result is handed to `after_gradient`."""
 
     def after_gradient(
@@ -51,7 +49,7 @@ def _backward_mode(told: Differentiating) -> Iterator[None]:
         roots = [getattr(t, "node", None) or t for t in t_outputs]
         tensors = [t for t in roots if isinstance(t, Tensor)]
         given = args[0] if args else ()
-        note = told.before_gradient(tensors, _directions(given), accumulates=_accumulates(kwargs))
+        note = told.before_gradient(tensors, _directions(given))
         gradients: Any = ()
         try:
             gradients = engine(t_outputs, *args, **kwargs)
@@ -93,10 +91,6 @@ def _directions(given: Any) -> list[Tensor | None]:
     """What each root is contracted with; None where it is a plain sum."""
     found: list[Tensor | None] = [one if isinstance(one, Tensor) else None for one in given or ()]
     return found
-
-
-def _accumulates(kwargs: dict[str, Any]) -> bool:
-    return bool(kwargs.get("accumulate_grad", False))
 
 
 @contextmanager

@@ -27,7 +27,7 @@ from audit.trace.processes import every_process
 from audit.trace.threads import in_every_thread
 
 
-class Observer:
+class Observer(Differentiating):
     """Told of everything, and looks at nothing; what it computes itself is not seen.
 
     Attributes:
@@ -50,22 +50,6 @@ class Observer:
     def after_module(self, module: nn.Module, args: tuple[Any, ...], out: Any) -> None:
         """It has run, or raised and gives None."""
 
-    def before_gradient(
-        self, roots: Sequence[Tensor], directions: Sequence[Tensor | None], *, accumulates: bool
-    ) -> Any:
-        """See `audit.trace.differentiation`."""
-
-    def after_gradient(
-        self, note: Any, inputs: Sequence[Tensor], gradients: Sequence[Tensor | None]
-    ) -> None:
-        """See `audit.trace.differentiation`."""
-
-    def tangent_enters(self, tangent: Tensor) -> None:
-        """See `audit.trace.differentiation`."""
-
-    def tangent_read(self, primal: Tensor, tangent: Tensor) -> None:
-        """See `audit.trace.differentiation`."""
-
     def leaves(self, t: Tensor) -> None:
         """Values go to numpy or plain Python."""
 
@@ -79,7 +63,7 @@ class _Thread(threading.local):
     noting = False
 
 
-class Instrument(TorchDispatchMode):
+class Instrument(TorchDispatchMode, Differentiating):
     """Context manager under which an explainer is watched.
 
     Args:
@@ -187,14 +171,12 @@ class Instrument(TorchDispatchMode):
         observer = self._told
         return observer and (observer.differentiating or observer)
 
-    def before_gradient(
-        self, roots: Sequence[Tensor], directions: Sequence[Tensor | None], *, accumulates: bool
-    ) -> Any:
+    def before_gradient(self, roots: Sequence[Tensor], directions: Sequence[Tensor | None]) -> Any:
         """The engine of autograd is about to run."""
         if (told := self._differentiating) is None:
             return None
         with self.aside():
-            return told.before_gradient(roots, directions, accumulates=accumulates)
+            return told.before_gradient(roots, directions)
 
     def after_gradient(
         self, note: Any, inputs: Sequence[Tensor], gradients: Sequence[Tensor | None]

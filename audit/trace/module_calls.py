@@ -1,4 +1,4 @@
-"""ModuleCalls that run: the model's own are checked, copies of them are recognized."""
+"""Modules that run: the model's own are checked, copies of them are recognized."""
 
 from __future__ import annotations
 

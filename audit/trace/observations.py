@@ -86,13 +86,11 @@ class ScalarSeen:
         value: its values.
         lineage: where they come from.
         place: the explainer's line.
-        accumulates: True where the gradient went to the ``grad`` of the leaves.
     """
 
     value: Tensor
     lineage: Lineage
     place: Place
-    accumulates: bool = False
 
 
 @dataclass

@@ -6,9 +6,7 @@ from audit.result.wording import counted, number
 from audit.trace.records import PairTrace, PassRecord
 from principles.unmodified_model.faults import Fault
 
-FEWEST_PICTURES = (
-    2  # one is no probe; of two that lie otherwise than draws of noise nobody can tell
-)
+FEWEST_PICTURES = 2  # of two that lie otherwise than draws of noise nobody can tell
 
 
 def input_faults(trace: PairTrace) -> list[Fault]:

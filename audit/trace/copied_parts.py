@@ -15,10 +15,8 @@ from torch import Tensor, nn
 
 from audit.models.anatomy import Tower
 from audit.models.unwrapped_values import plain, plain_tree
-from audit.trace.fingerprint import fingerprint
 from audit.trace.frames import Frames, call_keywords
 from audit.trace.lineage import Lineage
-from audit.trace.observations import AlterationSeen
 from audit.trace.operations import tensors_in
 from audit.trace.passes import Passes
 from audit.trace.precision import Precision
@@ -81,18 +79,8 @@ class CopiedParts:
             return None
         tower, index = self._blocks[call.path]
         place, _ = self._frames.caller()
-        seen = AlterationSeen(
-            tower.name,
-            index + 1,
-            Lineage(),
-            surrogate=False,
-            patched=False,
-            prints=fingerprint(plain(given).reshape(1, -1)),
-            sample=None,
-            place=place,
-        )
-        self._passes.alterations.append(seen)
-        return given, Lineage(alterations=frozenset({len(self._passes.alterations) - 1}))
+        rows = plain(given).reshape(1, -1)
+        return given, self._passes.alterations.note(tower.name, index + 1, rows, place)
 
 
 def _alike(given: Tensor, expected: Tensor) -> bool:

@@ -14,11 +14,12 @@ from torch import Tensor
 
 from audit.models.anatomy import Anatomy, Tower, TowerName
 from audit.models.unwrapped_values import plain
+from audit.trace.alterations import Alterations
 from audit.trace.fingerprint import fingerprint
 from audit.trace.frames import Place
 from audit.trace.lineage import Anchor, Lineage, union
 from audit.trace.lineages import Lineages
-from audit.trace.observations import AlterationSeen, Entry, Run
+from audit.trace.observations import Entry, Run
 from audit.trace.precision import Precision, Precisions
 from audit.trace.rounding import Rounding
 from audit.trace.run_states import RunStates, in_dtype
@@ -58,7 +59,7 @@ class Passes:
         self.index = StateIndex(heads, self._of_cast)
         self.states = RunStates(given, rounding, self.index)
         self.entries: list[Entry] = []
-        self.alterations: list[AlterationSeen] = []
+        self.alterations = Alterations()
         self.entered: list[Tensor] = []
         self._recast: dict[tuple[int, Precision], int] = {}
         self._features_only: list[Run] = []
@@ -262,7 +263,6 @@ class Passes:
         self, tower: Tower, index: int, x: Tensor, place: Place, precision: Precision
     ) -> Run:
         lineage = self.lineages.get(x)
-        number = frozenset({len(self.alterations)})
         values = plain(x)
         final = index == len(tower.blocks)
         surrogate = final and self._is_surrogate(x, lineage)
@@ -271,20 +271,16 @@ class Passes:
         patched = tokens is not None and self.states.rows.compose(
             tower.name, index, tokens, self.rounding.tolerance(precision, "input")
         )
-        seen = AlterationSeen(
+        mark = self.alterations.note(
             tower.name,
             index,
-            lineage,
-            surrogate,
-            patched,
-            fingerprint(rows),
-            some_rows(values),
+            rows,
             place,
+            lineage=lineage,
+            surrogate=surrogate,
+            patched=patched,
+            sample=some_rows(values),
         )
-        self.alterations.append(seen)
-        alike = [a for a in self.alterations if (a.tower, a.block) == (tower.name, index)]
-        thin(alike)
-        mark = Lineage(surrogates=number) if surrogate else Lineage(alterations=number)
         numbers = sorted({a.run for a in lineage.anchors})
         inherits = union([Lineage().inherited(frozenset()), lineage, mark])
         texts = self.runs.tokens_of(numbers)

@@ -20,11 +20,10 @@ from torch import Tensor, nn
 from audit.models.anatomy import Anatomy, Tower
 from audit.models.module_state import MakeUp
 from audit.models.unwrapped_values import beneath, plain
-from audit.trace.fingerprint import fingerprint
 from audit.trace.frames import Frames, Place, call_keywords
-from audit.trace.lineage import Anchor, Lineage
+from audit.trace.lineage import Anchor, Lineage, union
 from audit.trace.model_changes import ModelChanges
-from audit.trace.observations import AlterationSeen, Run
+from audit.trace.observations import Run
 from audit.trace.operations import tensors_in
 from audit.trace.passes import Passes
 from audit.trace.run_states import in_dtype
@@ -164,21 +163,11 @@ class PlainPasses:
         self, tower: Tower, index: int, values: Tensor, run: Run, place: Place
     ) -> None:
         """What comes out of a part, and goes on into a block or out of the tower, is another."""
-        rows = fingerprint(plain(values).reshape(len(values), -1))
+        rows = plain(values).reshape(len(values), -1)
         anchors = frozenset({Anchor(tower.name, max(index - 1, 0), "input", "all", run.number)})
-        seen = AlterationSeen(
-            tower.name,
-            index,
-            Lineage(anchors),
-            surrogate=False,
-            patched=False,
-            prints=rows,
-            sample=None,
-            place=place,
-        )
-        self._passes.alterations.append(seen)
-        number = frozenset({len(self._passes.alterations) - 1})
-        self._passes.lineages[values] = Lineage(anchors, alterations=number)
+        before = Lineage(anchors)
+        mark = self._passes.alterations.note(tower.name, index, rows, place, lineage=before)
+        self._passes.lineages[values] = union([before, mark])
 
     def _leave_plainly(self, run: Run, index: int, x: Tensor) -> None:
         """Register what the model gives at the end of a block."""

@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from jaxtyping import Int
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from audit.evidence.context import Context
@@ -15,8 +14,8 @@ from audit.evidence.evenly_spaced import evenly_spaced
 from audit.evidence.explained_copies import batch, maps_of, own_copy
 from audit.evidence.kinds import Costs
 from audit.explainers.contract import Explainer
-from audit.models.jit_tracing import called, graphs_recorded_without_modes
-from audit.models.unwrapped_values import outside_transforms
+from audit.trace.instrument import Instrument, Observer
+from audit.trace.operations import Operation
 
 AFFORDABLE = 12.0
 LEAST = 4
@@ -38,9 +37,10 @@ def cost(context: Context, explainer: Explainer) -> float:
     """Operations of one explanation over those of one score; the same on every machine."""
     images, targets = batch(context, torch.tensor([0]), context.model.dtype)
     model = context.pristine_model
-    with torch.no_grad(), _Operations() as forward:
+    forward, explaining = _Multiplications(), _Multiplications()
+    with torch.no_grad(), Instrument(images.device, forward):
         model.score(images, targets)
-    with graphs_recorded_without_modes(), _Operations() as explaining:
+    with Instrument(images.device, explaining):
         maps_of(context, explainer, own_copy(context.pristine), torch.tensor([0]))
     ratio: float = explaining.count / max(forward.count, 1)
     return max(1.0, ratio)
@@ -51,23 +51,15 @@ def is_expensive(cost: float) -> bool:
     return cost > AFFORDABLE
 
 
-class _Operations(TorchDispatchMode):
-    """Counts the multiplications of matrix products and convolutions."""
+class _Multiplications(Observer):
+    """Counts those of matrix products and convolutions."""
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
         self.count = 0
 
-    def __torch_dispatch__(
-        self,
-        func: Any,
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        out = called(func, args, kwargs or {})
-        counter = flop_registry.get(func._overloadpacket)  # noqa: SLF001
+    def after_operation(self, note: Any, operation: Operation, out: Any) -> None:
+        """Count an operation's."""
+        del note
+        counter = flop_registry.get(operation.func.overloadpacket)
         if counter is not None:
-            with outside_transforms():
-                self.count += int(counter(*args, **(kwargs or {}), out_val=out))
-        return out
+            self.count += int(counter(*operation.args, **operation.kwargs, out_val=out))

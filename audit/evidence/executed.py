@@ -16,7 +16,7 @@ from audit.evidence.kinds import Executed, Reference, TraceEvidence
 from audit.explainers.contract import run_explainer
 from audit.models.unwrapped_values import beneath, plain
 from audit.trace.instrument import Instrument, Observer
-from audit.trace.operations import operation_name
+from audit.trace.operations import Operation
 from audit.trace.records import Array
 
 
@@ -32,14 +32,12 @@ class ScalarTap(Observer):
         self.scores: Tensor | None = None
         self._sums: dict[int, tuple[Tensor, Tensor]] = {}
 
-    def after_operation(
-        self, note: Any, func: Any, args: Any, kwargs: Any, tensors: list[Tensor], out: Any
-    ) -> None:
+    def after_operation(self, note: Any, operation: Operation, out: Any) -> None:
         """Follow sums back to their terms."""
-        del note, args, kwargs
-        sums = operation_name(func) in {"sum", "mean"} and isinstance(out, Tensor)
-        if sums and out.numel() == 1 and tensors[0].numel() == self.pairs:
-            self._sums[id(out)] = (out, tensors[0])
+        del note
+        sums = operation.name in {"sum", "mean"} and isinstance(out, Tensor)
+        if sums and out.numel() == 1 and operation.tensors[0].numel() == self.pairs:
+            self._sums[id(out)] = (out, operation.tensors[0])
 
     def before_gradient(self, roots: Sequence[Tensor], directions: Sequence[Tensor | None]) -> None:
         """Note what is differentiated first."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -14,7 +12,7 @@ from audit.trace.fingerprint import fingerprint
 from audit.trace.frames import Frames
 from audit.trace.lineage import Lineage, union
 from audit.trace.observations import AttentionSeen, Expected, Run
-from audit.trace.operations import shown_name
+from audit.trace.operations import Operation, shown_name
 from audit.trace.passes import Passes
 
 _QUERY_SITES = frozenset({"query", "key", "qkv", "attention logits"})
@@ -42,16 +40,9 @@ class AttentionEvents:
         """Count a call whose result is the model's."""
         self.calls += name in ATTENTION_CALLS
 
-    def other(
-        self,
-        name: str,
-        t: Tensor,
-        inherited: Lineage,
-        args: Any,
-        kwargs: Any,
-        tensors: list[Tensor],
-    ) -> Lineage:
+    def other(self, operation: Operation, t: Tensor, inherited: Lineage) -> Lineage:
         """Note a call whose result is not; gives the lineage of the result."""
+        name = operation.name
         if t.ndim < 2 or inherited.scalars or (inherited.events and name not in ATTENTION_CALLS):
             return inherited
         where = self._block_of(name, inherited)
@@ -61,7 +52,8 @@ class AttentionEvents:
         tower, index = where
         run = self._run_of(inherited, tower, index)
         expected = run.attention.get(index) if run is not None else None
-        t, args, kwargs, tensors = plain_tree((t, args, kwargs, tensors))
+        given = t, operation.args, operation.kwargs, operation.tensors
+        t, args, kwargs, tensors = plain_tree(given)
         call = ATTENTION_CALLS.get(name, softmax_call)
         found = call(t, args, kwargs, tensors, expected)
         if found is None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +24,7 @@ from audit.trace.fingerprint import Prints, fingerprint, matches, row_views
 from audit.trace.frames import Place
 from audit.trace.lineage import Anchor, words_of
 from audit.trace.observations import Run
-from audit.trace.operations import tensors_in
+from audit.trace.operations import Operation, tensors_in
 from audit.trace.passes import Passes
 from audit.trace.states import attention_parts, block_states, final_states, token_parts
 
@@ -61,9 +60,7 @@ class GradientSeen:
 class _Tail:
     """Operations from the model's outputs on, by the identity of their results."""
 
-    calls: list[tuple[Any, tuple[Any, ...], dict[str, Any], list[Tensor]]] = field(
-        default_factory=list
-    )
+    calls: list[tuple[Operation, list[Tensor]]] = field(default_factory=list)
     made: set[int] = field(default_factory=set)
 
 
@@ -86,16 +83,15 @@ class Gradients:
         """A feature of the model, for the input of a run, as the explainer's code gets it."""
         self._outputs[id(t)] = (weakref.ref(t), run)
 
-    def operation(
-        self, func: Any, args: Any, kwargs: Any, tensors: list[Tensor], results: list[Tensor]
-    ) -> None:
+    def follow(self, operation: Operation, results: list[Tensor]) -> None:
         """Remember an operation on the model's outputs."""
         tail = self._tail
         if len(tail.calls) >= _MOST_OPERATIONS:
             return
-        follows = any(id(t) in tail.made or self._run_of(t) is not None for t in tensors)
+        operands = operation.tensors
+        follows = any(id(t) in tail.made or self._run_of(t) is not None for t in operands)
         if follows and results:
-            tail.calls.append((func, args, kwargs, results))
+            tail.calls.append((operation, results))
             tail.made |= {id(t) for t in results}
 
     def taken(
@@ -179,10 +175,11 @@ class Gradients:
         with torch.enable_grad():
             if self._run_of(root) is not None:
                 return leaves, current(root)
-            for func, args, kwargs, results in self._tail.calls:
-                inputs, keywords = tree_map_only(Tensor, current, (args, kwargs))
+            for operation, results in self._tail.calls:
+                given = operation.args, operation.kwargs
+                inputs, keywords = tree_map_only(Tensor, current, given)
                 try:
-                    out = called(func, inputs, keywords)
+                    out = called(operation.func, inputs, keywords)
                 except RuntimeError:  # written in place where a leaf may not be
                     return leaves, None
                 outs = list(tensors_in(out))

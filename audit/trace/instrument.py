@@ -21,7 +21,7 @@ from audit.models.jit_tracing import called, graphs_recorded_without_modes
 from audit.models.unwrapped_values import outside_transforms
 from audit.trace.differentiation import Differentiating, every_derivative
 from audit.trace.exits import every_exit
-from audit.trace.operations import operation_name, tensors_in
+from audit.trace.operations import Operation, operation
 from audit.trace.precision import Autocast
 from audit.trace.processes import every_process
 from audit.trace.threads import in_every_thread
@@ -36,12 +36,10 @@ class Observer(Differentiating):
 
     differentiating: Differentiating | None = None
 
-    def before_operation(self, name: str, tensors: list[Tensor]) -> Any:
+    def before_operation(self, operation: Operation) -> Any:
         """An operation is about to run; the result is handed to `after_operation`."""
 
-    def after_operation(
-        self, note: Any, func: Any, args: Any, kwargs: Any, tensors: list[Tensor], out: Any
-    ) -> None:
+    def after_operation(self, note: Any, operation: Operation, out: Any) -> None:
         """It has run."""
 
     def before_module(self, module: nn.Module, args: tuple[Any, ...]) -> None:
@@ -132,12 +130,12 @@ class Instrument(TorchDispatchMode, Differentiating):
         kwargs = kwargs or {}
         if self.observer is None or self._thread.noting:
             return called(func, args, kwargs)
-        name, tensors = operation_name(func), list(tensors_in((args, kwargs)))
+        now = operation(func, args, kwargs)
         with self.noting():
-            note = self.observer.before_operation(name, tensors)
+            note = self.observer.before_operation(now)
         out = called(func, args, kwargs)
         with self.noting():
-            self.observer.after_operation(note, func, args, kwargs, tensors, out)
+            self.observer.after_operation(note, now, out)
         return out
 
     @property

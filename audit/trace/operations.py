@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
@@ -89,9 +90,29 @@ def results_of(name: str, out: Any) -> list[Tensor]:
     return [t for t in tensors_in(out) if t.is_floating_point()]
 
 
-def operation_name(operation: Any) -> str:
-    """Name of an operation without namespace and overload, such as ``_softmax``."""
-    return str(operation.overloadpacket.__name__)
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """An operation below autograd, with what it got.
+
+    Attributes:
+        func: torch's own object for it, None where values only come from outside.
+        name: without namespace and overload, such as ``_softmax``.
+        args: by position.
+        kwargs: by keyword.
+        tensors: those among both, in their order.
+    """
+
+    func: Any
+    name: str
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    tensors: list[Tensor]
+
+
+def operation(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Operation:
+    """An operation as a dispatch mode is given it."""
+    name = str(func.overloadpacket.__name__)
+    return Operation(func, name, args, kwargs, list(tensors_in((args, kwargs))))
 
 
 def shown_name(name: str) -> str:

@@ -27,7 +27,7 @@ from audit.trace.module_calls import ModuleCalls
 from audit.trace.operations import (
     CREATING,
     RESHAPING,
-    operation_name,
+    Operation,
     results_of,
     tensors_in,
     writes_in_place,
@@ -142,8 +142,9 @@ class Recorder(Observer):
 
     # -- operations -------------------------------------------------------------------------------
 
-    def before_operation(self, name: str, tensors: list[Tensor]) -> Lineage | None:
+    def before_operation(self, operation: Operation) -> Lineage | None:
         """What the results inherit; None where nothing is to be noted."""
+        name, tensors = operation.name, operation.tensors
         if name in CREATING or not tensors or self.plain.within():
             return None
         self._recognize(tensors)
@@ -152,44 +153,32 @@ class Recorder(Observer):
             self.parameters.before(name, tensors)
         return inherited
 
-    def after_operation(
-        self,
-        note: Lineage | None,
-        func: Any,
-        args: Any,
-        kwargs: Any,
-        tensors: list[Tensor],
-        out: Any,
-    ) -> None:
+    def after_operation(self, note: Lineage | None, operation: Operation, out: Any) -> None:
         """Note the lineage of each result."""
-        name = operation_name(func)
-        if not self.derivatives.taking() and not self.plain.within():
-            self.derivatives.gradients.operation(func, args, kwargs, tensors, list(tensors_in(out)))
         where = self.plain.within()
-        for t in results_of(name, out):
+        if where is None and not self.derivatives.taking():
+            self.derivatives.gradients.follow(operation, list(tensors_in(out)))
+        for t in results_of(operation.name, out):
             self.origins.made(t)
             if where is not None:
                 self.lineages.inside(t, where)
-            elif note is not None and not t.is_meta and not self.derivatives.is_tangent(t, tensors):
-                self._resulted(name, t, note, args, kwargs, tensors)
+            elif (
+                note is not None
+                and not t.is_meta
+                and not self.derivatives.is_tangent(t, operation.tensors)
+            ):
+                self._resulted(operation, t, note)
 
-    def _resulted(
-        self,
-        name: str,
-        t: Tensor,
-        inherited: Lineage,
-        args: Any,
-        kwargs: Any,
-        tensors: list[Tensor],
-    ) -> None:
+    def _resulted(self, operation: Operation, t: Tensor, inherited: Lineage) -> None:
+        source = operation.tensors[0]
         if isinstance(t, nn.Parameter):  # weights are loaded into a fork of the model
             self.parameters.loaded(t, self.origins.parameters.path_of(t))
-        elif name in RESHAPING and t.dtype == tensors[0].dtype:
-            if tensors[0] in self.lineages:
-                self.lineages[t] = self.lineages.get(tensors[0])
+        elif operation.name in RESHAPING and t.dtype == source.dtype:
+            if source in self.lineages:
+                self.lineages[t] = self.lineages.get(source)
         else:
-            self._set(name, t, inherited, args, kwargs, tensors)
-        if writes_in_place(name):
+            self._set(operation, t, inherited)
+        if writes_in_place(operation.name):
             self._written(t, inherited)
 
     def _recognize(self, tensors: list[Tensor]) -> None:
@@ -210,7 +199,8 @@ class Recorder(Observer):
         if t.numel() > 1 and (found := self.passes.find(t)):
             return self._anchored(found[0])
         lineage = self.origins.of(t)
-        return self.attending.other(OUTSIDE, t, lineage, (t,), {}, [t])
+        from_outside = Operation(None, OUTSIDE, (t,), {}, [t])
+        return self.attending.other(from_outside, t, lineage)
 
     def leaves(self, t: Tensor) -> None:
         """Values go to numpy or plain Python, where nobody follows them."""
@@ -229,29 +219,21 @@ class Recorder(Observer):
         if base is not None:
             self.lineages[base] = union([self.lineages.get(base), inherited])
 
-    def _set(
-        self,
-        name: str,
-        t: Tensor,
-        inherited: Lineage,
-        args: Any,
-        kwargs: Any,
-        tensors: list[Tensor],
-    ) -> None:
+    def _set(self, operation: Operation, t: Tensor, inherited: Lineage) -> None:
         engine = self.derivatives.in_engine()
         found = self._found(t, inherited) if not engine else []
         if found:
             lineage = self._still_deviating(self._anchored(found[0]), inherited)
-            self.attending.same(name)
+            self.attending.same(operation.name)
             self.derivatives.output(t, found[0])
         elif engine or self.derivatives.only_derivative():
             lineage = Lineage(scalars=self.derivatives.taking())
         else:
-            lineage = self.attending.other(name, t, inherited, args, kwargs, tensors)
-            if is_strange(name, t, tensors, inherited, self.passes):
+            lineage = self.attending.other(operation, t, inherited)
+            if is_strange(operation.name, t, operation.tensors, inherited, self.passes):
                 lineage = self._with_stranger(lineage)
-            self.probed.note(tensors, lineage)
-            lineage = self.probed.cut(t, tensors, lineage)
+            self.probed.note(operation.tensors, lineage)
+            lineage = self.probed.cut(t, operation.tensors, lineage)
         if lineage is not EMPTY:
             self.lineages[t] = narrowed(t, lineage, self.passes, self.derivatives.scale)
 

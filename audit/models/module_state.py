@@ -19,17 +19,18 @@ class MakeUp:
     """
 
     def __init__(self, model: nn.Module) -> None:
-        self._modules: list[_Contents] = [
-            (module, type(module), _copied(vars(module))) for module in model.modules()
-        ]
+        self._modules: dict[int, _Contents] = {
+            id(module): (module, type(module), _copied(vars(module))) for module in model.modules()
+        }
 
-    def differs(self) -> bool:
-        """Whether anything is not as it was."""
-        return any(_differs(*one) for one in self._modules)
+    def differs(self, part: nn.Module) -> bool:
+        """Whether anything of a part of the model is not as it was."""
+        known = (self._modules.get(id(module)) for module in part.modules())
+        return any(one is None or _differs(*one) for one in known)
 
     def restore(self) -> None:
         """Put back what differs."""
-        for module, kind, contents in [one for one in self._modules if _differs(*one)]:
+        for module, kind, contents in [one for one in self._modules.values() if _differs(*one)]:
             module.__class__ = kind
             here = vars(module)
             for name in here.keys() - contents.keys():

@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from audit.trace.frames import shown_path
+from audit.trace.module_snapshot import BACKWARD_HOOKS, has_hooks
 
 _MOST_NODES = 4000
 
@@ -40,9 +41,8 @@ def _line_of(function: Any) -> str:
 
 def hooked_modules(model: nn.Module) -> list[str]:
     """Modules with a hook that may change gradients."""
-    kinds = ("_backward_hooks", "_backward_pre_hooks")
     return [
         path or "the model"
         for path, module in model.named_modules()
-        if any(getattr(module, kind, None) for kind in kinds)
+        if has_hooks(module, BACKWARD_HOOKS)
     ]

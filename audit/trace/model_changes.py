@@ -40,6 +40,7 @@ class ModelChanges:
         self._memory = {m: path for path, t in integrity.tensors.items() if (m := _memory_of(t))}
         self._suspected = self._written = False
         self._looked_at: set[str] = set()
+        self._below: dict[str, list[str]] = {}
         self._harmless: dict[Change, bool] = {}
 
     def module(self, path: str, args: tuple[Any, ...]) -> None:
@@ -87,11 +88,13 @@ class ModelChanges:
 
     def is_intact(self, path: str) -> bool:
         """Whether every tensor below a path is as it was; notes those that are not."""
-        prefix = f"{path}." if path else ""
-        below = [p for p in self.integrity.modules if p == path or p.startswith(prefix)]
+        if path not in self._below:
+            prefix = f"{path}." if path else ""
+            every = self.integrity.modules
+            self._below[path] = [p for p in every if p == path or p.startswith(prefix)]
         found = [
             change
-            for one in below
+            for one in self._below[path]
             if not self._is_clear(one)
             for change in self.integrity.weights_of(one, "during")
         ]
@@ -172,15 +175,21 @@ def _gives_same(
     pristine: nn.Module, args: tuple[Any, ...], keywords: dict[str, Any], out: Any
 ) -> bool:
     """Whether a module gave, to a few roundings, what the untouched one gives."""
-    try:
-        expected = next(tensors_in(pristine(*plain_tree(args), **plain_tree(keywords))), None)
-    except Exception:  # noqa: BLE001 - what cannot be replayed is not proven harmless
-        return False
+    expected = _given_by(pristine, args, keywords)
     found = next(tensors_in(plain_tree(out)), None)
     if expected is None or found is None or expected.shape != found.shape:
         return False
     size = float(expected.abs().max()) * torch.finfo(found.dtype).eps
     return bool((found - expected).abs().max() <= _ROUNDINGS * size)
+
+
+def _given_by(module: nn.Module, args: tuple[Any, ...], keywords: dict[str, Any]) -> Tensor | None:
+    """The first tensor that a module gives; None where it cannot be run again."""
+    try:
+        with torch.no_grad():
+            return next(tensors_in(module(*plain_tree(args), **plain_tree(keywords))), None)
+    except Exception:  # noqa: BLE001 - what cannot be replayed is not proven harmless
+        return None
 
 
 def _memory_of(t: Tensor) -> int:
@@ -195,11 +204,5 @@ def _replayed_alike(
         return False
     twin = copy.copy(pristine)
     setattr(twin, attribute, getattr(altered, attribute))
-    plain_args = plain_tree(args)
-    try:
-        with torch.no_grad():
-            before = next(tensors_in(pristine(*plain_args)), None)
-            after = next(tensors_in(twin(*plain_args)), None)
-    except Exception:  # noqa: BLE001 - what cannot be replayed is not proven harmless
-        return False
+    before, after = _given_by(pristine, args, {}), _given_by(twin, args, {})
     return before is not None and after is not None and same_values(before, after)

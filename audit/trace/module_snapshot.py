@@ -9,13 +9,9 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn.modules import module as module_globals
 
-HOOKS = (
-    "_forward_hooks",
-    "_forward_pre_hooks",
-    "_backward_hooks",
-    "_backward_pre_hooks",
-    "_state_dict_hooks",
-)
+BACKWARD_HOOKS = ("_backward_hooks", "_backward_pre_hooks")
+PASSING_HOOKS = ("_forward_hooks", "_forward_pre_hooks", *BACKWARD_HOOKS)
+HOOKS = (*PASSING_HOOKS, "_state_dict_hooks")
 GLOBAL_HOOKS = tuple(
     name
     for name, value in vars(module_globals).items()
@@ -67,6 +63,11 @@ def tensors_of(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
         for name, tensor in (*module._parameters.items(), *module._buffers.items()):  # noqa: SLF001
             if tensor is not None:
                 yield f"{prefix}{name}", tensor
+
+
+def has_hooks(module: nn.Module, kinds: tuple[str, ...]) -> bool:
+    """Whether a module has a hook of some kinds."""
+    return any(getattr(module, kind, None) for kind in kinds)
 
 
 def state_of(module: nn.Module) -> ModuleState:

@@ -23,6 +23,7 @@ from audit.models.unwrapped_values import beneath, plain
 from audit.trace.frames import Frames, Place, call_keywords
 from audit.trace.lineage import Anchor, Lineage, union
 from audit.trace.model_changes import ModelChanges
+from audit.trace.module_snapshot import PASSING_HOOKS, has_hooks
 from audit.trace.observations import Run
 from audit.trace.operations import tensors_in
 from audit.trace.passes import Passes
@@ -30,17 +31,15 @@ from audit.trace.run_states import in_dtype
 from audit.trace.states import token_parts
 
 REPLAYED = 16  # all of so many passes; of more, each with a chance that falls with their number
-_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
 @dataclass
 class _Part:
-    """A tower that is a module of its own, or a block, as it was when the explanation began."""
+    """A tower that is a module of its own, or a block."""
 
     tower: Tower
     index: int | None
     module: nn.Module
-    make_up: MakeUp
     passes: int = 0
 
     @property
@@ -91,6 +90,7 @@ class PlainPasses:
         self._passes = passes
         self._frames = frames
         self._watch = watch
+        self._make_up = MakeUp(model)
         self._thread = _Thread()
         self._draws = random.Random(0)  # noqa: S311 - which passes are replayed is no secret
         self._parts = {id(part.module): part for part in _parts(model, anatomy)}
@@ -198,7 +198,7 @@ class PlainPasses:
             and all(other is None for other in others)
             and _is_masked_by(call_keywords(), mask)
             and _is_quiet(part.module)
-            and not part.make_up.differs()
+            and not self._make_up.differs(part.module)
             and not self._watch.integrity.is_patched()
             and self._watch.is_intact(part.path)
         )
@@ -209,7 +209,7 @@ def _parts(model: nn.Module, anatomy: Anatomy) -> Iterator[_Part]:
         paths = [(None, tower.path)] if tower.path else []
         for index, path in [*paths, *((block.index, block.path) for block in tower.blocks)]:
             module = model.get_submodule(path)
-            yield _Part(tower, index, module, MakeUp(module))
+            yield _Part(tower, index, module)
 
 
 def _is_masked_by(keywords: dict[str, Any], mask: Tensor | None) -> bool:
@@ -223,4 +223,4 @@ def _is_masked_by(keywords: dict[str, Any], mask: Tensor | None) -> bool:
 
 def _is_quiet(module: nn.Module) -> bool:
     """Whether no hook is anywhere in a module."""
-    return not any(getattr(one, kind, None) for one in module.modules() for kind in _HOOKS)
+    return not any(has_hooks(one, PASSING_HOOKS) for one in module.modules())

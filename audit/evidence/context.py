@@ -20,6 +20,7 @@ from audit.models.companion_models import CompanionModel
 from audit.models.ladder_checkpoints import Checkpoint
 from audit.models.model_under_audit import ModelUnderAudit
 from audit.models.pristine import pristine_copy
+from audit.models.structure import Structure, structure_of
 from audit.trace.integrity import Integrity
 from audit.trace.memory import Memory
 from audit.trace.records import ChangeRecord
@@ -117,6 +118,15 @@ class Context:
     def pristine_model(self) -> ModelUnderAudit:
         """The untouched copy, called as the model under audit is."""
         return self.model.with_module(self.pristine)
+
+    def structure(self, image: Tensor, target: Tensor) -> Structure:
+        """The towers of the untouched copy, as deep as they are known.
+
+        Args:
+            image: one picture, (1, 3, H, W).
+            target: one target, (1, ...).
+        """
+        return structure_of(self.model.interface, self.pristine, image, target)
 
     @property
     def grid(self) -> tuple[int, int]:

@@ -88,6 +88,11 @@ class Block:
         """Width of the residual stream."""
         return int(self.attention_module.embed_dim)
 
+    def makes_queries(self, params: frozenset[str]) -> bool:
+        """Whether one of some parameters, by dotted name, makes queries, keys or values."""
+        paths = (f"{self.path_to(self.names.attention)}.in_proj",)
+        return any(path.startswith(paths) for path in params)
+
     def normalize(self, x: Float[Tensor, "b t d"]) -> Float[Tensor, "b t d"]:
         """The block's first LayerNorm, whose output enters the attention."""
         return self.attention_norm(x)  # type: ignore[no-any-return]

@@ -16,8 +16,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
-from audit.models.anatomy import Tower
 from audit.models.jit_tracing import called
+from audit.models.structure import AnyTower
+from audit.models.tower import Tower
+from audit.models.tower_chain import ChainTower
 from audit.models.unwrapped_values import beneath, is_transformed, plain
 from audit.trace.backward_rules import custom_functions, hooked_modules
 from audit.trace.fingerprint import Prints, fingerprint, matches, row_views
@@ -32,6 +34,7 @@ _MOST_OPERATIONS = 400
 _MOST_RUNS = 4
 _MOST_HOOKS = 3
 PIXELS = "the pixels"
+OUTPUT = "output of a module"
 _TINY = 1e-30
 
 
@@ -130,7 +133,8 @@ class Gradients:
         for state, g in asked:
             if state.tower in expected.towers:
                 own, error = expected.nearest(plain(g))
-                what = PIXELS if state.site == PIXELS else words_of(state)
+                where = self._passes.structure.tower(state.tower).words(state.block)
+                what = PIXELS if state.site == PIXELS else words_of(state, where)
                 seen = GradientSeen(scalar, what, own, error, "" if own else rule, place)
                 self.seen.append(seen)
 
@@ -202,12 +206,16 @@ class _Known:
 
     def add(self, run: Run, cotangent: Tensor, wanted: Sequence[Anchor]) -> None:
         """Take the gradients of a run's feature, contracted with a cotangent, by some states."""
-        tower = run.precision.anatomy.tower(run.tower)
+        tower = run.precision.structure.tower(run.tower)
         self.towers.add(run.tower)
         with run.precision.entered(), torch.enable_grad():
             states = list(_differentiable_states(tower, run))
             asked = {(a.block, a.site) for a in wanted if a.tower == run.tower}
-            by = [(site, state) for block, site, state in states if (block, site) in asked]
+            by = [
+                (site, state)
+                for block, site, state in states[:-1]
+                if (block, site) in asked or site == OUTPUT
+            ]
             if not by:
                 return
             found = torch.autograd.grad(
@@ -247,8 +255,34 @@ def _parts(site: str, gradient: Tensor, pooled: Tensor) -> Iterator[Tensor]:
         yield gradient
 
 
-def _differentiable_states(tower: Tower, run: Run) -> Iterator[tuple[int, str, Tensor]]:
+def _module_outputs(tower: ChainTower, run: Run) -> Iterator[tuple[int, str, Tensor]]:
+    """Pixels, what each module gives, and the feature, all in one graph."""
+    assert run.inputs is not None  # noqa: S101 - asked before
+    inputs = run.inputs
+    if inputs.is_floating_point():
+        inputs = inputs.to(run.precision.weights).clone().requires_grad_()
+        yield 0, PIXELS, inputs
+    outputs: list[Tensor] = []
+
+    def told(_module: nn.Module, _args: object, out: object) -> None:
+        outputs.extend(t for t in tensors_in(out) if t.requires_grad)
+
+    handles = [module.register_forward_hook(told) for module in tower.model.modules()]
+    try:
+        feature = tower.features(inputs)
+    finally:
+        for handle in handles:
+            handle.remove()
+    distinct = {id(t): t for t in outputs if t is not feature}
+    yield from ((0, OUTPUT, t) for t in distinct.values())
+    yield len(tower.blocks), "feature", feature
+
+
+def _differentiable_states(tower: AnyTower, run: Run) -> Iterator[tuple[int, str, Tensor]]:
     """A run of a tower by its parts, from its input to its feature, every state in one graph."""
+    if not isinstance(tower, Tower):
+        yield from _module_outputs(tower, run)
+        return
     inputs = run.inputs
     assert inputs is not None  # noqa: S101 - asked before
     if tower.name == "image":

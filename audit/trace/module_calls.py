@@ -12,8 +12,6 @@ from audit.trace.lineages import Lineages
 from audit.trace.model_changes import ModelChanges
 from audit.trace.model_copies import adopt, joined
 
-_FEATURE_ONLY = frozenset({"logit_scale", "logit_bias"})
-
 
 class ModuleCalls:
     """Sees every module just before it runs.
@@ -23,6 +21,7 @@ class ModuleCalls:
         pristine: a deep copy that nobody else touches.
         watch: checks the model's modules.
         lineages: of every tensor seen; parameters are entered here.
+        score_parameters: names of those that are in no tower.
     """
 
     def __init__(
@@ -31,7 +30,9 @@ class ModuleCalls:
         pristine: nn.Module,
         watch: ModelChanges,
         lineages: Lineages[Any],
+        score_parameters: tuple[str, ...],
     ) -> None:
+        self._score_parameters = score_parameters
         self.watch = watch
         self.lineages = lineages
         self.copies: dict[str, str] = {}
@@ -59,13 +60,15 @@ class ModuleCalls:
 
     def _register(self, module: nn.Module, prefix: str) -> None:
         for name, parameter in module.named_parameters(remove_duplicate=False):
-            if name not in _FEATURE_ONLY:
+            if name not in self._score_parameters:
                 self.lineages[parameter] = Lineage(params=frozenset({joined(prefix, name)}))
 
     def _register_lent(self, path: str, module: nn.Module) -> None:
         """Tensors that stand in for parameters, as functional calls lend them, count as such."""
         for name, tensor in module._parameters.items():  # noqa: SLF001
-            if tensor is not None and name not in _FEATURE_ONLY and tensor not in self.lineages:
+            if tensor is None or name in self._score_parameters:
+                continue
+            if tensor not in self.lineages:
                 self.lineages[tensor] = Lineage(params=frozenset({joined(path, name)}))
 
     def _adopt(self, module: nn.Module) -> None:

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from audit.models.anatomy import Anatomy, Tower, TowerName
+from audit.models.structure import AnyTower, Structure
+from audit.models.tower import Tower
+from audit.models.tower_chain import ChainTower
+from audit.models.transformer_block import TowerName
 from audit.trace.fingerprint import Prints, fingerprint, needed_tolerance
 from audit.trace.precision import Precision, coarser
-from audit.trace.states import State, block_states, final_states, token_parts
+from audit.trace.states import (
+    State,
+    block_states,
+    final_states,
+    tell_block,
+    tell_final,
+    token_parts,
+)
 
 _Kind = tuple[torch.dtype, torch.dtype | None]
 USUAL = ""
@@ -24,7 +35,7 @@ class Rounding:
     One object serves all pairs of an audit, so that the same is measured whichever pairs are left.
 
     Args:
-        given: a picture and token ids of one pair.
+        given: a picture of one pair and, where there is a text tower, its token ids.
     """
 
     def __init__(self, given: dict[TowerName, Tensor]) -> None:
@@ -42,13 +53,14 @@ class Rounding:
 
     def of_features(self, precision: Precision) -> float:
         """The same for features, to which the roundings of all blocks have added up."""
-        return MARGIN * self._known(precision, chained=True)["unit feature"]
+        known = self._known(precision, chained=True)
+        return MARGIN * known.get("unit feature", known["feature"])
 
     def _known(self, precision: Precision, *, chained: bool) -> Mapping[str, float]:
         known = self._of_kernels.get((_kind(precision), chained))
         if known is None:
             with precision.entered():
-                measured = self._between_ways(precision.anatomy, chained=chained)
+                measured = self._between_ways(precision.structure, chained=chained)
             usual = float(np.median(list(measured.values())))
             known = {site: max(one, usual) for site, one in measured.items()} | {USUAL: usual}
             self._of_kernels[_kind(precision), chained] = known
@@ -64,24 +76,29 @@ class Rounding:
             return 0.0
         known = self._of_casts.get((dtype, _kind(precision)))
         if known is None:
-            states = _states(precision.anatomy.image, self._given["image"], by_hand=False)
-            pairs = ((_prints(x), _prints(x.to(dtype))) for _, _, x in states)
+            pairs = _cast_prints(precision.structure.image, self._given["image"], dtype)
             known = MARGIN * max(_needed(one, other) for one, other in pairs)
             self._of_casts[dtype, _kind(precision)] = known
         return known
 
-    def _between_ways(self, anatomy: Anatomy, *, chained: bool) -> dict[str, float]:
+    def _between_ways(self, structure: Structure, *, chained: bool) -> dict[str, float]:
         """What states of the given pair differ by, computed by modules and by their parts.
 
+        Where the parts are not known, the same modules in double precision take their place.
+
         Args:
-            anatomy: of the model.
+            structure: of the model.
             chained: whether the parts go on from their own results, block after block, or from
                 what the model's own blocks give.
         """
         found: dict[str, float] = {}
         for name, given in self._given.items():
-            tower = anatomy.tower(name)
+            tower = structure.tower(name)
             company = torch.cat([given, given.flip(-1)])
+            if not isinstance(tower, Tower):
+                for site, needed in _between_steps(tower, given, company, chained=chained):
+                    found[site] = max(found.get(site, 0.0), needed)
+                continue
             for inputs, fused in ((company, True), (given, False)):
                 usual = _states(tower, given, by_hand=False)
                 other = _states(tower, inputs, by_hand=True, fused=fused, chained=chained)
@@ -120,6 +137,72 @@ def _states(
         if not by_hand:
             yield from (("output", part, state) for part, state in token_parts(x, pooled))
     yield from final_states(tower, x, pooled)
+
+
+def _between_steps(
+    tower: ChainTower, given: Tensor, company: Tensor, *, chained: bool
+) -> Iterator[tuple[str, float]]:
+    """What states differ by alone, in company, and in double precision."""
+    usual = _step_prints(tower, given, rows=len(given))
+    others = [_step_prints(tower, company, rows=len(given))]
+    exact = tower.on(copy.deepcopy(tower.model).double())
+    others.append(_step_prints(exact, given, rows=len(given), after=None if chained else tower))
+    for other in others:
+        for (site, one), (_, two) in zip(usual, other, strict=True):
+            yield site, _needed(one, two)
+
+
+def _step_prints(
+    tower: ChainTower, inputs: Tensor, rows: int, after: ChainTower | None = None
+) -> list[tuple[str, Prints]]:
+    """Fingerprints of the states of a tower's steps.
+
+    Args:
+        tower: of the model, or of a copy in another precision.
+        inputs: pictures or token ids.
+        rows: how many of them are compared.
+        after: the tower whose own values enter each step; by default this one's.
+    """
+    found: list[tuple[str, Prints]] = []
+
+    def told(site: str, _part: str, state: Tensor) -> None:
+        found.append((site, _prints(state[:rows])))
+
+    weight = next(p for p in tower.model.parameters() if p.is_floating_point())
+    lead = after or tower
+    first = next(p for p in lead.model.parameters() if p.is_floating_point())
+    x = lead.embed(inputs.to(first.dtype) if inputs.is_floating_point() else inputs)
+    pooled = tower.pooled_index(inputs)
+    for block in tower.blocks:
+        output = tell_block(block, x.to(weight.dtype), None, pooled, told)
+        output = lead.blocks[block.index].run(x) if after else output
+        if block.index + 1 < len(tower.blocks):
+            x = lead.passed_on(output, block.index, inputs)
+    if tower.blocks:
+        tell_final(tower, output.to(weight.dtype), pooled, inputs, told)
+    return found
+
+
+def _cast_prints(
+    tower: AnyTower, given: Tensor, dtype: torch.dtype
+) -> Iterator[tuple[Prints, Prints]]:
+    """Fingerprints of states as they are, and cast."""
+    if isinstance(tower, Tower):
+        for _, _, x in _states(tower, given, by_hand=False):
+            yield _prints(x), _prints(x.to(dtype))
+        return
+    found: list[tuple[Prints, Prints]] = []
+    x, pooled = tower.embed(given), tower.pooled_index(given)
+    for block in tower.blocks:
+        x = tell_block(
+            block,
+            x,
+            None,
+            pooled,
+            lambda _s, _p, t: found.append((_prints(t), _prints(t.to(dtype)))),
+        )
+        x = tower.passed_on(x, block.index, given) if block.index + 1 < len(tower.blocks) else x
+    yield from found
 
 
 def _prints(x: Tensor) -> Prints:

@@ -31,10 +31,10 @@ def computation_faults(trace: PairTrace, grid: Grid) -> list[Fault]:
         if seen & explained or any(b <= alteration.block for t, b in seen if t == alteration.tower):
             continue
         after = f" after {listed(alteration.after, 2)}" if alteration.after else ""
+        where = alteration.where or f"block {alteration.block}"
         how = f", computed with {listed(alteration.params, 2)}" if alteration.params else ""
         what = (
-            f"{alteration.tower} tower: values that are not the model's enter "
-            f"block {alteration.block}{after}{how}"
+            f"{alteration.tower} tower: values that are not the model's enter {where}{after}{how}"
         )
         found.append(Fault(trace.pair, what, alteration.place))
     return found or _own_blocks(trace)

@@ -169,7 +169,8 @@ class ChainTower:
             for block in self.blocks[: done + 1]:
                 gave = x if block.index == done else self.steps[block.index].output
                 assert gave is not None  # noqa: S101 - a step has given something
-                stack.enter_context(_gives(block.module, gave, rows, weight.dtype))
+                like = weight if block.index < done else gave
+                stack.enter_context(_gives(block.module, gave, rows, like))
             if to is None:
                 return self.forward(self.model, inputs)
             return _what_enters(self.blocks[to].module, lambda: self.forward(self.model, inputs))
@@ -198,14 +199,14 @@ def _what_enters(module: nn.Module, work: Callable[[], object]) -> Tensor:
 
 
 @contextmanager
-def _gives(module: nn.Module, x: Tensor, rows: int, dtype: torch.dtype) -> Iterator[None]:
-    """A module gives a tensor, whatever goes in."""
+def _gives(module: nn.Module, x: Tensor, rows: int, like: Tensor) -> Iterator[None]:
+    """A module gives a tensor, as often as there are rows, whatever goes in."""
     usual = module.forward
     as_it_was = "forward" in vars(module)
 
     def forward(*_: object, **__: object) -> Tensor:
-        value = x if len(x) == rows else x.to(dtype).expand(rows, *x.shape[1:])
-        return value.clone()  # what follows may write into it
+        value = x if len(x) == rows else x.expand(rows, *x.shape[1:])
+        return value.to(like).clone()  # what follows may write into it
 
     module.forward = forward
     try:

@@ -73,10 +73,14 @@ class Gradients:
     Args:
         model: the model that the explainer receives.
         passes: the runs and their states.
+
+    Attributes:
+        models: the model, and the copies of it that were run.
+        seen: what was compared.
     """
 
     def __init__(self, model: nn.Module, passes: Passes) -> None:
-        self._model = model
+        self.models = [model]
         self._passes = passes
         self._tail = _Tail()
         self._outputs: dict[int, tuple[weakref.ref[Tensor], Run]] = {}
@@ -128,7 +132,7 @@ class Gradients:
         expected = self._expected(beneath(root), direction, [state for state, _ in asked])
         if expected is None:
             return
-        hooked = [f"hook on {path}" for path in hooked_modules(self._model)]
+        hooked = [f"hook on {path}" for path in hooked_modules(self.models)]
         rule = ", ".join([*custom_functions(root), *hooked[:_MOST_HOOKS]])
         for state, g in asked:
             if state.tower in expected.towers:

@@ -22,6 +22,10 @@ class ModuleCalls:
         watch: checks the model's modules.
         lineages: of every tensor seen; parameters are entered here.
         score_parameters: names of those that are in no tower.
+
+    Attributes:
+        copied: by the identity of a module of a copy, the path of the model's that it stands for.
+        roots: the model, and the copies of it or of its parts that were run.
     """
 
     def __init__(
@@ -39,6 +43,7 @@ class ModuleCalls:
         states = watch.integrity.modules.items()
         self._paths = {id(state.module): path for path, state in states}
         self.copied: dict[int, str] = {}
+        self.roots = [model]
         self._kept: list[nn.Module] = [pristine]
         self._known = {id(m) for m in pristine.modules()}
         self._register(model, "")
@@ -84,6 +89,7 @@ class ModuleCalls:
             self.copied[id(sub)] = joined(found.path, name) if name else found.path
         how = f"{found.different} of {found.tensors} tensors differ" if found.different else ""
         self.copies[found.name] = how
+        self.roots.append(module)
         if found.different:
             what = f"a copy of {found.name} was run in which {how}"
             self.watch.note([Change("weights", found.path, what, "during")])

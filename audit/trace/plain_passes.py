@@ -46,6 +46,17 @@ class _Part:
     module: nn.Module
     passes: int = 0
 
+    def takes_input(self, *, alone: bool) -> bool:
+        """Whether pixels or token ids enter here, where no operation that is seen tells of it.
+
+        Args:
+            alone: whether no operation within is seen.
+        """
+        weights = self.tower.entry_weights
+        if self.index is None:
+            return not alone and not weights
+        return alone and any(path.startswith(f"{self.path}.") for path in weights)
+
     @property
     def follows(self) -> int:
         """The block that what comes out goes into; the number of blocks at the end."""
@@ -101,10 +112,15 @@ class PlainPasses:
     def begins(self, module: nn.Module, args: tuple[Any, ...]) -> None:
         """A module is about to run: is it a tower or a block that runs as the model's own?"""
         part = self._parts.get(id(module))
-        if part is None or part.module is not module or not self._is_usual(part, args):
+        if part is None or part.module is not module:
             return
         place, _ = self._frames.caller()
         weight = next(p for p in module.parameters() if p.is_floating_point())
+        usual = self._is_usual(part, args)
+        if part.takes_input(alone=usual) and args and isinstance(args[0], Tensor):
+            self._passes.enter_tower(part.tower, args[0], weight, place)
+        if not usual:
+            return
         run: Run | None
         if part.index is None:
             run = self._passes.enter_whole(part.tower, args[0], weight, place)

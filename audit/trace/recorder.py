@@ -104,6 +104,7 @@ class Recorder(Observer):
             self.frames,
             structure.logit_scale,
         )
+        self.derivatives.gradients.models = self.modules.roots
         self.differentiating = self.derivatives
         self.origins = Origins(ParameterValues(integrity.originals), self.frames)
         for t, lineage in recalled(memory or Memory(), self.passes):
@@ -120,8 +121,19 @@ class Recorder(Observer):
         self.derivatives.module_runs()
         if not self.plain.within():
             self.modules.before(module, args)
-            self.copied.before(module, self.modules.copied.get(id(module), ""), args)
+            self._copy_runs(module, args)
             self.plain.begins(module, args)
+
+    def _copy_runs(self, module: nn.Module, args: tuple[Any, ...]) -> None:
+        """A module of a copy of the model is about to run."""
+        path = self.modules.copied.get(id(module))
+        if path is None:
+            return
+        self.copied.before(module, path, args)
+        for tower in self.structure.towers:
+            if path == tower.whole and not tower.entry_weights and args:
+                weight = next(p for p in module.parameters() if p.is_floating_point())
+                self.passes.enter_tower(tower, args[0], weight, self.frames.caller()[0])
 
     def after_module(self, module: nn.Module, args: tuple[Any, ...], out: Any) -> None:
         """A module has run."""

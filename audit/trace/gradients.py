@@ -9,7 +9,7 @@ by a custom function, a hook, or another rule.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -17,24 +17,24 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
 from audit.models.jit_tracing import called
-from audit.models.structure import AnyTower
-from audit.models.tower import Tower
-from audit.models.tower_chain import ChainTower
 from audit.models.unwrapped_values import beneath, is_transformed, plain
 from audit.trace.backward_rules import custom_functions, hooked_modules
+from audit.trace.differentiable_states import (
+    OUTPUT,
+    PIXELS,
+    differentiable_states,
+    gradient_parts,
+)
 from audit.trace.fingerprint import Prints, fingerprint, matches, row_views
 from audit.trace.frames import Place
 from audit.trace.lineage import Anchor, words_of
 from audit.trace.observations import Run
 from audit.trace.operations import Operation, tensors_in
 from audit.trace.passes import Passes
-from audit.trace.states import attention_parts, block_states, final_states, token_parts
 
 _MOST_OPERATIONS = 400
 _MOST_RUNS = 4
 _MOST_HOOKS = 3
-PIXELS = "the pixels"
-OUTPUT = "output of a module"
 _TINY = 1e-30
 
 
@@ -213,7 +213,7 @@ class _Known:
         tower = run.precision.structure.tower(run.tower)
         self.towers.add(run.tower)
         with run.precision.entered(), torch.enable_grad():
-            states = list(_differentiable_states(tower, run))
+            states = list(differentiable_states(tower, run))
             asked = {(a.block, a.site) for a in wanted if a.tower == run.tower}
             by = [
                 (site, state)
@@ -229,7 +229,7 @@ class _Known:
         for (site, _), gradient in zip(by, found, strict=True):
             if gradient is not None and pooled is not None:
                 tolerance = self._passes.rounding.of_gradients(run.precision, site)
-                for part in _parts(site, gradient, pooled):
+                for part in gradient_parts(site, gradient, pooled):
                     self._add(part, tolerance)
 
     def _add(self, gradient: Tensor, tolerance: float) -> None:
@@ -247,63 +247,3 @@ class _Known:
         alike = [g for g, _ in self.states if g.shape == gradient.shape]
         errors = [float((gradient - g).norm() / g.norm().clamp(min=_TINY)) for g in alike]
         return False, min(errors, default=None)
-
-
-def _parts(site: str, gradient: Tensor, pooled: Tensor) -> Iterator[Tensor]:
-    """Gradients by the parts of a state that explainers compute alone."""
-    if site.startswith("attention") and gradient.ndim == 4:
-        yield from (part for _, part in attention_parts(gradient, pooled))
-    elif gradient.ndim == 3:
-        yield from (part for _, part in token_parts(gradient, pooled))
-    else:
-        yield gradient
-
-
-def _module_outputs(tower: ChainTower, run: Run) -> Iterator[tuple[int, str, Tensor]]:
-    """Pixels, what each module gives, and the feature, all in one graph."""
-    assert run.inputs is not None  # noqa: S101 - asked before
-    inputs = run.inputs
-    if inputs.is_floating_point():
-        inputs = inputs.to(run.precision.weights).clone().requires_grad_()
-        yield 0, PIXELS, inputs
-    outputs: list[Tensor] = []
-
-    def told(_module: nn.Module, _args: object, out: object) -> None:
-        outputs.extend(t for t in tensors_in(out) if t.requires_grad)
-
-    handles = [module.register_forward_hook(told) for module in tower.model.modules()]
-    try:
-        feature = tower.features(inputs)
-    finally:
-        for handle in handles:
-            handle.remove()
-    distinct = {id(t): t for t in outputs if t is not feature}
-    yield from ((0, OUTPUT, t) for t in distinct.values())
-    yield len(tower.blocks), "feature", feature
-
-
-def _differentiable_states(tower: AnyTower, run: Run) -> Iterator[tuple[int, str, Tensor]]:
-    """A run of a tower by its parts, from its input to its feature, every state in one graph."""
-    if not isinstance(tower, Tower):
-        yield from _module_outputs(tower, run)
-        return
-    inputs = run.inputs
-    assert inputs is not None  # noqa: S101 - asked before
-    if tower.name == "image":
-        inputs = inputs.to(run.precision.weights).clone().requires_grad_()
-        yield 0, PIXELS, inputs
-    x = tower.embed(inputs)
-    if not x.requires_grad:
-        x = x.detach().requires_grad_()
-    pooled, mask = tower.pooled_index(inputs), tower.mask(x.shape[1])
-    for block in tower.blocks:
-        output = x
-        for site, part, state in block_states(block, x, mask, pooled):
-            if part == "all" and " of a head" not in site and not site.startswith("mean"):
-                yield block.index, site, state
-            if (site, part) == ("output", "all"):
-                output = state
-        x = output
-    final = list(final_states(tower, x, pooled))
-    for site in ("final norm", "feature"):
-        yield len(tower.blocks), site, next(state for name, _, state in final if name == site)

@@ -18,12 +18,13 @@ from audit.models.unwrapped_values import plain
 from audit.trace.alterations import Alterations
 from audit.trace.fingerprint import fingerprint
 from audit.trace.frames import Place
+from audit.trace.given_runs import GivenRuns
 from audit.trace.lineage import Anchor, Lineage, union
 from audit.trace.lineages import Lineages
 from audit.trace.observations import Entry, Run
 from audit.trace.precision import Precision, Precisions
 from audit.trace.rounding import Rounding
-from audit.trace.run_states import RunStates, in_dtype
+from audit.trace.run_states import RunStates
 from audit.trace.runs import Runs
 from audit.trace.samples import rounding_of_pixels, some_rows, thin
 from audit.trace.state_index import StateIndex
@@ -67,21 +68,16 @@ class Passes:
         self.alterations = Alterations()
         self.entered: list[Tensor] = []
         self._recast: dict[tuple[int, Precision], int] = {}
-        self._features_only: list[Run] = []
-        self._given_runs: dict[tuple[TowerName, Precision], Run] = {}
+        self._given = GivenRuns(given, self.runs, self.states)
         for name in given:
-            self._given_run(name, precisions.given)
-        self.classes = None if structure.text else self._classes()
+            self._given.run(name, precisions.given)
+        self.classes = None if structure.text else self._given.classes(precisions.given)
 
     def find(
         self, t: Tensor, towers: Collection[TowerName] = ("image", "text")
     ) -> list[frozenset[Anchor]]:
         """States that a tensor equals: features, and what is inside of some towers."""
-        for run in [run for run in self._features_only if run.tower in towers]:
-            self._features_only.remove(run)
-            tower = run.precision.structure.tower(run.tower)
-            with run.precision.entered():
-                self._whole(tower, run)
+        self._given.complete(towers)
         return self.index.find(t)
 
     @property
@@ -100,21 +96,6 @@ class Passes:
     def _of_cast(self, dtype: torch.dtype) -> float:
         """What a cast adds to the tolerance of the precision that is met most coarsely."""
         return min(self.rounding.of_cast(dtype, p) for p in {run.precision for run in self.runs})
-
-    def _given_run(self, name: TowerName, precision: Precision) -> Run:
-        """The run of the given input; its features are known, the rest when somebody asks."""
-        known = self._given_runs.get((name, precision))
-        if known is None:
-            tower = precision.structure.tower(name)
-            with precision.entered():
-                known = self._open(tower, self.given[name], Lineage(), precision)
-                known.given, known.inputs = True, self.given[name]
-                inputs = in_dtype(self.given[name], precision)
-                x = tower.run(tower.embed(inputs), 0, len(tower.blocks), inputs)
-                self.states.final(tower, x, known)
-            self._features_only.append(known)
-            self._given_runs[name, precision] = known
-        return known
 
     # -- first layers -----------------------------------------------------------------------------
 
@@ -148,7 +129,7 @@ class Passes:
         if values.ndim < given.ndim:
             values = values.unsqueeze(0)
         with precision.entered():
-            run = self._given_run(tower.name, precision)
+            run = self._given.run(tower.name, precision)
         equal, difference = 0, float("inf")
         if values.shape[1:] == given.shape[1:]:
             distance = (values.double() - given.double()).abs().flatten(1).mean(1)
@@ -156,7 +137,7 @@ class Passes:
             difference = float(distance.min())
             if len(values) > 1 or not equal:
                 known = lineage if lineage.deviates else Lineage()
-                run = self._open(tower, values, known, precision)
+                run = self.runs.opened(tower, values, known, precision)
                 run.inputs = values if tower.name == "image" else None
         fits = values.shape[1:] == given.shape[1:]
         entry = Entry(
@@ -172,28 +153,6 @@ class Passes:
         self.entries.append(entry)
         thin([e for e in self.entries if e.tower == tower.name])
         return run if fits else None
-
-    def _open(
-        self, tower: AnyTower, inputs: Tensor, inherits: Lineage, precision: Precision
-    ) -> Run:
-        tokens = inputs if tower.name == "text" else None
-        return self.runs.new(tower.name, inherits, tokens, frozenset({len(self.runs)}), precision)
-
-    def _whole(self, tower: AnyTower, run: Run) -> None:
-        """Register every state of the given input."""
-        x = self.states.embedded(tower, run, self.given[tower.name])
-        for block in tower.blocks:
-            self.states.block(tower, block.index, x, run)
-            output = block.run(x, tower.mask(x.shape[1]))
-            passed = self.states.passed_on(tower, output, block.index, run)
-            x = output if passed is None else passed
-
-    def _classes(self) -> Run:
-        """What stands for the texts of a model whose targets are class ids: all classes."""
-        features = self.runs[0].features
-        count = 0 if features is None else features.shape[-1]
-        classes = torch.arange(count, device=self.targets.device)
-        return self.runs.new("text", Lineage(), classes, frozenset(), self.precisions.given)
 
     # -- blocks and final norm --------------------------------------------------------------------
 
@@ -265,7 +224,7 @@ class Passes:
         if run.precision is precision:
             return number
         if run.given:
-            return self._given_run(run.tower, precision).number
+            return self._given.run(run.tower, precision).number
         known = self._recast.get((number, precision))
         if known is None:
             tower = precision.structure.tower(run.tower)

@@ -32,6 +32,13 @@ class Runs(list[Run]):
         self.append(run)
         return run
 
+    def opened(
+        self, tower: AnyTower, inputs: Tensor, inherits: Lineage, precision: Precision
+    ) -> Run:
+        """Open a run from a first layer."""
+        tokens = inputs if tower.name == "text" else None
+        return self.new(tower.name, inherits, tokens, frozenset({len(self)}), precision)
+
     def kept_from_earlier(
         self, tower: AnyTower, tokens: Tensor | None, features: Tensor, precision: Precision
     ) -> Anchor:

@@ -14,7 +14,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from audit.models.transformer_block import Block, BlockNames, TowerName
+from audit.models.block_table import block_view, why_not
+from audit.models.transformer_block import Block, TowerName
 
 __all__ = [
     "Anatomy",
@@ -254,17 +255,6 @@ def anatomy_of(model: nn.Module) -> Anatomy:
 
 _IMAGE_NAMES = TowerNames(final_norm="ln_post", projection="proj")
 _TEXT_NAMES = TowerNames(final_norm="ln_final", projection="text_projection")
-_BLOCK_NAMES = BlockNames(
-    attention="attn",
-    attention_norm="ln_1",
-    attention_scale="ls_1",
-    mlp="mlp",
-    mlp_norm="ln_2",
-    mlp_scale="ls_2",
-    mlp_first="mlp.c_fc",
-    mlp_activation="mlp.gelu",
-    mlp_last="mlp.c_proj",
-)
 _SCORE_PARAMETERS = ("logit_scale", "logit_bias")
 
 
@@ -277,5 +267,8 @@ def _blocks(tower: nn.Module, name: TowerName, prefix: str) -> tuple[Block, ...]
                 f"{type(getattr(module, 'attn', None)).__name__}"
             )
         path = f"{prefix}transformer.resblocks.{index}"
-        blocks.append(Block(name, index, path, module, _BLOCK_NAMES))
+        block = block_view(module, name, index, path)
+        if block is None:
+            raise UnknownAnatomyError(why_not(module))
+        blocks.append(block)
     return tuple(blocks)

@@ -53,7 +53,12 @@ def attention(block: Block) -> nn.MultiheadAttention:
         EditNotApplicableError: where it is built otherwise.
     """
     attn = block.attention_module
-    if attn.in_proj_weight is None or attn.in_proj_bias is None or attn.bias_k is not None:
+    if (
+        not isinstance(attn, nn.MultiheadAttention)
+        or attn.in_proj_weight is None
+        or attn.in_proj_bias is None
+        or attn.bias_k is not None
+    ):
         path = block.path_to(block.names.attention)
         raise EditNotApplicableError(
             f"expected packed and biased query, key and value projections in '{path}'"

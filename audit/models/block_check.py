@@ -33,34 +33,38 @@ def rebuilt(
 
 
 @torch.no_grad()
-def checked(block: Block, x: Float[Tensor, "b t d"], mask: Mask | None = None) -> float:
+def checked(block: Block, x: Float[Tensor, "b *t d"], mask: Mask | None = None) -> float:
     """Relative L2 error between the block rebuilt by its view and the block's own output.
 
-    The comparison runs on a copy in float32, or in float64 where the block is in it.
+    The comparison runs on a copy on the CPU in float32, or in float64 where the block is in it, so
+    that neither the kernels of a device nor its reduced precision enter.
 
     Args:
         block: the view, of a block in eval mode.
-        x: tokens that enter it.
+        x: what enters it; tokens, (batch, tokens, width), where the view is right.
         mask: attention mask that it is given.
 
     Returns:
-        The error, at most `KNOWN` where the view is right; infinite where the parts do not fit
-        together or the output is not finite.
+        The error, at most `KNOWN` where the view is right; infinite where x is no such tokens, the
+        parts do not fit
+        together, the block does not run in that precision, or its output is not finite.
     """
+    if x.ndim != 3:
+        return math.inf
     seen = exposed(block)
     dtype = next(seen.module.parameters()).dtype
     x, mask = _as(x, dtype), _as(mask, dtype)
-    with torch.autocast(x.device.type, enabled=False):
-        own = seen.run(x, mask)
+    with torch.autocast("cpu", enabled=False):
         try:
+            own = seen.run(x, mask)
             error = (rebuilt(seen, x, mask) - own).double().norm() / own.double().norm()
-        except RuntimeError:  # shapes that do not go together: names of something else
+        except RuntimeError:  # shapes that do not go together, or kernels of half precision alone
             return math.inf
     return float(error) if torch.isfinite(error) else math.inf
 
 
 def exposed(block: Block) -> Block:
-    """A copy of the block in which no part is hidden, in float32 or float64.
+    """A copy of the block in which no part is hidden, on the CPU in float32 or float64.
 
     Scales of the branches and parameters that the view has no name for are drawn from U(.5, 1.5).
     """
@@ -70,7 +74,7 @@ def exposed(block: Block) -> Block:
     known = (*qkv.weights, *qkv.biases, *(f"{layer}." for layer in layers if layer))
     module = copy.deepcopy(block.module)
     dtype = torch.float64 if _is_double(module) else torch.float32
-    module = module.to(dtype)
+    module = module.to("cpu", dtype)
     generator = torch.Generator().manual_seed(_SEED)
     for name, parameter in module.named_parameters():
         if not name.startswith(known) and parameter.is_floating_point():
@@ -84,9 +88,9 @@ def _is_double(module: nn.Module) -> bool:
 
 
 def _as(value: Any, dtype: torch.dtype) -> Any:
-    """A value with every floating tensor in it in another dtype."""
+    """A value with every tensor in it on the CPU, and in this dtype where it is floating."""
     if isinstance(value, Tensor):
-        return value.to(dtype) if value.is_floating_point() else value
+        return value.to("cpu", dtype if value.is_floating_point() else value.dtype)
     if isinstance(value, Mapping):
         return {name: _as(one, dtype) for name, one in value.items()}
     if isinstance(value, tuple | list):

@@ -105,6 +105,7 @@ HUGGING = {
     "DINOv2 SwiGLU": ("Dinov2Model", pictures, {**PICTURE, "use_swiglu_ffn": True}),
     "DINOv2 registers": ("Dinov2WithRegistersModel", pictures, PICTURE),
     "DINOv3": ("DINOv3ViTModel", pictures, PICTURE),
+    "DINOv3 gated": ("DINOv3ViTModel", pictures, {**PICTURE, "use_gated_mlp": True}),
     "BLIP": ("BlipVisionModel", pictures, PICTURE),
     "MetaCLIP 2": ("MetaClip2TextModel", tokens, TEXT),
 }

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWa
 NAMES = [name for name in MODELS if not name.endswith("eager")] + ["transformers BLIP, eager"]
 QK_NORM, INNER, ROTARY = {"key-bias"}, {"value-bias", "value-output-mixing"}, {"key-bias"}
 INNER |= {"head-permutation"}
-GATED = {"neuron-permutation", "mlp-norm-folding"}
+GATED = {"neuron-permutation"}
 NOT_APPLICABLE = {
     "open_clip custom": QK_NORM | INNER | GATED,
     "timm q and k norms": QK_NORM | INNER,
@@ -25,8 +25,9 @@ NOT_APPLICABLE = {
     "timm DINOv3": ROTARY | {"value-bias"},
     "timm PE-Core": ROTARY,
     "timm ViT of mixed rotations": ROTARY | {"head-permutation"},
-    "transformers DINOv2 SwiGLU, sdpa": GATED,
+    "transformers DINOv2 SwiGLU, sdpa": GATED | {"mlp-norm-folding"},
     "transformers DINOv3, sdpa": ROTARY,
+    "transformers DINOv3 gated, sdpa": ROTARY | GATED | {"mlp-norm-folding"},
 }
 
 
@@ -75,7 +76,8 @@ def test_an_edit_keeps_the_function_or_says_why_it_cannot(name):
         ("timm q and k norms", "head-permutation", "has gains and biases of its own"),
         ("timm ViT of mixed rotations", "head-permutation", "have positions of their own"),
         ("timm EVA 02", "neuron-permutation", "expected one activation between two linear"),
-        ("timm EVA inner norm", "mlp-norm-folding", "expected a linear layer with bias at 'mlp"),
+        ("transformers DINOv2 SwiGLU, sdpa", "mlp-norm-folding", "a linear layer with bias at"),
+        ("transformers DINOv3 gated, sdpa", "mlp-norm-folding", "expected two linear layers"),
         ("open_clip custom", "neuron-permutation", "expected one activation between two linear"),
     ],
 )

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from audit.interventions.function_preserving.head_weights import has_biases, heads_of
 from audit.interventions.function_preserving.matrices import gaussian, permutation
 from audit.interventions.function_preserving.parts import (
+    EditNotApplicableError,
     Replacements,
     float64,
     mlp_layers,
@@ -30,6 +31,12 @@ def permute_neurons(block: Block, generator: torch.Generator) -> Replacements:
         EditNotApplicableError: where the MLP is not two linear layers around an activation.
     """
     names, (first, last) = block.names, mlp_layers(block)
+    mlp, own = block.part(names.mlp), {*first.parameters(), *last.parameters()}
+    if first.out_features != last.in_features or {*mlp.parameters()} != own:
+        raise EditNotApplicableError(
+            f"expected one activation between two linear layers in '{block.path_to(names.mlp)}', "
+            f"got {', '.join(name for name, _ in mlp.named_children())}"
+        )
     order = permutation(first.out_features, generator)
     return {
         block.path_to(names.mlp_first, "weight"): float64(first.weight)[order],

@@ -49,18 +49,17 @@ def norm(module: nn.Module, path: str) -> nn.LayerNorm:
 
 
 def mlp_layers(block: Block) -> tuple[nn.Linear, nn.Linear]:
-    """The first and the last linear layer of the block's MLP, all that it has parameters in.
+    """The first and the last linear layer of the block's MLP, which has no other.
 
     Raises:
-        EditNotApplicableError: where the MLP is built otherwise, for example gated.
+        EditNotApplicableError: where the MLP is built otherwise.
     """
     names, mlp = block.names, block.part(block.names.mlp)
     first, last = linear(block.module, names.mlp_first), linear(block.module, names.mlp_last)
-    own = {id(p) for layer in (first, last) for p in layer.parameters()}
-    if first.out_features != last.in_features or {id(p) for p in mlp.parameters()} != own:
+    layers = [layer for layer in mlp.modules() if isinstance(layer, nn.Linear)]
+    if layers != [first, last]:
         raise EditNotApplicableError(
-            f"expected one activation between two linear layers in '{block.path_to(names.mlp)}', "
-            f"got {', '.join(name for name, _ in mlp.named_children())}"
+            f"expected two linear layers in '{block.path_to(names.mlp)}', got {len(layers)}"
         )
     return first, last
 

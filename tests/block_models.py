@@ -107,7 +107,7 @@ HUGGING = {
     "DINOv3": ("DINOv3ViTModel", pictures, PICTURE),
     "DINOv3 gated": ("DINOv3ViTModel", pictures, {**PICTURE, "use_gated_mlp": True}),
     "BLIP": ("BlipVisionModel", pictures, PICTURE),
-    "MetaCLIP 2": ("MetaClip2TextModel", tokens, TEXT),
+    "MetaCLIP 2 text": ("MetaClip2TextModel", tokens, TEXT),
 }
 MODELS |= {
     f"transformers {name}, {attention}": (

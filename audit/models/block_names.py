@@ -49,6 +49,7 @@ class BlockNames:
         rotary: keyword by which the block is given rotary positions, empty where there are none.
         rotate_half: whether they turn the halves of a head against each other, not neighbors.
         mask: keyword by which the block is given its attention mask, empty where it takes none.
+        own_mask: optional additive mask that the block holds itself.
     """
 
     attention: str
@@ -70,6 +71,7 @@ class BlockNames:
     rotary: str = ""
     rotate_half: str = ""
     mask: str = ""
+    own_mask: str = ""
 
     @property
     def required(self) -> tuple[str, ...]:

@@ -43,6 +43,7 @@ _OPEN_CLIP = BlockNames(
     key_norm="attn.ln_k",
     inner_norm="attn.ln_inner",
     mask="attn_mask",
+    own_mask="attn_mask",  # of the block that open_clip's is made after, in OpenAI's `clip`
 )
 _TORCHVISION = BlockNames(
     attention="self_attention",

@@ -31,7 +31,7 @@ class Block:
         module: the block itself.
         names: of its parts.
         extra: what the tower gives the block by keyword beside the tokens and the mask, such as
-            rotary positions; taken from a pass of the model.
+            rotary positions; taken from a pass of the model, for pictures of that pass's grid.
     """
 
     tower: TowerName
@@ -82,6 +82,12 @@ class Block:
         return int(found(self.module, self.names.heads))
 
     @property
+    def scale(self) -> float | None:
+        """What multiplies q . k; None for one over the root of the head's width."""
+        own = found(self.module, self.names.logit_scale)
+        return None if own is None else float(own)
+
+    @property
     def head_width(self) -> int:
         """Channels of the values of one head."""
         return int(self._projection.weight.shape[1]) // self.heads
@@ -129,17 +135,19 @@ class Block:
         Args:
             q: queries, heads side by side.
             k: keys likewise.
-            mask: is added, or tells which keys are seen where it is boolean; where there is none
-                and the tower asks for a causal mask, that one.
+            mask: is added, or tells which keys are seen where it is boolean; where there is none,
+                the block's own, or a causal one if the tower asks for it.
             heads: split into so many heads, scaled by the root of their width; default the
                 block's own heads and scale.
         """
         qh, kh = self.split_heads(q, heads), self.split_heads(k, heads)
-        logits, scale = qh @ kh.transpose(-2, -1), found(self.module, self.names.logit_scale)
-        own = scale is not None and heads in (None, self.heads)
-        logits = logits * scale if own else logits / math.sqrt(qh.shape[-1])
-        if mask is None and self.extra.get("is_causal"):
-            mask = torch.ones(logits.shape[-2:], dtype=torch.bool, device=q.device).tril()
+        logits, scale = qh @ kh.transpose(-2, -1), self.scale
+        if scale is None or heads not in (None, self.heads):
+            logits = logits / math.sqrt(qh.shape[-1])
+        else:
+            logits = logits * scale
+        if mask is None:
+            mask = self._implied_mask(logits)
         if mask is None:
             return logits
         if mask.dtype == torch.bool:
@@ -206,6 +214,15 @@ class Block:
     @property
     def _projection(self) -> Any:
         return self.part(self.names.projection)
+
+    def _implied_mask(self, logits: Tensor) -> Tensor | None:
+        queries, keys = logits.shape[-2:]
+        own = found(self.module, self.names.own_mask)
+        if own is not None:
+            return own[:queries, :keys].to(logits)  # type: ignore[no-any-return]
+        if not self.extra.get("is_causal"):
+            return None
+        return torch.ones(queries, keys, dtype=torch.bool, device=logits.device).tril()
 
     def _projected(self, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         names = self.qkv_names

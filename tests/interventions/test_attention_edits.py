@@ -1,4 +1,4 @@
-"""The edits of attention and MLP on every class of blocks of the table."""
+"""Edits of attention and MLP, and attention knock-out, on every class of blocks of the table."""
 
 import pytest
 import torch
@@ -7,6 +7,7 @@ from audit.interventions.copies import copy_with
 from audit.interventions.draws import generator_for
 from audit.interventions.function_preserving import BLOCK_EDITS, EditNotApplicableError
 from audit.interventions.function_preserving.matrices import paired, stretches
+from audit.interventions.probing.knockout import run_visible
 from audit.models.rotary import Rotary
 from tests.block_models import MODELS, built, error, views_of
 
@@ -122,3 +123,14 @@ def test_stretches_reach_a_decade_and_take_both_signs():
     assert float(numbers.abs().max() / numbers.abs().min()) == pytest.approx(10)
     assert int((numbers < 0).sum()) == 3
     assert stretches(6, torch.Generator().manual_seed(0), 0.0).abs().tolist() == [1.0] * 6
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", [name for name in MODELS if "text" not in name.lower()])
+def test_a_block_that_sees_everything_is_the_block(name):
+    for block, call, out in views_of(*built(name)):
+        everything = torch.ones(call.x.shape[:2], dtype=torch.bool)
+        assert error(run_visible(block, call.x, everything), out) <= 1e-6
+        nothing_but_first = torch.zeros_like(everything)
+        nothing_but_first[:, 0] = True
+        assert error(run_visible(block, call.x, nothing_but_first), out) > 1e-2

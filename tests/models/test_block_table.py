@@ -241,3 +241,31 @@ def test_a_block_that_runs_in_half_precision_alone_has_no_known_inside():
     block, call, _ = views("timm ViT")[0]
     block.module.mlp = Half()
     assert checked(block, call.x) == math.inf
+
+
+class OpenAIBlock(nn.Module):
+    """The block of OpenAI's `clip`: tokens first, and the mask is its own."""
+
+    def __init__(self, block, mask):
+        super().__init__()
+        self.attn, self.ln_1, self.mlp, self.ln_2 = block.attn, block.ln_1, block.mlp, block.ln_2
+        self.attn_mask = mask
+
+    def forward(self, x):
+        y = self.ln_1(x)
+        x = x + self.attn(y, y, y, need_weights=False, attn_mask=self.attn_mask)[0]
+        return x + self.mlp(self.ln_2(x))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("tower", ["image", "text"])
+def test_the_block_of_openais_package_is_viewed_with_the_mask_that_it_holds(tower):
+    mask = torch.full((5, 5), -math.inf).triu(1) if tower == "text" else None
+    block = open_clip.transformer.ResidualAttentionBlock(32, 4, batch_first=False)
+    own = OpenAIBlock(drawn(block), mask).eval()
+    view = block_view(own, tower, 0, "resblocks.0")
+    x = torch.randn(2, 5, 32, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(view.run(x), own(x.transpose(0, 1)).transpose(0, 1))
+    assert checked(view, x) <= KNOWN
+    q, k, _ = view.qkv(view.normalize(x))
+    assert (float(view.attention(q, k).triu(1).max()) == 0) == (tower == "text")

@@ -152,7 +152,7 @@ def interpolate_to_random(
 
 
 def remove_heads(model: nn.Module, share: float, generator: torch.Generator) -> nn.Module:
-    """Silence a share of all heads of the image tower: their columns of `out_proj` become zero.
+    """Silence a share of all heads of the image tower: their columns of the projection become zero.
 
     Args:
         model: the model, left as it is.
@@ -169,9 +169,8 @@ def remove_heads(model: nn.Module, share: float, generator: torch.Generator) -> 
     changed: dict[str, torch.Tensor] = {}
     for index in order[: round(share * len(heads))]:
         block, head = heads[index]
-        name = block.path_to(block.names.attention, "out_proj.weight")
-        width = block.width // block.heads
-        weight = changed.get(name, block.attention_module.out_proj.weight).detach().clone()
+        name, width = block.path_to(block.names.projection, "weight"), block.head_width
+        weight = changed.get(name, block.part(block.names.projection).weight).detach().clone()
         weight[:, head * width : (head + 1) * width] = 0
         changed[name] = weight
     return copy_with(model, changed)

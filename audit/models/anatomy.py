@@ -13,8 +13,9 @@ from typing import Any
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from audit.models.block_table import block_view, why_not
 from audit.models.tower import Tower, TowerNames
-from audit.models.transformer_block import Block, BlockNames, TowerName
+from audit.models.transformer_block import Block, TowerName
 
 __all__ = [
     "Anatomy",
@@ -149,17 +150,6 @@ _TEXT_NAMES = TowerNames(
     entry="token_embedding.weight",
     entered_by="embedding",
 )
-_BLOCK_NAMES = BlockNames(
-    attention="attn",
-    attention_norm="ln_1",
-    attention_scale="ls_1",
-    mlp="mlp",
-    mlp_norm="ln_2",
-    mlp_scale="ls_2",
-    mlp_first="mlp.c_fc",
-    mlp_activation="mlp.gelu",
-    mlp_last="mlp.c_proj",
-)
 _SCORE_PARAMETERS = ("logit_scale", "logit_bias")
 
 
@@ -172,5 +162,8 @@ def _blocks(tower: nn.Module, name: TowerName, prefix: str) -> tuple[Block, ...]
                 f"{type(getattr(module, 'attn', None)).__name__}"
             )
         path = f"{prefix}transformer.resblocks.{index}"
-        blocks.append(Block(name, index, path, module, _BLOCK_NAMES))
+        block = block_view(module, name, index, path)
+        if block is None:
+            raise UnknownAnatomyError(why_not(module))
+        blocks.append(block)
     return tuple(blocks)

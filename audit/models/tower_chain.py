@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils._pytree import tree_map_only
 
+from audit.models.block_check import KNOWN, checked
+from audit.models.block_table import block_view, call_of, why_not
 from audit.models.tower import Entrance
 from audit.models.transformer_block import Block, TowerName
 from audit.models.value_flow import Step, flow_of, tensors_among
@@ -70,6 +72,7 @@ class ChainTower:
         entry_weights: dotted names of the parameters that meet the input, and the operation.
         entrances: by the weight that it meets, which step a value enters.
         weights: dotted names of its parameters.
+        attention_mask: what blocks are called with, (..., t, t), or None.
         normalizes: whether ``forward`` gives the last step's result at unit length.
     """
 
@@ -84,6 +87,7 @@ class ChainTower:
     entrances: Mapping[str, Entrance] = field(default_factory=dict)
     weights: frozenset[str] = frozenset()
     normalizes: bool = False
+    attention_mask: Tensor | None = None
 
     @property
     def path(self) -> str:
@@ -103,10 +107,10 @@ class ChainTower:
         """A step in words; the number of steps stands for the end of the tower."""
         return f"'{self.blocks[index].path}'" if index < len(self.blocks) else "the tower's end"
 
-    def mask(self, length: int) -> Float[Tensor, "t t"] | None:
-        """None: a step is called with the mask that the model calls it with."""
-        del length
-        return None
+    def mask(self, length: int) -> Float[Tensor, "*of t t"] | None:
+        """The attention mask that the model calls its blocks with, or None."""
+        mask = self.attention_mask
+        return None if mask is None else mask[..., :length, :length]
 
     def pooled_index(self, inputs: Tensor) -> Int[Tensor, " b"]:
         """Index of the token that stands for all where one does: the first, or the last id's."""
@@ -134,7 +138,7 @@ class ChainTower:
             inputs: what entered the tower.
         """
         for block in self.blocks[start:stop]:
-            x = block.run(x)
+            x = block.run(x, self.mask(x.shape[1]))
             if block.index + 1 < len(self.blocks):
                 x = self.passed_on(x, block.index, inputs)
         return x
@@ -224,7 +228,6 @@ def chain_tower(
     model: nn.Module,
     forward: Forward,
     given: Tensor,
-    known: Callable[[Step, int], Block | None] = lambda _step, _index: None,
 ) -> ChainTower:
     """A tower of any library.
 
@@ -233,11 +236,10 @@ def chain_tower(
         model: the whole module, in eval mode.
         forward: from the model and an input to the feature.
         given: an input, (1, 3, H, W) or (1, t).
-        known: the view of a step's inside, where its class is known.
     """
     flow = flow_of(model, lambda inputs: forward(model, inputs), given)
     blocks = tuple(
-        known(step, index) or Stage(name, index, step.path, model.get_submodule(step.path), step)
+        Stage(name, index, step.path, model.get_submodule(step.path), step)
         for index, step in enumerate(flow.steps)
     )
     entrances = {
@@ -245,7 +247,7 @@ def chain_tower(
         for index, step in enumerate(flow.steps)
         for path, operation in step.entrances.items()
     }
-    return ChainTower(
+    tower = ChainTower(
         name=name,
         model=model,
         forward=forward,
@@ -258,6 +260,30 @@ def chain_tower(
         weights=flow.weights,
         normalizes=_normalizes(forward(model, given), flow.steps),
     )
+    return _with_known_blocks(tower, given)
+
+
+def _with_known_blocks(tower: ChainTower, given: Tensor) -> ChainTower:
+    """The tower with a view of the inside of each block that is what the table says."""
+    found: list[Block | Stage] = []
+    masks: list[Tensor] = []
+    x = tower.embed(given)
+    for stage in tower.blocks:
+        assert isinstance(stage, Stage)  # noqa: S101 - just built so
+        call = None
+        if why_not(stage.module) is None:
+            call = call_of(stage.module, (x, *stage.step.args), stage.step.keywords)
+        view = call and block_view(stage.module, tower.name, stage.index, stage.path, call.extra)
+        if call and view and checked(view, call.x, call.mask) <= KNOWN:
+            found.append(view)
+            masks += [call.mask] if call.mask is not None else []
+        else:
+            found.append(stage)
+        x = stage.run(x)
+        if stage.index + 1 < len(tower.blocks):
+            x = tower.passed_on(x, stage.index, given)
+    mask = masks[0] if masks else None
+    return replace(tower, blocks=tuple(found), attention_mask=mask)
 
 
 def _normalizes(feature: Tensor, steps: tuple[Step, ...]) -> bool:

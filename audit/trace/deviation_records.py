@@ -54,6 +54,7 @@ class DeviationRecords:
                 relevant=not self._descent.known
                 or any(n in self._descent.upstream.events for n in numbers),
                 place=str(call.place),
+                where=self._recorder.structure.tower(tower).words(block),
             )
 
     def alterations(self) -> Iterator[AlterationRecord]:

@@ -95,6 +95,7 @@ class AttentionRecord:
             shapes forbid to tell.
         relevant: True where the explanation depends on it, or may.
         place: the explainer's line.
+        where: the block in words.
     """
 
     tower: str
@@ -110,6 +111,7 @@ class AttentionRecord:
     surrounds_model: bool | None
     relevant: bool
     place: str
+    where: str = ""
 
 
 @dataclass(frozen=True)

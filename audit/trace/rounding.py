@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import copy
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 import torch
@@ -12,22 +10,14 @@ from torch import Tensor
 
 from audit.models.structure import AnyTower, Structure
 from audit.models.tower import Tower
-from audit.models.tower_chain import ChainTower
 from audit.models.transformer_block import TowerName
-from audit.trace.fingerprint import Prints, fingerprint, needed_tolerance
+from audit.trace.fingerprint import Prints
 from audit.trace.precision import Precision, coarser
-from audit.trace.states import (
-    State,
-    block_states,
-    final_states,
-    tell_block,
-    tell_final,
-    token_parts,
-)
+from audit.trace.states import State, block_states, final_states, token_parts
+from audit.trace.step_rounding import between_steps, needed, prints_of, step_states
 
 _Kind = tuple[torch.dtype, torch.dtype | None]
 USUAL = ""
-_ENDS = frozenset({"input", "output", "feature", "unit feature"})
 MARGIN = 6.0  # times what the null control shows: other shapes, threads and kernels round otherwise
 
 
@@ -79,7 +69,7 @@ class Rounding:
         known = self._of_casts.get((dtype, _kind(precision)))
         if known is None:
             pairs = _cast_prints(precision.structure.image, self._given["image"], dtype)
-            known = MARGIN * max(_needed(one, other) for one, other in pairs)
+            known = MARGIN * max(needed(one, other) for one, other in pairs)
             self._of_casts[dtype, _kind(precision)] = known
         return known
 
@@ -98,15 +88,15 @@ class Rounding:
             tower = structure.tower(name)
             company = torch.cat([given, given.flip(-1)])
             if not isinstance(tower, Tower):
-                for site, needed in _between_steps(tower, given, company, chained=chained):
-                    found[site] = max(found.get(site, 0.0), needed)
+                for site, off in between_steps(tower, given, company, chained=chained):
+                    found[site] = max(found.get(site, 0.0), off)
                 continue
             for inputs, fused in ((company, True), (given, False)):
                 usual = _states(tower, given, by_hand=False)
                 other = _states(tower, inputs, by_hand=True, fused=fused, chained=chained)
                 for (site, _, one), (_, _, two) in zip(usual, other, strict=True):
-                    needed = _needed(_prints(one), _prints(two[: len(one)]))
-                    found[site] = max(found.get(site, 0.0), needed)
+                    off = needed(prints_of(one), prints_of(two[: len(one)]))
+                    found[site] = max(found.get(site, 0.0), off)
         return found
 
 
@@ -141,80 +131,13 @@ def _states(
     yield from final_states(tower, x, pooled)
 
 
-def _between_steps(
-    tower: ChainTower, given: Tensor, company: Tensor, *, chained: bool
-) -> Iterator[tuple[str, float]]:
-    """What states differ by alone, in company, and in double precision."""
-    usual = _step_prints(tower, given, rows=len(given))
-    others = [_step_prints(tower, company, rows=len(given))]
-    exact = tower.on(copy.deepcopy(tower.model).double())
-    others.append(_step_prints(exact, given, rows=len(given), after=None if chained else tower))
-    for other in others:
-        alike = list(usual) == list(other)  # else kernels take other steps, and ends alone compare
-        for (site, number), one in usual.items():
-            if alike or site in _ENDS:
-                yield site, _needed(one, other[site, number])
-
-
-def _step_prints(
-    tower: ChainTower, inputs: Tensor, rows: int, after: ChainTower | None = None
-) -> dict[tuple[str, int], Prints]:
-    """Fingerprints of the states of a tower's steps, by site and place among those of the site.
-
-    Args:
-        tower: of the model, or of a copy in another precision.
-        inputs: pictures or token ids.
-        rows: how many of them are compared.
-        after: the tower whose own values enter each step; by default this one's.
-    """
-    found: dict[tuple[str, int], Prints] = {}
-    counts: Counter[str] = Counter()
-
-    def told(site: str, _part: str, state: Tensor) -> None:
-        found[site, counts[site]] = _prints(state[:rows])
-        counts[site] += 1
-
-    weight = next(p for p in tower.model.parameters() if p.is_floating_point())
-    lead = after or tower
-    first = next(p for p in lead.model.parameters() if p.is_floating_point())
-    x = lead.embed(inputs.to(first.dtype) if inputs.is_floating_point() else inputs)
-    pooled = tower.pooled_index(inputs)
-    for block in tower.blocks:
-        output = tell_block(block, x.to(weight.dtype), None, pooled, told)
-        output = lead.blocks[block.index].run(x) if after else output
-        if block.index + 1 < len(tower.blocks):
-            x = lead.passed_on(output, block.index, inputs)
-    if tower.blocks:
-        tell_final(tower, output.to(weight.dtype), pooled, inputs, told)
-    return found
-
-
 def _cast_prints(
     tower: AnyTower, given: Tensor, dtype: torch.dtype
 ) -> Iterator[tuple[Prints, Prints]]:
     """Fingerprints of states as they are, and cast."""
     if isinstance(tower, Tower):
-        for _, _, x in _states(tower, given, by_hand=False):
-            yield _prints(x), _prints(x.to(dtype))
-        return
-    found: list[tuple[Prints, Prints]] = []
-    x, pooled = tower.embed(given), tower.pooled_index(given)
-    for block in tower.blocks:
-        x = tell_block(
-            block,
-            x,
-            None,
-            pooled,
-            lambda _s, _p, t: found.append((_prints(t), _prints(t.to(dtype)))),
-        )
-        x = tower.passed_on(x, block.index, given) if block.index + 1 < len(tower.blocks) else x
-    yield from found
-
-
-def _prints(x: Tensor) -> Prints:
-    return fingerprint(x.reshape(len(x), -1))
-
-
-def _needed(one: Prints, other: Prints) -> float:
-    found = needed_tolerance(one, other)
-    return float(found[np.isfinite(found)].max(initial=0.0))
+        states: Iterable[Tensor] = (x for _, _, x in _states(tower, given, by_hand=False))
+    else:
+        states = step_states(tower, given)
+    for x in states:
+        yield prints_of(x), prints_of(x.to(dtype))

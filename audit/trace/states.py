@@ -33,12 +33,18 @@ def tell_embedding(tower: AnyTower, inputs: Tensor, told: Told) -> Tensor:
 
 
 def tell_block(
-    block: Block | Stage, x: Tensor, mask: Tensor | None, pooled: Tensor, told: Told
+    block: Block | Stage,
+    x: Tensor,
+    mask: Tensor | None,
+    pooled: Tensor,
+    told: Told,
+    *,
+    fused: bool = False,
 ) -> Tensor:
     """States of a block that receives ``x``; gives its output."""
     if isinstance(block, Block):
         output = x
-        for site, part, state in block_states(block, x, mask, pooled):
+        for site, part, state in block_states(block, x, mask, pooled, fused=fused):
             told(site, part, state)
             if (site, part) == ("output", "all"):
                 output = state

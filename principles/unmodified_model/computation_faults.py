@@ -61,7 +61,8 @@ def _attention_words(a: AttentionRecord, grid: Grid) -> str:
     )
     off = "" if a.divergence is None else f", {_tokens(a, grid)} off by {number(a.divergence)}"
     where = "in the model's own modules" if a.inside_model else "in the explainer's own code"
-    return f"{a.tower} tower, block {a.block}: {a.operation} {where}, {heads}{off}"
+    block = a.where or f"block {a.block}"
+    return f"{a.tower} tower, {block}: {a.operation} {where}, {heads}{off}"
 
 
 def _tokens(a: AttentionRecord, grid: Grid) -> str:

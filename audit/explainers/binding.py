@@ -34,8 +34,8 @@ def bound(
         no_heads = ""
     except UnknownAnatomyError as error:
         no_heads = str(error) or f"the inside of {type(model.module).__name__} is not known"
-    on_device = None if classes is None else classes.to(model.device)
-    return bound_alike(explainer, AtHand(model.interface, on_device, no_heads))
+    own = None if classes is None else classes.to(model.device).clone()
+    return bound_alike(explainer, AtHand(model.interface, own, no_heads))
 
 
 def bound_alike(explainer: Explainer, at_hand: AtHand) -> Explainer:

@@ -56,8 +56,8 @@ def load_explainer(spec: str, options: Mapping[str, str] | None = None) -> Expla
     Args:
         spec: a registered name or plug-in, ``path/to/file.py:function``,
             ``package.module:function`` (or a class in either), ``inverted:SPEC``,
-            ``captum:CLASS`` or ``pytorch-grad-cam:CLASS``; options may follow as ``?key=value&key=value``. A former
-            name works as well.
+            ``captum:CLASS`` or ``pytorch-grad-cam:CLASS``; options may follow as
+            ``?key=value&key=value``. A former name works as well.
         options: further options, which take precedence.
 
     Raises:

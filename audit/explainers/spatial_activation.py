@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import torch
 from jaxtyping import Float
@@ -70,7 +70,7 @@ class Outputs:
         self._modules = modules if layer is None else {layer: modules[layer]}
         self._hooks = ExitStack()
 
-    def __enter__(self) -> Outputs:
+    def __enter__(self) -> Self:
         for name, module in self._modules.items():
             handle = module.register_forward_hook(partial(self._keep, name))
             self._hooks.callback(handle.remove)
@@ -115,9 +115,9 @@ def chosen_activation(
         reached = reached or (activation if slope is not None else None)
     if reached is None:
         raise ValueError(
-            f"expected {outputs.place} to give a feature map (pairs, channels, h, w) or tokens of a "
-            "grid (pairs, tokens, width), through which the score flows, found none; name a module "
-            "that does with the option layer"
+            f"expected {outputs.place} to give a feature map (pairs, channels, h, w) or the tokens "
+            "of a grid (pairs, tokens, width), through which the score flows, found none; name a "
+            "module that does with the option layer"
         )
     return reached
 

@@ -84,8 +84,9 @@ class Logits:
         head = [p for p in module.parameters() if p.ndim == 2]
         if not head:
             raise ValueError(
-                f"expected a class head with a weight (classes, width), found none in "
-                f"{type(module).__name__}; load the model by its name, so that its classes are known"
+                "expected a class head with a weight (classes, width), found none in "
+                f"{type(module).__name__}; load the model by its name, so that its classes are "
+                "known"
             )
         return functional.one_hot(targets, len(head[-1])).to(head[-1].dtype)
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from audit.explainers.errors import ExplainerImportError
 
-_KEPT = 4
+KEPT = 4
 """Instances that are kept: each may hold its model, and an audit explains many altered copies."""
 
 
@@ -34,7 +34,7 @@ class ExplainerClass:
         if model not in self._built:
             self._built[model] = self.kind(model, **options)
         instance = self._built[model] = self._built.pop(model)  # the latest comes last
-        while len(self._built) > _KEPT:
+        while len(self._built) > KEPT:
             del self._built[next(iter(self._built))]
         return instance(images, targets)
 

@@ -141,7 +141,7 @@ def test_few_models_are_kept_alive(file):
     alive = [weakref.ref(model) for model in models]
     del model, models
     gc.collect()
-    assert sum(ref() is not None for ref in alive) == explainer_class._KEPT  # noqa: SLF001 - the bound itself
+    assert sum(ref() is not None for ref in alive) == explainer_class.KEPT
 
 
 def test_a_function_has_options_before_the_star_too():

@@ -3,7 +3,7 @@
 What it does: Removes parts of the picture and asks whether the map ranks first those whose removal
 moves the unmodified model's score, better than maps that never look at the model. Removed are
 windows of 2 by 2 patches, from the picture (occlusion) and from the middle blocks of the model
-(removal patching). A map's agreement is the share of the effect that its top windows capture, over
+(removal patching; blurring of the picture where the model's blocks are not known). A map's agreement is the share of the effect that its top windows capture, over
 the first 5 to 30 % of the windows: 0 for a random order, 1 for the best one, -1 for the worst. It
 is compared pair by pair with the best map that never looks at the model. As some maps show where
 the score comes from and others only where it is sensitive, the effect is taken with its sign and by
@@ -81,7 +81,7 @@ def judge(
     return Finding(
         verdict=verdict,
         summary=next(vote.why for vote in votes.values() if vote.verdict is verdict),
-        detail=[vote.why for vote in votes.values()],
+        detail=[*(vote.why for vote in votes.values()), *([effects.note] if effects.note else [])],
         statistics=[figures.statistic(vote, sense) for sense, vote in votes.items()],
         samples=[pair] if violated else [],
         figures=[

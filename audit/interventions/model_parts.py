@@ -50,9 +50,8 @@ class ModelParts:
     @property
     def image_weights(self) -> tuple[str, ...]:
         """Weights of what looks at the picture, the class head left out, in the model's order."""
-        return tuple(
-            n for stage, names in self.image.items() if stage not in self.head for n in names
-        )
+        stages = [names for stage, names in self.image.items() if stage not in self.head]
+        return tuple(name for names in stages for name in names)
 
 
 def parts_of(

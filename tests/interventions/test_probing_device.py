@@ -26,7 +26,9 @@ def test_probes_stay_on_the_device_of_the_pictures(joint_clip, fill):
         images = torch.empty(3, 3, 32, 32, device="cuda")
         texts, picture = torch.empty(4, 24, device="cuda"), torch.zeros(4, device="cuda").long()
         for probed in (
-            probing.occlude(anatomy, images, side=2, fill=fill, batch=5),
+            probing.occlude(
+                anatomy.image_features, anatomy.image.grid, images, side=2, fill=fill, batch=5
+            ),
             probing.knock_out(anatomy, images, side=2, batch=5),
             probing.patch_activations(anatomy, images, neutral=fill, batch=5),
         ):
@@ -38,6 +40,8 @@ def test_probes_stay_on_the_device_of_the_pictures(joint_clip, fill):
 def test_a_tensor_on_the_wrong_device_is_caught(joint_clip):
     with FakeTensorMode():
         anatomy = anatomy_of(on_fake_cuda(joint_clip))
-        probed = probing.occlude(anatomy, torch.empty(1, 3, 32, 32, device="cuda"))
+        probed = probing.occlude(
+            anatomy.image_features, anatomy.image.grid, torch.empty(1, 3, 32, 32, device="cuda")
+        )
         with pytest.raises(RuntimeError, match="device"):
             probed.effects(torch.empty(1, 24), torch.zeros(1).long())

@@ -26,37 +26,14 @@ _CHANNEL_WISE = (
     *_HOMOGENEOUS, nn.ReLU6, nn.Hardtanh, nn.GELU, nn.SiLU, nn.Mish, nn.Hardswish, nn.Hardsigmoid,
     nn.Tanh, nn.Sigmoid, nn.ELU, nn.SELU, nn.CELU, nn.Softplus,
 )  # fmt: skip
-_HOMOGENEOUS_CALLS = frozenset(
-    [
-        "relu",
-        "relu_",
-        "leaky_relu",
-        "leaky_relu_",
-        "dropout",
-        "dropout2d",
-        "max_pool2d",
-        "avg_pool2d",
-        "adaptive_avg_pool2d",
-        "flatten",
-        "contiguous",
-    ]
-)
-_CHANNEL_WISE_CALLS = _HOMOGENEOUS_CALLS | frozenset(
-    [
-        "relu6",
-        "gelu",
-        "silu",
-        "mish",
-        "hardswish",
-        "hardsigmoid",
-        "tanh",
-        "sigmoid",
-        "elu",
-        "selu",
-        "celu",
-        "softplus",
-    ]
-)
+_HOMOGENEOUS_CALLS = frozenset((
+    "relu", "relu_", "leaky_relu", "leaky_relu_", "dropout", "dropout2d", "max_pool2d",
+    "avg_pool2d", "adaptive_avg_pool2d", "flatten", "contiguous",
+))  # fmt: skip
+_CHANNEL_WISE_CALLS = _HOMOGENEOUS_CALLS | frozenset((
+    "relu6", "gelu", "silu", "mish", "hardswish", "hardsigmoid", "tanh", "sigmoid", "elu", "selu",
+    "celu", "softplus",
+))  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -100,15 +100,12 @@ def test_edit_moves_what_it_should_inside_the_attention(clip, inputs, name, towe
 
 @pytest.mark.parametrize("tower", ["image", "text"])
 def test_folding_leaves_trivial_norms(joint_clip, tower):
-    block = anatomy_of(apply_edit(audited(joint_clip), Edit("mlp-norm-folding", tower, 1))).tower(
-        tower
-    )
-    norm = block.blocks[1].module.ln_2
+    edited = apply_edit(audited(joint_clip), Edit("mlp-norm-folding", tower, 1))
+    norm = anatomy_of(edited).tower(tower).blocks[1].module.ln_2
     assert (norm.weight == 1).all()
     assert not norm.bias.any()
-    final = anatomy_of(apply_edit(audited(joint_clip), Edit("final-norm-folding", tower))).tower(
-        tower
-    )
+    edited = apply_edit(audited(joint_clip), Edit("final-norm-folding", tower))
+    final = anatomy_of(edited).tower(tower)
     norm = final.module.ln_post if tower == "image" else final.module.ln_final
     assert (norm.weight == 1).all()
 

@@ -19,6 +19,7 @@ from audit.engine import supervision
 from audit.engine.progress import silent
 from audit.engine.status_board import StatusBoard
 from audit.engine.worker_process import Job
+from audit.explainers.binding import bound
 from audit.explainers.contract import run_explainer
 from audit.explainers.registry import load_explainer
 from audit.models.loading import load_model
@@ -40,7 +41,7 @@ def write_overlay(
     The explainer runs in a process of its own; this one writes the file.
 
     Returns:
-        The model's cosine of the pair.
+        The model's score of the pair.
 
     Raises:
         ReportedError: what that process raised, such as for an unreadable picture.
@@ -69,7 +70,7 @@ def overlay(
     model_settings: Mapping[str, Any],
     board: StatusBoard,
 ) -> dict[str, Any]:
-    """The same in the worker process: the PNG in base64, and the cosine.
+    """The same in the worker process: the PNG in base64, and the score.
 
     Raises:
         ValueError: unknown names, unreadable picture (subclasses say which).
@@ -85,6 +86,7 @@ def overlay(
         raise PictureError(f"'{picture}': {error}") from error
     images = model.preprocess(shown)[None].to(model.device, model.dtype)
     targets = model.encode([text]).to(model.device)
+    explainer = bound(explainer, model, targets)
     maps = run_explainer(explainer, model.module, images, targets).maps[0].float().cpu().numpy()
     with torch.no_grad():
         score = float(model.score(images, targets))

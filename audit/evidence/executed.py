@@ -66,7 +66,7 @@ def _is_the_model(trace: TraceEvidence) -> bool:
 
 def executed_answers(context: Context, reference: Reference) -> Executed:
     """Answers by the scores of every picture and its candidate classes, as they are executed."""
-    candidates = _candidates(context, reference)
+    candidates = strongest_classes(context, reference)
     pictures, width = candidates.shape
     flat_picture = np.repeat(np.arange(pictures), width)
     flat_class = candidates.reshape(-1)
@@ -87,7 +87,7 @@ def _correct(scores: np.ndarray, candidates: np.ndarray, present: np.ndarray) ->
     return np.asarray(present[rows, best])
 
 
-def _candidates(context: Context, reference: Reference) -> np.ndarray:
+def strongest_classes(context: Context, reference: Reference) -> np.ndarray:
     """All classes, or the present ones and the strongest rivals by the unmodified model."""
     count = min(len(reference.classes), context.sizes.executed_candidates)
     order = np.lexsort((-reference.scores, ~reference.present), axis=1)[:, :count]

@@ -43,11 +43,6 @@ class ModelParts:
     anatomy: Anatomy | None = None
 
     @property
-    def towers(self) -> tuple[Stages, ...]:
-        """The stages of each tower."""
-        return (self.image, self.text) if self.text else (self.image,)
-
-    @property
     def image_weights(self) -> tuple[str, ...]:
         """Weights of what looks at the picture, the class head left out, in the model's order."""
         stages = [names for stage, names in self.image.items() if stage not in self.head]
@@ -66,38 +61,39 @@ def parts_of(
     """
     anatomy = model.anatomy
     if anatomy is not None:
-        return parts_of_anatomy(anatomy)
-    every = list(weights_of(model.module))
+        return parts_of_anatomy(anatomy, class_ids=targets.ndim == 1)
+    weights = weights_of(model.module)
     picture, target = _uses(model, images[:1], targets[:1])
     own = {n: use for n, use in target.items() if n not in picture}
-    numbers = {n for n, w in weights_of(model.module).items() if w.numel() == 1}
-    apart = tuple(n for n in every if n in numbers and n not in picture and n not in own)
-    order = {n: i for i, n in enumerate(every) if n not in apart}
-    side = {n: n in own for n in picture.keys() | own.keys()} or dict.fromkeys(order, False)
-    near = {n: n if n in side else _nearest(n, order, side) for n in order}
-    use = {**dict.fromkeys(order, 0), **picture, **own}
-    of_target = [n for n in order if side[near[n]]]
-    of_picture = [n for n in order if not side[near[n]]]
-    image, text = ({n: use[near[n]] for n in names} for names in (of_picture, of_target))
-    stages = staged(image)
+    apart = tuple(n for n, w in weights.items() if w.numel() == 1 and n not in picture | own)
+    order = {n: i for i, n in enumerate(weights) if n not in apart}
+    use = picture | own or {n: order[n] for n, _ in model.module.named_parameters() if n in order}
+    near = {n: n if n in use else _nearest(n, order, use) for n in order}
+    stages = staged({n: use[at] for n, at in near.items() if at not in own})
+    of_target = staged({n: use[at] for n, at in near.items() if at in own})
     if targets.ndim > 1:
-        return ModelParts(stages, staged(text), (), tuple(stages), apart)
-    head = staged(text)
-    return ModelParts({**head, **_apart_from(head, stages)}, {}, tuple(head), tuple(stages), apart)
+        return ModelParts(stages, of_target, (), tuple(stages), apart)
+    image = {**of_target, **_apart_from(of_target, stages)}
+    return ModelParts(image, {}, tuple(of_target), tuple(stages), apart)
 
 
-def parts_of_anatomy(anatomy: Anatomy) -> ModelParts:
-    """The parts of a model whose inside is known."""
+def parts_of_anatomy(anatomy: Anatomy, *, class_ids: bool = False) -> ModelParts:
+    """The parts of a model whose inside is known.
+
+    Args:
+        anatomy: the view of it.
+        class_ids: whether targets are class ids, so that what no tower holds is the class head.
+    """
     image = anatomy_stages(anatomy, "image")
     text = {} if anatomy.text_tower is None else anatomy_stages(anatomy, "text")
     placed = {n for stages in (image, text) for names in stages.values() for n in names}
-    left = [n for n in weights_of(anatomy.model) if n not in placed]
-    left = tuple(n for n in left if n not in anatomy.score_parameters)
+    placed.update(anatomy.score_parameters)
+    left = tuple(n for n in weights_of(anatomy.model) if n not in placed)
     head: tuple[str, ...] = ()
-    if left and text:
-        text = {**text, "others": left}
-    elif left:
+    if left and class_ids:
         head, image = ("head",), {"head": left, **image}
+    elif left:
+        text = {**text, "others": left}
     blocks = tuple(f"block {block.index}" for block in reversed(anatomy.image.blocks))
     return ModelParts(image, text, head, blocks, anatomy.score_parameters, anatomy)
 

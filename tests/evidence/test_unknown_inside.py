@@ -18,7 +18,7 @@ from tests.gathered import gathered
 from tests.residual_network import GRID, pictures_of_classes, residual_network
 
 SIZES = Sizes(
-    probed=4, ladder_seeds=1, reparametrized=4, randomized=6, randomizations=1, affected=8,
+    probed=4, ladder_seeds=1, reparametrized=4, randomized=8, randomizations=1, affected=8,
     repeated=3,
 )  # fmt: skip
 TRACED = {"P101", "P102", "P103", "P104", "P105", "P110"}
@@ -37,7 +37,7 @@ def gradient(model, images, targets):
 
 def last_activation(model, images, targets):
     kept = []
-    handle = model.layer3.register_forward_hook(lambda _, __, out: kept.append(out))
+    handle = model.layer2.register_forward_hook(lambda _, __, out: kept.append(out))
     score = logits(model, images, targets).sum()
     handle.remove()
     return kept[0], torch.autograd.grad(score, kept[0])[0]

@@ -120,7 +120,7 @@ def _scale(values: _Values, chain: Pair, generator: torch.Generator) -> Replacem
     start = norms[-1] if norms else 0
     channels = len(values.of(chain.first)["weight"])
     factor = (SPREAD * gaussian(channels, generator=generator)).exp()
-    changed = {}
+    changed: dict[str, Tensor] = {}
     for layer in layers[start:]:
         scaled = {n: t for n, t in values.of(layer).items() if not n.startswith("running_")}
         if layer != layers[start]:
@@ -192,9 +192,12 @@ def _suited(name: str, found: Layers, model: nn.Module) -> tuple[Pair, ...]:
 
 def _fits(model: nn.Module, chain: Chain) -> bool:
     """Whether the last layer takes the first one's channels, each as often as all others."""
-    channels = model.get_submodule(chain.first).weight.shape[0]  # type: ignore[union-attr, index]
-    inputs = model.get_submodule(chain.last).weight.shape[1]  # type: ignore[union-attr, index]
-    return channels > 1 and inputs % channels == 0
+    channels = _weight(model, chain.first).shape[0]
+    return channels > 1 and _weight(model, chain.last).shape[1] % channels == 0
+
+
+def _weight(model: nn.Module, layer: str) -> Tensor:
+    return model.get_parameter(f"{layer}.weight")
 
 
 def _can_scale(model: nn.Module, chain: Chain) -> bool:

@@ -16,6 +16,7 @@ from audit.evidence.kinds import Roles, RungInfo
 from audit.evidence.tasks import Tasks
 from audit.explainers.contract import Explainer, Explanation, run_explainer
 from audit.interventions.degrading import Family
+from audit.interventions.model_parts import ModelParts, parts_of
 from audit.models.companion_models import CompanionModel
 from audit.models.ladder_checkpoints import Checkpoint
 from audit.models.model_under_audit import ModelUnderAudit
@@ -132,6 +133,11 @@ class Context:
     def grid(self) -> tuple[int, int]:
         """Patch rows and columns."""
         return self.model.patch_grid
+
+    def parts(self) -> ModelParts:
+        """Where the weights of the model lie on the way to its score."""
+        images, targets = self.pairs.batch(torch.tensor([0]), self.model.device, self.model.dtype)
+        return parts_of(self.pristine_model, images, targets)
 
     def batch_size(self) -> int:
         """Pairs per batch."""

@@ -149,8 +149,7 @@ def test_a_damaged_tokenizer_is_named(folder):
     ("name", "tag", "words"),
     [
         ("ViT-B-32", "openai", "weights 'openai' of 'ViT-B-32' are not in the local cache"),
-        ("ViT-B-16-SigLIP", "random", "tokenizer 'timm/ViT-B-16-SigLIP'"),
-        ("roberta-ViT-B-32", "random", "tokenizer 'roberta-base'"),
+        ("roberta-ViT-B-32", "random", "text tower 'roberta-base' of a hub"),
     ],
 )
 def test_what_is_not_at_hand_is_not_fetched_unasked(tmp_path, asked, monkeypatch, name, tag, words):
@@ -173,9 +172,9 @@ def test_a_download_that_is_allowed_is_tried(asked, tmp_path, monkeypatch):
     def refuse():
         raise OSError("no hub here")
 
-    with pytest.raises(ModelError, match=r"tokenizer 'roberta-base'.*cannot be reached"):
+    with pytest.raises(ModelError, match=r"text tower 'roberta-base' of a hub"):
         load_model("roberta-ViT-B-32", "random", allow_download=True)
-    assert wanted == [("roberta-base", "tokenizer.json")]
+    assert wanted == [("roberta-base", "config.json")]
     assert asked == []
 
 

@@ -86,5 +86,6 @@ def _load(source: str, like: ModelUnderAudit, *, allow_download: bool = False) -
         weights or None,
         device=str(like.device),
         dtype=like.dtype_name,
+        tokenizer=like.tokenizer,
         allow_download=allow_download,
     )

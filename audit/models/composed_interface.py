@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float, Int
 from PIL import Image
@@ -15,6 +15,7 @@ from audit.models.patch_grids import grid_of
 from audit.models.picture_transform import PictureTransform
 
 
+@runtime_checkable
 class Targets(Protocol):
     """What a model scores pictures for, and how; `audit.models.class_head` has class ids."""
 

@@ -53,7 +53,9 @@ def load_model(
     module, interface, notes = source_of(asked).load(asked, pretrained, wanted)
     module = module.eval().to(device=torch_device, dtype=torch_dtype)
     expect_finite(module.state_dict(), f"{pretrained or name} in {dtype}")
-    return ModelUnderAudit(name, pretrained, module, interface, torch_device, torch_dtype, notes)
+    return ModelUnderAudit(
+        name, pretrained, module, interface, torch_device, torch_dtype, notes, tokenizer
+    )
 
 
 def _device(name: str) -> torch.device:

@@ -90,6 +90,7 @@ class ModelUnderAudit:
         device: where the module is.
         dtype: of its parameters.
         notes: what a reader of the result should know of the weights, as sentences.
+        tokenizer: folder of its tokenizer, where one was given.
     """
 
     name: str
@@ -99,6 +100,7 @@ class ModelUnderAudit:
     device: torch.device
     dtype: torch.dtype
     notes: tuple[str, ...] = ()
+    tokenizer: str | None = None
 
     @property
     def score_name(self) -> str:

@@ -66,7 +66,7 @@ def load_transformers(
             settings = kind.config_class.from_dict(_without_name(config))
             module, notes = _create(kind, folder, settings, pretrained, wanted.seed)
             pictures, told = pictures_of(transformers, read_preprocessor(folder), settings)
-        targets, told_too = _targets(source, folder, module, settings, pretrained, wanted)
+            targets, told_too = _targets(source, folder, module, settings, pretrained, wanted)
     return module, ComposedInterface(pictures, targets), (*notes, *told, *told_too)
 
 
@@ -121,6 +121,7 @@ def _create(
                 str(folder),
                 config=settings,
                 local_files_only=True,
+                weights_only=True,
                 dtype=torch.float32,
                 output_loading_info=True,
             )

@@ -56,7 +56,7 @@ SOURCES: Mapping[str, ModelSource] = {
     for source in (
         ModelSource(
             "open_clip",
-            "NAME",
+            "NAME, such as ViT-B-16",
             "two towers of open_clip",
             "open_clip_source:load_open_clip",
             "open_clip_source:known_models",

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -39,14 +40,14 @@ class PictureTransform:
     described: str
 
     @classmethod
-    def of(cls, function: Callable[[Image.Image], Tensor], described: str = "") -> PictureTransform:
+    def of(cls, function: Callable[..., Any], described: str = "") -> PictureTransform:
         """Try a function on pictures of one color.
 
         Raises:
             ModelError: it raises, or gives no square tensor of three channels.
         """
         try:
-            black, gray, white = (_plain(function, level) for level in (0, _GRAY, 255))
+            black = _plain(function, 0)
         except Exception as error:  # of the user's or a library's code
             cause = f"{type(error).__name__}: {error}".splitlines()[0]
             raise ModelError(
@@ -64,6 +65,7 @@ class PictureTransform:
                 "preprocess: expected square pictures of floating point numbers, got "
                 f"{black.shape[1]}×{black.shape[2]} of {black.dtype}; resize or crop to a square"
             )
+        gray, white = (_plain(function, level) for level in (_GRAY, 255))
         wanted = black + (white - black) * (_GRAY / 255)
         linear = bool((gray - wanted).abs().max() <= _TOLERANCE * (white - black).abs().max())
         return cls(function, int(black.shape[1]), linear, described or repr(function))
@@ -103,6 +105,6 @@ def _share(x: Tensor, black: Tensor, white: Tensor) -> Tensor:
 
 
 def _plain(
-    function: Callable[[Image.Image], Tensor], level: int, size: tuple[int, int] = (320, 240)
-) -> Tensor:
+    function: Callable[[Image.Image], Any], level: int, size: tuple[int, int] = (320, 240)
+) -> Any:
     return function(Image.new("RGB", size, (level, level, level)))

@@ -58,8 +58,6 @@ def model_of(
             f"{type(classes).__name__}; list them in the order of the logits"
         )
     names = ClassNames.of(classes)
-    if score is not None and not callable(score):
-        raise ModelError("score: expected a function (module, images, targets) -> (pairs,)")
     called = score_name or ("logit" if score is None else "score")
     pictures = PictureTransform.of(preprocess, _described(preprocess))
     head = ClassHead(names, score, called, settings or {"score": _described(score)})

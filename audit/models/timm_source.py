@@ -37,8 +37,9 @@ _FILES = ("model.safetensors", "pytorch_model.bin")
 
 @functools.cache
 def known_models() -> dict[str, list[str]]:
-    """Every architecture of timm with the tags of its weights."""
-    found: dict[str, list[str]] = {name: [] for name in timm.list_models()}
+    """Every architecture of timm that has a class head, with the tags of its weights."""
+    configs = {name: timm.get_pretrained_cfg(name) for name in timm.list_models()}
+    found: dict[str, list[str]] = {n: [] for n, c in configs.items() if not c or c.num_classes}
     for name in timm.list_pretrained():
         architecture, tag = split_model_name_tag(name)
         if tag and architecture in found:
@@ -65,7 +66,7 @@ def load_timm(
             f"unknown model '{PREFIX}{name}'{hint(name, timm.list_models())}; 'audit list models "
             "timm' shows all"
         )
-    tags = known_models()[name]
+    tags = known_models().get(name, [])
     pretrained = pretrained or tag or None
     expect_stated(f"{PREFIX}{name}", pretrained, tags)
     of_tag = pretrained if pretrained in tags else tag if tag in tags else ""

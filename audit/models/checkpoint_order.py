@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
@@ -41,10 +42,11 @@ def in_order(
 
     Returns:
         The state as it is, or renamed where no name agrees while number, order and shapes of the
-        tensors do (but for counters of batches); and what is to be told of that.
+        tensors do (but for counters of batches); and what is to be told of that. A safetensors
+        file has no order of its own, so that it is never renamed.
     """
     ours, theirs = (_without_counters(s) for s in (own, state))
-    if set(ours) & set(theirs):
+    if set(ours) & set(theirs) or Path(file).suffix == ".safetensors":
         return dict(state), ""
     same = [t.shape for t in ours.values()] == [t.shape for t in theirs.values()]
     if not theirs or not same:

@@ -117,7 +117,7 @@ def class_names(count: int, given: Sequence[str] | None, whose: str) -> ClassNam
 @functools.cache
 def imagenet() -> ClassNames:
     """The 1,000 classes of ImageNet: torchvision's names, and timm's synonyms and synsets."""
-    from timm.data import ImageNetInfo
+    from timm.data.imagenet_info import ImageNetInfo
     from torchvision.models import ResNet18_Weights
 
     info = ImageNetInfo("imagenet-1k")

@@ -19,6 +19,8 @@ from torch import nn
 from audit.foreign_import import Importer
 from audit.models.checkpoint_order import load_file
 from audit.models.checkpoints import looks_like_file
+from audit.models.class_head import ClassHead
+from audit.models.composed_interface import ComposedInterface
 from audit.models.errors import ModelError
 from audit.models.model_under_audit import ModelInterface, ModelUnderAudit
 from audit.models.python_object import model_of
@@ -130,8 +132,10 @@ def _with_code(interface: ModelInterface, function: Callable[..., Any]) -> Model
     """The interface with the hash of the function's file in its configuration."""
     file = inspect.getsourcefile(inspect.unwrap(function))
     digest = hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else ""
-    targets = getattr(interface, "targets", None)
-    if not digest or not hasattr(targets, "settings"):
+    if not digest or not isinstance(interface, ComposedInterface):
         return interface
-    targets = dataclasses.replace(targets, settings={**targets.settings, "code": digest})
-    return dataclasses.replace(interface, targets=targets)  # type: ignore[type-var]
+    targets = interface.targets
+    if not isinstance(targets, ClassHead):
+        return interface
+    coded = dataclasses.replace(targets, settings={**targets.settings, "code": digest})
+    return dataclasses.replace(interface, targets=coded)

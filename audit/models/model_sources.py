@@ -48,7 +48,7 @@ class ModelSource:
 
     def known(self) -> dict[str, list[str]] | None:
         """Every name with the tags of its weights; None where they cannot be listed."""
-        return _named(self.names)() if self.names else None  # type: ignore[no-any-return]
+        return _named(self.names)() if self.names else None
 
 
 SOURCES: Mapping[str, ModelSource] = {

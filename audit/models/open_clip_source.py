@@ -28,7 +28,7 @@ from audit.models.checkpoints import looks_like_file
 from audit.models.errors import ModelError
 from audit.models.folder_config import read_config, weights_of
 from audit.models.network import REMEDY, expect_weights_at_hand, file_of_hub, network
-from audit.models.open_clip_weights import load_weights
+from audit.models.open_clip_weights import activation_notes, load_weights
 from audit.models.patch_grids import grid_of
 from audit.models.random_tokens import RandomTokens
 from audit.models.tokenizers import Tokenizer, TokenizerMissingError, build_tokenizer
@@ -224,27 +224,8 @@ def _create(
     if random:
         notes = (random_weights_note(seed),)
     elif tag is not None:
-        notes = _activation_notes(source, tag)
+        notes = activation_notes(source, tag)
     return module, transform, notes
-
-
-def _activation_notes(source: str, tag: str) -> tuple[str, ...]:
-    """Weights that were trained with another activation function than the architecture has."""
-    trained = bool(open_clip.get_pretrained_cfg(source, tag).get("quick_gelu", False))
-    built = bool((open_clip.get_model_config(source) or {}).get("quick_gelu", False))
-    if trained == built:
-        return ()
-    names = {True: "QuickGELU", False: "GELU"}
-    other = f"{source}-quickgelu" if trained else source.removesuffix("-quickgelu")
-    fits = other in open_clip.list_models() and tag in open_clip.list_pretrained_tags_by_model(
-        other
-    )
-    remedy = f" Use '--model {other} --pretrained {tag}', which has the right one." if fits else ""
-    told = (
-        f"The weights '{tag}' were trained with {names[trained]}, and '{source}' computes with "
-        f"{names[built]}: this is another model than the one that was published.{remedy}"
-    )
-    return (told,)
 
 
 def _quiet(record: logging.LogRecord) -> bool:

@@ -9,12 +9,9 @@ from typing import Any
 
 import timm
 import torch
-from timm.data import (
-    ImageNetInfo,
-    create_transform,
-    infer_imagenet_subset,
-    resolve_model_data_config,
-)
+from timm.data.config import resolve_model_data_config
+from timm.data.imagenet_info import ImageNetInfo, infer_imagenet_subset
+from timm.data.transforms_factory import create_transform
 from timm.models import get_arch_pretrained_cfgs, split_model_name_tag
 from torch import nn
 
@@ -128,4 +125,4 @@ def _at_hand(name: str, tag: str) -> bool:
         return Path(config.file).is_file()
     files = (config.hf_hub_filename,) if config.hf_hub_filename else _FILES
     hub, url = config.hf_hub_id, config.url
-    return bool(hub and repository_at_hand(hub, files)) or bool(url and url_at_hand(url))
+    return bool(hub and repository_at_hand(hub, files)) or bool(url and url_at_hand(str(url)))

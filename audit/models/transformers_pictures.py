@@ -78,9 +78,9 @@ def _plain(processor: Any) -> str:
 
 
 def _names() -> dict[str, Any]:
-    from transformers.models.auto.image_processing_auto import IMAGE_PROCESSOR_MAPPING_NAMES
+    from transformers.models.auto import image_processing_auto as listed
 
-    return dict(IMAGE_PROCESSOR_MAPPING_NAMES)
+    return dict(listed.IMAGE_PROCESSOR_MAPPING_NAMES)
 
 
 def _known() -> set[str]:

@@ -62,7 +62,7 @@ def load_transformers(
         config = read_config(folder)
         kind = _kind(transformers, folder, config)
         _expect_weights(source, folder, pretrained)
-        with _quiet(), told_in_one_line(source, pretrained):
+        with _quiet(transformers), told_in_one_line(source, pretrained):
             settings = kind.config_class.from_dict(_without_name(config))
             module, notes = _create(kind, folder, settings, pretrained, wanted.seed)
             pictures, told = pictures_of(transformers, read_preprocessor(folder), settings)
@@ -170,14 +170,17 @@ def _targets(
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def _quiet(transformers: Any) -> Iterator[None]:
     """What transformers logs and warns of is told in our own words, or is an error."""
-    logger = logging.getLogger("transformers")
-    level = logger.level
+    logger, told = logging.getLogger("transformers"), transformers.utils.logging
+    level, bars = logger.level, told.is_progress_bar_enabled()
     logger.setLevel(logging.ERROR)
+    told.disable_progress_bar()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
         logger.setLevel(level)
+        if bars:
+            told.enable_progress_bar()

@@ -164,7 +164,7 @@ def test_a_tokenizer_that_is_given_stands_for_that_of_the_configuration(folder, 
         load_model(f"local-dir:{target}")
     model = load_model(f"local-dir:{target}", tokenizer=str(own))
     assert model.encode(["cat"])[0, :3].tolist() == [1, 0, 0]
-    with pytest.raises(ModelError, match="expected a folder with tokenizer.json, found none"):
+    with pytest.raises(ModelError, match=r"expected a folder with tokenizer\.json, found none"):
         load_model(f"local-dir:{target}", tokenizer=str(target))
 
 

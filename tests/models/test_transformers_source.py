@@ -167,9 +167,7 @@ def test_without_a_tokenizer_random_weights_have_random_rows(folder, folders):
     with pytest.raises(ModelError, match=r"its tokenizer as tokenizer\.json.*--tokenizer FOLDER"):
         load_model(f"hf:{target}")
     model = load_model(f"hf:{target}", "random", seed=2)
-    assert [n.partition(" (seed")[0] for n in model.notes][
-        0
-    ] == "The weights of the model are random"
+    assert model.notes[0].startswith("The weights of the model are random")
     assert "is a row of random tokens" in model.notes[1]
     given = load_model(f"hf:{target}", tokenizer=str(folders / "clip"))
     assert given.encode(["a cat"])[0, :3].tolist() == [2, 3, 0]

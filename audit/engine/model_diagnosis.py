@@ -24,7 +24,7 @@ from audit.models.model_under_audit import ModelUnderAudit
 _SIZE = (320, 240)
 _BOX = (80, 60, 239, 179)  # the middle half of the picture on either side
 _TEXT = "a photo of a cat."
-_PASSES = {"quick": 14_000, "default": 53_000}
+_PASSES = {"quick": 5_000, "default": 18_000}
 """Pictures that the bundled model sees while `gradient` is audited on so many pairs as a profile
 has by default: counted once, and the order of magnitude for any model and explainer."""
 _COPIES = 3  # the untouched one, an edited or degraded one, the explainer's own

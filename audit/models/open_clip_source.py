@@ -26,7 +26,7 @@ from audit.models.anatomy import (
 )
 from audit.models.checkpoints import looks_like_file
 from audit.models.errors import ModelError
-from audit.models.folder_config import read_config, weights_of
+from audit.models.folder_config import read_config, read_json, weights_of
 from audit.models.network import REMEDY, expect_weights_at_hand, file_of_hub, network
 from audit.models.open_clip_weights import activation_notes, load_weights
 from audit.models.patch_grids import grid_of
@@ -151,20 +151,29 @@ def load_open_clip(
         _check_weights(folder, pretrained)
         config = read_config(folder)
     with network(allowed=allow_download):
-        _expect_text_tower(source, config["text_cfg"], allow_download=allow_download)
-        tokenizer, told = _tokenizer(source, config["text_cfg"], folder, pretrained, wanted)
+        text = _text_section(source, config["text_cfg"], allow_download=allow_download)
+        tokenizer, told = _tokenizer(source, text, folder, pretrained, wanted)
         module, transform, notes = _create(source, folder, pretrained, wanted.seed)
     return module, OpenClipInterface(transform, tokenizer), (*notes, *told)
 
 
-def _expect_text_tower(source: str, text: dict[str, Any], *, allow_download: bool) -> None:
-    """The configuration of a text tower that is of a hub is at hand."""
+def _text_section(source: str, text: dict[str, Any], *, allow_download: bool) -> dict[str, Any]:
+    """The section ``text_cfg``, with the vocabulary of a text tower that is of a hub.
+
+    Raises:
+        ModelError: the configuration of such a tower is not at hand.
+    """
     tower = text.get("hf_model_name")
-    if tower and file_of_hub(str(tower), "config.json", allow_download=allow_download) is None:
+    if not tower:
+        return text
+    file = file_of_hub(str(tower), "config.json", allow_download=allow_download)
+    if file is None:
         raise ModelError(
             f"model '{source}' has the text tower '{tower}' of a hub, whose configuration is not "
             f"in the local cache; {REMEDY}"
         )
+    vocabulary = read_json(file).get("vocab_size")
+    return {**text, "vocab_size": vocabulary} if isinstance(vocabulary, int) else text
 
 
 def _tokenizer(

@@ -36,6 +36,9 @@ class Classifier(nn.Module):
 class ClassHeadInterface:
     """Feature [pooled, 1] and target feature [W_c, b_c], whose product is the logit."""
 
+    score_name: str = "logit"
+    uses_templates: bool = False
+
     def preprocess(self, picture: Image.Image) -> Float[Tensor, "3 H W"]:
         return torch.from_numpy(np.array(picture.resize((SIDE, SIDE)))).permute(2, 0, 1) / 255
 

@@ -51,8 +51,9 @@ def test_every_run_time_dependency_is_imported():
     assert modules(PROJECT["dependencies"]) - imported() == set()
 
 
-def test_every_import_is_a_dependency_or_the_adapters_extra():
-    optional = PROJECT["optional-dependencies"]["adapters"]
+def test_every_import_is_a_dependency_or_of_an_extra():
+    extras = PROJECT["optional-dependencies"]
+    optional = [*extras["adapters"], *extras["hf"]]
     allowed = modules([*PROJECT["dependencies"], *optional]) | ASKED_FOR
     allowed |= {m for m, d in COMES_WITH.items() if d in distributions(PROJECT["dependencies"])}
     assert imported() - allowed == set()

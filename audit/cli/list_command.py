@@ -14,15 +14,23 @@ LISTED = ("explainers", "checks", "models", "datasets", "catalogue")
 
 @click.command("list")
 @click.argument("what", type=click.Choice(LISTED))
+@click.argument("source", required=False)
 @click.option("--write", metavar="FILE", help="Write the catalogue between a file's markers.")
-def list_(what: str, write: str | None) -> None:
+def list_(what: str, source: str | None, write: str | None) -> None:
     """List explainers, checks, models or datasets.
+
+    'audit list models' shows where models come from, 'audit list models timm' names those of timm.
 
     The catalogue is checks and explainers as Markdown; --write brings a file up to date.
     """
     with exit_codes():
         from audit.engine import listing
 
+        if source is not None:
+            if what != "models":
+                fail(f"'{source}' goes with 'audit list models', not with '{what}'")
+            say("\n".join(listing.models_of(source)))
+            return
         if write is None:
             say("\n".join(listing.LISTS[what]()))
             return

@@ -11,6 +11,7 @@ import click
 from audit import __version__
 from audit.cli.check_command import check
 from audit.cli.compare_command import compare
+from audit.cli.doctor_command import doctor
 from audit.cli.equivalence_command import equivalence
 from audit.cli.exit_codes import exit_codes, fail
 from audit.cli.explain_command import explain
@@ -49,7 +50,7 @@ class Commands(click.Group):
 @click.group(
     cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    commands=(check, compare, equivalence, explain, history, init, list_, map_, report),
+    commands=(check, compare, doctor, equivalence, explain, history, init, list_, map_, report),
 )
 @click.version_option(__version__, prog_name="audit")
 def main() -> None:

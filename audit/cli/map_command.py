@@ -47,5 +47,5 @@ def map_(
         known = {key: value for key, value in given.items() if value is not None}
         explainer, notes = shared.explainer_now(explainer)
         shared.print_notes(notes)
-        score = write_overlay(explainer, options, Path(image), text, out, known)
-    say(f"{out}: cosine {score:.4f}")
+        score, score_name = write_overlay(explainer, options, Path(image), text, out, known)
+    say(f"{out}: {score_name} {score:.4f}")

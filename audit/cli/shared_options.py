@@ -96,9 +96,18 @@ formats_option = _many(
 )
 model_options = _all(
     (
-        click.option("--model", help="bundled, an open_clip architecture, or local-dir:FOLDER."),
         click.option(
-            "--pretrained", help="Weights: a tag of open_clip, a checkpoint file, or random."
+            "--model",
+            help="bundled, an open_clip architecture, local-dir:FOLDER, timm:NAME, "
+            "torchvision:NAME, hf:FOLDER, or FILE.py:FUNCTION.",
+        ),
+        click.option(
+            "--pretrained", help="Weights: a tag of the library, a checkpoint file, or random."
+        ),
+        click.option(
+            "--tokenizer",
+            metavar="FOLDER",
+            help="A folder with a tokenizer.json, in the place of the model's own tokenizer.",
         ),
         click.option(
             "--allow-download",

@@ -51,6 +51,7 @@ OF_EVIDENCE = (
     "model",
     "pretrained",
     "allow_download",
+    "tokenizer",
     "ladder",
     "data",
     "allow_outside",
@@ -75,9 +76,17 @@ class Settings(BaseModel):
     options: Annotated[
         dict[str, str], BeforeValidator(as_text, json_schema_input_type=dict[str, Plain])
     ] = Field(default_factory=dict, description="options of the explainer")
-    model: str = Field("bundled", description="bundled, an open_clip name, or local-dir:FOLDER")
+    model: str = Field(
+        "bundled",
+        description="bundled, an open_clip name, local-dir:FOLDER, timm:NAME, torchvision:NAME, "
+        "hf:FOLDER, or FILE.py:FUNCTION",
+    )
     pretrained: str | None = Field(
-        None, description="weights: an open_clip tag, a checkpoint file, or random"
+        None, description="weights: a tag of the library, a checkpoint file, or random"
+    )
+    tokenizer: str | None = Field(
+        None,
+        description="a folder with a tokenizer.json, in the place of the model's own tokenizer",
     )
     allow_download: bool = Field(
         default=False, description="download weights and tokenizers that are not on this machine"

@@ -37,7 +37,8 @@ def bundled_pairs(model: ModelInputs, count: int, *, seed: int = 0) -> Pairs:
                 as_picture = Image.fromarray((mask * 255).astype(np.uint8))
                 masks.append(model.preprocess_mask(as_picture)[0] > 0.5)
         index += 1
-    prompts = [scenes.TEMPLATES[0].format(name) for name in scenes.CLASSES]
+    templates = scenes.TEMPLATES if model.uses_templates else ("{}",)
+    prompts = [templates[0].format(name) for name in scenes.CLASSES]
     return Pairs(
         name="bundled scenes",
         ids=tuple(ids),
@@ -47,6 +48,6 @@ def bundled_pairs(model: ModelInputs, count: int, *, seed: int = 0) -> Pairs:
         present=torch.stack(present),
         masks=torch.stack(masks),
         classes=scenes.CLASSES,
-        templates=scenes.TEMPLATES,
+        templates=templates,
         targets=model.encode(prompts),
     )

@@ -40,7 +40,8 @@ def manifest_pairs(
         count: how many pairs to draw at random, None for all. What a picture shows is read from all
             of its rows, drawn or not, and a pair has the same id whatever is drawn.
         seed: of the draw.
-        template: prompt of a label, with one ``{}``; texts are used as they are.
+        template: prompt of a label, with one ``{}``; texts are used as they are, and so are labels
+            that name the classes of a model with a class head.
         allow_outside: also read pictures that do not lie under the manifest's folder.
 
     Raises:
@@ -49,7 +50,7 @@ def manifest_pairs(
     """
     path = _find(manifest)
     table, column = read_rows(path)
-    template = template if column == "label" else "{}"
+    template = template if column == "label" and model.uses_templates else "{}"
     written = _classes(path, table[column])
     targets = model.encode([template.format(name) for name in written])
     kept, index, notes = _distinct(written, targets)

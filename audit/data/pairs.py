@@ -17,6 +17,10 @@ from torch import Tensor
 class ModelInputs(Protocol):
     """How pictures and texts enter a model, such as `audit.models.model_under_audit` describes."""
 
+    @property
+    def uses_templates(self) -> bool:
+        """Whether class names stand in prompts, rather than being targets by themselves."""
+
     def preprocess(self, picture: Image.Image) -> Float[Tensor, "3 H W"]:
         """A picture as the model receives it."""
 

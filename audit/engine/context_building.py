@@ -34,7 +34,6 @@ def load_audited_model(settings: Settings) -> ModelUnderAudit:
 
     Raises:
         ModelError: for models, weights or devices that do not exist.
-        UnknownAnatomyError: for models of a kind that is not known.
     """
     return load_model(
         settings.model,
@@ -43,6 +42,7 @@ def load_audited_model(settings: Settings) -> ModelUnderAudit:
         dtype=settings.dtype,
         seed=settings.seed,
         allow_download=settings.allow_download,
+        tokenizer=settings.tokenizer,
     )
 
 

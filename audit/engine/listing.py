@@ -33,13 +33,37 @@ def checks() -> Iterator[str]:
 
 
 def models() -> Iterator[str]:
-    """Models that can be had by name."""
-    from audit.models.loading import known_models
+    """Where models come from, and how many there are."""
+    from audit.models.model_sources import SOURCES
 
-    yield "bundled                      the small CLIP that comes with this package"
-    yield "local-dir:FOLDER             a folder with open_clip_config.json and weights"
-    for name, tags in known_models().items():
-        yield f"{name:<28} {', '.join(tags)}"
+    yield f"{'bundled':<28} the small CLIP that comes with this package"
+    for source in SOURCES.values():
+        known = source.known()
+        if known is None:
+            yield f"{source.form:<28} {source.what}"
+        elif known or not source.whole:
+            yield (
+                f"{source.form:<28} {source.what}: {len(known):,}, "
+                f"'audit list models {source.key}' names them"
+            )
+    yield ""
+    yield "Weights are stated: --pretrained TAG, FILE or random; a folder has its own."
+    yield "'audit doctor --model … --pretrained …' says how deeply one can be audited."
+
+
+def models_of(key: str) -> Iterator[str]:
+    """The models of one source, with the tags of their weights.
+
+    Raises:
+        SettingsError: no such source, or one that cannot be listed.
+    """
+    from audit.models.model_sources import SOURCES
+
+    listed = {k: s for k, s in SOURCES.items() if s.names}
+    if key not in listed:
+        raise SettingsError(nearest_of("source of models", key, listed))
+    for name, tags in (listed[key].known() or {}).items():
+        yield f"{listed[key].prefix}{name:<28} {', '.join(tags)}"
 
 
 def datasets() -> Iterator[str]:

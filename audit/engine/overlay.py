@@ -35,13 +35,13 @@ def write_overlay(
     text: str,
     out: Path,
     model_settings: Mapping[str, Any],
-) -> float:
+) -> tuple[float, str]:
     """Explain one pair and write picture and overlay side by side as PNG.
 
     The explainer runs in a process of its own; this one writes the file.
 
     Returns:
-        The model's score of the pair.
+        The model's score of the pair, and what it is called.
 
     Raises:
         ReportedError: what that process raised, such as for an unreadable picture.
@@ -59,7 +59,7 @@ def write_overlay(
     limits = supervision.Limits(Settings.model_validate({}).timeout)
     found = supervision.supervised(Job(JOB, given), limits, silent)
     target.write_bytes(base64.b64decode(found["png"]))
-    return float(found["score"])
+    return float(found["score"]), str(found["score_name"])
 
 
 def overlay(
@@ -70,7 +70,7 @@ def overlay(
     model_settings: Mapping[str, Any],
     board: StatusBoard,
 ) -> dict[str, Any]:
-    """The same in the worker process: the PNG in base64, and the score.
+    """The same in the worker process: the PNG in base64, the score and its name.
 
     Raises:
         ValueError: unknown names, unreadable picture (subclasses say which).
@@ -98,4 +98,5 @@ def overlay(
     both = np.concatenate([base, 0.4 * base + 0.6 * color], axis=1).astype(np.uint8)
     png = io.BytesIO()
     Image.fromarray(both).save(png, "PNG")
-    return {"png": base64.b64encode(png.getvalue()).decode(), "score": score}
+    encoded = base64.b64encode(png.getvalue()).decode()
+    return {"png": encoded, "score": score, "score_name": model.score_name}

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from audit.models.checkpoints import all_different
 from audit.models.errors import ModelError
-from audit.models.loading import BUNDLED, FOLDER, known_models, load_model
+from audit.models.loading import BUNDLED, known_models, load_model
+from audit.models.model_sources import source_of
 from audit.models.model_under_audit import ModelUnderAudit
 
 
@@ -40,8 +41,9 @@ class CompanionModel:
 
 def names_a_model(source: str) -> bool:
     """Whether a word names a model with its weights, rather than weights alone."""
-    architecture = source.partition(":")[0]
-    return source.startswith(FOLDER) or architecture in {BUNDLED, *known_models()}
+    if source == BUNDLED or (found := source_of(source)).prefix or found.whole:
+        return True
+    return source.partition(":")[0] in known_models()
 
 
 def find_companion_models(
@@ -69,8 +71,11 @@ def find_companion_models(
 
 
 def _load(source: str, like: ModelUnderAudit, *, allow_download: bool = False) -> ModelUnderAudit:
-    whole = source == BUNDLED or source.startswith(FOLDER)
-    name, _, weights = (source, "", "") if whole else source.partition(":")
+    found = source_of(source)
+    whole = source == BUNDLED or found.whole
+    rest = source.removeprefix(found.prefix)
+    name, _, weights = (source, "", "") if whole else rest.partition(":")
+    name = name if whole else f"{found.prefix}{name}"
     if not whole and not weights:
         raise ModelError(
             f"--ladder {source}: expected a model with its weights, got an architecture alone; "
@@ -81,5 +86,6 @@ def _load(source: str, like: ModelUnderAudit, *, allow_download: bool = False) -
         weights or None,
         device=str(like.device),
         dtype=like.dtype_name,
+        tokenizer=like.tokenizer,
         allow_download=allow_download,
     )

@@ -28,11 +28,13 @@ class Checkpoint:
         model: name of the model, for which open_clip knows the tag.
         source: the file, or the tag of open_clip.
         sha256: hash of all parameters and buffers in the model's dtype, as of a model.
+        tokenizer: folder of the model's tokenizer, where it was given.
     """
 
     model: str
     source: str
     sha256: str
+    tokenizer: str | None = None
 
     def load(self, like: nn.Module) -> nn.Module:
         """A copy of a model with these weights in the place of its own.
@@ -43,7 +45,7 @@ class Checkpoint:
         Raises:
             ModelError: the weights can no longer be read, or have changed since.
         """
-        module = _with_weights(like, self.model, self.source)
+        module = _with_weights(like, self.model, self.source, self.tokenizer)
         if state_sha256(module) != self.sha256:
             raise ModelError(
                 f"checkpoint '{self.source}' changed while the audit ran; run it again when "
@@ -73,22 +75,32 @@ def find_checkpoints(
         model.state_sha256(),
         sources,
         lambda source: state_sha256(
-            _with_weights(model.module, model.name, source, allow_download=allow_download)
+            _with_weights(
+                model.module, model.name, source, model.tokenizer, allow_download=allow_download
+            )
         ),
         "checkpoint '{source}' holds the same weights as {other}; a ladder needs different models, "
         "so leave it out",
     )
-    return tuple(Checkpoint(model.name, source, digest) for source, digest in digests.items())
+    return tuple(
+        Checkpoint(model.name, source, digest, model.tokenizer)
+        for source, digest in digests.items()
+    )
 
 
 def _with_weights(
-    like: nn.Module, name: str, source: str, *, allow_download: bool = False
+    like: nn.Module,
+    name: str,
+    source: str,
+    tokenizer: str | None,
+    *,
+    allow_download: bool = False,
 ) -> nn.Module:
     module = pristine_copy(like)
     if looks_like_file(source):
         lay_into(module, read_state(source, module.state_dict()).tensors, source)
         return module
-    other = load_model(name, source, allow_download=allow_download).module
+    other = load_model(name, source, allow_download=allow_download, tokenizer=tokenizer).module
     if str(other) != str(module):
         raise ModelError(
             f"the weights '{source}' of '{name}' belong to another architecture, such as another "

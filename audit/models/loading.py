@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import torch
-from torch import nn
 
 from audit.models import bundled
 from audit.models.anatomy import UnknownAnatomyError
 from audit.models.checkpoints import expect_finite
 from audit.models.errors import ModelError
-from audit.models.model_under_audit import ModelInterface, ModelUnderAudit
-from audit.models.open_clip_source import FOLDER, PACKAGE, RANDOM, known_models, load_open_clip
+from audit.models.model_sources import SOURCES, source_of
+from audit.models.model_under_audit import ModelUnderAudit
+from audit.models.open_clip_source import FOLDER, known_models
+from audit.models.wanted import RANDOM, Wanted
 
 BUNDLED = "bundled"
-PACKAGES = (PACKAGE,)
+PACKAGES = tuple(source.package for source in SOURCES.values() if source.package)
 """The distributions that models come from, whose versions a result states."""
-
-Loader = Callable[..., tuple[nn.Module, ModelInterface, tuple[str, ...]]]
-_LOADERS: Mapping[str, Loader] = {FOLDER: load_open_clip}
-"""Who loads a name with a prefix; one without is an architecture of open_clip."""
 
 
 def load_model(
@@ -31,31 +28,34 @@ def load_model(
     dtype: str = "float32",
     seed: int = 0,
     allow_download: bool = False,
+    tokenizer: str | None = None,
 ) -> ModelUnderAudit:
     """Load a model.
 
     Args:
-        name: ``bundled``, an open_clip architecture, or ``local-dir:FOLDER``.
-        pretrained: an open_clip tag, a checkpoint file, or ``random``; None for the weights that
-            lie in the folder.
+        name: ``bundled``, an open_clip architecture, ``local-dir:FOLDER``, ``timm:NAME``,
+            ``torchvision:NAME``, ``hf:FOLDER``, ``FILE.py:function``, or an entry point of the
+            group ``audit.models``.
+        pretrained: a tag of the library, a checkpoint file, or ``random``; None for the weights
+            that come with the name, as in a folder.
         device: torch device.
         dtype: ``float32``, ``float64``, ``float16`` or ``bfloat16``.
         seed: of random weights.
         allow_download: fetch weights and tokenizer where they are not on this machine.
+        tokenizer: a folder with a ``tokenizer.json``, in the place of the model's own tokenizer.
 
     Raises:
         ModelError: unknown name or tag, missing file, unreadable weights, unavailable device.
-        UnknownAnatomyError: the model is of a kind that is not known.
     """
     torch_device, torch_dtype = _device(device), _dtype(dtype)
-    source = f"{FOLDER}{bundled.DIRECTORY}" if name == BUNDLED else name
-    prefix, colon, _ = source.partition(":")
-    load = _LOADERS.get(prefix + colon, load_open_clip)
-    module, interface, notes = load(source, pretrained, seed, allow_download=allow_download)
+    asked = f"{FOLDER}{bundled.DIRECTORY}" if name == BUNDLED else name
+    wanted = Wanted(seed, allow_download, None if tokenizer is None else Path(tokenizer))
+    module, interface, notes = source_of(asked).load(asked, pretrained, wanted)
     module = module.eval().to(device=torch_device, dtype=torch_dtype)
     expect_finite(module.state_dict(), f"{pretrained or name} in {dtype}")
-    interface.anatomy(module)  # no check goes without one so far
-    return ModelUnderAudit(name, pretrained, module, interface, torch_device, torch_dtype, notes)
+    return ModelUnderAudit(
+        name, pretrained, module, interface, torch_device, torch_dtype, notes, tokenizer
+    )
 
 
 def _device(name: str) -> torch.device:

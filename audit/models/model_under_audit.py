@@ -25,6 +25,14 @@ class ModelInterface(Protocol):
     A target is what a picture is scored for: the token ids of a text, or a class id.
     """
 
+    @property
+    def score_name(self) -> str:
+        """What the score is called: ``cosine``, ``logit``, ``probability`` or other."""
+
+    @property
+    def uses_templates(self) -> bool:
+        """Whether class names stand in prompts, rather than being targets by themselves."""
+
     def preprocess(self, picture: Image.Image) -> Float[Tensor, "3 H W"]:
         """A picture as the model receives it."""
 
@@ -82,6 +90,7 @@ class ModelUnderAudit:
         device: where the module is.
         dtype: of its parameters.
         notes: what a reader of the result should know of the weights, as sentences.
+        tokenizer: folder of its tokenizer, where one was given.
     """
 
     name: str
@@ -91,6 +100,17 @@ class ModelUnderAudit:
     device: torch.device
     dtype: torch.dtype
     notes: tuple[str, ...] = ()
+    tokenizer: str | None = None
+
+    @property
+    def score_name(self) -> str:
+        """What its score is called: ``cosine``, ``logit``, ``probability`` or other."""
+        return self.interface.score_name
+
+    @property
+    def uses_templates(self) -> bool:
+        """Whether class names stand in prompts, rather than being targets by themselves."""
+        return self.interface.uses_templates
 
     def with_module(self, module: nn.Module) -> ModelUnderAudit:
         """The same with another module in the place of its own, such as an altered copy."""

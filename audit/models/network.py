@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
 import open_clip
+import torch
 from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
 from huggingface_hub.errors import HfHubHTTPError
 from open_clip import constants as names
@@ -75,6 +76,16 @@ def expect_weights_at_hand(name: str, tag: str, *, allow_download: bool) -> None
     )
 
 
+def repository_at_hand(repository: str, files: Iterable[str]) -> bool:
+    """Whether the cache of the hub holds one of some files of a repository."""
+    return any(isinstance(try_to_load_from_cache(repository, file), str) for file in files)
+
+
+def url_at_hand(url: str) -> bool:
+    """Whether torch's cache holds what it would fetch from an address."""
+    return (Path(torch.hub.get_dir()) / "checkpoints" / Path(url).name).is_file()
+
+
 def file_of_hub(repository: str, file: str, *, allow_download: bool) -> Path | None:
     """A file of a repository of the hub: out of the cache, or fetched where that is allowed.
 
@@ -100,5 +111,5 @@ def _is_at_hand(tag: dict[str, Any]) -> bool:
         repository, file = os.path.split(hub)
         wanted = [file] if file else [names.HF_WEIGHTS_NAME]
         wanted += [names.HF_SAFE_WEIGHTS_NAME, f"{Path(wanted[0]).stem}.safetensors"]
-        return any(isinstance(try_to_load_from_cache(repository, f), str) for f in wanted)
+        return repository_at_hand(repository, wanted)
     return bool(address) and (Path(_URL_CACHE).expanduser() / Path(address).name).is_file()

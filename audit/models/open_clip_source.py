@@ -26,15 +26,17 @@ from audit.models.anatomy import (
 )
 from audit.models.checkpoints import looks_like_file
 from audit.models.errors import ModelError
-from audit.models.folder_config import read_config, weights_of
-from audit.models.network import REMEDY, expect_weights_at_hand, network
-from audit.models.open_clip_weights import load_weights
-from audit.models.tokenizers import build_tokenizer
+from audit.models.folder_config import read_config, read_json, weights_of
+from audit.models.network import REMEDY, expect_weights_at_hand, file_of_hub, network
+from audit.models.open_clip_weights import activation_notes, load_weights
+from audit.models.patch_grids import grid_of
+from audit.models.random_tokens import RandomTokens
+from audit.models.tokenizers import Tokenizer, TokenizerMissingError, build_tokenizer
+from audit.models.wanted import RANDOM, Wanted, random_weights_note
 from audit.nearest_name import hint
 
 FOLDER = "local-dir:"
 PACKAGE = "open_clip_torch"
-RANDOM = "random"
 
 
 @dataclass(frozen=True)
@@ -44,10 +46,14 @@ class OpenClipInterface:
     Attributes:
         transform: from a PIL picture to the model's input.
         tokenizer: from texts to token ids, (texts, context).
+        score_name: what the product of the features is.
+        uses_templates: class names stand in prompts.
     """
 
     transform: Compose
     tokenizer: Callable[[list[str]], Int[Tensor, "texts context"]]
+    score_name: str = "cosine"
+    uses_templates: bool = True
 
     def preprocess(self, picture: Image.Image) -> Float[Tensor, "3 H W"]:
         """A picture as the model receives it."""
@@ -101,11 +107,11 @@ class OpenClipInterface:
     def image_size(self, module: nn.Module) -> int:
         """Side of the pictures that enter the module, in pixels."""
         size: Any = module.visual.image_size  # type: ignore[union-attr]
-        return int(size[0] if isinstance(size, tuple) else size)
+        return int(size[0] if isinstance(size, (tuple, list)) else size)
 
     def patch_grid(self, module: nn.Module) -> tuple[int, int]:
-        """Rows and columns of the image tower's patches."""
-        return anatomy_of(module).image.grid
+        """Rows and columns of the grid on which maps are compared."""
+        return grid_of(self, module)
 
     def configuration(self) -> dict[str, object]:
         """Transform and tokenizer, as far as they differ between models."""
@@ -123,7 +129,7 @@ def known_models() -> dict[str, list[str]]:
 
 
 def load_open_clip(
-    source: str, pretrained: str | None, seed: int, *, allow_download: bool = False
+    source: str, pretrained: str | None, wanted: Wanted
 ) -> tuple[nn.Module, OpenClipInterface, tuple[str, ...]]:
     """A model of open_clip on the CPU, how it is called, and what is to be told of its weights.
 
@@ -131,12 +137,12 @@ def load_open_clip(
         source: an open_clip architecture, or ``local-dir:FOLDER``.
         pretrained: an open_clip tag, a checkpoint file, or ``random``; None for the weights that
             lie in the folder.
-        seed: of random weights.
-        allow_download: download weights and tokenizer where they are not on this machine.
+        wanted: seed of random weights, tokenizer, and whether anything may be downloaded.
 
     Raises:
         ModelError: unknown name or tag, missing file, unreadable weights or configuration.
     """
+    allow_download = wanted.allow_download
     folder = Path(source.removeprefix(FOLDER)) if source.startswith(FOLDER) else None
     if folder is None:
         _check_architecture(source, pretrained, allow_download=allow_download)
@@ -145,10 +151,55 @@ def load_open_clip(
         _check_weights(folder, pretrained)
         config = read_config(folder)
     with network(allowed=allow_download):
-        texts = config["text_cfg"]
-        tokenizer = build_tokenizer(source, texts, folder, allow_download=allow_download)
-        module, transform, notes = _create(source, folder, pretrained, seed)
-    return module, OpenClipInterface(transform, tokenizer), notes
+        text = _text_section(source, config["text_cfg"], allow_download=allow_download)
+        tokenizer, told = _tokenizer(source, text, folder, pretrained, wanted)
+        module, transform, notes = _create(source, folder, pretrained, wanted.seed)
+    return module, OpenClipInterface(transform, tokenizer), (*notes, *told)
+
+
+def _text_section(source: str, text: dict[str, Any], *, allow_download: bool) -> dict[str, Any]:
+    """The section ``text_cfg``, with the vocabulary of a text tower that is of a hub.
+
+    Raises:
+        ModelError: the configuration of such a tower is not at hand.
+    """
+    tower = text.get("hf_model_name")
+    if not tower:
+        return text
+    file = file_of_hub(str(tower), "config.json", allow_download=allow_download)
+    if file is None:
+        raise ModelError(
+            f"model '{source}' has the text tower '{tower}' of a hub, whose configuration is not "
+            f"in the local cache; {REMEDY}"
+        )
+    vocabulary = read_json(file).get("vocab_size")
+    return {**text, "vocab_size": vocabulary} if isinstance(vocabulary, int) else text
+
+
+def _tokenizer(
+    source: str,
+    text: dict[str, Any],
+    folder: Path | None,
+    pretrained: str | None,
+    wanted: Wanted,
+) -> tuple[Tokenizer, tuple[str, ...]]:
+    """The tokenizer; random token rows, which are told, where random weights have none at hand."""
+    try:
+        found = build_tokenizer(
+            source,
+            text,
+            folder,
+            allow_download=wanted.allow_download,
+            tokenizer=wanted.tokenizer,
+        )
+    except TokenizerMissingError:
+        if pretrained != RANDOM:
+            raise
+        vocabulary = int(text.get("vocab_size", RandomTokens.VOCABULARY))
+        context = int(text.get("context_length", RandomTokens.CONTEXT))
+        rows = RandomTokens(context, vocabulary, wanted.seed)
+        return rows, (rows.note(str(text.get("hf_tokenizer_name") or source)),)
+    return found, ()
 
 
 def _create(
@@ -180,7 +231,9 @@ def _create(
         finally:
             logging.getLogger().removeFilter(_quiet)
     if random:
-        notes = (f"The weights of the model are random (seed {seed}), as asked for.",)
+        notes = (random_weights_note(seed),)
+    elif tag is not None:
+        notes = activation_notes(source, tag)
     return module, transform, notes
 
 
@@ -209,7 +262,7 @@ def _check_architecture(source: str, pretrained: str | None, *, allow_download: 
     if source not in names:
         close = hint(source, [*names, "bundled"], cutoff=0.3)
         raise ModelError(
-            f"unknown model '{source}'{close}; 'audit list models' shows all {len(names)}"
+            f"unknown model '{source}'{close}; 'audit list models open_clip' shows all {len(names)}"
         )
     tags = open_clip.list_pretrained_tags_by_model(source)
     if pretrained is None:

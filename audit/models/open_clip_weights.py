@@ -6,6 +6,7 @@ read without running code (`audit.models.checkpoints`), checked, and what is cha
 
 from __future__ import annotations
 
+import open_clip
 import torch
 from open_clip.convert import convert_state_dict
 from open_clip.model import (
@@ -49,6 +50,25 @@ def load_weights(module: nn.Module, file: str) -> tuple[str, ...]:
             f"The checkpoint '{file}' is of another size: {', '.join(resized)} interpolated."
         )
     return tuple(told)
+
+
+def activation_notes(source: str, tag: str) -> tuple[str, ...]:
+    """Weights that were trained with another activation function than the architecture has."""
+    trained = bool(open_clip.get_pretrained_cfg(source, tag).get("quick_gelu", False))
+    built = bool((open_clip.get_model_config(source) or {}).get("quick_gelu", False))
+    if trained == built:
+        return ()
+    names = {True: "QuickGELU", False: "GELU"}
+    other = f"{source}-quickgelu" if trained else source.removesuffix("-quickgelu")
+    fits = other in open_clip.list_models() and tag in open_clip.list_pretrained_tags_by_model(
+        other
+    )
+    remedy = f" Use '--model {other} --pretrained {tag}', which has the right one." if fits else ""
+    told = (
+        f"The weights '{tag}' were trained with {names[trained]}, and '{source}' computes with "
+        f"{names[built]}: this is another model than the one that was published.{remedy}"
+    )
+    return (told,)
 
 
 def _resize(module: nn.Module, state: dict[str, Tensor]) -> list[str]:

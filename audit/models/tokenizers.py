@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -25,10 +26,20 @@ _FILE, _CONFIG = "tokenizer.json", "tokenizer_config.json"
 _MOST_BYTES = 1 << 28
 _CLEANING = ("canonicalize", "lower", "whitespace")
 _CONTEXT = 77
+GIVE = "give --tokenizer FOLDER with a folder that holds its tokenizer.json"
+
+
+class TokenizerMissingError(ModelError):
+    """The tokenizer of a model is not at hand."""
 
 
 def build_tokenizer(
-    name: str, text: Mapping[str, Any], folder: Path | None, *, allow_download: bool
+    name: str,
+    text: Mapping[str, Any],
+    folder: Path | None,
+    *,
+    allow_download: bool,
+    tokenizer: Path | None = None,
 ) -> Tokenizer:
     """The tokenizer of a model of open_clip.
 
@@ -37,10 +48,11 @@ def build_tokenizer(
         text: its section ``text_cfg``.
         folder: where the model lies; None for an architecture that open_clip knows.
         allow_download: ask the hub for a ``tokenizer.json`` that is not in the cache.
+        tokenizer: a folder with a ``tokenizer.json`` to use in the place of the model's own.
 
     Raises:
-        ModelError: a tokenizer that is not at hand or needs code, or whose vocabulary is larger
-            than the model's; the message names it and the remedy.
+        TokenizerMissingError: it is not at hand; the message names it and the remedy.
+        ModelError: it needs code, or its vocabulary is larger than the model's.
     """
     context = int(text.get("context_length", _CONTEXT))
     of_hub = text.get("hf_tokenizer_name")
@@ -50,24 +62,72 @@ def build_tokenizer(
             f"model '{name}': text_cfg.tokenizer_mode: expected none, found "
             f"'{text['tokenizer_mode']}', which is not supported"
         )
-    if of_hub:
-        file = _file(name, str(of_hub), folder, allow_download=allow_download)
-        found: _FromFile | SimpleTokenizer = _FromFile(file, context, given)
+    if tokenizer is not None or of_hub:
+        file = (
+            _file(name, str(of_hub), folder, allow_download=allow_download)
+            if tokenizer is None
+            else _given(tokenizer)
+        )
+        found: FileTokenizer | SimpleTokenizer = FileTokenizer(file, context, given)
     elif folder is None and "siglip" in name.lower():
-        raise ModelError(
+        raise TokenizerMissingError(
             f"model '{name}': its tokenizer lies at an address of open_clip's, which is not "
-            f"supported; install a newer open_clip, whose configuration names a {_FILE}"
+            f"supported; {GIVE}, or install a newer open_clip, whose configuration names one"
         )
     else:
         found = SimpleTokenizer(context_length=context, **given)
-    vocabulary = int(text.get("vocab_size", found.vocab_size))
-    if found.vocab_size > vocabulary:
-        raise ModelError(
-            f"model '{name}': text_cfg.vocab_size: expected at least the {found.vocab_size:,} "
-            f"tokens of its tokenizer, found {vocabulary:,}; correct it, or name the tokenizer "
-            "that the model was trained with"
-        )
+    expect_vocabulary(name, "text_cfg.vocab_size", found.vocab_size, text.get("vocab_size"))
     return found
+
+
+def tokenizer_of(
+    name: str, folder: Path, context: int, vocabulary: int, *, tokenizer: Path | None = None
+) -> FileTokenizer:
+    """The tokenizer that lies in a model's folder, or in another one that is given.
+
+    Args:
+        name: of the model, for messages.
+        folder: of the model.
+        context: number of tokens of a text.
+        vocabulary: of the model.
+        tokenizer: a folder to use in the place of the model's.
+
+    Raises:
+        TokenizerMissingError: there is none.
+        ModelError: it needs code, or its vocabulary is larger than the model's.
+    """
+    if tokenizer is None and not (folder / _FILE).is_file():
+        raise TokenizerMissingError(
+            f"model '{name}': expected its tokenizer as {_FILE} in the folder, found none; save "
+            f"the fast tokenizer there (save_pretrained writes {_FILE}), or {GIVE}"
+        )
+    found = FileTokenizer(folder / _FILE if tokenizer is None else _given(tokenizer), context)
+    expect_vocabulary(name, "text_config.vocab_size", found.vocab_size, vocabulary)
+    return found
+
+
+def expect_vocabulary(name: str, key: str, tokens: int, vocabulary: int | None) -> None:
+    """The model knows every token of its tokenizer.
+
+    Raises:
+        ModelError: it does not.
+    """
+    if vocabulary is not None and tokens > int(vocabulary):
+        raise ModelError(
+            f"model '{name}': {key}: expected at least the {tokens:,} tokens of its tokenizer, "
+            f"found {int(vocabulary):,}; correct it, or name the tokenizer that the model was "
+            "trained with"
+        )
+
+
+def _given(tokenizer: Path) -> Path:
+    file = tokenizer / _FILE
+    if not file.is_file():
+        raise ModelError(
+            f"--tokenizer {tokenizer}: expected a folder with {_FILE}, found none; give the folder "
+            "that save_pretrained of the tokenizer wrote"
+        )
+    return file
 
 
 def _options(name: str, text: Mapping[str, Any], *, file: bool) -> dict[str, Any]:
@@ -94,27 +154,29 @@ def _file(name: str, tokenizer: str, folder: Path | None, *, allow_download: boo
     if folder is not None:
         file = folder / _FILE
         if not file.is_file():
-            raise ModelError(
+            raise TokenizerMissingError(
                 f"model '{name}' names the tokenizer '{tokenizer}', expected its {_FILE} in the "
                 f"folder, found none; save the fast tokenizer there (save_pretrained writes "
-                f"{_FILE}); no hub is asked and no code of a folder runs"
+                f"{_FILE}), or {GIVE}; no hub is asked and no code of a folder runs"
             )
         return file
     found = file_of_hub(tokenizer, _FILE, allow_download=allow_download)
     if found is None:
         remedy = f"its repository has no {_FILE}, or the hub cannot be reached"
-        raise ModelError(
+        raise TokenizerMissingError(
             f"model '{name}' needs the tokenizer '{tokenizer}', which is not in the local cache; "
-            f"{remedy if allow_download else REMEDY}"
+            f"{remedy if allow_download else REMEDY}, or {GIVE}"
         )
     file_of_hub(tokenizer, _CONFIG, allow_download=allow_download)  # lies beside it, where it is
     return found
 
 
-class _FromFile:
+class FileTokenizer:
     """A tokenizer out of a ``tokenizer.json``: texts padded and cut to the model's context."""
 
-    def __init__(self, file: Path, context: int, given: Mapping[str, Any]) -> None:
+    def __init__(
+        self, file: Path, context: int, given: Mapping[str, Any] = MappingProxyType({})
+    ) -> None:
         config = read_json(file.parent / _CONFIG) if (file.parent / _CONFIG).is_file() else {}
         if "auto_map" in config:
             raise ModelError(
@@ -140,6 +202,7 @@ class _FromFile:
         self.vocab_size = int(self._rules.get_vocab_size())
 
     def __call__(self, texts: list[str]) -> Int[Tensor, "texts context"]:
+        """A row of token ids for each text."""
         rows = self._rules.encode_batch([self._clean(text) for text in texts])
         ids = torch.tensor([row.ids for row in rows], dtype=torch.long)
         return ids if self._stripped is None else ids.masked_fill(ids == self._stripped, 0)

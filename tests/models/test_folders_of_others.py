@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from audit.models.errors import ModelError
 from audit.models.loading import load_model
 from audit.models.network import NetworkRefusedError, network
+from audit.models.open_clip_weights import activation_notes
 from tests.oracles import oracle
 
 CODE = "from pathlib import Path\nPath({marker!r}).touch()\n"
@@ -138,6 +139,61 @@ def test_a_tokenizer_of_a_file_gives_the_ids_of_transformers(folder, asked, tmp_
     assert asked == []
 
 
+def test_a_tokenizer_that_is_not_at_hand_is_random_rows_for_random_weights(folder, asked):
+    target = folder(**{f"{TEXT}hf_tokenizer_name": "evil/tokenizer"})
+    model = load_model(f"local-dir:{target}", "random", seed=5)
+    assert "The tokenizer 'evil/tokenizer' is not at hand" in model.notes[1]
+    one, two, same = model.encode(["a cat", "a dog", "a cat"])
+    assert torch.equal(one, same)
+    assert not torch.equal(one, two)
+    assert (one.shape, int(one[-1])) == ((24,), 49407)
+    with torch.no_grad():
+        assert -1 <= float(model.score(torch.zeros(1, 3, 24, 24), one[None])) <= 1
+    assert asked == []
+
+
+def test_a_tokenizer_that_is_given_stands_for_that_of_the_configuration(folder, tmp_path):
+    from tokenizers import Tokenizer, models
+
+    target = folder(**{f"{TEXT}hf_tokenizer_name": "some/tokenizer"})
+    own = tmp_path / "tokenizer"
+    own.mkdir()
+    Tokenizer(models.WordLevel({"[PAD]": 0, "cat": 1}, "[PAD]")).save(str(own / "tokenizer.json"))
+    (own / "tokenizer_config.json").write_text('{"pad_token": "[PAD]"}')
+    with pytest.raises(ModelError, match="or give --tokenizer FOLDER"):
+        load_model(f"local-dir:{target}")
+    model = load_model(f"local-dir:{target}", tokenizer=str(own))
+    assert model.encode(["cat"])[0, :3].tolist() == [1, 0, 0]
+    with pytest.raises(ModelError, match=r"expected a folder with tokenizer\.json, found none"):
+        load_model(f"local-dir:{target}", tokenizer=str(target))
+
+
+def test_an_image_tower_without_known_inside_is_loaded(folder):
+    vision = {"image_size": 64, "layers": [1, 1, 1, 1], "width": 8, "patch_size": None}
+    config = {f"{VISION}{key}": value for key, value in vision.items()}
+    target = folder(**config)
+    document = json.loads((target / "open_clip_config.json").read_text())
+    del document["model_cfg"]["vision_cfg"]["patch_size"]
+    (target / "open_clip_config.json").write_text(json.dumps(document))
+    model = load_model(f"local-dir:{target}", "random")
+    assert (model.patch_grid, model.image_size, model.score_name) == ((2, 2), 64, "cosine")
+    assert model.anatomy is None
+
+
+@pytest.mark.parametrize(
+    ("name", "tag", "words"),
+    [
+        ("ViT-B-16", "openai", ["QuickGELU", "--model ViT-B-16-quickgelu --pretrained openai"]),
+        ("ViT-B-16-quickgelu", "laion2b_s34b_b88k", ["trained with GELU", "computes with Quick"]),
+    ],
+)
+def test_another_activation_than_that_of_the_weights_is_told(name, tag, words):
+    (told,) = activation_notes(name, tag)
+    for word in words:
+        assert word in told
+    assert activation_notes("ViT-B-16-quickgelu", "openai") == ()
+
+
 def test_a_damaged_tokenizer_is_named(folder):
     target = folder(model_cfg__text_cfg__hf_tokenizer_name="x")
     (target / "tokenizer.json").write_text("{}")
@@ -149,8 +205,7 @@ def test_a_damaged_tokenizer_is_named(folder):
     ("name", "tag", "words"),
     [
         ("ViT-B-32", "openai", "weights 'openai' of 'ViT-B-32' are not in the local cache"),
-        ("ViT-B-16-SigLIP", "random", "tokenizer 'timm/ViT-B-16-SigLIP'"),
-        ("roberta-ViT-B-32", "random", "tokenizer 'roberta-base'"),
+        ("roberta-ViT-B-32", "random", "text tower 'roberta-base' of a hub"),
     ],
 )
 def test_what_is_not_at_hand_is_not_fetched_unasked(tmp_path, asked, monkeypatch, name, tag, words):
@@ -173,9 +228,9 @@ def test_a_download_that_is_allowed_is_tried(asked, tmp_path, monkeypatch):
     def refuse():
         raise OSError("no hub here")
 
-    with pytest.raises(ModelError, match=r"tokenizer 'roberta-base'.*cannot be reached"):
+    with pytest.raises(ModelError, match=r"text tower 'roberta-base' of a hub"):
         load_model("roberta-ViT-B-32", "random", allow_download=True)
-    assert wanted == [("roberta-base", "tokenizer.json")]
+    assert wanted == [("roberta-base", "config.json")]
     assert asked == []
 
 

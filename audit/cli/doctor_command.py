@@ -1,0 +1,24 @@
+"""``audit doctor``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from audit.cli import shared_options as shared
+from audit.cli.exit_codes import exit_codes
+from audit.cli.printing import say
+
+
+@click.command("doctor")
+@shared.model_options
+def doctor(**given: Any) -> None:
+    """Load a model, and say what is known of it: inside, preprocessing, score, time, memory."""
+    with exit_codes():
+        from audit.engine.model_diagnosis import diagnosis
+
+        known = {key: value for key, value in given.items() if value is not None}
+        name, pretrained = known.pop("model", "bundled"), known.pop("pretrained", None)
+        for line in diagnosis(name, pretrained, known):
+            say(line)

@@ -1,0 +1,185 @@
+"""What ``audit doctor`` says of a model: is it loaded rightly, how deep is it known, its costs.
+
+Every line is a fact of this model on this machine; nothing is judged.
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw
+
+from audit.explainers.contract import run_explainer
+from audit.explainers.registry import load_explainer
+from audit.models.anatomy import UnknownAnatomyError
+from audit.models.loading import load_model
+from audit.models.model_under_audit import ModelUnderAudit
+
+_SIZE = (320, 240)
+_BOX = (80, 60, 239, 179)  # the middle half of the picture on either side
+_TEXT = "a photo of a cat."
+_PASSES = {"quick": 5_000, "default": 18_000}
+"""Pictures that the bundled model sees while `gradient` is audited on so many pairs as a profile
+has by default: counted once, and the order of magnitude for any model and explainer."""
+_COPIES = 3  # the untouched one, an edited or degraded one, the explainer's own
+_WIDTH = 14
+
+
+def diagnosis(name: str, pretrained: str | None, settings: Mapping[str, Any]) -> Iterator[str]:
+    """Lines about a model, in the order in which they are found out.
+
+    Args:
+        name: of the model, and its weights, as `load_model` takes them.
+        pretrained: likewise.
+        settings: what else `load_model` takes.
+
+    Raises:
+        ModelError: it cannot be loaded.
+    """
+    started = time.perf_counter()
+    model = load_model(name, pretrained, **settings)
+    yield from _of_weights(model, time.perf_counter() - started)
+    yield from _of_inside(model)
+    yield from _of_pictures(model)
+    yield from _of_one_pair(model)
+
+
+def _of_weights(model: ModelUnderAudit, seconds: float) -> Iterator[str]:
+    parameters = sum(p.numel() for p in model.module.parameters())
+    held = sum(t.numel() * t.element_size() for t in model.module.state_dict().values())
+    weights = "its own weights" if model.pretrained is None else f"weights '{model.pretrained}'"
+    yield _line("model", f"{model.name} with {weights}, {type(model.module).__name__}")
+    yield _line(
+        "size",
+        f"{parameters:,} parameters, {held / 2**20:,.0f} MiB in {model.dtype_name} on "
+        f"{model.device}, loaded in {seconds:.1f} s",
+    )
+    yield from (_line("note", note) for note in model.notes)
+
+
+def _of_inside(model: ModelUnderAudit) -> Iterator[str]:
+    try:
+        anatomy = model.require_anatomy()
+    except UnknownAnatomyError as error:
+        yield _line("inside", f"not known: {error}")
+        yield _line(
+            "",
+            "the audit goes on without it; what removes heads, patches tokens or cuts attention "
+            "is not applicable",
+        )
+    else:
+        towers = [("image", anatomy.image)]
+        towers += [("text", anatomy.text_tower)] if anatomy.text_tower is not None else []
+        known = ", ".join(f"{len(t.blocks)} {n} blocks of {t.heads} heads" for n, t in towers)
+        yield _line("inside", f"known: {known}")
+    rows, columns = model.patch_grid
+    yield _line("maps", f"are compared on {rows}×{columns} cells of {model.image_size} pixels")
+
+
+def _of_pictures(model: ModelUnderAudit) -> Iterator[str]:
+    """Preprocessing, tried on a drawn picture and the mask of the box in its middle."""
+    picture, mask = _drawn()
+    image = model.preprocess(picture)
+    low, high = float(image.min()), float(image.max())
+    yield _line(
+        "preprocessing",
+        f"{_SIZE[0]}×{_SIZE[1]} pixels become {tuple(image.shape)}, values {low:.2f} to {high:.2f}",
+    )
+    colors = model.restore_colors(image)
+    moved = model.preprocess_mask(mask)[0] > 0.5
+    inside, outside = (float(colors[0][m].mean()) for m in (moved, ~moved))
+    agrees = inside - outside > 0.25
+    yield _line(
+        "masks",
+        f"a box on a quarter of the picture covers {float(moved.float().mean()):.0%} of the input"
+        + ("" if agrees else "; it does NOT lie where the box lies: look at preprocess"),
+    )
+
+
+def _of_one_pair(model: ModelUnderAudit) -> Iterator[str]:
+    images = model.preprocess(_drawn()[0])[None].to(model.device, model.dtype)
+    text = _TEXT if model.uses_templates else str(_first_class(model))
+    targets = model.encode([text]).to(model.device)
+    with torch.no_grad():
+        score = float(model.score(images, targets))
+        seconds = _timed(lambda: model.score(images, targets))
+    yield _line("score", f"{model.score_name} {score:.4f} of the drawn picture with '{text}'")
+    threads = torch.get_num_threads()
+    yield _line("time", f"{seconds * 1e3:,.0f} ms for one picture, with {threads} threads")
+    try:
+        explainer = load_explainer("gradient")
+        found = run_explainer(explainer, model.module, images, targets)
+        spent = _timed(lambda: run_explainer(explainer, model.module, images, targets))
+    except Exception as error:  # noqa: BLE001 - of any library's model; the rest is told all the same
+        yield _line("gradient", f"does not work here: {type(error).__name__}: {error}")
+    else:
+        shape = "×".join(str(side) for side in found.maps.shape[1:])
+        yield _line("gradient", f"gives a map of {shape} in {spent * 1e3:,.0f} ms")
+        if found.scores is not None and abs(float(found.scores[0]) - score) > 1e-3 * abs(score):
+            yield _line("", f"but explains {float(found.scores[0]):.4f}, another score")
+    yield from _estimates(model, seconds)
+
+
+def _estimates(model: ModelUnderAudit, seconds: float) -> Iterator[str]:
+    """Of a whole audit, by what one picture takes."""
+    spans = (f"{_span(n * seconds)} ({profile})" for profile, n in _PASSES.items())
+    held = sum(t.numel() * t.element_size() for t in model.module.state_dict().values())
+    peak = _most_memory()
+    yield _line("memory", f"{peak / 2**30:.1f} GiB at most so far")
+    yield _line(
+        "an audit",
+        f"of a quick explainer takes of the order of {', '.join(spans)}, and "
+        f"{(peak + _COPIES * held) / 2**30:.1f} GiB",
+    )
+
+
+def _first_class(model: ModelUnderAudit) -> object:
+    """A class that every model with a class head has."""
+    classes: Any = model.interface.configuration().get("classes", ("0",))
+    return classes[0]
+
+
+def _drawn() -> tuple[Image.Image, Image.Image]:
+    """A bright box on dark noise, and its mask."""
+    noise = np.random.default_rng(0).integers(0, 64, (_SIZE[1], _SIZE[0], 3), dtype=np.uint8)
+    picture = Image.fromarray(noise)
+    ImageDraw.Draw(picture).rectangle(_BOX, fill=(230, 210, 190))
+    mask = Image.new("L", _SIZE)
+    ImageDraw.Draw(mask).rectangle(_BOX, fill=255)
+    return picture, mask
+
+
+def _timed(run: Callable[[], object]) -> float:
+    """Seconds of the quicker one of two runs."""
+    spent = []
+    for _ in range(2):
+        started = time.perf_counter()
+        run()
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        spent.append(time.perf_counter() - started)
+    return min(spent)
+
+
+def _most_memory() -> float:
+    """Bytes that this process, or the GPU where there is one, held at most."""
+    if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
+        return float(torch.cuda.max_memory_allocated())
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return float(peak if sys.platform == "darwin" else peak * 1024)
+
+
+def _span(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _line(what: str, text: str) -> str:
+    return f"{what:<{_WIDTH}} {text}"

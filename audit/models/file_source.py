@@ -1,0 +1,141 @@
+"""A model of the user's own: a function in a Python file, or an entry point of a package.
+
+The user names the code, and it is run, as that of an explainer is.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import inspect
+from collections.abc import Callable, Mapping
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from audit.foreign_import import Importer
+from audit.models.checkpoint_order import load_file
+from audit.models.checkpoints import looks_like_file
+from audit.models.class_head import ClassHead
+from audit.models.composed_interface import ComposedInterface
+from audit.models.errors import ModelError
+from audit.models.model_under_audit import ModelInterface, ModelUnderAudit
+from audit.models.python_object import model_of
+from audit.models.wanted import RANDOM, Wanted
+
+GROUP = "audit.models"
+FORM = "() -> {'module': …, 'preprocess': …, 'classes': […]}"
+_KEYS = tuple(n for n in inspect.signature(model_of).parameters if n != "settings")
+_NEEDED = ("module", "preprocess", "classes")
+
+
+class ModelImportError(ModelError):
+    """The code of a model cannot be imported, or raises.
+
+    Attributes:
+        traceback: the original traceback as text, empty where nothing raised.
+    """
+
+    def __init__(self, message: str, traceback: str = "") -> None:
+        super().__init__(message)
+        self.traceback = traceback
+
+
+_IMPORTER = Importer("model", FORM, ModelImportError)
+
+
+def plugins() -> dict[str, EntryPoint]:
+    """Entry points of the group ``audit.models`` by name."""
+    return {point.name: point for point in entry_points(group=GROUP)}
+
+
+def plugin_names() -> dict[str, list[str]]:
+    """The names of the entry points, which state their weights themselves."""
+    return {name: [] for name in plugins()}
+
+
+def load_plugin(
+    source: str, pretrained: str | None, wanted: Wanted
+) -> tuple[nn.Module, ModelInterface, tuple[str, ...]]:
+    """The model of an entry point, as `load_own` gives it."""
+    function = _IMPORTER.from_plugin(plugins()[source])
+    return _called(source, function, pretrained, wanted)
+
+
+def load_own(
+    source: str, pretrained: str | None, wanted: Wanted
+) -> tuple[nn.Module, ModelInterface, tuple[str, ...]]:
+    """The model that a function returns.
+
+    Args:
+        source: ``FILE.py:function``; the function takes nothing, and returns a `ModelUnderAudit`,
+            or a dictionary of what `audit.models.python_object.model_of` takes.
+        pretrained: a checkpoint file that is laid into the module; None for the weights that it
+            has.
+        wanted: seed of what the function draws at random.
+
+    Raises:
+        ModelError: no such function, it raises, or it returns something else.
+    """
+    path, _, function = source.rpartition(":")
+    return _called(source, _IMPORTER.from_file(path, function), pretrained, wanted)
+
+
+def _called(
+    source: str, function: Callable[[], object], pretrained: str | None, wanted: Wanted
+) -> tuple[nn.Module, ModelInterface, tuple[str, ...]]:
+    if pretrained is not None and (pretrained == RANDOM or not looks_like_file(pretrained)):
+        raise ModelError(
+            f"--pretrained {pretrained}: the function of '{source}' states its weights itself; "
+            "expected a checkpoint file, or leave --pretrained out"
+        )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(wanted.seed)
+        try:
+            found = function()
+        except ModelError:
+            raise
+        except Exception as error:  # of the user's own code
+            cause = f"{type(error).__name__}: {error}".splitlines()[0]
+            raise ModelError(f"model '{source}': its function raised {cause}") from error
+    model = _model(source, found)
+    told = load_file(model.module, pretrained) if pretrained else ()
+    interface = _with_code(model.interface, function)
+    return model.module, interface, (*model.notes, *told)
+
+
+def _model(source: str, found: Any) -> ModelUnderAudit:
+    if isinstance(found, ModelUnderAudit):
+        return found
+    given = dict(found) if isinstance(found, Mapping) else {}
+    wrong = [key for key in given if key not in _KEYS]
+    missing = [key for key in _NEEDED if key not in given]
+    if wrong or missing:
+        names = "', '".join(wrong or missing)
+        what = (
+            type(found).__name__
+            if not given
+            else f"a dictionary {'with' if wrong else 'without'} '{names}'"
+        )
+        raise ModelError(
+            f"model '{source}': expected a function that returns a dictionary with "
+            f"{', '.join(_NEEDED)}, and optionally {', '.join(_KEYS[3:])}, or a ModelUnderAudit, "
+            f"got {what}"
+        )
+    return model_of(**given)
+
+
+def _with_code(interface: ModelInterface, function: Callable[..., Any]) -> ModelInterface:
+    """The interface with the hash of the function's file in its configuration."""
+    file = inspect.getsourcefile(inspect.unwrap(function))
+    digest = hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else ""
+    if not digest or not isinstance(interface, ComposedInterface):
+        return interface
+    targets = interface.targets
+    if not isinstance(targets, ClassHead):
+        return interface
+    coded = dataclasses.replace(targets, settings={**targets.settings, "code": digest})
+    return dataclasses.replace(interface, targets=coded)

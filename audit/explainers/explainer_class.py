@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
 from torch import Tensor, nn
 
-_KEPT = 4
+from audit.explainers.errors import ExplainerImportError
+
+KEPT = 4
 """Instances that are kept: each may hold its model, and an audit explains many altered copies."""
 
 
@@ -31,11 +34,41 @@ class ExplainerClass:
         if model not in self._built:
             self._built[model] = self.kind(model, **options)
         instance = self._built[model] = self._built.pop(model)  # the latest comes last
-        while len(self._built) > _KEPT:
+        while len(self._built) > KEPT:
             del self._built[next(iter(self._built))]
         return instance(images, targets)
 
 
-def is_explainer_class(found: object) -> bool:
-    """Whether something is a class whose instances can be called."""
-    return isinstance(found, type) and any("__call__" in vars(base) for base in found.__mro__)
+def expect_explainer_class(found: type, name: str) -> None:
+    """A class can be built with a model and called with the pairs.
+
+    Raises:
+        ExplainerImportError: it cannot; the message says what it takes.
+    """
+    called: Any = next((vars(b)["__call__"] for b in found.__mro__ if "__call__" in vars(b)), None)
+    if called is None:
+        wrong = "it has no __call__"
+    elif not _takes(found, "bind_partial", 1):
+        wrong = f"its constructor takes {inspect.signature(found)}"
+    elif not _takes(called, "bind", 3):
+        wrong = f"its __call__ takes {inspect.signature(called)}"
+    else:
+        return
+    raise ExplainerImportError(
+        f"explainer '{name}': expected a class that is built with (model, **options) and called "
+        f"with (images, targets) -> maps, got '{found.__name__}': {wrong}; change that, or give a "
+        "function (model, images, targets) -> maps"
+    )
+
+
+def _takes(call: Callable[..., Any], how: Literal["bind", "bind_partial"], count: int) -> bool:
+    """Whether something can be called with so many arguments by position, as far as is known."""
+    try:
+        signature = inspect.signature(call)
+    except (TypeError, ValueError):  # written in C
+        return True
+    try:
+        getattr(signature, how)(*range(count))
+    except TypeError:
+        return False
+    return True

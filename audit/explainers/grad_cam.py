@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from audit.explainers.contract import Explanation
 from audit.explainers.distinct import distinct_rows, target_features, turns_of
 from audit.explainers.last_block import widen
-from audit.explainers.spatial_activation import Outputs, chosen_activation
+from audit.explainers.spatial_activation import chosen_activation, outputs_kept
 from audit.models.module_interface import ScoreInterface, interface_of
 
 
@@ -51,7 +51,7 @@ def grad_cam(
     last = int(turns.max())
     with torch.enable_grad():
         pixels = images.detach()[pictures.first].clone().requires_grad_()
-        with Outputs(model, layer) as outputs:
+        with outputs_kept(model, layer) as outputs:
             features = interface.features(model, pixels)
         scores = (features[pictures.of] * wanted).sum(-1)
         grid = interface.patch_grid(model)

@@ -16,7 +16,7 @@ from audit.explainers.contract import Explanation
 from audit.explainers.distinct import target_features
 from audit.explainers.errors import ExplainerImportError, UnknownExplainerError
 from audit.explainers.patches import patch_means
-from audit.explainers.spatial_activation import Outputs, chosen_activation
+from audit.explainers.spatial_activation import chosen_activation, outputs_kept
 from audit.models.anatomy import UnknownAnatomyError, anatomy_of
 from audit.models.module_interface import ScoreInterface, interface_of
 from audit.nearest_name import hint
@@ -95,7 +95,7 @@ def _target_of(score: _Score, images: Float[Tensor, "pairs 3 H W"]) -> _Target:
         tower = anatomy_of(score.model).image
     except UnknownAnatomyError:
         grid = score.interface.patch_grid(score.model)
-        with Outputs(score.model) as outputs:
+        with outputs_kept(score.model) as outputs:
             total = score(images).sum()
         seen = chosen_activation(outputs, images, grid, total)
         return _Target(score.model.get_submodule(seen.name), seen.on_grid)

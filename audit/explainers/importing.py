@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from audit.explainers.errors import ExplainerImportError
-from audit.explainers.explainer_class import is_explainer_class
+from audit.explainers.explainer_class import expect_explainer_class
 from audit.nearest_name import hint
 
 GROUP = "audit.explainers"
@@ -95,12 +95,8 @@ def _callable(found: Any, explainer: str) -> Callable[..., Any]:
             f"explainer '{explainer}': expected a function (model, images, targets) -> maps, got "
             f"{type(found).__name__}"
         )
-    if isinstance(found, type) and not is_explainer_class(found):
-        raise ExplainerImportError(
-            f"explainer '{explainer}': expected a class that is built with (model) and called with "
-            f"(images, targets) -> maps, got '{found.__name__}' without __call__; add one, or give "
-            "a function"
-        )
+    if isinstance(found, type):
+        expect_explainer_class(found, explainer)
     return found  # type: ignore[no-any-return]
 
 

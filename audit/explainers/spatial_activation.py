@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Self
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -43,10 +43,32 @@ class Activation:
         return x.movedim(-1, 1) if self.channels_last else x
 
 
+@dataclass
 class Outputs:
-    """Hooks on a model that keep what its modules give, in the order in which they finish.
+    """What modules of a model gave.
 
-    A context manager: the hooks are gone at the end.
+    Attributes:
+        place: where they were listened to, in words.
+        layer: dotted name of the one module that was asked for, None for all.
+        parted: dotted names of the modules that have parts.
+        values: name and output, in the order in which the modules finished.
+    """
+
+    place: str
+    layer: str | None
+    parted: frozenset[str]
+    values: list[tuple[str, Tensor]] = field(default_factory=list)
+
+    def keep(self, name: str, _module: nn.Module, _inputs: Any, output: Any) -> None:
+        """A forward hook's work."""
+        value = output[0] if isinstance(output, (tuple, list)) and output else output
+        if isinstance(value, Tensor) and value.is_floating_point() and value.requires_grad:
+            self.values.append((name, value))
+
+
+@contextmanager
+def outputs_kept(model: nn.Module, layer: str | None = None) -> Iterator[Outputs]:
+    """Keep what the modules of a model give, by hooks that are gone at the end.
 
     Args:
         model: the model.
@@ -55,34 +77,20 @@ class Outputs:
     Raises:
         ValueError: the model has no such module.
     """
-
-    def __init__(self, model: nn.Module, layer: str | None = None) -> None:
-        modules = {name: module for name, module in model.named_modules() if name}
-        if layer is not None and layer not in modules:
-            raise ValueError(
-                f"expected a module of {type(model).__name__} as the layer, found none named "
-                f"'{layer}'{hint(layer, list(modules))}"
-            )
-        self.place = type(model).__name__ if layer is None else f"layer '{layer}'"
-        self.layer = layer
-        self.parted = {name for name, module in modules.items() if next(module.children(), None)}
-        self.values: list[tuple[str, Tensor]] = []
-        self._modules = modules if layer is None else {layer: modules[layer]}
-        self._hooks = ExitStack()
-
-    def __enter__(self) -> Self:
-        for name, module in self._modules.items():
-            handle = module.register_forward_hook(partial(self._keep, name))
-            self._hooks.callback(handle.remove)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._hooks.close()
-
-    def _keep(self, name: str, _module: nn.Module, _inputs: Any, output: Any) -> None:
-        value = output[0] if isinstance(output, (tuple, list)) and output else output
-        if isinstance(value, Tensor) and value.is_floating_point() and value.requires_grad:
-            self.values.append((name, value))
+    modules = {name: module for name, module in model.named_modules() if name}
+    if layer is not None and layer not in modules:
+        raise ValueError(
+            f"expected a module of {type(model).__name__} as the layer, found none named "
+            f"'{layer}'{hint(layer, list(modules))}"
+        )
+    parted = frozenset(name for name, module in modules.items() if next(module.children(), None))
+    place = type(model).__name__ if layer is None else f"layer '{layer}'"
+    outputs = Outputs(place, layer, parted)
+    with ExitStack() as hooks:
+        for name, module in modules.items() if layer is None else [(layer, modules[layer])]:
+            handle = module.register_forward_hook(partial(outputs.keep, name))
+            hooks.callback(handle.remove)
+        yield outputs
 
 
 def chosen_activation(

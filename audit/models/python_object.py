@@ -17,6 +17,8 @@ from audit.models.errors import ModelError
 from audit.models.model_under_audit import ModelUnderAudit
 from audit.models.picture_transform import PictureTransform
 
+_PLAIN = (bool, int, float, str, tuple)
+
 
 def model_of(
     module: nn.Module,
@@ -80,7 +82,9 @@ def _described(function: Any) -> str:
     shown = repr(function)
     if " at 0x" not in shown:
         return shown
+    plain = {k: v for k, v in getattr(function, "__dict__", {}).items() if type(v) in _PLAIN}
     try:
-        return inspect.getsource(function if inspect.isroutine(function) else type(function))
+        source = inspect.getsource(function if inspect.isroutine(function) else type(function))
+        return f"{source}{sorted(plain.items())}"
     except (OSError, TypeError):
         return f"{type(function).__module__}.{type(function).__qualname__}"

@@ -40,7 +40,7 @@ KINDS = {  # of text towers of a hub, by a part of their names
 TIMM = (
     "vit_tiny_patch16_224", "vit_small_patch32_224", "deit_tiny_patch16_224",
     "deit_tiny_distilled_patch16_224", "deit3_small_patch16_224", "vit_relpos_small_patch16_224",
-    "vit_base_patch16_clip_224", "vit_base_patch16_siglip_224", "eva02_tiny_patch14_336",
+    "vit_base_patch16_clip_224", "vit_tiny_r_s16_p8_224", "eva02_tiny_patch14_336",
     "beit_base_patch16_224", "cait_xxs24_224", "xcit_nano_12_p16_224", "mixer_s16_224",
     "resnet18", "resnet50", "resnetv2_50", "resnext50_32x4d", "seresnet50", "densenet121",
     "mobilenetv3_small_100", "efficientnet_b0", "tf_efficientnet_lite0", "regnety_002",

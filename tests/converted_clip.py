@@ -1,7 +1,10 @@
 """The weights of a CLIP of open_clip in the module of another library."""
 
+import json
+
 import torch
 from open_clip.tokenizer import SimpleTokenizer
+from safetensors.torch import save_file
 from torch import nn
 
 
@@ -97,3 +100,45 @@ def _block(prefix, block):
 def _named(prefix: str, part: nn.Module):
     for name, value in part.state_dict().items():
         yield f"{prefix}.{name}", torch.as_tensor(value)
+
+
+def write_with_timm_tower(module, config, folder, tower="vit_tiny_patch16_224"):
+    """Save a CLIP of open_clip without a norm before its blocks, its image tower held by timm.
+
+    Args:
+        module: of open_clip.
+        config: its `open_clip_config.json` as a table.
+        folder: that is written, for ``local-dir:``.
+        tower: architecture of timm of the same sizes.
+    """
+    vision = {
+        "image_size": module.visual.image_size[0],
+        "timm_model_name": tower,
+        "timm_pool": "token",
+        "timm_proj": "linear",
+    }
+    document = {**config, "model_cfg": {**config["model_cfg"], "vision_cfg": vision}}
+    state = {n: t for n, t in module.state_dict().items() if not n.startswith("visual.")}
+    state |= {f"visual.{name}": value for name, value in _in_timm(module.visual)}
+    folder.mkdir(exist_ok=True)
+    (folder / "open_clip_config.json").write_text(json.dumps(document))
+    save_file({n: t.contiguous() for n, t in state.items()}, folder / "model.safetensors")
+
+
+def _in_timm(visual):
+    """Name and value of every tensor of the image tower as timm holds it."""
+    yield "head.proj.weight", visual.proj.T
+    yield "trunk.cls_token", visual.class_embedding[None, None]
+    yield "trunk.pos_embed", visual.positional_embedding[None]
+    yield "trunk.patch_embed.proj.weight", visual.conv1.weight
+    yield "trunk.patch_embed.proj.bias", torch.zeros(len(visual.conv1.weight))
+    yield from _named("trunk.norm", visual.ln_post)
+    for i, block in enumerate(visual.transformer.resblocks):
+        prefix = f"trunk.blocks.{i}."
+        yield f"{prefix}attn.qkv.weight", block.attn.in_proj_weight
+        yield f"{prefix}attn.qkv.bias", block.attn.in_proj_bias
+        yield from _named(f"{prefix}attn.proj", block.attn.out_proj)
+        yield from _named(f"{prefix}norm1", block.ln_1)
+        yield from _named(f"{prefix}norm2", block.ln_2)
+        yield from _named(f"{prefix}mlp.fc1", block.mlp.c_fc)
+        yield from _named(f"{prefix}mlp.fc2", block.mlp.c_proj)

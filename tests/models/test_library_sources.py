@@ -89,6 +89,11 @@ def test_what_cannot_be_loaded_says_why_and_what_to_do(name, pretrained, words):
         assert word in str(error.value)
 
 
+def test_a_tokenizer_for_classes_is_refused():
+    with pytest.raises(ModelError, match="are classes, which need none; leave it out"):
+        load_model("timm:test_resnet", "random", tokenizer="somewhere")
+
+
 def other(name):
     return load_model(name, "random", seed=9).module.state_dict()
 

@@ -138,7 +138,7 @@ def _forget_place(module: nn.Module) -> None:
     for part in module.modules():
         for holder in (part, getattr(part, "config", None)):
             if getattr(holder, "name_or_path", None):
-                holder.name_or_path = ""  # type: ignore[union-attr, assignment]
+                holder.name_or_path = ""  # type: ignore[union-attr]
 
 
 def _told(info: Mapping[str, Any]) -> Iterator[str]:

@@ -9,6 +9,7 @@ import timm
 import torch
 import torchvision
 from PIL import Image
+from safetensors.torch import save_file
 
 from audit.models.checkpoint_order import in_order
 from audit.models.errors import ModelError
@@ -153,6 +154,19 @@ def test_a_pickle_in_the_cache_is_not_run(tmp_path):
     with pytest.raises(ModelError, match="cannot load model 'torchvision:resnet18'"):
         load_model("torchvision:resnet18", "IMAGENET1K_V1")
     assert not (tmp_path / "ran").exists()
+
+
+def test_weights_in_the_cache_of_the_hub_are_used(tmp_path):
+    state = other("timm:test_resnet")
+    repository = tmp_path / "hub" / "models--timm--test_resnet.r160_in1k"
+    (repository / "snapshots" / "made").mkdir(parents=True)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("made")
+    save_file(state, repository / "snapshots" / "made" / "model.safetensors")
+    for name, tag in (("timm:test_resnet", "r160_in1k"), ("timm:test_resnet.r160_in1k", None)):
+        found = load_model(name, tag)
+        assert all(torch.equal(found.module.state_dict()[n], t) for n, t in state.items())
+        assert found.notes == ()
 
 
 def test_weights_in_the_cache_are_used():

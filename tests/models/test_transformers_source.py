@@ -1,6 +1,7 @@
 """Models of transformers out of a folder: as the library gives them, and nothing of it runs."""
 
 import json
+import shutil
 import socket
 
 import numpy as np
@@ -211,6 +212,18 @@ def test_a_pickle_as_its_weights_is_not_run(folder, tmp_path):
     with pytest.raises(ModelError, match="cannot load model"):
         load_model(f"hf:{target}")
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_name_that_is_in_the_cache(folders, monkeypatch, tmp_path):
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    repository = tmp_path / "models--some--vit"
+    shutil.copytree(folders / "vit", repository / "snapshots" / "made")
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("made")
+    model = load_model("hf:some/vit")
+    assert model.state_sha256() == load_model(f"hf:{folders / 'vit'}").state_sha256()
 
 
 def test_a_name_that_is_not_in_the_cache(monkeypatch, tmp_path):

@@ -26,11 +26,13 @@ class Importer:
         what: is wanted, such as ``explainer``.
         form: of the function that is wanted, such as ``(model, images, targets) -> maps``.
         error: made of a message, and of the original traceback where something raised.
+        expect_class: raises where a class, of this name, cannot stand for the function.
     """
 
     what: str
     form: str
     error: Callable[[str, str], Exception]
+    expect_class: Callable[[type, str], None] | None = None
 
     def from_plugin(self, point: EntryPoint) -> Callable[..., Any]:
         """The callable of an entry point; an error where it cannot be imported or is none."""
@@ -98,6 +100,8 @@ class Importer:
                 f"{type(found).__name__}",
                 "",
             )
+        if isinstance(found, type) and self.expect_class is not None:
+            self.expect_class(found, name)
         return found  # type: ignore[no-any-return]
 
     @contextmanager

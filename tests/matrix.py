@@ -45,6 +45,7 @@ EXPLAINERS = (
     "attention-logit-gradient",
     "raw-attention",
     "gradient",
+    "grad-cam",
     "occlusion",
     "random",
     "center-prior",

@@ -53,7 +53,7 @@ def judged_by_traces(member: Member, on: Stage) -> dict[str, Finding]:
     """What the checks of a trace find."""
     explainer = Explainer(member.name, member.explain)
     traces = tuple(
-        trace_pair(explainer, copy.deepcopy(on.model), on.pristine, pair)[0] for pair in on.pairs
+        trace_pair(explainer, copy.deepcopy(on.model), on.structure, pair)[0] for pair in on.pairs
     )
     evidence = Evidence(
         roles=Roles(member.name, (), (), None, True, False, False),

@@ -21,6 +21,7 @@ from audit.models.anatomy import anatomy_of
 from audit.models.model_under_audit import ModelUnderAudit
 from audit.models.open_clip_source import OpenClipInterface
 from audit.models.pristine import pristine_copy
+from audit.models.structure import Structure, known_structure
 from audit.trace.tracing import TracedPair
 
 CONTEXT, END = 16, 99
@@ -35,6 +36,11 @@ class Stage:
     pristine: torch.nn.Module
     pairs: tuple[TracedPair, ...]
     tolerance: float
+
+    @property
+    def structure(self) -> Structure:
+        """What a trace knows of the untouched copy."""
+        return known_structure(self.pristine)
 
     @property
     def pair(self) -> TracedPair:

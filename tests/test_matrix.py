@@ -8,7 +8,9 @@ from principles.catalogue import all_checks
 from tests import matrix
 
 FAITHFUL = ("grad-attention", "attention-eclip?heads=model&weight=none")
-HONEST = (*FAITHFUL, "attention-logit-gradient", "raw-attention", "gradient", "occlusion")
+HONEST = (
+    *FAITHFUL, "attention-logit-gradient", "raw-attention", "gradient", "grad-cam", "occlusion",
+)  # fmt: skip
 MODEL_FREE = ("random", "center-prior", "edges")
 TRACED = ("P101", "P102", "P103", "P104", "P105")
 

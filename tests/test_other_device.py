@@ -23,6 +23,7 @@ from audit.metrics.faithfulness import removal_curves
 from audit.metrics.imputation import NoisyLinear
 from audit.models.anatomy import anatomy_of
 from audit.models.checkpoints import lay_into, state_sha256
+from tests.audited import audited, parts
 from tests.other_device import OTHER, OtherDeviceError, moved, other_device
 
 EXPLAINERS = (
@@ -80,9 +81,9 @@ def test_maps_are_those_of_the_cpu(spec, clip, there, inputs):
 
 @pytest.mark.parametrize("rung", RUNGS, ids=lambda rung: rung.family)
 def test_rungs_are_those_of_the_cpu(rung, clip, there):
-    expected = apply_rung(clip, rung)
+    expected = apply_rung(clip, parts(clip), rung)
     with other_device():
-        rung_there = apply_rung(there, rung)
+        rung_there = apply_rung(there, parts(there), rung)
         assert devices_of(rung_there) == {OTHER}
         assert state_sha256(rung_there) == state_sha256(expected) != state_sha256(clip)
 
@@ -91,16 +92,16 @@ def test_rungs_are_those_of_the_cpu(rung, clip, there):
 def test_edits_prove_themselves(name, there, inputs):
     edit = Edit(name, None if name in MODEL_EDITS else "image")
     with other_device():
-        edited = apply_edit(there, edit)
+        edited = apply_edit(audited(there), edit)
         assert devices_of(edited) == {OTHER}
-        assert proof(there, edited, *(part.to(OTHER) for part in inputs)) < 1e-5
+        assert proof(audited(there), edited, *(part.to(OTHER) for part in inputs)) < 1e-5
 
 
 def test_random_models_and_checkpoints(clip, there):
-    expected = [state_sha256(stage.model) for stage in cascade(clip, 0)]
+    expected = [state_sha256(stage.model) for stage in cascade(clip, parts(clip).image, 0)]
     state = {name: tensor + 1 for name, tensor in clip.state_dict().items()}
     with other_device():
-        stages = list(cascade(there, 0))
+        stages = list(cascade(there, parts(there).image, 0))
         assert [state_sha256(stage.model) for stage in stages] == expected
         assert devices_of(stages[-1].model) == {OTHER}
         lay_into(there, state, "state")

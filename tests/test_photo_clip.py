@@ -81,7 +81,8 @@ def rungs(device):
     explainers = {name: load_explainer(name) for name in LADDER}
     found = []
     for strength in STRENGTHS:
-        module = apply_rung(context.pristine, Rung("weight-noise", strength, 0)).eval()
+        rung = Rung("weight-noise", strength, 0)
+        module = apply_rung(context.pristine, context.parts(), rung).eval()
         best = class_scores(context, module).argmax(1).numpy()
         row = {"accuracy": present[range(len(best)), best].mean()}
         for name, explainer in explainers.items():

@@ -97,7 +97,9 @@ def summarize(
 
 def model_info(model: ModelUnderAudit) -> ModelInfo:
     """What the report says of the model."""
-    anatomy = model.require_anatomy()
+    anatomy = model.anatomy
+    image = None if anatomy is None else anatomy.image
+    text = None if anatomy is None else anatomy.text_tower
     return ModelInfo(
         name=model.name,
         pretrained=model.pretrained,
@@ -105,11 +107,11 @@ def model_info(model: ModelUnderAudit) -> ModelInfo:
         architecture_sha256=model.architecture_sha256(),
         parameters=sum(p.numel() for p in model.module.parameters()),
         image_size=model.image_size,
-        image_blocks=len(anatomy.image.blocks),
-        image_heads=anatomy.image.heads,
+        image_blocks=None if image is None else len(image.blocks),
+        image_heads=None if image is None else image.heads,
         patch_grid=list(model.patch_grid),
-        text_blocks=len(anatomy.text.blocks),
-        text_heads=anatomy.text.heads,
+        text_blocks=None if text is None else len(text.blocks),
+        text_heads=None if text is None else text.heads,
         notes=list(model.notes),
     )
 

@@ -15,6 +15,7 @@ from audit.engine.reproduction import command_line, snippet
 from audit.evidence.context import Context, Progress
 from audit.evidence.explanations import full_name
 from audit.evidence.kinds import Roles
+from audit.explainers.binding import bound
 from audit.explainers.contract import Explainer
 from audit.explainers.registry import load_explainer
 from audit.models.companion_models import find_companion_models, names_a_model
@@ -24,7 +25,7 @@ from audit.models.model_under_audit import ModelUnderAudit
 from audit.models.pristine import pristine_copy
 from audit.nearest_name import hint
 
-POSITIVE = ("grad-attention", "attention-eclip?heads=model&weight=none")
+POSITIVE = ("grad-attention", "attention-eclip?heads=model&weight=none", "grad-cam", "gradient")
 NEGATIVE = ("random", "center-prior", "edges")
 
 
@@ -78,11 +79,12 @@ def build_context(
         ValueError: unknown names, missing files, wrong settings (subclasses say which).
     """
     name = full_name(audited.name, dict(audited.options))
-    positive = tuple(n for n in POSITIVE if n != name)[:1]
-    explainers = {name: audited}
+    pairs = load_pairs(settings, model)
+    explainers = {name: bound(audited, model, pairs.targets)}
+    positive = tuple(n for n in _possible(POSITIVE, model) if n != name)[:1]
     twin = [audited.faithful_twin] if audited.faithful_twin else []
     for other in (*positive, *NEGATIVE, *twin):
-        explainers.setdefault(other, load_explainer(other))
+        explainers.setdefault(other, bound(load_explainer(other), model, pairs.targets))
     roles = Roles(
         audited=name,
         positive=positive,
@@ -100,7 +102,7 @@ def build_context(
     return Context(
         model=model,
         pristine=pristine_copy(model.module),
-        pairs=load_pairs(settings, model),
+        pairs=pairs,
         explainers=explainers,
         roles=roles,
         sizes=SIZES[settings.profile],
@@ -113,3 +115,9 @@ def build_context(
         pairs_for=partial(load_pairs, settings),
         limits=gathering_limits(settings.thresholds),
     )
+
+
+def _possible(names: tuple[str, ...], model: ModelUnderAudit) -> tuple[str, ...]:
+    """Those that need no heads, where the model's are not known."""
+    known = model.anatomy is not None
+    return tuple(name for name in names if known or not load_explainer(name).needs)

@@ -14,6 +14,7 @@ from audit.engine.status_board import StatusBoard
 from audit.engine.worker_process import Job
 from audit.evidence.context import all_maps
 from audit.evidence.explanations import largest_difference, mean_rank_correlation
+from audit.explainers.binding import bound
 from audit.explainers.registry import load_explainer
 
 JOB = "audit.engine.equivalence:compared"
@@ -55,7 +56,8 @@ def _compared(settings: Settings, other: str) -> Equivalence:
     first, second = load_explainer(settings.explainer, settings.options), load_explainer(other)
     model = load_audited_model(settings)
     pairs = load_pairs(settings, model)
-    one, two = (all_maps(e, model, pairs).double() for e in (first, second))
+    met = (bound(explainer, model, pairs.targets) for explainer in (first, second))
+    one, two = (all_maps(explainer, model, pairs).double() for explainer in met)
     gap, ranks = largest_difference(one, two), mean_rank_correlation(one, two)
     tolerance = EQUIVALENT[settings.dtype]
     same = gap <= tolerance

@@ -17,7 +17,8 @@ def explainers() -> Iterator[str]:
     from audit.explainers.registry import list_explainers
 
     for one in list_explainers():
-        yield f"{one.name:<28} {one.summary}"
+        needs = f" (needs {one.needs})" if one.needs else ""
+        yield f"{one.name:<28} {one.summary}{needs}"
         for option in one.options:
             default = "required" if option.default is None else f"default {option.default}"
             yield f"{'':<28}   --option {option.name}={option.allowed} ({default})"
@@ -86,11 +87,11 @@ def explainer_table() -> Iterator[str]:
     """Explainers as a Markdown table."""
     from audit.explainers.registry import list_explainers
 
-    yield "| explainer | what it does | options |"
-    yield "| --- | --- | --- |"
+    yield "| explainer | what it does | options | needs |"
+    yield "| --- | --- | --- | --- |"
     for one in list_explainers():
         options = ", ".join(f"`{o.name}={o.allowed}`" for o in one.options)
-        yield _row(f"`{one.name}`", one.summary, options)
+        yield _row(f"`{one.name}`", one.summary, options, one.needs)
 
 
 def catalogue() -> Iterator[str]:

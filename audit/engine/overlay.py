@@ -19,6 +19,7 @@ from audit.engine import supervision
 from audit.engine.progress import silent
 from audit.engine.status_board import StatusBoard
 from audit.engine.worker_process import Job
+from audit.explainers.binding import bound
 from audit.explainers.contract import run_explainer
 from audit.explainers.registry import load_explainer
 from audit.models.loading import load_model
@@ -85,6 +86,7 @@ def overlay(
         raise PictureError(f"'{picture}': {error}") from error
     images = model.preprocess(shown)[None].to(model.device, model.dtype)
     targets = model.encode([text]).to(model.device)
+    explainer = bound(explainer, model, targets)
     maps = run_explainer(explainer, model.module, images, targets).maps[0].float().cpu().numpy()
     with torch.no_grad():
         score = float(model.score(images, targets))

@@ -14,13 +14,15 @@ import torch
 from audit.config.settings import Settings
 from audit.evidence.kinds import PAIR_PLACEHOLDER
 from audit.engine.context_building import load_audited_model, load_pairs
+from audit.explainers.binding import bound
 from audit.explainers.contract import run_explainer
 from audit.explainers.registry import load_explainer
 
 settings = Settings({arguments})
 model = load_audited_model(settings)
-images, targets = load_pairs(settings, model).batch(torch.tensor([0]), model.device, model.dtype)
-explainer = load_explainer(settings.explainer, settings.options)
+pairs = load_pairs(settings, model)
+images, targets = pairs.batch(torch.tensor([0]), model.device, model.dtype)
+explainer = bound(load_explainer(settings.explainer, settings.options), model, pairs.targets)
 explanation = run_explainer(explainer, model.module, images, targets)
 print("score of the model:", model.score(images, targets).item())
 print("score returned by the explainer:", explanation.scores)

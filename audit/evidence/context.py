@@ -16,10 +16,12 @@ from audit.evidence.kinds import Roles, RungInfo
 from audit.evidence.tasks import Tasks
 from audit.explainers.contract import Explainer, Explanation, run_explainer
 from audit.interventions.degrading import Family
+from audit.interventions.model_parts import ModelParts, parts_of
 from audit.models.companion_models import CompanionModel
 from audit.models.ladder_checkpoints import Checkpoint
 from audit.models.model_under_audit import ModelUnderAudit
 from audit.models.pristine import pristine_copy
+from audit.models.structure import Structure, structure_of
 from audit.trace.integrity import Integrity
 from audit.trace.memory import Memory
 from audit.trace.records import ChangeRecord
@@ -118,10 +120,24 @@ class Context:
         """The untouched copy, called as the model under audit is."""
         return self.model.with_module(self.pristine)
 
+    def structure(self, image: Tensor, target: Tensor) -> Structure:
+        """The towers of the untouched copy, as deep as they are known.
+
+        Args:
+            image: one picture, (1, 3, H, W).
+            target: one target, (1, ...).
+        """
+        return structure_of(self.model.interface, self.pristine, image, target)
+
     @property
     def grid(self) -> tuple[int, int]:
         """Patch rows and columns."""
         return self.model.patch_grid
+
+    def parts(self) -> ModelParts:
+        """Where the weights of the model lie on the way to its score."""
+        images, targets = self.pairs.batch(torch.tensor([0]), self.model.device, self.model.dtype)
+        return parts_of(self.pristine_model, images, targets)
 
     def batch_size(self) -> int:
         """Pairs per batch."""

@@ -14,11 +14,22 @@ from audit.evidence.context import Context
 from audit.evidence.evenly_spaced import evenly_spaced
 from audit.evidence.kinds import Explanations, PatchEffects
 from audit.explainers.occlusion import ACCELERATOR_BATCH, BATCH
-from audit.interventions.probing import Probed, null_control, occlude, patch_activations
+from audit.interventions.probing import (
+    Probed,
+    null_control,
+    null_removal,
+    occlude,
+    patch_activations,
+)
+from audit.interventions.probing.neutral_pictures import Fill
 from audit.metrics.agreement import effect_captured
 
 SIDE = 2
-KINDS = ("occlusion", "removal patching")
+PAINTED, BLURRED, PATCHED = "occlusion", "blurring", "removal patching"
+NO_TOKENS = (
+    "Tokens are not patched, since where this model has them is not known: blurring the windows "
+    "takes the place of removal patching."
+)
 _PICTURES = 8
 NULL_FACTOR = 64.0
 
@@ -27,9 +38,11 @@ def gather_effects(context: Context, explanations: Explanations) -> PatchEffects
     """Measure the effects of windows of 2 by 2 patches on some pairs, by two kinds of removal.
 
     Occlusion paints a window over with the picture's mean color; removal patching overwrites its
-    tokens, in the middle half of the blocks, with those of a picture of mean color. Both are
+    tokens, in the middle half of the blocks, with those of a picture of mean color. Of a model
+    whose tokens are not known the second kind paints the window with the picture's blur. Both are
     computed once per picture on the audit's own copy of the model, which no explainer receives.
     """
+    anatomy = context.pristine_model.anatomy
     pairs = torch.tensor(evenly_spaced(len(context.pairs), context.sizes.affected))
     pictures, picture = torch.unique(context.pairs.picture[pairs], return_inverse=True)
     probes = _probed(context, pictures)
@@ -47,28 +60,32 @@ def gather_effects(context: Context, explanations: Explanations) -> PatchEffects
     sizes = [effects.abs() for effects in by_window]
     return PatchEffects(
         pairs=pairs.numpy(),
-        kinds=KINDS,
+        kinds=(PAINTED, BLURRED if anatomy is None else PATCHED),
         effects=np.stack(by_patch),
         agreement={n: _agreement([m, m], by_window) for n, m in maps.items()},
         unsigned_agreement={n: _agreement([m, m], sizes) for n, m in maps.items()},
         ceiling=_agreement(by_window[::-1], by_window),
         unsigned_ceiling=_agreement(sizes[::-1], sizes),
         null_difference=null_difference(context, pictures),
-        tolerance=NULL_FACTOR * torch.finfo(context.model.dtype).eps,
+        tolerance=NULL_FACTOR * torch.finfo(context.model.dtype).eps * _size(probes[0].reference),
+        note=NO_TOKENS if anatomy is None else "",
     )
 
 
 def _probed(context: Context, pictures: Int[Tensor, " n"]) -> tuple[Probed, Probed]:
-    occluded, patched = [], []
+    occluded, other = [], []
+    has_tokens = context.pristine_model.anatomy is not None
+    second, name_of_second = (_patch, "patching") if has_tokens else (_blur, BLURRED)
     done = 0
     for part in pictures.split(_PICTURES):
         images = _images(context, part)
         name = f"pictures from {int(part[0])}"
         occluded.append(_kept(context, f"occlusion, {name}", partial(_occlude, context, images)))
         context.progress("patch effects", done := done + len(part), 2 * len(pictures))
-        patched.append(_kept(context, f"patching, {name}", partial(_patch, context, images)))
+        task = f"{name_of_second}, {name}"
+        other.append(_kept(context, task, partial(second, context, images)))
         context.progress("patch effects", done := done + len(part), 2 * len(pictures))
-    return _joined(occluded), _joined(patched)
+    return _joined(occluded), _joined(other)
 
 
 def _kept(context: Context, task: str, probe: Callable[[], Probed]) -> Probed:
@@ -89,9 +106,24 @@ def _kept(context: Context, task: str, probe: Callable[[], Probed]) -> Probed:
 
 
 def _occlude(context: Context, images: Float[Tensor, "n 3 H W"]) -> Probed:
-    anatomy = context.pristine_model.require_anatomy()
-    side = _side(context)
-    return occlude(anatomy, images, side=side, stride=side, batch=_rows(images))
+    return _painted(context, images, "mean")
+
+
+def _blur(context: Context, images: Float[Tensor, "n 3 H W"]) -> Probed:
+    return _painted(context, images, "blur")
+
+
+def _painted(context: Context, images: Float[Tensor, "n 3 H W"], fill: Fill) -> Probed:
+    side, model = _side(context), context.pristine_model
+    return occlude(
+        model.features,
+        context.grid,
+        images,
+        side=side,
+        stride=side,
+        fill=fill,
+        batch=_rows(images),
+    )
 
 
 def _patch(context: Context, images: Float[Tensor, "n 3 H W"]) -> Probed:
@@ -103,10 +135,19 @@ def _patch(context: Context, images: Float[Tensor, "n 3 H W"]) -> Probed:
 
 
 def null_difference(context: Context, pictures: Int[Tensor, " n"]) -> float:
-    """Patching nothing must leave the picture's feature, patching everything give the neutral's."""
-    anatomy = context.pristine_model.require_anatomy()
-    null = null_control(anatomy, _images(context, pictures[:2]), mode="removal")
+    """Removing nothing must leave the picture's feature, removing everything give the neutral's."""
+    model, images = context.pristine_model, _images(context, pictures[:2])
+    if model.anatomy is None:
+        null = null_removal(model.features, context.grid, images)
+        whole = all(s % g == 0 for s, g in zip(images.shape[2:], context.grid, strict=True))
+        return max(null.nothing, null.everything if whole else 0.0)
+    null = null_control(model.anatomy, images, mode="removal")
     return max(null.everything, null.nothing)
+
+
+def _size(features: Float[Tensor, "n e"]) -> float:
+    """Largest number of features that are not normalized, by which rounding grows."""
+    return max(1.0, float(features.abs().max()))
 
 
 def over_windows(

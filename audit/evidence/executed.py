@@ -66,12 +66,12 @@ def _is_the_model(trace: TraceEvidence) -> bool:
 
 def executed_answers(context: Context, reference: Reference) -> Executed:
     """Answers by the scores of every picture and its candidate classes, as they are executed."""
-    candidates = _candidates(context, reference)
+    candidates = strongest_classes(context, reference)
     pictures, width = candidates.shape
     flat_picture = np.repeat(np.arange(pictures), width)
     flat_class = candidates.reshape(-1)
     scores, how = _scores(context, flat_picture, flat_class)
-    model = np.take_along_axis(reference.cosine, candidates, 1)
+    model = np.take_along_axis(reference.scores, candidates, 1)
     found = np.full_like(model, np.nan) if scores is None else scores.reshape(model.shape)
     return Executed(
         how=how,
@@ -87,11 +87,10 @@ def _correct(scores: np.ndarray, candidates: np.ndarray, present: np.ndarray) ->
     return np.asarray(present[rows, best])
 
 
-def _candidates(context: Context, reference: Reference) -> np.ndarray:
+def strongest_classes(context: Context, reference: Reference) -> np.ndarray:
     """All classes, or the present ones and the strongest rivals by the unmodified model."""
     count = min(len(reference.classes), context.sizes.executed_candidates)
-    boosted = reference.cosine + 10.0 * reference.present
-    order = np.argsort(-boosted, axis=1, kind="stable")[:, :count]
+    order = np.lexsort((-reference.scores, ~reference.present), axis=1)[:, :count]
     return np.sort(order, axis=1)
 
 

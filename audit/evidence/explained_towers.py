@@ -38,10 +38,18 @@ def text_tokens(context: Context, explainer: Explainer) -> int | None:
     with common_random_numbers(context.seed):
         context.guarded(work)
     maps = found[0].maps.flatten(1)
-    if found[0].token_maps is None or not bool((maps == maps[:, :1]).all()):
+    no_text = context.pairs.targets.ndim == 1 or found[0].token_maps is None
+    if no_text or not bool((maps == maps[:, :1]).all()):
         return None
-    text = context.pristine_model.require_anatomy().text
-    return int(text.pooled_index(context.pairs.targets).min()) + 1
+    return _tokens_of_every_text(context)
+
+
+def _tokens_of_every_text(context: Context) -> int:
+    """Tokens up to the one that is pooled; all that a text may have where that is not known."""
+    targets, anatomy = context.pairs.targets, context.pristine_model.anatomy
+    if anatomy is None or anatomy.text_tower is None:
+        return targets.shape[1]
+    return int(anatomy.text.pooled_index(targets).min()) + 1
 
 
 def on_explained_tower(explainer: Explainer, tokens: int | None) -> Explainer:

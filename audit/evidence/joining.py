@@ -87,7 +87,7 @@ def _reference(one: Reference, two: Reference) -> Reference:
         picture=np.concatenate([one.picture, two.picture + len(one.present)]),
         labels=np.concatenate([one.labels, two.labels]),
         present=np.concatenate([one.present, two.present]),
-        cosine=np.concatenate([one.cosine, two.cosine]),
+        scores=np.concatenate([one.scores, two.scores]),
         masks=masks,
     )
 

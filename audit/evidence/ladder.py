@@ -18,6 +18,7 @@ from audit.evidence.map_faithfulness import probed_pairs
 from audit.evidence.reference import class_scores
 from audit.evidence.tasks import as_array
 from audit.interventions.degrading import UNMODIFIED, Family, Rung, apply_rung, default_ladder
+from audit.interventions.model_parts import ModelParts
 from audit.metrics.localization import chance_corrected_average_precision
 from audit.statistics.proportions import proportion_interval
 from audit.trace.records import Array
@@ -52,13 +53,15 @@ def gather_ladder(context: Context, reference: Reference, explanations: Explanat
         measure = partial(_row, context, step, known, probed, class_scores_on, first=done == 1)
         rows.append(context.tasks.kept(f"rung {step.info.name}", _Row, measure))
         context.progress("ladder", done, len(steps))
-    first = reference.cosine
+    first = reference.scores
+    unit = max(1.0, float(np.abs(first).max()))
     return Ladder(
         rungs=tuple(step.info for step in steps),
-        identity_error=float(np.abs(rows[0].scores.astype(np.float64) - first).max()),
+        identity_error=float(np.abs(rows[0].scores.astype(np.float64) - first).max()) / unit,
         correct=np.stack([_correct(torch.from_numpy(row.scores), reference) for row in rows]),
         localization={n: np.stack([r.localization[n] for r in rows]) for n in rows[0].localization},
         probed_maps={n: np.stack([r.probed_maps[n] for r in rows]) for n in rows[0].probed_maps},
+        left_out=tuple(left_out(context).values()),
     )
 
 
@@ -98,20 +101,20 @@ def ladder_steps(
         class_scores_on: scores of rungs for the choice of their strength.
     """
     scores = class_scores_on or scores_of_rungs(context)
+    parts = context.parts()
     rungs: tuple[Rung, ...] = (UNMODIFIED,)
     if context.rungs:
         chosen = [r for r in context.rungs if r.family != "checkpoint"]
         rungs = tuple(Rung(cast("Family", r.family), r.strength, r.seed) for r in chosen)
     elif knows_something(reference):
         seeds = tuple(range(context.sizes.ladder_seeds))
-        graded = context.sizes.graded
-        strengths = {f: spread_strengths(context, reference, f, scores) for f in graded}
-        blocks = len(context.model.require_anatomy().image.blocks)
-        rungs = default_ladder(blocks, seeds, strengths)
+        graded = [f for f in context.sizes.graded if f not in left_out(context)]
+        strengths = {f: spread_strengths(context, parts, reference, f, scores) for f in graded}
+        rungs = default_ladder(len(parts.blocks), seeds, strengths)
     degraded = [
         Step(
             RungInfo(r.name, r.family, float(r.strength), r.seed),
-            partial(apply_rung, context.pristine, r),
+            partial(apply_rung, context.pristine, parts, r),
         )
         for r in rungs
     ]
@@ -125,8 +128,21 @@ def ladder_steps(
     return degraded + given
 
 
+def left_out(context: Context) -> dict[Family, str]:
+    """Families of rungs that the profile asks for and this model does not have, and why."""
+    wanted = "removed-heads" in context.sizes.graded
+    if not wanted or context.pristine_model.anatomy is not None:
+        return {}
+    why = "No heads are removed on the ladder: which heads this model has is not known."
+    return {"removed-heads": why}
+
+
 def spread_strengths(
-    context: Context, reference: Reference, family: Family, class_scores_on: Scores
+    context: Context,
+    parts: ModelParts,
+    reference: Reference,
+    family: Family,
+    class_scores_on: Scores,
 ) -> tuple[float, ...]:
     """Strengths of a family whose accuracies spread evenly from the model's down to chance.
 
@@ -136,7 +152,7 @@ def spread_strengths(
     accuracies, grades = [], GRADES[family]
     for done, strength in enumerate(grades, 1):
         rung = Rung(family, strength, 0)
-        scores = class_scores_on(rung.name, apply_rung(context.pristine, rung).eval())
+        scores = class_scores_on(rung.name, apply_rung(context.pristine, parts, rung).eval())
         accuracies.append(float(_correct(scores, reference).mean()))
         context.progress("strengths of the ladder", done, len(grades))
     targets = np.linspace(float(reference.correct.mean()), reference.chance, RUNGS_PER_SEED + 1)[1:]

@@ -22,9 +22,9 @@ from audit.evidence.explained_copies import (
 from audit.evidence.explained_towers import on_explained_tower
 from audit.evidence.kinds import Costs, ExplainedTowers, Randomization
 from audit.interventions.draws import generator_for
-from audit.interventions.randomizing import cascade, stages
+from audit.interventions.model_parts import ModelParts
+from audit.interventions.randomizing import cascade, share_reached
 from audit.metrics.similarity import relative_l2
-from audit.models.anatomy import Anatomy
 
 MOST_STAGES = 6
 WHOLE = "both towers"
@@ -35,7 +35,8 @@ def gather_randomization(
 ) -> Randomization:
     """Explain some pairs on every stage of the cascade, for several draws, and beside a control.
 
-    The image tower is drawn anew from its readout to its embedding, then the text tower at once.
+    What looks at the picture is drawn anew from its readout to its embedding, then the text tower
+    at once where there is one.
     Of deep towers, and for explainers that cost a lot, a few stages are looked at. The first stage
     is an equal copy of the model: what is less than 1 there, the explainer's own randomness
     explains.
@@ -47,7 +48,9 @@ def gather_randomization(
     slow = is_expensive(dearest)
     pairs = affordable_pairs(context, dearest, context.sizes.randomized)
     draws = 1 if slow else context.sizes.randomizations
-    labels = ("unmodified", *stages_measured(context, 2 if slow else MOST_STAGES), WHOLE)
+    parts = context.parts()
+    labels = ("unmodified", *stages_measured(parts, 2 if slow else MOST_STAGES))
+    labels += (WHOLE,) if parts.text else ()
 
     def explained(module: nn.Module) -> dict[str, Tensor]:
         return {n: maps_of(context, e, own_copy(module), pairs) for n, e in explainers.items()}
@@ -55,17 +58,16 @@ def gather_randomization(
     dtype = context.model.dtype
     before = {n: unedited_maps(context, e, pairs, dtype) for n, e in explainers.items()}
     similarity = {n: np.ones((len(labels), draws, len(pairs))) for n in names}
-    anatomy = context.pristine_model.require_anatomy()
     final, reached = [], []
     for draw in range(draws):
-        for i, (module, whole) in enumerate(_stages(context, labels, draw)):
+        for i, module in enumerate(_stages(context, parts, labels, draw)):
             name = f"draw {draw}, stage {labels[i]}"
             after = context.tasks.drawn(name, partial(explained, module))
             for name in names:
                 similarity[name][i, draw] = likeness(before[name], after[name]).numpy()
-            if whole:
+            if i == len(labels) - 1:
                 final.append(after[context.roles.audited])
-                reached.append(share_reached(anatomy, module))
+                reached.append(share_reached(context.pristine, module, parts.apart))
             done, every = draw * len(labels) + i + 1, len(labels) * draws
             context.progress("randomized models", done, every)
     ours = before[context.roles.audited]
@@ -82,34 +84,27 @@ def gather_randomization(
     )
 
 
-def stages_measured(context: Context, most: int) -> tuple[str, ...]:
-    """Stages of the image tower that are looked at; its last is always among them."""
-    every = list(stages(context.model.require_anatomy(), "image"))
+def stages_measured(parts: ModelParts, most: int) -> tuple[str, ...]:
+    """Stages of what looks at the picture that are looked at; its last is always among them."""
+    every = list(parts.image)
     first = evenly_spaced(len(every) - 1, most - 1)
     return (*(every[i] for i in first), every[-1])
 
 
 def _stages(
-    context: Context, labels: tuple[str, ...], draw: int
-) -> Iterator[tuple[nn.Module, bool]]:
-    yield context.pristine, False
+    context: Context, parts: ModelParts, labels: tuple[str, ...], draw: int
+) -> Iterator[nn.Module]:
+    """The unmodified model, and the stages of these labels."""
+    yield context.pristine
     last: nn.Module = context.pristine
-    for stage in cascade(context.pristine, context.seed + draw, "image"):
+    for stage in cascade(context.pristine, parts.image, context.seed + draw, "image"):
         last = stage.model
         if stage.name in labels:
-            yield last, False
-    for stage in cascade(last, context.seed + draw, "text"):
-        last = stage.model
-    yield last, True
-
-
-def share_reached(anatomy: Anatomy, randomized: nn.Module) -> float:
-    """Share of the parameters, the score's scale left out, that are no longer the model's."""
-    drawn = dict(randomized.named_parameters())
-    every, apart = anatomy.model.named_parameters(), anatomy.score_parameters
-    own = {n: p for n, p in every if n not in apart}
-    changed = sum(p.numel() for n, p in own.items() if not torch.equal(p, drawn[n]))
-    return changed / sum(p.numel() for p in own.values())
+            yield last
+    if parts.text:
+        for stage in cascade(last, parts.text, context.seed + draw, "text"):
+            last = stage.model
+        yield last
 
 
 def _between_pictures(

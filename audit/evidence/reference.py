@@ -27,7 +27,8 @@ def class_scores(context: Context, module: nn.Module) -> Float[Tensor, "pictures
 def gather_reference(context: Context) -> Reference:
     """The model's answers on all pictures and classes."""
     pairs, model = context.pairs, context.pristine_model
-    anatomy = model.require_anatomy()
+    anatomy = model.anatomy
+    text = None if anatomy is None else anatomy.text_tower
     masks = None if pairs.masks is None else mask_on_grid(pairs.masks, context.grid).numpy()
     return Reference(
         ids=pairs.ids,
@@ -36,9 +37,10 @@ def gather_reference(context: Context) -> Reference:
         picture=pairs.picture.numpy(),
         labels=pairs.labels.numpy(),
         present=pairs.present.numpy(),
-        cosine=class_scores(context, context.pristine).double().numpy(),
+        scores=class_scores(context, context.pristine).double().numpy(),
         masks=masks,
-        image_blocks=len(anatomy.image.blocks),
-        text_blocks=len(anatomy.text.blocks),
+        image_blocks=0 if anatomy is None else len(anatomy.image.blocks),
+        text_blocks=0 if text is None else len(text.blocks),
         image_grid=model.patch_grid,
+        score_name=getattr(model.interface, "score_name", "cosine"),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from audit.evidence.context import Context
 from audit.evidence.cost import affordable_pairs
+from audit.evidence.evenly_spaced import evenly_spaced
 from audit.evidence.explained_copies import (
     batch,
     full_dtype,
@@ -23,26 +24,30 @@ from audit.evidence.explained_copies import (
 from audit.evidence.explained_towers import on_explained_tower
 from audit.evidence.kinds import Costs, EditedMaps, ExplainedTowers, Reparametrization
 from audit.explainers.contract import Explainer
-from audit.explainers.registry import load_explainer
 from audit.interventions.function_preserving import (
     BLOCK_EDITS,
     Edit,
+    LayerEdit,
     apply_edit,
     default_edits,
+    layer_edits,
     proof,
+    proven,
     tolerance,
 )
 from audit.metrics.similarity import relative_l2, spearman, top_overlap
+from audit.models.model_under_audit import ModelUnderAudit
 
-CONTROL = "gradient"
 CONTROLLED = 4
+PROVEN_ON = 2
+AnyEdit = Edit | LayerEdit
 
 
 @dataclass(frozen=True)
 class _Unedited:
     """What every edit is compared with."""
 
-    model: nn.Module
+    model: ModelUnderAudit
     audited: Explainer
     pairs: Int[Tensor, " n"]
     maps: Float[Tensor, "n rows columns"]
@@ -57,16 +62,18 @@ def gather_reparametrization(
     """Explain some pairs on every edited copy of the model.
 
     Each edit is first made in all blocks of a tower at once; where that moves the map, in single
-    blocks from the last on, until one is found that moves it alone. The control is the gradient
-    of the score for the picture, which is a property of the function and which no such edit can
-    move: where it moves, it is the numerics that cannot carry the edit.
+    blocks from the last on, until one is found that moves it alone. Of a model whose blocks are not
+    known the edits are those of layers that feed one another, as far as they prove themselves. The
+    control is the gradient of the score for the picture, which is a property of the function and
+    which no such edit can move: where it moves, it is the numerics that cannot carry the edit.
     """
     dtype = full_dtype(context.model.dtype)
-    model = own_copy(context.pristine, dtype)
+    module = own_copy(context.pristine, dtype)
+    model = replace(context.model, module=module, dtype=dtype)
     name = context.roles.audited
     audited = on_explained_tower(context.audited, explained_towers.tokens[name])
     pairs = affordable_pairs(context, costs.operations[name], context.sizes.reparametrized)
-    control = load_explainer(CONTROL)
+    control = _score_gradient(context)
     maps = unedited_maps(context, audited, pairs, dtype)
     some = pairs[:CONTROLLED]
     control_maps = unedited_maps(context, control, some, dtype)
@@ -83,38 +90,62 @@ def gather_reparametrization(
     )
 
 
+def _score_gradient(context: Context) -> Explainer:
+    """Absolute gradient of the score for the pixels, largest color channel."""
+
+    def gradient(module: nn.Module, images: Tensor, targets: Tensor, /) -> Tensor:
+        with torch.enable_grad():
+            pixels = images.requires_grad_()
+            score = context.model.with_module(module).score(pixels, targets).sum()
+            (slope,) = torch.autograd.grad(score, pixels)
+        return slope.abs().amax(1)
+
+    return Explainer("gradient of the score", gradient)
+
+
 def _entries(context: Context, unedited: _Unedited) -> Iterator[EditedMaps]:
-    anatomy = context.model.with_module(unedited.model).require_anatomy()
-    every = default_edits(anatomy, context.seed)
-    edits = [e for e in every if e.name not in BLOCK_EDITS or e.block is None]
+    edits = edits_of(context, unedited.model)
     for done, edit in enumerate(edits, 1):
         entry = _entry(context, unedited, edit)
         yield entry
         context.progress("function-preserving edits", done, len(edits))
-        if edit.name in BLOCK_EDITS and edit.tower is not None and _moved(context, entry, unedited):
-            blocks = reversed(anatomy.tower(edit.tower).blocks)
-            yield from _alone(context, unedited, edit, [block.index for block in blocks])
+        if _moved(context, entry, unedited):
+            yield from _alone(context, unedited, edit)
 
 
-def _alone(
-    context: Context, unedited: _Unedited, edit: Edit, blocks: list[int]
-) -> Iterator[EditedMaps]:
-    """The edit of single blocks, until one moves the map."""
-    for block in blocks:
-        entry = _entry(context, unedited, replace(edit, block=block))
+def edits_of(context: Context, model: ModelUnderAudit) -> list[AnyEdit]:
+    """The edits of all blocks or layers at once that this model has the parts for."""
+    if model.anatomy is not None:
+        every = default_edits(model.anatomy, context.seed)
+        return [e for e in every if e.name not in BLOCK_EDITS or e.block is None]
+    some = torch.tensor(evenly_spaced(len(context.pairs), PROVEN_ON))
+    inputs = batch(context, some, model.dtype)
+    found = (proven(model, e, *inputs) for e in layer_edits(model.module, context.seed))
+    return [edit for edit in found if edit is not None]
+
+
+def _alone(context: Context, unedited: _Unedited, edit: AnyEdit) -> Iterator[EditedMaps]:
+    """The edit of single blocks or layers, until one moves the map."""
+    anatomy = unedited.model.anatomy
+    if isinstance(edit, LayerEdit):
+        single: Iterable[AnyEdit] = edit.alone()
+    else:
+        single = () if anatomy is None else edit.alone(anatomy)
+    for one in single:
+        entry = _entry(context, unedited, one)
         yield entry
         if _moved(context, entry, unedited):
             return
 
 
-def _entry(context: Context, unedited: _Unedited, edit: Edit) -> EditedMaps:
+def _entry(context: Context, unedited: _Unedited, edit: AnyEdit) -> EditedMaps:
     name = f"{edit.name} in {edit.place}, block {edit.block}"
     return context.tasks.kept(name, EditedMaps, partial(_measured, context, unedited, edit))
 
 
-def _measured(context: Context, unedited: _Unedited, edit: Edit) -> EditedMaps:
+def _measured(context: Context, unedited: _Unedited, edit: AnyEdit) -> EditedMaps:
     edited = apply_edit(unedited.model, edit)
-    images, targets = batch(context, unedited.pairs, _dtype(edited))
+    images, targets = batch(context, unedited.pairs, unedited.model.dtype)
     change = proof(unedited.model, edited, images, targets)
     maps = maps_of(context, unedited.audited, own_copy(edited), unedited.pairs)
     some = unedited.pairs[:CONTROLLED]
@@ -137,7 +168,3 @@ def _moved(context: Context, entry: EditedMaps, unedited: _Unedited) -> bool:
     limits = context.limits["reparametrization"]
     limit = (limits["noise_factor"] * unedited.noise).clamp(min=limits["relative_change"])
     return bool((torch.from_numpy(entry.relative_l2) > limit).any())
-
-
-def _dtype(module: nn.Module) -> torch.dtype:
-    return next(module.parameters()).dtype

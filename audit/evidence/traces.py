@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import linecache
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +16,9 @@ from audit.evidence.evenly_spaced import evenly_spaced
 from audit.evidence.explained_copies import in_full_precision, own_copy
 from audit.evidence.kinds import Costs, SourceLines, TraceEvidence
 from audit.explainers.contract import Explainer
+from audit.models.model_under_audit import ModelUnderAudit
+from audit.models.structure import Structure
+from audit.models.transformer_block import TowerName
 from audit.trace.records import PairTrace
 from audit.trace.rounding import Rounding
 from audit.trace.tracing import TracedPair, trace_pair
@@ -59,11 +63,17 @@ def _traces(
     context: Context, explainer: Explainer, pairs: list[TracedPair], phase: str
 ) -> tuple[tuple[PairTrace, ...], dict[str, SourceLines]]:
     traces: list[PairTrace] = []
-    rounding = Rounding({"image": pairs[0].image, "text": pairs[0].tokens})
+    structure = context.structure(pairs[0].image, pairs[0].targets)
+    given: dict[TowerName, Tensor] = {"image": pairs[0].image}
+    if structure.text is not None:
+        given["text"] = pairs[0].targets
+    rounding = Rounding(given)
     sources: dict[str, SourceLines] = {}
     for done, pair in enumerate(pairs, 1):
         found = context.tasks.kept(
-            f"{phase}, {pair.id}", _Traced, partial(_traced, context, explainer, pair, rounding)
+            f"{phase}, {pair.id}",
+            _Traced,
+            partial(_traced, context, explainer, structure, pair, rounding),
         )
         traces.append(found.trace)
         sources |= found.sources
@@ -80,10 +90,14 @@ class _Traced:
 
 
 def _traced(
-    context: Context, explainer: Explainer, pair: TracedPair, rounding: Rounding
+    context: Context,
+    explainer: Explainer,
+    structure: Structure,
+    pair: TracedPair,
+    rounding: Rounding,
 ) -> _Traced:
     module = own_copy(context.pristine)  # what is kept for another model is computed again, watched
-    trace, places = trace_pair(explainer, module, context.pristine, pair, rounding, context.memory)
+    trace, places = trace_pair(explainer, module, structure, pair, rounding, context.memory)
     lines = {str(place): source_lines(str(place), place.file, place.line) for place in places}
     return _Traced(trace, lines)
 
@@ -104,15 +118,15 @@ def _pair(context: Context, index: int) -> TracedPair:
     )
     model = context.pristine_model
     image = model.features(images)
-    cosine = float((image * model.target_features(targets)).sum())
+    score = float((image * model.target_features(targets)).sum())
     texts = model.target_features(context.pairs.targets.to(context.model.device))
     factor, offset = model.logit_scale, model.logit_bias
     logits = factor * image @ texts.T + offset
     label = int(context.pairs.labels[index])
     probability = float(logits.double().softmax(-1)[0, label])
     scores = {
-        "cosine": cosine,
-        "logit": factor * cosine + offset,
+        getattr(model.interface, "score_name", "cosine"): score,
+        "logit": factor * score + offset,
         "probability": probability,
         "log-probability": float(logits.double().log_softmax(-1)[0, label]),
     }
@@ -133,14 +147,16 @@ def _null_difference(context: Context, chosen: list[int]) -> float:
     with torch.enable_grad():
         differentiable = model.score(images.clone().requires_grad_(), targets).detach()
     with torch.no_grad():
-        by_hand = _by_hand(context, images, targets)
-    others = torch.stack([together, differentiable, by_hand])
-    return float((others.double() - alone.double()).abs().max())
+        by_hand = _by_hand(context.pristine_model, images, targets)
+    others = torch.stack([together.double(), differentiable.double(), by_hand.double()])
+    return float((others - alone.double()).abs().max())
 
 
-def _by_hand(context: Context, images: Tensor, targets: Tensor) -> Tensor:
-    """Scores with every attention of the image tower written out."""
-    model = context.pristine_model
+def _by_hand(model: ModelUnderAudit, images: Tensor, targets: Tensor) -> Tensor:
+    """Scores with every attention of the image tower written out; else in double precision."""
+    if model.anatomy is None:
+        exact = model.with_module(copy.deepcopy(model.module).double())
+        return exact.score(images.double(), targets)
     tower = model.require_anatomy().image
     x = tower.embed(images)
     for block in tower.blocks:

@@ -16,6 +16,7 @@ class BuiltIn:
         model_free: True for controls that never look at the model.
         unmodified: the options that take the method's modification of the model away.
         equivalents: explainers that give the same maps under the same options.
+        needs: ``heads`` where the method reads attention heads, which the model's anatomy tells.
     """
 
     target: str
@@ -23,20 +24,31 @@ class BuiltIn:
     model_free: bool = False
     unmodified: Mapping[str, str] = field(default_factory=dict)
     equivalents: tuple[str, ...] = ()
+    needs: str = ""
 
 
+_HEADS = "heads"
 _ECLIP = {"heads": "model", "input": "model"}
 BUILT_IN: Mapping[str, BuiltIn] = {
     "grad-eclip": BuiltIn(
-        "grad_eclip:grad_eclip", unmodified=_ECLIP, equivalents=("attention-eclip",)
+        "grad_eclip:grad_eclip",
+        unmodified=_ECLIP,
+        equivalents=("attention-eclip",),
+        needs=_HEADS,
     ),
     "attention-eclip": BuiltIn(
-        "attention_eclip:attention_eclip", unmodified=_ECLIP, equivalents=("grad-eclip",)
+        "attention_eclip:attention_eclip",
+        unmodified=_ECLIP,
+        equivalents=("grad-eclip",),
+        needs=_HEADS,
     ),
-    "grad-attention": BuiltIn("grad_attention:grad_attention"),
-    "attention-logit-gradient": BuiltIn("attention_logit_gradient:attention_logit_gradient"),
-    "raw-attention": BuiltIn("raw_attention:raw_attention", text_specific=False),
+    "grad-attention": BuiltIn("grad_attention:grad_attention", needs=_HEADS),
+    "attention-logit-gradient": BuiltIn(
+        "attention_logit_gradient:attention_logit_gradient", needs=_HEADS
+    ),
+    "raw-attention": BuiltIn("raw_attention:raw_attention", text_specific=False, needs=_HEADS),
     "gradient": BuiltIn("gradient:gradient"),
+    "grad-cam": BuiltIn("grad_cam:grad_cam"),
     "occlusion": BuiltIn("occlusion:occlusion"),
     "random": BuiltIn("controls:random", text_specific=False, model_free=True),
     "center-prior": BuiltIn("controls:center_prior", text_specific=False, model_free=True),

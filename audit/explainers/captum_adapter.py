@@ -12,11 +12,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from audit.explainers.contract import Explanation
-from audit.explainers.distinct import text_features
+from audit.explainers.distinct import target_features
 from audit.explainers.errors import ExplainerImportError, UnknownExplainerError
 from audit.explainers.last_block import widen
 from audit.explainers.occlusion import ACCELERATOR_BATCH, BATCH
-from audit.models.anatomy import Anatomy, anatomy_of
+from audit.explainers.patches import Grid, patch_means
+from audit.models.module_interface import ScoreInterface, interface_of
 from audit.nearest_name import hint
 
 _NOT_OPTIONS = {"show_progress", "return_convergence_delta"}
@@ -25,7 +26,7 @@ _NOT_OPTIONS = {"show_progress", "return_convergence_delta"}
 def captum_explainer(name: str) -> Callable[..., Explanation]:
     """The explainer of a class of `captum.attr` that takes a forward function.
 
-    The forward function is the cosine score of the pair. Attributions are summed over color
+    The forward function is the score of the pair. Attributions are summed over color
     channels and averaged over each patch. Options are the method's own, such as ``n_steps``.
     Baselines, windows and feature masks that a method needs are the mean color (0) and the patches.
     A method that runs many altered pictures is told to run as many at once as `occlusion` does,
@@ -42,26 +43,28 @@ def captum_explainer(name: str) -> Callable[..., Explanation]:
         model: nn.Module,
         images: Float[Tensor, "pairs 3 H W"],
         targets: Int[Tensor, "pairs ..."],
+        *,
+        interface: ScoreInterface | None = None,
         **options: Any,
     ) -> Explanation:
-        anatomy = anatomy_of(model)
-        text = text_features(anatomy, targets)
+        called = interface or interface_of(model)
+        grid, wanted = called.patch_grid(model), target_features(called, model, targets)
 
         def score(
-            pixels: Float[Tensor, "rows 3 H W"], text: Float[Tensor, "rows feature"]
+            pixels: Float[Tensor, "rows 3 H W"], wanted: Float[Tensor, "rows feature"]
         ) -> Float[Tensor, " rows"]:
-            return (anatomy.image_features(pixels) * text).sum(-1)
+            return (called.features(model, pixels) * wanted).sum(-1)
 
-        needed = {k: v for k, v in _needs(anatomy, images).items() if k in attribute}
+        needed = {k: v for k, v in _needs(grid, images).items() if k in attribute}
         with torch.enable_grad():
             pixels = images.detach().clone().requires_grad_()
             given = method(score).attribute(
-                pixels, additional_forward_args=(text,), **(needed | options)
+                pixels, additional_forward_args=(wanted,), **(needed | options)
             )
         relevance = widen(given.detach()).sum(dim=1)
-        return Explanation(functional.avg_pool2d(relevance, anatomy.image.patch_size))
+        return Explanation(patch_means(relevance, grid))
 
-    explain.__doc__ = f"{name} of captum on the cosine score, channels summed, patches averaged."
+    explain.__doc__ = f"{name} of captum on the score, channels summed, patches averaged."
     explain.__signature__ = _signature(attribute)  # type: ignore[attr-defined]
     explain.stochastic = "n_samples" in attribute  # type: ignore[attr-defined]
     return explain
@@ -90,15 +93,16 @@ def _method(name: str) -> Any:
     return method
 
 
-def _needs(anatomy: Anatomy, images: Float[Tensor, "pairs 3 H W"]) -> dict[str, Any]:
+def _needs(grid: Grid, images: Float[Tensor, "pairs 3 H W"]) -> dict[str, Any]:
     """What some methods need beside the score: baselines, windows, patches as features, batches."""
     batch = BATCH.get(images.device.type, ACCELERATOR_BATCH)
-    side, (rows, columns) = anatomy.image.patch_size, anatomy.image.grid
+    (rows, columns), (channels, height, width) = grid, images.shape[1:]
+    window = (channels, -(-height // rows), -(-width // columns))
     patches = torch.arange(rows * columns, device=images.device).reshape(1, 1, rows, columns)
     return {
         "baselines": torch.zeros_like(images),
-        "sliding_window_shapes": (3, side, side),
-        "strides": (3, side, side),
+        "sliding_window_shapes": window,
+        "strides": window,
         "internal_batch_size": max(batch, len(images)),
         "perturbations_per_eval": max(1, batch // len(images)),
         "feature_mask": functional.interpolate(patches.float(), size=images.shape[-2:]).long(),
@@ -106,13 +110,16 @@ def _needs(anatomy: Anatomy, images: Float[Tensor, "pairs 3 H W"]) -> dict[str, 
 
 
 def _signature(attribute: Any) -> inspect.Signature:
-    """The method's parameters that can be given as text, as keyword-only ones."""
+    """The method's parameters that can be given as text, as keyword-only ones, and `interface`."""
     return inspect.Signature(
         [
-            p.replace(kind=p.KEYWORD_ONLY)
-            for p in attribute.values()
-            if (p.annotation in (bool, int, float, str) or get_origin(p.annotation) is Literal)
-            and p.name not in _NOT_OPTIONS
-            and p.default is not p.empty
+            inspect.Parameter("interface", inspect.Parameter.KEYWORD_ONLY, default=None),
+            *(
+                p.replace(kind=p.KEYWORD_ONLY)
+                for p in attribute.values()
+                if (p.annotation in (bool, int, float, str) or get_origin(p.annotation) is Literal)
+                and p.name not in _NOT_OPTIONS
+                and p.default is not p.empty
+            ),
         ]
     )

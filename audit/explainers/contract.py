@@ -16,6 +16,7 @@ from audit.errors import IncompleteError
 from audit.explainers.call_observer import alone, calling
 from audit.explainers.process_state import kept_settings
 from audit.explainers.returned_values import OddValueError, real_tensor
+from audit.models.model_under_audit import ModelInterface
 from audit.models.module_state import kept_make_up
 
 
@@ -41,7 +42,7 @@ class Explain(Protocol):
     Pair i is ``(images[i], targets[i])``; images are preprocessed floats (pairs, 3, H, W);
     targets are integers, the token ids of texts (pairs, context) or class ids (pairs,). All three
     are given by position, so that a function may call them as it likes. The model is in eval mode
-    and must be left as it was.
+    and must be left as it was. What else an explainer asks for (`ASKED_FOR`) comes by keyword.
     """
 
     def __call__(
@@ -52,6 +53,21 @@ class Explain(Protocol):
         /,
     ) -> Any:
         """Maps of the pairs."""
+
+
+@dataclass(frozen=True)
+class AtHand:
+    """What an explainer may ask for, of the model and the data that it is to explain.
+
+    Attributes:
+        interface: how the model is called.
+        classes: the targets of all classes of the data, on the model's device, None without data.
+        no_heads: why the model's attention heads are not known; empty where they are.
+    """
+
+    interface: ModelInterface
+    classes: Int[Tensor, "classes ..."] | None
+    no_heads: str = ""
 
 
 @dataclass(frozen=True)
@@ -67,6 +83,9 @@ class Explainer:
         text_specific: False where the method cannot depend on the text by design.
         stochastic: True where two runs differ by design.
         model_free: True for controls that never look at the model.
+        needs: ``heads`` where it reads attention heads, so that they must be known; else empty.
+        asks: what it asks for by keyword, names out of `audit.explainers.options.ASKED_FOR`.
+        at_hand: what it was given of that, None before it has met a model.
         source_file: file of the callable, if it has one.
         source_line: its first line there.
     """
@@ -79,6 +98,9 @@ class Explainer:
     text_specific: bool = True
     stochastic: bool = False
     model_free: bool = False
+    needs: str = ""
+    asks: tuple[str, ...] = ()
+    at_hand: AtHand | None = field(default=None, compare=False)
     source_file: str | None = None
     source_line: int | None = None
 

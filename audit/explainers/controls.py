@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -12,7 +14,8 @@ from torch.nn import functional
 from audit.explainers.contract import Explainer, Explanation, run_explainer
 from audit.explainers.distinct import row_bits
 from audit.explainers.last_block import widen
-from audit.models.anatomy import anatomy_of
+from audit.explainers.patches import patch_means
+from audit.models.module_interface import ScoreInterface, interface_of
 
 _GOLDEN = -7046029254386353131  # 2^64 divided by the golden ratio, as a signed integer
 
@@ -24,6 +27,7 @@ def random(
     targets: Int[Tensor, "pairs ..."],  # noqa: ARG001 - the contract's signature
     *,
     seed: int = 0,
+    interface: ScoreInterface | None = None,
 ) -> Float[Tensor, "pairs rows columns"]:
     """Independent uniform relevance of each patch, seeded by the picture's content.
 
@@ -36,7 +40,7 @@ def random(
     Source:
         SplitMix64 (Steele, Lea and Flood 2014) as a counter-based generator.
     """
-    rows, columns = anatomy_of(model).image.grid
+    rows, columns = (interface or interface_of(model)).patch_grid(model)
     bits = row_bits(images).long()
     place = torch.arange(bits.shape[1], device=images.device)
     content = (bits * (_mix(place + 1) | 1)).sum(dim=1, keepdim=True)
@@ -50,6 +54,8 @@ def center_prior(
     model: nn.Module,
     images: Float[Tensor, "pairs 3 H W"],
     targets: Int[Tensor, "pairs ..."],  # noqa: ARG001 - the contract's signature
+    *,
+    interface: ScoreInterface | None = None,
 ) -> Float[Tensor, "pairs rows columns"]:
     """Gaussian of the distance to the picture's center, sigma a quarter of each side.
 
@@ -59,7 +65,7 @@ def center_prior(
         Maps (pairs, rows, columns) in (0, 1].
     """
     falls = []
-    for side in anatomy_of(model).image.grid:
+    for side in (interface or interface_of(model)).patch_grid(model):
         place = (torch.arange(side, device=images.device) + 0.5) / side - 0.5
         falls.append(torch.exp(-0.5 * (place / 0.25) ** 2))
     return torch.outer(*falls).expand(len(images), -1, -1).to(widen(images).dtype)
@@ -70,6 +76,8 @@ def edges(
     model: nn.Module,
     images: Float[Tensor, "pairs 3 H W"],
     targets: Int[Tensor, "pairs ..."],  # noqa: ARG001 - the contract's signature
+    *,
+    interface: ScoreInterface | None = None,
 ) -> Float[Tensor, "pairs rows columns"]:
     """Sobel magnitude of the gray picture, mean over each patch.
 
@@ -85,7 +93,7 @@ def edges(
     sobel = gray.new_tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]])
     slopes = functional.conv2d(gray, torch.stack([sobel, sobel.T])[:, None])
     magnitude = slopes.norm(dim=1)
-    return functional.avg_pool2d(magnitude, anatomy_of(model).image.patch_size)
+    return patch_means(magnitude, (interface or interface_of(model)).patch_grid(model))
 
 
 def inverted(explainer: Explainer) -> Explainer:
@@ -96,8 +104,10 @@ def inverted(explainer: Explainer) -> Explainer:
         images: Float[Tensor, "pairs 3 H W"],
         targets: Int[Tensor, "pairs ..."],
         /,
+        **asked: Any,
     ) -> Explanation:
-        found = run_explainer(explainer, model, images, targets)
+        inner = dataclasses.replace(explainer, explain=partial(explainer.explain, **asked))
+        found = run_explainer(inner, model, images, targets)
         maps = found.maps.amax(dim=(1, 2), keepdim=True) - found.maps
         return dataclasses.replace(found, maps=maps)
 

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int, Shaped
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional
 
-from audit.models.anatomy import Anatomy
+from audit.models.module_interface import ScoreInterface
 
 _BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
@@ -28,7 +29,7 @@ class Distinct:
 
 def row_bits(rows: Shaped[Tensor, "rows ..."]) -> Int[Tensor, "rows bits"]:
     """The rows' bytes as integers, whose comparison and hashing are exact."""
-    flat = rows.detach().flatten(1).contiguous()
+    flat = rows.detach().reshape(len(rows), -1).contiguous()
     return flat.view(_BITS[flat.element_size()])
 
 
@@ -44,9 +45,15 @@ def distinct_rows(rows: Shaped[Tensor, "rows ..."]) -> Distinct:
 
 
 @torch.no_grad()
-def text_features(
-    anatomy: Anatomy, targets: Int[Tensor, "pairs ..."]
+def target_features(
+    interface: ScoreInterface, model: nn.Module, targets: Int[Tensor, "pairs ..."]
 ) -> Float[Tensor, "pairs feature"]:
-    """Normalized text feature of each pair; each distinct text runs once through the model."""
-    texts = distinct_rows(targets)
-    return anatomy.text_features(targets[texts.first])[texts.of]
+    """The target's feature of each pair; each distinct target runs once through the model."""
+    kinds = distinct_rows(targets)
+    return interface.target_features(model, targets[kinds.first])[kinds.of]
+
+
+def turns_of(picture: Int[Tensor, " pairs"], pictures: int) -> Int[Tensor, " pairs"]:
+    """For each pair the number of pairs before it that have the same picture."""
+    mine = functional.one_hot(picture, pictures)
+    return (mine.cumsum(dim=0) * mine).sum(dim=1) - 1

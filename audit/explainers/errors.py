@@ -25,3 +25,7 @@ class ExplainerImportError(ExplainerSpecError):
     def __init__(self, message: str, traceback: str = "") -> None:
         super().__init__(message)
         self.traceback = traceback
+
+
+class NeedsHeadsError(ExplainerSpecError):
+    """The explainer reads attention heads, and those of the model are not known."""

@@ -14,8 +14,9 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from audit.explainers.distinct import distinct_rows, text_features
+from audit.explainers.distinct import distinct_rows, target_features
 from audit.models.anatomy import Anatomy, Block, Tower, anatomy_of
+from audit.models.module_interface import interface_of
 
 Embed = Callable[[Tower, Tensor], tuple[Tensor, tuple[int, int]]]
 
@@ -79,7 +80,7 @@ def last_block(
     x, grid = (embed or _embed)(tower, images[pictures.first])
     x = tower.run(x, 0, len(tower.blocks) - 1)
     q, k, v = block.qkv(block.normalize(x))
-    text = text_features(anatomy, targets)
+    text = target_features(interface_of(model), model, targets)
     return LastBlock(anatomy, block, x[:, :1], q[:, :1], k, v, pictures.of, text, grid)
 
 

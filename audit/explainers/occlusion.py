@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Literal
 
 import torch
@@ -11,9 +12,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from audit.explainers.contract import Explanation
-from audit.explainers.distinct import distinct_rows, text_features
+from audit.explainers.distinct import distinct_rows, target_features
 from audit.explainers.last_block import widen
-from audit.models.anatomy import Anatomy, Tower, anatomy_of
+from audit.explainers.patches import windows
+from audit.models.module_interface import ScoreInterface, interface_of
 
 BATCH: Mapping[str, int] = {"cpu": 32}  # rows of a forward pass; larger ones leave the caches
 ACCELERATOR_BATCH = 256
@@ -26,17 +28,19 @@ def occlusion(
     targets: Int[Tensor, "pairs ..."],
     *,
     window: Literal[1, 2, 3, 4] = 2,
+    interface: ScoreInterface | None = None,
 ) -> Explanation:
     """Drop of the score when a window of patches shows the mean color, mean over covering windows.
 
     The window moves by one patch; the mean color is 0 after preprocessing. Occluded features are
-    computed once for each distinct picture, in batches of bounded size: only the text differs.
+    computed once for each distinct picture, in batches of bounded size: only the target differs.
 
     Args:
         model: the model under audit.
         images: preprocessed pictures.
-        targets: token ids.
+        targets: token ids of texts, or class ids.
         window: side of the window in patches.
+        interface: how the model is called.
 
     Returns:
         Maps (pairs, rows, columns), signed, in units of the score, and the model's scores.
@@ -47,47 +51,36 @@ def occlusion(
     Source:
         Zeiler and Fergus, "Visualizing and Understanding Convolutional Networks" (ECCV 2014).
     """
-    anatomy = anatomy_of(model)
-    rows, columns = anatomy.image.grid
+    interface = interface or interface_of(model)
+    rows, columns = interface.patch_grid(model)
     if window > min(rows, columns):
         raise ValueError(
             f"expected an occlusion window of at most {min(rows, columns)} patches, got {window}; "
             f"the patch grid is {rows}x{columns}: choose a smaller window"
         )
-    pictures, text = distinct_rows(images), text_features(anatomy, targets)
+    pictures, wanted = distinct_rows(images), target_features(interface, model, targets)
     distinct = images[pictures.first]
-    scores = (anatomy.image_features(distinct)[pictures.of] * text).sum(-1)
-    features = _occluded_features(anatomy, distinct, _windows(anatomy.image, images, window))
-    left = torch.einsum("pwe,pe->pw", features[pictures.of], text)
+    scores = (interface.features(model, distinct)[pictures.of] * wanted).sum(-1)
+    size = (images.shape[-2], images.shape[-1])
+    hidden = windows(size, (rows, columns), window, images.device)
+    features = _occluded_features(partial(interface.features, model), distinct, hidden)
+    left = torch.einsum("pwe,pe->pw", features[pictures.of], wanted)
     drops = widen(scores[:, None] - left)
     drops = drops.reshape(-1, rows - window + 1, columns - window + 1)
     return Explanation(_mean_of_covering(drops, window), scores)
 
 
-def _windows(
-    tower: Tower, images: Float[Tensor, "pairs 3 H W"], window: int
-) -> Bool[Tensor, "windows H W"]:
-    """The pixels under each window."""
-    side, size = tower.patch_size, images.shape[-2:]
-    spans = []
-    for pixels, patches in zip(size, tower.grid, strict=True):
-        start = torch.arange(patches - window + 1, device=images.device)[:, None] * side
-        pixel = torch.arange(pixels, device=images.device)
-        spans.append((pixel >= start) & (pixel < start + window * side))
-    return (spans[0][:, None, :, None] & spans[1][None, :, None, :]).flatten(0, 1)
-
-
 def _occluded_features(
-    anatomy: Anatomy,
+    features_of: Callable[[Tensor], Tensor],
     pictures: Float[Tensor, "pictures 3 H W"],
-    windows: Bool[Tensor, "windows H W"],
+    hidden: Bool[Tensor, "windows H W"],
 ) -> Float[Tensor, "pictures windows feature"]:
-    """Normalized features of each picture under each window."""
-    number = len(windows)
+    """Features of each picture under each window."""
+    number = len(hidden)
     batch = BATCH.get(pictures.device.type, ACCELERATOR_BATCH)
     jobs = torch.arange(len(pictures) * number, device=pictures.device)
     features = [
-        anatomy.image_features(pictures[job // number].masked_fill(windows[job % number, None], 0))
+        features_of(pictures[job // number].masked_fill(hidden[job % number, None], 0))
         for job in (jobs[i : i + batch] for i in range(0, len(jobs), batch))
     ]
     return torch.cat(features).reshape(len(pictures), number, -1)

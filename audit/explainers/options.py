@@ -1,16 +1,24 @@
-"""Options of an explainer: the keyword-only parameters of its function, given as text."""
+"""Options of an explainer, the parameters beside the pairs, given as text; and what it asks for."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args, get_origin
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin
 
 from audit.explainers.errors import UnknownOptionError
 from audit.nearest_name import hint
 
 _WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+ASKED_FOR = ("interface", "classes", "preprocess", "tokenizer")
+"""Keywords that are no options: their values come from the model and the data.
+
+``interface`` is how the model is called (`audit.models.model_under_audit.ModelInterface`),
+``classes`` the targets of all classes, ``preprocess`` what makes an input of a picture, and
+``tokenizer`` what makes targets of texts or class names.
+"""
 _PLAIN = {"bool": bool, "int": int, "float": float, "str": str}
 
 
@@ -51,12 +59,20 @@ class Option:
 
 
 def options_of(call: Callable[..., Any]) -> tuple[Option, ...]:
-    """The options of a function: its keyword-only parameters, in order."""
+    """The options of a function or class, in order: what it takes by keyword beside the pairs.
+
+    A function is given model, images and targets by position, a class the model.
+    """
     return tuple(
         Option(p.name, _kind(p.annotation), None if p.default is p.empty else str(p.default))
-        for p in _signature(call).parameters.values()
-        if p.kind is p.KEYWORD_ONLY
+        for p in _keywords(call)
+        if p.name not in ASKED_FOR
     )
+
+
+def asked_for(call: Callable[..., Any]) -> tuple[str, ...]:
+    """What a function or class asks for by keyword, out of `ASKED_FOR`."""
+    return tuple(p.name for p in _keywords(call) if p.name in ASKED_FOR)
 
 
 def convert_options(
@@ -85,6 +101,16 @@ def convert_options(
     return {name: known[name].convert(text, explainer) for name, text in given.items()}
 
 
+def _keywords(call: Callable[..., Any]) -> list[inspect.Parameter]:
+    """The parameters that can be given by keyword and are not taken by position."""
+    by_position = 1 if isinstance(call, type) else 3
+    listed = list(_signature(call).parameters.values())
+    first = [p for p in listed if p.kind in {p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD}]
+    taken = {p.name for p in first[:by_position]}
+    kinds = {inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY}
+    return [p for p in listed if p.kind in kinds and p.name not in taken]
+
+
 def _signature(call: Callable[..., Any]) -> inspect.Signature:
     try:
         return inspect.signature(call, eval_str=True)
@@ -99,7 +125,12 @@ def _signature(call: Callable[..., Any]) -> inspect.Signature:
 def _kind(annotation: Any) -> Any:
     if annotation is inspect.Parameter.empty:
         return str
-    return _PLAIN.get(annotation, str) if isinstance(annotation, str) else annotation
+    if isinstance(annotation, str):
+        return _PLAIN.get(annotation, str)
+    if get_origin(annotation) in {Union, UnionType}:  # an option that may be left out
+        kinds = [kind for kind in get_args(annotation) if kind is not NoneType]
+        return kinds[0] if len(kinds) == 1 else annotation
+    return annotation
 
 
 def _convert(kind: Any, text: str) -> Any:

@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
+from audit.explainers.binding import bound_alike, needs_met
 from audit.explainers.built_in import BUILT_IN, CHEAP, BuiltIn
 from audit.explainers.contract import Explainer
 from audit.explainers.controls import inverted
 from audit.explainers.errors import ExplainerImportError, UnknownExplainerError
+from audit.explainers.explainer_class import ExplainerClass
 from audit.explainers.importing import from_file, from_module, from_plugin, plugins
-from audit.explainers.options import Option, convert_options, options_of
+from audit.explainers.options import Option, asked_for, convert_options, options_of
 from audit.former_names import present_explainer
 from audit.nearest_name import hint
 
@@ -31,11 +33,12 @@ class Listed:
     text_specific: bool = True
     model_free: bool = False
     faithful_twin: str | None = None
+    needs: str = ""
 
 
 _FORMS = (
     Listed("inverted:<explainer>", "The maximum of an explainer's map minus that map."),
-    Listed("captum:<class>", "A method of captum.attr on the cosine score, such as Saliency."),
+    Listed("captum:<class>", "A method of captum.attr on the score, such as Saliency."),
     Listed("pytorch-grad-cam:<class>", "A method of pytorch-grad-cam, such as GradCAM."),
 )
 _QUERY = re.compile(r"^(?P<name>.+?)\?(?P<query>[^?=&]+=[^?&]*(?:&[^?=&]+=[^?&]*)*)$")
@@ -52,9 +55,9 @@ def load_explainer(spec: str, options: Mapping[str, str] | None = None) -> Expla
 
     Args:
         spec: a registered name or plug-in, ``path/to/file.py:function``,
-            ``package.module:function``, ``inverted:SPEC``, ``captum:CLASS`` or
-            ``pytorch-grad-cam:CLASS``; options may follow as ``?key=value&key=value``. A former
-            name works as well.
+            ``package.module:function`` (or a class in either), ``inverted:SPEC``,
+            ``captum:CLASS`` or ``pytorch-grad-cam:CLASS``; options may follow as
+            ``?key=value&key=value``. A former name works as well.
         options: further options, which take precedence.
 
     Raises:
@@ -76,12 +79,17 @@ def equivalents_of(explainer: Explainer) -> list[Explainer]:
     """The registered explainers that may give the same maps as an explainer, to be compared with.
 
     A built-in one is compared with its equivalent under the same options, any other one with all
-    that cost about one forward pass.
+    that cost about one forward pass. They are bound to the model that the explainer is bound to.
     """
     if explainer.name in BUILT_IN:
         names = BUILT_IN[explainer.name].equivalents
-        return [load_explainer(name, explainer.options) for name in names]
-    return [load_explainer(spec) for spec in CHEAP]
+        others = [load_explainer(name, explainer.options) for name in names]
+    else:
+        others = [load_explainer(spec) for spec in CHEAP]
+    model = explainer.at_hand
+    if model is None:
+        return others
+    return [bound_alike(other, model) for other in others if needs_met(other, model)]
 
 
 def _resolve(name: str) -> Callable[..., Any]:
@@ -120,15 +128,18 @@ def _bind(name: str, call: Callable[..., Any], given: Mapping[str, str]) -> Expl
     built_in = BUILT_IN.get(name)
     declared: Any = built_in or call
     file, line = _source(call)
+    explain = ExplainerClass(call) if isinstance(call, type) else call
     return Explainer(
         name=name,
-        explain=functools.partial(call, **values) if values else call,
+        explain=functools.partial(explain, **values) if values else explain,
         options=dict(given),
         summary=_summary(call),
         faithful_twin=_twin(name, built_in, call, given),
         text_specific=bool(getattr(declared, "text_specific", True)),
         stochastic=bool(getattr(declared, "stochastic", False)),
         model_free=bool(getattr(declared, "model_free", False)),
+        needs=str(getattr(declared, "needs", "")),
+        asks=asked_for(call),
         source_file=file,
         source_line=line,
     )
@@ -173,4 +184,5 @@ def _listed(name: str) -> Listed:
         bool(getattr(declared, "text_specific", True)),
         bool(getattr(declared, "model_free", False)),
         None if needed else _twin(name, built_in, call, {}),
+        str(getattr(declared, "needs", "")),
     )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import math
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 CONSTANT_SPREAD = 0.1
 ZERO_SPREAD = 0.02
@@ -35,13 +36,19 @@ def redrawn(tensor: Float[Tensor, "*shape"], generator: torch.Generator) -> Floa
     """A Gaussian tensor of the same mean and standard deviation, on the CPU.
 
     A constant tensor (a fresh LayerNorm, a zero bias, a single number) has no spread to match and
-    would stay as it is: it is given a tenth of its own size, or 0.02 where it is zero.
+    would stay as it is: it is given a tenth of its own size, or 0.02 where it is zero. A buffer of
+    numbers of which none is negative, such as the variances of a batch norm, keeps its sign: it is
+    drawn from the log-normal distribution of the same mean and standard deviation.
     """
     values = tensor.detach().cpu()
     mean, spread = _moments(values)
     if spread <= 1e-6 * abs(mean):
         spread = CONSTANT_SPREAD * abs(mean) or ZERO_SPREAD
-    return mean + spread * _gaussian(values, generator)
+    drawn = _gaussian(values, generator)
+    if isinstance(tensor, nn.Parameter) or mean <= 0 or bool((values < 0).any()):
+        return mean + spread * drawn
+    variance = math.log1p((spread / mean) ** 2)
+    return mean * torch.exp(math.sqrt(variance) * drawn.double() - variance / 2).to(values.dtype)
 
 
 def _gaussian(like: Tensor, generator: torch.Generator) -> Tensor:

@@ -1,20 +1,21 @@
-"""Randomizing interventions: a tower's parameters redrawn from the top down, until none is left.
+"""Randomizing interventions: weights redrawn from the top down, until none is left.
 
 Cascading randomization (Adebayo et al. 2018). Resetting modules that have `reset_parameters`
-misses a transformer's `in_proj_weight`, class token, positions and projection, so parameters are
-redrawn by name here, and every one of the tower belongs to a stage.
+misses a transformer's `in_proj_weight`, class token, positions and projection, and the statistics
+of a batch norm, so weights are redrawn by name here, and every one belongs to a stage.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from torch import nn
 
-from audit.interventions.copies import copy_with, tower_parameters
+from audit.interventions.copies import copy_with, weights_of
 from audit.interventions.draws import generator_for, redrawn
-from audit.models.anatomy import Anatomy, TowerName, anatomy_of
+from audit.interventions.model_parts import Stages
+from audit.models.anatomy import TowerName
 
 
 @dataclass(frozen=True)
@@ -22,9 +23,9 @@ class Stage:
     """A step of the cascade.
 
     Attributes:
-        name: what was redrawn last: ``readout``, ``block 3`` and so on, ``embedding``.
+        name: what was redrawn last.
         model: a copy of the model with this and every earlier stage redrawn.
-        share_reached: share of the tower's parameters (numbers, not tensors) redrawn so far.
+        share_reached: share of the weights of all stages (numbers, not tensors) redrawn so far.
     """
 
     name: str
@@ -32,39 +33,37 @@ class Stage:
     share_reached: float
 
 
-def cascade(model: nn.Module, seed: int, tower: TowerName = "image") -> Iterator[Stage]:
-    """Randomize a tower from its readout over its blocks, last to first, to its embedding.
+def cascade(
+    model: nn.Module, stages: Stages, seed: int, tower: TowerName = "image"
+) -> Iterator[Stage]:
+    """Randomize a tower stage by stage.
 
-    Each tensor is redrawn as Gaussian of its own mean and standard deviation, LayerNorms included;
-    see `redrawn` for constant ones. The other tower and the scale are shared with the model.
+    Each tensor is redrawn as Gaussian of its own mean and standard deviation, norms included; see
+    `redrawn` for constant ones, and for variances, which stay positive. All else is shared with the
+    model.
 
     Args:
         model: the model under audit, left as it is.
+        stages: of the tower, from its readout to its embedding.
         seed: which draw.
-        tower: which tower.
+        tower: which tower they are of.
 
     Yields:
-        One stage per block and one each for readout and embedding; the last has reached every
-        parameter of the tower.
+        One per stage; the last has reached every weight of them.
     """
-    parameters = tower_parameters(anatomy_of(model), tower)
-    total = sum(p.numel() for p in parameters.values())
+    weights = weights_of(model)
+    total = sum(weights[n].numel() for names in stages.values() for n in names)
     current, reached = model, 0
-    for name, names in stages(anatomy_of(model), tower).items():
-        generator = generator_for("cascade", tower, name, seed)
-        current = copy_with(current, {n: redrawn(parameters[n], generator) for n in names})
-        reached += sum(parameters[n].numel() for n in names)
-        yield Stage(name, current, reached / total)
+    for stage, names in stages.items():
+        generator = generator_for("cascade", tower, stage, seed)
+        current = copy_with(current, {n: redrawn(weights[n], generator) for n in names})
+        reached += sum(weights[n].numel() for n in names)
+        yield Stage(stage, current, reached / total)
 
 
-def stages(anatomy: Anatomy, tower: TowerName) -> Mapping[str, tuple[str, ...]]:
-    """Names of a tower's parameters by stage of the cascade, in its order; each is in one stage."""
-    view = anatomy.tower(tower)
-    names = view.names
-    readouts = tuple(view.path_to(name) for name in (names.projection, names.final_norm))
-    left = list(tower_parameters(anatomy, tower))
-    found = {"readout": tuple(n for n in left if n.startswith(readouts))}
-    for block in reversed(view.blocks):
-        found[f"block {block.index}"] = tuple(n for n in left if n.startswith(f"{block.path}."))
-    placed = {name for names in found.values() for name in names}
-    return found | {"embedding": tuple(name for name in left if name not in placed)}
+def share_reached(model: nn.Module, randomized: nn.Module, apart: tuple[str, ...] = ()) -> float:
+    """Share of the weights, but those apart, that are no longer the model's."""
+    drawn = weights_of(randomized)
+    own = {n: w for n, w in weights_of(model).items() if n not in apart}
+    changed = sum(w.numel() for n, w in own.items() if bool((w != drawn[n]).any()))
+    return changed / sum(w.numel() for w in own.values())

@@ -106,7 +106,7 @@ def _alike(values: Values, others: list[list[float | None]]) -> bool:
 
 
 def _caption(reference: Reference, explanations: Explanations, roles: Roles, index: int) -> str:
-    score = reference.cosine[reference.picture[index], reference.labels[index]]
+    score = reference.scores[reference.picture[index], reference.labels[index]]
     quality = _localization(explanations, roles, index)
     also = "" if quality is None else f"; localization {quality:.2f} (0 is chance)"
     return f"Score {score:.3f}{also}."
@@ -126,8 +126,8 @@ def _localization(explanations: Explanations, roles: Roles, index: int) -> float
 
 def _right(reference: Reference) -> npt.NDArray[np.bool_]:
     """Whether a pair's class outranks every class that its picture does not show, (pairs,)."""
-    absent = np.where(reference.present, -np.inf, reference.cosine)[reference.picture]
-    own = reference.cosine[reference.picture, reference.labels]
+    absent = np.where(reference.present, -np.inf, reference.scores)[reference.picture]
+    own = reference.scores[reference.picture, reference.labels]
     return np.asarray(own > absent.max(1))
 
 

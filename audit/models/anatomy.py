@@ -10,11 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from audit.models.transformer_block import Block, BlockNames, TowerName
+from audit.models.block_table import block_view, why_not
+from audit.models.tower import Tower, TowerNames
+from audit.models.transformer_block import Block, TowerName
 
 __all__ = [
     "Anatomy",
@@ -31,118 +32,6 @@ __all__ = [
 
 class UnknownAnatomyError(TypeError):
     """The model has no anatomy that this package knows."""
-
-
-@dataclass(frozen=True)
-class TowerNames:
-    """Where a class of towers keeps what is no block, as dotted names within the tower.
-
-    Attributes:
-        final_norm: LayerNorm after the last block.
-        projection: from the pooled token to the feature, a parameter or a linear layer.
-    """
-
-    final_norm: str
-    projection: str
-
-
-@dataclass(frozen=True)
-class Tower:
-    """A transformer tower of the model.
-
-    Attributes:
-        name: ``image`` or ``text``.
-        module: the module whose forward is the tower; the whole model where the text tower is not
-            a module of its own (open_clip's `CLIP`).
-        path: its dotted name, empty for the whole model.
-        blocks: its blocks in order.
-        names: of its other parts.
-        grid: patch rows and columns, (0, 0) for text.
-        patch_size: side of a patch in pixels, 0 for text.
-    """
-
-    name: TowerName
-    module: nn.Module
-    path: str
-    blocks: tuple[Block, ...]
-    names: TowerNames
-    grid: tuple[int, int] = (0, 0)
-    patch_size: int = 0
-
-    @property
-    def heads(self) -> int:
-        """Heads of the last block."""
-        return self.blocks[-1].heads
-
-    @property
-    def width(self) -> int:
-        """Width of the residual stream."""
-        return self.blocks[-1].width
-
-    @property
-    def projection(self) -> Any:
-        """The projection to the feature: a parameter, a linear layer, or None."""
-        return getattr(self.module, self.names.projection, None)
-
-    def path_to(self, *names: str) -> str:
-        """Dotted name in the model of a part, by one or more names from the tower inwards."""
-        return ".".join((self.path, *names) if self.path else names)
-
-    def embed(self, inputs: Tensor) -> Float[Tensor, "b t d"]:
-        """Tokens that enter the first block: of pictures (b, 3, H, W) or of token ids (b, t)."""
-        tower = self.module
-        if self.name == "image":
-            return tower._embeds(inputs)  # type: ignore[operator, no-any-return]  # noqa: SLF001
-        dtype = self.blocks[0].module.get_weight_dtype()  # type: ignore[operator]
-        x = tower.token_embedding(inputs).to(dtype)  # type: ignore[operator]
-        return x + tower.positional_embedding[: inputs.shape[1]].to(dtype)  # type: ignore[index, no-any-return]
-
-    def embed_patches(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b patches d"]:
-        """Patch embeddings of pictures of any size, without class token and positions."""
-        patches: Tensor = self.module.conv1(images)  # type: ignore[operator]
-        return patches.flatten(2).transpose(1, 2)
-
-    @property
-    def class_token(self) -> Float[Tensor, " d"]:
-        """The embedding of the image tower's class token, without its position."""
-        return self.module.class_embedding  # type: ignore[return-value]
-
-    @property
-    def positions(self) -> Float[Tensor, "t d"]:
-        """Position embeddings of the image tower: the class token's, then those of the patches."""
-        return self.module.positional_embedding  # type: ignore[return-value]
-
-    def normalize_embedded(self, x: Float[Tensor, "b t d"]) -> Float[Tensor, "b t d"]:
-        """The image tower's LayerNorm between the embedded tokens and the first block."""
-        return self.module.ln_pre(x)  # type: ignore[operator, no-any-return]
-
-    def mask(self, length: int) -> Float[Tensor, "t t"] | None:
-        """The additive attention mask that the tower uses, or None."""
-        mask = getattr(self.module, "attn_mask", None) if self.name == "text" else None
-        return None if mask is None else mask[:length, :length]
-
-    def run(self, x: Float[Tensor, "b t d"], start: int, stop: int) -> Float[Tensor, "b t d"]:
-        """Blocks ``start`` to ``stop - 1`` as the model runs them."""
-        mask = self.mask(x.shape[1])
-        for block in self.blocks[start:stop]:
-            x = block.run(x, mask)
-        return x
-
-    def pooled_index(self, inputs: Tensor) -> Int[Tensor, " b"]:
-        """Index of the token that is pooled: the class token, or the end-of-text token."""
-        if self.name == "image":
-            return torch.zeros(len(inputs), dtype=torch.long, device=inputs.device)
-        return inputs.argmax(dim=-1)
-
-    def readout(self, pooled: Float[Tensor, "b d"]) -> Float[Tensor, "b e"]:
-        """From the pooled token after the last block to the feature (not normalized)."""
-        feature: Tensor = self.module.get_submodule(self.names.final_norm)(pooled)
-        projection = self.projection
-        if isinstance(projection, nn.Linear):
-            feature = projection(feature)
-        elif projection is not None:
-            feature = feature @ projection
-        return feature
 
 
 @dataclass(frozen=True)
@@ -252,18 +141,14 @@ def anatomy_of(model: nn.Module) -> Anatomy:
     return Anatomy(model, image_tower, text_tower, _SCORE_PARAMETERS)
 
 
-_IMAGE_NAMES = TowerNames(final_norm="ln_post", projection="proj")
-_TEXT_NAMES = TowerNames(final_norm="ln_final", projection="text_projection")
-_BLOCK_NAMES = BlockNames(
-    attention="attn",
-    attention_norm="ln_1",
-    attention_scale="ls_1",
-    mlp="mlp",
-    mlp_norm="ln_2",
-    mlp_scale="ls_2",
-    mlp_first="mlp.c_fc",
-    mlp_activation="mlp.gelu",
-    mlp_last="mlp.c_proj",
+_IMAGE_NAMES = TowerNames(
+    final_norm="ln_post", projection="proj", entry="conv1.weight", entered_by="convolution"
+)
+_TEXT_NAMES = TowerNames(
+    final_norm="ln_final",
+    projection="text_projection",
+    entry="token_embedding.weight",
+    entered_by="embedding",
 )
 _SCORE_PARAMETERS = ("logit_scale", "logit_bias")
 
@@ -277,5 +162,8 @@ def _blocks(tower: nn.Module, name: TowerName, prefix: str) -> tuple[Block, ...]
                 f"{type(getattr(module, 'attn', None)).__name__}"
             )
         path = f"{prefix}transformer.resblocks.{index}"
-        blocks.append(Block(name, index, path, module, _BLOCK_NAMES))
+        block = block_view(module, name, index, path)
+        if block is None:
+            raise UnknownAnatomyError(why_not(module))
+        blocks.append(block)
     return tuple(blocks)

@@ -80,7 +80,8 @@ class ModelInfo(Frozen):
     """The model under audit.
 
     ``state_sha256`` is the hash of its tensors, ``architecture_sha256`` that of everything else
-    that decides its output: classes, head counts, activations, transform, tokenizer.
+    that decides its output: classes, head counts, activations, transform, tokenizer. Blocks and
+    heads are None where they are not known, or there is no text tower.
     """
 
     name: str
@@ -89,11 +90,11 @@ class ModelInfo(Frozen):
     architecture_sha256: str = ""
     parameters: int
     image_size: int
-    image_blocks: int
-    image_heads: int
+    image_blocks: int | None = None
+    image_heads: int | None = None
     patch_grid: list[int]
-    text_blocks: int
-    text_heads: int
+    text_blocks: int | None = None
+    text_heads: int | None = None
     notes: list[str] = []
 
     @property

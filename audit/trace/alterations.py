@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from audit.models.anatomy import TowerName
+from audit.models.transformer_block import TowerName
 from audit.trace.fingerprint import fingerprint
 from audit.trace.frames import Place
 from audit.trace.lineage import EMPTY, Lineage

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from audit.models.anatomy import Tower
+from audit.models.structure import AnyTower
+from audit.models.transformer_block import Block
 from audit.models.unwrapped_values import plain, plain_tree
 from audit.trace.attention_calls import ATTENTION_CALLS, softmax_call
 from audit.trace.fingerprint import fingerprint
@@ -65,7 +66,7 @@ class AttentionEvents:
         self,
         name: str,
         t: Tensor,
-        where: tuple[Tower, int],
+        where: tuple[AnyTower, int],
         found: tuple[int, Tensor | None],
         expected: Expected | None,
     ) -> None:
@@ -86,32 +87,30 @@ class AttentionEvents:
             )
         )
 
-    def _block_of(self, name: str, lineage: Lineage) -> tuple[Tower, int] | None:
+    def _block_of(self, name: str, lineage: Lineage) -> tuple[AnyTower, int] | None:
         """The block whose queries and keys these are.
 
         A softmax of what is read off tokens, such as their norms, is a scaling and no attention.
         """
-        anatomy = self.passes.anatomy
         sites = _QUERY_SITES | _TOKEN_SITES if name in _FUSED else _QUERY_SITES
         places = [(a.block, a.tower) for a in lineage.anchors if a.site in sites]
         places += [
             (block.index, tower.name)
-            for tower in (anatomy.image, anatomy.text)
+            for tower in self.passes.structure.towers
             for block in tower.blocks
-            if any(p.startswith(f"{block.path}.attn.in_proj") for p in lineage.params)
+            if isinstance(block, Block) and block.makes_queries(lineage.params)
         ]
         if not places:
             return None
         index, name = max(places)
-        tower = anatomy.tower(name)
-        return (tower, index) if index < len(tower.blocks) else None
+        tower = self.passes.structure.tower(name)
+        known = index < len(tower.blocks) and isinstance(tower.blocks[index], Block)
+        return (tower, index) if known else None
 
-    def _is_attention(self, t: Tensor, where: tuple[Tower, int]) -> bool:
+    def _is_attention(self, t: Tensor, where: tuple[AnyTower, int]) -> bool:
         """Whether rows over the tokens or patches are non-negative and sum to one."""
-        tower, _ = where
-        tokens = tower.grid[0] * tower.grid[1] + 1
-        if tower.name == "text":
-            tokens = self.passes.given["text"].shape[1]
+        tower, index = where
+        tokens = self.passes.states.tokens(tower, index)
         if t.shape[-1] not in {tokens, tokens - 1}:
             return False
         values = plain(t)
@@ -119,7 +118,7 @@ class AttentionEvents:
         near = torch.finfo(t.dtype).eps * t.shape[-1]
         return bool((values >= 0).all()) and bool(((sums - 1).abs() <= near).all())
 
-    def _run_of(self, lineage: Lineage, tower: Tower, index: int) -> Run | None:
+    def _run_of(self, lineage: Lineage, tower: AnyTower, index: int) -> Run | None:
         numbers = [a.run for a in lineage.anchors if a.tower == tower.name]
         known = [self.passes.runs[n] for n in numbers if index in self.passes.runs[n].blocks]
         return known[-1] if known else None

@@ -39,10 +39,12 @@ def _line_of(function: Any) -> str:
         return "source unknown"
 
 
-def hooked_modules(model: nn.Module) -> list[str]:
-    """Modules with a hook that may change gradients."""
-    return [
+def hooked_modules(models: Iterable[nn.Module]) -> list[str]:
+    """Modules of the model, or of copies of it, with a hook that may change gradients."""
+    found = {
         path or "the model"
+        for model in models
         for path, module in model.named_modules()
         if has_hooks(module, BACKWARD_HOOKS)
-    ]
+    }
+    return sorted(found)

@@ -13,7 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from audit.models.anatomy import Tower
+from audit.models.structure import AnyTower
+from audit.models.tower_chain import Stage
+from audit.models.transformer_block import Block
 from audit.models.unwrapped_values import plain, plain_tree
 from audit.trace.frames import Frames, call_keywords
 from audit.trace.lineage import Lineage
@@ -46,11 +48,11 @@ class CopiedParts:
         self._passes = passes
         self._frames = frames
         self._calls: dict[int, _Call] = {}
-        self._blocks: dict[str, tuple[Tower, int]] = {
-            block.path_to(part): (tower, block.index)
-            for tower in (passes.anatomy.image, passes.anatomy.text)
+        self._blocks: dict[str, tuple[AnyTower, int]] = {
+            path: (tower, block.index)
+            for tower in passes.structure.towers
             for block in tower.blocks
-            for part in (block.names.attention, block.names.mlp)
+            for path in _parts(block)
         }
 
     def before(self, module: nn.Module, path: str, args: tuple[Any, ...]) -> None:
@@ -72,7 +74,7 @@ class CopiedParts:
         given = next(tensors_in(out), None)
         if call is None or given is None:
             return None
-        own = call.precision.anatomy.model.get_submodule(call.path)
+        own = call.precision.structure.model.get_submodule(call.path)
         with call.precision.entered():
             expected = next(tensors_in(own(*call.args, **call.keywords)), None)
         if expected is None or _alike(plain(given), expected):
@@ -81,6 +83,13 @@ class CopiedParts:
         place, _ = self._frames.caller()
         rows = plain(given).reshape(1, -1)
         return given, self._passes.alterations.note(tower.name, index + 1, rows, place)
+
+
+def _parts(block: Block | Stage) -> tuple[str, ...]:
+    """Dotted names of a block's attention and MLP, or of the whole where they are not known."""
+    if not isinstance(block, Block):
+        return (block.path,)
+    return block.path_to(block.names.attention), block.path_to(block.names.mlp)
 
 
 def _alike(given: Tensor, expected: Tensor) -> bool:

@@ -16,9 +16,10 @@ from torch import Tensor, nn
 from torch.utils.weak import WeakIdKeyDictionary
 
 from audit.models.unwrapped_values import beneath, plain
+from audit.trace.differentiable_states import PIXELS
 from audit.trace.differentiation import Differentiating
 from audit.trace.frames import Frames, Place
-from audit.trace.gradients import PIXELS, Gradients
+from audit.trace.gradients import Gradients
 from audit.trace.lineage import Anchor, Lineage, union
 from audit.trace.lineages import Lineages
 from audit.trace.observations import ScalarSeen

@@ -8,7 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from audit.models.anatomy import Tower, TowerName
+from audit.models.structure import AnyTower
+from audit.models.tower import Tower
+from audit.models.transformer_block import Block, TowerName
 from audit.models.unwrapped_values import plain
 from audit.trace.lineage import words_of
 from audit.trace.map_origin import MapOrigin, distinct_prints
@@ -42,7 +44,7 @@ class DeviationRecords:
                 block=block,
                 operation=call.operation,
                 executed_heads=call.heads,
-                model_heads=self._recorder.anatomy.tower(tower).blocks[block].heads,
+                model_heads=self._heads(tower, block),
                 divergence=_total_variation(executed, model),
                 executed=executed,
                 model=model,
@@ -52,6 +54,7 @@ class DeviationRecords:
                 relevant=not self._descent.known
                 or any(n in self._descent.upstream.events for n in numbers),
                 place=str(call.place),
+                where=self._recorder.structure.tower(tower).words(block),
             )
 
     def alterations(self) -> Iterator[AlterationRecord]:
@@ -70,14 +73,16 @@ class DeviationRecords:
                 else self._descent.upstream.alterations
             )
             anchors = alike[0].lineage.anchors
+            view = self._recorder.structure.tower(tower)
             yield AlterationRecord(
                 tower=tower,
                 block=block,
-                after=tuple(sorted({words_of(a) for a in anchors})),
+                after=tuple(sorted({words_of(a, view.words(a.block)) for a in anchors})),
                 params=tuple(sorted(params)),
                 surrogate=surrogate,
                 variants=max(different // self._inputs_seen(tower), 1),
                 surrounds_model=None if surrogate else self._surrounds_model(alike),
+                where=view.words(block),
                 relevant=not self._descent.known or any(n in upstream for n in numbers),
                 place=str(alike[0].place),
             )
@@ -87,27 +92,38 @@ class DeviationRecords:
         if all(one.patched for one in alike):
             return True
         one = alike[0]
-        tower = self._recorder.anatomy.tower(one.tower)
+        tower = self._recorder.structure.tower(one.tower)
         samples = [a.sample for a in alike if a.sample is not None]
         pooled = all(s.ndim == 2 for s in samples)
-        given = self._given_state(tower, one.block, pooled=pooled).double()
-        states = [s.double()[:, None] if pooled else s.double() for s in samples]
+        given = _places(self._given_state(tower, one.block, pooled=pooled).double()[None])[0]
+        states = [_places(s.double()[:, None] if pooled else s.double()) for s in samples]
         fitting = [s for s in states if s.shape[1:] == given.shape]
         if fitting:
             return surrounds(torch.cat(fitting), given)
         fewer = [s for s in states if s.ndim == 3 and s.shape[2] == given.shape[1]]
         return all(rows_of(s, given) for s in fewer) if fewer else None
 
-    def _given_state(self, tower: Tower, block: int, *, pooled: bool) -> Tensor:
+    def _heads(self, tower: TowerName, block: int) -> int:
+        known = self._recorder.structure.tower(tower).blocks[block]
+        return known.heads if isinstance(known, Block) else 0
+
+    def _given_state(self, tower: AnyTower, block: int, *, pooled: bool) -> Tensor:
         """What the given input gives to a block or the final norm, (t, d), or (1, d) pooled."""
         given = self._passes.given[tower.name]
         with torch.no_grad():
-            x = tower.run(tower.embed(given), 0, block)[0]
+            x = tower.run(tower.embed(given), 0, block, given)[0]
+        if pooled and not isinstance(tower, Tower):
+            return x.reshape(1, -1)
         return x[tower.pooled_index(given)] if pooled else x
 
     def _inputs_seen(self, tower: str) -> int:
         entries = [e for e in self._passes.entries if e.tower == tower]
         return max(distinct_prints([e.prints for e in entries]), 1)
+
+
+def _places(x: Tensor) -> Tensor:
+    """Values as places with channels each, (b, places, channels), those of a convolution too."""
+    return x.flatten(2).mT if x.ndim == 4 else x
 
 
 def _attend_around(calls: list[AttentionSeen]) -> bool | None:

@@ -36,7 +36,8 @@ def is_strange(
     """Whether a call makes something of a feature that is no function of the model's features.
 
     Scaling, sums, differences and means of features stay in their span. Strange values mixed in,
-    and channels cut off, permuted or weighed, leave it.
+    and channels cut off, permuted or weighed, leave it. Whatever is made of the logits of a class
+    head is a function of the model's outputs.
 
     Args:
         name: of the torch call.
@@ -46,7 +47,12 @@ def is_strange(
         passes: the runs, with their features.
     """
     anchors, width = inherited.anchors, passes.feature_width
-    if not anchors or not all(a.terminal for a in anchors) or out.ndim == 0:
+    if (
+        passes.classes is not None
+        or not anchors
+        or not all(a.terminal for a in anchors)
+        or out.ndim == 0
+    ):
         return False
     if not any(t.ndim and t.shape[-1] == width for t in tensors):
         return False

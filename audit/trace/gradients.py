@@ -9,29 +9,32 @@ by a custom function, a hook, or another rule.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
-from audit.models.anatomy import Tower
 from audit.models.jit_tracing import called
 from audit.models.unwrapped_values import beneath, is_transformed, plain
 from audit.trace.backward_rules import custom_functions, hooked_modules
+from audit.trace.differentiable_states import (
+    OUTPUT,
+    PIXELS,
+    differentiable_states,
+    gradient_parts,
+)
 from audit.trace.fingerprint import Prints, fingerprint, matches, row_views
 from audit.trace.frames import Place
 from audit.trace.lineage import Anchor, words_of
 from audit.trace.observations import Run
 from audit.trace.operations import Operation, tensors_in
 from audit.trace.passes import Passes
-from audit.trace.states import attention_parts, block_states, final_states, token_parts
 
 _MOST_OPERATIONS = 400
 _MOST_RUNS = 4
 _MOST_HOOKS = 3
-PIXELS = "the pixels"
 _TINY = 1e-30
 
 
@@ -70,10 +73,14 @@ class Gradients:
     Args:
         model: the model that the explainer receives.
         passes: the runs and their states.
+
+    Attributes:
+        models: the model, and the copies of it that were run.
+        seen: what was compared.
     """
 
     def __init__(self, model: nn.Module, passes: Passes) -> None:
-        self._model = model
+        self.models = [model]
         self._passes = passes
         self._tail = _Tail()
         self._outputs: dict[int, tuple[weakref.ref[Tensor], Run]] = {}
@@ -125,12 +132,13 @@ class Gradients:
         expected = self._expected(beneath(root), direction, [state for state, _ in asked])
         if expected is None:
             return
-        hooked = [f"hook on {path}" for path in hooked_modules(self._model)]
+        hooked = [f"hook on {path}" for path in hooked_modules(self.models)]
         rule = ", ".join([*custom_functions(root), *hooked[:_MOST_HOOKS]])
         for state, g in asked:
             if state.tower in expected.towers:
                 own, error = expected.nearest(plain(g))
-                what = PIXELS if state.site == PIXELS else words_of(state)
+                where = self._passes.structure.tower(state.tower).words(state.block)
+                what = PIXELS if state.site == PIXELS else words_of(state, where)
                 seen = GradientSeen(scalar, what, own, error, "" if own else rule, place)
                 self.seen.append(seen)
 
@@ -202,12 +210,16 @@ class _Known:
 
     def add(self, run: Run, cotangent: Tensor, wanted: Sequence[Anchor]) -> None:
         """Take the gradients of a run's feature, contracted with a cotangent, by some states."""
-        tower = run.precision.anatomy.tower(run.tower)
+        tower = run.precision.structure.tower(run.tower)
         self.towers.add(run.tower)
         with run.precision.entered(), torch.enable_grad():
-            states = list(_differentiable_states(tower, run))
+            states = list(differentiable_states(tower, run))
             asked = {(a.block, a.site) for a in wanted if a.tower == run.tower}
-            by = [(site, state) for block, site, state in states if (block, site) in asked]
+            by = [
+                (site, state)
+                for block, site, state in states[:-1]
+                if (block, site) in asked or site == OUTPUT
+            ]
             if not by:
                 return
             found = torch.autograd.grad(
@@ -217,7 +229,7 @@ class _Known:
         for (site, _), gradient in zip(by, found, strict=True):
             if gradient is not None and pooled is not None:
                 tolerance = self._passes.rounding.of_gradients(run.precision, site)
-                for part in _parts(site, gradient, pooled):
+                for part in gradient_parts(site, gradient, pooled):
                     self._add(part, tolerance)
 
     def _add(self, gradient: Tensor, tolerance: float) -> None:
@@ -235,37 +247,3 @@ class _Known:
         alike = [g for g, _ in self.states if g.shape == gradient.shape]
         errors = [float((gradient - g).norm() / g.norm().clamp(min=_TINY)) for g in alike]
         return False, min(errors, default=None)
-
-
-def _parts(site: str, gradient: Tensor, pooled: Tensor) -> Iterator[Tensor]:
-    """Gradients by the parts of a state that explainers compute alone."""
-    if site.startswith("attention") and gradient.ndim == 4:
-        yield from (part for _, part in attention_parts(gradient, pooled))
-    elif gradient.ndim == 3:
-        yield from (part for _, part in token_parts(gradient, pooled))
-    else:
-        yield gradient
-
-
-def _differentiable_states(tower: Tower, run: Run) -> Iterator[tuple[int, str, Tensor]]:
-    """A run of a tower by its parts, from its input to its feature, every state in one graph."""
-    inputs = run.inputs
-    assert inputs is not None  # noqa: S101 - asked before
-    if tower.name == "image":
-        inputs = inputs.to(run.precision.weights).clone().requires_grad_()
-        yield 0, PIXELS, inputs
-    x = tower.embed(inputs)
-    if not x.requires_grad:
-        x = x.detach().requires_grad_()
-    pooled, mask = tower.pooled_index(inputs), tower.mask(x.shape[1])
-    for block in tower.blocks:
-        output = x
-        for site, part, state in block_states(block, x, mask, pooled):
-            if part == "all" and " of a head" not in site and not site.startswith("mean"):
-                yield block.index, site, state
-            if (site, part) == ("output", "all"):
-                output = state
-        x = output
-    final = list(final_states(tower, x, pooled))
-    for site in ("final norm", "feature"):
-        yield len(tower.blocks), site, next(state for name, _, state in final if name == site)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from audit.models.anatomy import TowerName
+from audit.models.transformer_block import TowerName
 
 TERMINAL_SITES = frozenset({"feature", "unit feature"})
 ORDERED_SITES = TERMINAL_SITES | {"input", "output", "after attention", "final norm"}
@@ -41,9 +41,14 @@ class Anchor:
         return self.site in TERMINAL_SITES
 
 
-def words_of(anchor: Anchor) -> str:
-    """A state of the model in words."""
-    return f"{anchor.tower} block {anchor.block} {anchor.site}"
+def words_of(anchor: Anchor, where: str) -> str:
+    """A state of the model in words.
+
+    Args:
+        anchor: the state.
+        where: its block in words.
+    """
+    return f"{anchor.tower} {where} {anchor.site}"
 
 
 @dataclass(frozen=True)

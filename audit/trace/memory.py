@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor
 from torch.utils.weak import WeakIdKeyDictionary
 
-from audit.models.anatomy import TowerName
+from audit.models.transformer_block import TowerName
 from audit.trace.lineage import Anchor, Lineage
 from audit.trace.lineages import Lineages
 from audit.trace.passes import Passes
@@ -69,5 +69,5 @@ def recalled(memory: Memory, passes: Passes) -> Iterator[tuple[Tensor, Lineage]]
 
 
 def _recalled(one: KeptFeatures, passes: Passes) -> Anchor:
-    tower, precision = passes.anatomy.tower(one.tower), passes.precisions.given
+    tower, precision = passes.structure.tower(one.tower), passes.precisions.given
     return passes.runs.kept_from_earlier(tower, one.tokens, one.features, precision)

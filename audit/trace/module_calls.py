@@ -12,8 +12,6 @@ from audit.trace.lineages import Lineages
 from audit.trace.model_changes import ModelChanges
 from audit.trace.model_copies import adopt, joined
 
-_FEATURE_ONLY = frozenset({"logit_scale", "logit_bias"})
-
 
 class ModuleCalls:
     """Sees every module just before it runs.
@@ -23,6 +21,11 @@ class ModuleCalls:
         pristine: a deep copy that nobody else touches.
         watch: checks the model's modules.
         lineages: of every tensor seen; parameters are entered here.
+        score_parameters: names of those that are in no tower.
+
+    Attributes:
+        copied: by the identity of a module of a copy, the path of the model's that it stands for.
+        roots: the model, and the copies of it or of its parts that were run.
     """
 
     def __init__(
@@ -31,13 +34,16 @@ class ModuleCalls:
         pristine: nn.Module,
         watch: ModelChanges,
         lineages: Lineages[Any],
+        score_parameters: tuple[str, ...],
     ) -> None:
+        self._score_parameters = score_parameters
         self.watch = watch
         self.lineages = lineages
         self.copies: dict[str, str] = {}
         states = watch.integrity.modules.items()
         self._paths = {id(state.module): path for path, state in states}
         self.copied: dict[int, str] = {}
+        self.roots = [model]
         self._kept: list[nn.Module] = [pristine]
         self._known = {id(m) for m in pristine.modules()}
         self._register(model, "")
@@ -59,13 +65,15 @@ class ModuleCalls:
 
     def _register(self, module: nn.Module, prefix: str) -> None:
         for name, parameter in module.named_parameters(remove_duplicate=False):
-            if name not in _FEATURE_ONLY:
+            if name not in self._score_parameters:
                 self.lineages[parameter] = Lineage(params=frozenset({joined(prefix, name)}))
 
     def _register_lent(self, path: str, module: nn.Module) -> None:
         """Tensors that stand in for parameters, as functional calls lend them, count as such."""
         for name, tensor in module._parameters.items():  # noqa: SLF001
-            if tensor is not None and name not in _FEATURE_ONLY and tensor not in self.lineages:
+            if tensor is None or name in self._score_parameters:
+                continue
+            if tensor not in self.lineages:
                 self.lineages[tensor] = Lineage(params=frozenset({joined(path, name)}))
 
     def _adopt(self, module: nn.Module) -> None:
@@ -81,6 +89,7 @@ class ModuleCalls:
             self.copied[id(sub)] = joined(found.path, name) if name else found.path
         how = f"{found.different} of {found.tensors} tensors differ" if found.different else ""
         self.copies[found.name] = how
+        self.roots.append(module)
         if found.different:
             what = f"a copy of {found.name} was run in which {how}"
             self.watch.note([Change("weights", found.path, what, "during")])

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from audit.models.anatomy import TowerName
+from audit.models.transformer_block import TowerName
 from audit.trace.fingerprint import Prints
 from audit.trace.frames import Place
 from audit.trace.lineage import Lineage

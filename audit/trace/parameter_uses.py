@@ -6,7 +6,6 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from audit.trace.entry_weights import entrance_paths, norm_paths
 from audit.trace.frames import Frames, Place
 from audit.trace.lineage import Lineage
 from audit.trace.lineages import Lineages
@@ -37,8 +36,17 @@ class ParameterUses:
         self._lineages = lineages
         self._watch = watch
         self._frames = frames
-        self._norms = norm_paths(passes.anatomy)
-        self._entrances = entrance_paths(passes.anatomy)
+        towers = list(passes.structure.towers)
+        self._entries = {
+            (path, operation): tower
+            for tower in towers
+            for path, operation in tower.entry_weights.items()
+        }
+        self._blocks = {
+            (path, entrance.operation): (tower, entrance.block)
+            for tower in towers
+            for path, entrance in tower.entrances.items()
+        }
 
     def before(self, name: str, tensors: list[Tensor]) -> None:
         """An operation is about to run on these."""
@@ -59,9 +67,15 @@ class ParameterUses:
             self._watch.used(path, tensor, own=own)
             if own and name not in RESHAPING:
                 self.uses[(path, place)] = self.uses.get((path, place), 0) + 1
-        others = [t for t in tensors if t is not tensor]
-        if name == "native_layer_norm" and path in self._norms and tensors[0] is not tensor:
-            tower, index = self._norms[path]
-            self._passes.enter_block(tower, index, tensors[0], tensor, place)
-        elif name in {"convolution", "embedding"} and path in self._entrances and others:
-            self._passes.enter_tower(self._entrances[path], others[0], tensor, place)
+        entered = next((t for t in tensors if not self._is_parameter(t)), None)
+        if entered is None:
+            return
+        if (path, name) in self._entries:
+            self._passes.enter_tower(self._entries[path, name], entered, tensor, place)
+        if (path, name) in self._blocks:
+            tower, index = self._blocks[path, name]
+            self._passes.enter_block(tower, index, entered, tensor, place)
+
+    def _is_parameter(self, t: Tensor) -> bool:
+        lineage = self._lineages.get(t)
+        return bool(lineage.params) and not lineage.anchors

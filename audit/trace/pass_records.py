@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from audit.models.anatomy import TowerName
+from audit.models.transformer_block import TowerName
 from audit.trace.map_origin import MapOrigin, distinct_prints
 from audit.trace.observations import Entry
 from audit.trace.probe_families import covers, surrounds

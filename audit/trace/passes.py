@@ -12,17 +12,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from audit.models.anatomy import Anatomy, Tower, TowerName
+from audit.models.structure import AnyTower, Structure
+from audit.models.transformer_block import Block, TowerName
 from audit.models.unwrapped_values import plain
 from audit.trace.alterations import Alterations
 from audit.trace.fingerprint import fingerprint
 from audit.trace.frames import Place
+from audit.trace.given_runs import GivenRuns
 from audit.trace.lineage import Anchor, Lineage, union
 from audit.trace.lineages import Lineages
 from audit.trace.observations import Entry, Run
 from audit.trace.precision import Precision, Precisions
 from audit.trace.rounding import Rounding
-from audit.trace.run_states import RunStates, in_dtype
+from audit.trace.run_states import RunStates
 from audit.trace.runs import Runs
 from audit.trace.samples import rounding_of_pixels, some_rows, thin
 from audit.trace.state_index import StateIndex
@@ -34,8 +36,9 @@ class Passes:
     """Runs of both towers and the index of their states.
 
     Args:
-        anatomy: of a pristine copy.
-        given: the pair's picture and token ids.
+        structure: of a pristine copy.
+        given: the pair's picture and, where there is a text tower, its token ids.
+        targets: the pair's token ids or class id.
         lineages: of every tensor seen.
         precisions: those that the explainer computes in.
         rounding: how far it moves states.
@@ -43,40 +46,38 @@ class Passes:
 
     def __init__(
         self,
-        anatomy: Anatomy,
+        structure: Structure,
         given: dict[TowerName, Tensor],
+        targets: Tensor,
         lineages: Lineages[Any],
         precisions: Precisions,
         rounding: Rounding,
     ) -> None:
-        self.anatomy = anatomy
+        self.structure = structure
         self.given = given
+        self.targets = targets
         self.lineages = lineages
         self.precisions = precisions
         self.rounding = rounding
         self.runs = Runs()
-        heads = frozenset(b.heads for t in (anatomy.image, anatomy.text) for b in t.blocks)
+        blocks = [block for tower in structure.towers for block in tower.blocks]
+        heads = frozenset(block.heads for block in blocks if isinstance(block, Block))
         self.index = StateIndex(heads, self._of_cast)
-        self.states = RunStates(given, rounding, self.index)
+        self.states = RunStates(given, targets, rounding, self.index)
         self.entries: list[Entry] = []
         self.alterations = Alterations()
         self.entered: list[Tensor] = []
         self._recast: dict[tuple[int, Precision], int] = {}
-        self._features_only: list[Run] = []
-        self._given_runs: dict[tuple[TowerName, Precision], Run] = {}
+        self._given = GivenRuns(given, self.runs, self.states)
         for name in given:
-            self._given_run(name, precisions.given)
+            self._given.run(name, precisions.given)
+        self.classes = None if structure.text else self._given.classes(precisions.given)
 
     def find(
         self, t: Tensor, towers: Collection[TowerName] = ("image", "text")
     ) -> list[frozenset[Anchor]]:
         """States that a tensor equals: features, and what is inside of some towers."""
-        for run in [run for run in self._features_only if run.tower in towers]:
-            self._features_only.remove(run)
-            tower = run.precision.anatomy.tower(run.tower)
-            with run.precision.entered():
-                self.states.embedded(tower, run, self.given[run.tower])
-                self._whole(tower, run)
+        self._given.complete(towers)
         return self.index.find(t)
 
     @property
@@ -96,38 +97,27 @@ class Passes:
         """What a cast adds to the tolerance of the precision that is met most coarsely."""
         return min(self.rounding.of_cast(dtype, p) for p in {run.precision for run in self.runs})
 
-    def _given_run(self, name: TowerName, precision: Precision) -> Run:
-        """The run of the given input; its features are known, the rest when somebody asks."""
-        known = self._given_runs.get((name, precision))
-        if known is None:
-            tower = precision.anatomy.tower(name)
-            with precision.entered():
-                known = self._open(tower, self.given[name], Lineage(), precision)
-                known.given, known.inputs = True, self.given[name]
-                x = tower.embed(in_dtype(self.given[name], precision))
-                self.states.final(tower, tower.run(x, 0, len(tower.blocks)), known)
-            self._features_only.append(known)
-            self._given_runs[name, precision] = known
-        return known
-
     # -- first layers -----------------------------------------------------------------------------
 
-    def enter_tower(self, tower: Tower, inputs: Tensor, weight: Tensor, place: Place) -> None:
+    def enter_tower(self, tower: AnyTower, inputs: Tensor, weight: Tensor, place: Place) -> None:
         """Pictures or token ids reach a first layer, in the form of a weight."""
         precision = self.precisions.now(weight)
-        tower = precision.anatomy.tower(tower.name)
+        tower = precision.structure.tower(tower.name)
         with precision.entered():
             run = self._enter(tower, inputs, place, precision)
             if run is not None and not run.given:
-                self.states.embedded(tower, run, plain(inputs))
+                x = self.states.embedded(tower, run, plain(inputs))
+                self._unmarked(tower, x, 0, run)
 
-    def enter_whole(self, tower: Tower, inputs: Tensor, weight: Tensor, place: Place) -> Run | None:
+    def enter_whole(
+        self, tower: AnyTower, inputs: Tensor, weight: Tensor, place: Place
+    ) -> Run | None:
         """The same for a pass that is judged by what comes out of it."""
         precision = self.precisions.now(weight)
-        return self._enter(precision.anatomy.tower(tower.name), inputs, place, precision)
+        return self._enter(precision.structure.tower(tower.name), inputs, place, precision)
 
     def _enter(
-        self, tower: Tower, inputs: Tensor, place: Place, precision: Precision
+        self, tower: AnyTower, inputs: Tensor, place: Place, precision: Precision
     ) -> Run | None:
         given = self.given[tower.name]
         if inputs.is_floating_point() and not any(inputs is one for one in self.entered[-2:]):
@@ -139,7 +129,7 @@ class Passes:
         if values.ndim < given.ndim:
             values = values.unsqueeze(0)
         with precision.entered():
-            run = self._given_run(tower.name, precision)
+            run = self._given.run(tower.name, precision)
         equal, difference = 0, float("inf")
         if values.shape[1:] == given.shape[1:]:
             distance = (values.double() - given.double()).abs().flatten(1).mean(1)
@@ -147,7 +137,8 @@ class Passes:
             difference = float(distance.min())
             if len(values) > 1 or not equal:
                 known = lineage if lineage.deviates else Lineage()
-                run = self._open(tower, values, known, precision)
+                run = self.runs.opened(tower, values, known, precision)
+                run.inputs = values if tower.name == "image" else None
         fits = values.shape[1:] == given.shape[1:]
         entry = Entry(
             tower.name,
@@ -163,21 +154,10 @@ class Passes:
         thin([e for e in self.entries if e.tower == tower.name])
         return run if fits else None
 
-    def _open(self, tower: Tower, inputs: Tensor, inherits: Lineage, precision: Precision) -> Run:
-        tokens = inputs if tower.name == "text" else None
-        return self.runs.new(tower.name, inherits, tokens, frozenset({len(self.runs)}), precision)
-
-    def _whole(self, tower: Tower, run: Run) -> None:
-        """Register every state of the given input but its features."""
-        x = tower.embed(in_dtype(self.given[tower.name], run.precision))
-        for block in tower.blocks:
-            self.states.block(tower, block.index, x, run)
-            x = block.run(x, tower.mask(x.shape[1]))
-
     # -- blocks and final norm --------------------------------------------------------------------
 
     def enter_block(
-        self, tower: Tower, index: int, x: Tensor, weight: Tensor, place: Place
+        self, tower: AnyTower, index: int, x: Tensor, weight: Tensor, place: Place
     ) -> None:
         """Values reach the first norm of a block, or the final norm, whose weight this is."""
         run = self.enter_plainly(tower, index, x, weight, place)
@@ -185,7 +165,7 @@ class Passes:
             self.all_states(run, index, x)
 
     def enter_plainly(
-        self, tower: Tower, index: int, x: Tensor, weight: Tensor, place: Place
+        self, tower: AnyTower, index: int, x: Tensor, weight: Tensor, place: Place
     ) -> Run:
         """The run that values at the entrance of a block belong to, whose states nobody needs."""
         precision = self.precisions.now(weight)
@@ -204,13 +184,13 @@ class Passes:
             return run
         return self.runs[numbers[0]] if known else self._continued(tower, numbers)
 
-    def _has_drifted(self, tower: Tower, index: int, x: Tensor, precision: Precision) -> bool:
+    def _has_drifted(self, tower: AnyTower, index: int, x: Tensor, precision: Precision) -> bool:
         """Whether values are the model's but for the rounding of a coarse dtype.
 
         What follows is compared with what the model makes of these very values, so that rounding
         does not add up from block to block, and no tolerance has to allow for that.
         """
-        tokens = self.states.tokens_first(tower, x, index, precision)
+        tokens = self.states.batch_first(tower, x, index, precision)
         return (
             precision.is_coarse
             and tokens is not None
@@ -220,14 +200,23 @@ class Passes:
 
     def all_states(self, run: Run, index: int, x: Tensor) -> None:
         """Register what the model makes of values at the entrance of a block or the final norm."""
-        tower = run.precision.anatomy.tower(run.tower)
-        tokens = self.states.tokens_first(tower, x, index, run.precision)
-        if tokens is not None:
+        tower = run.precision.structure.tower(run.tower)
+        values = self.states.batch_first(tower, x, index, run.precision)
+        if values is not None:
             with run.precision.entered():
-                if index < len(tower.blocks):
-                    self.states.block(tower, index, tokens, run)
-                else:
-                    self.states.final(tower, tokens, run)
+                if index == len(tower.blocks):
+                    self.states.final(tower, values, run)
+                    return
+                output = self.states.block(tower, index, values, run)
+                passed = self.states.passed_on(tower, output, index, run)
+                if passed is not None:
+                    self._unmarked(tower, passed, index + 1, run)
+
+    def _unmarked(self, tower: AnyTower, x: Tensor, index: int, run: Run) -> None:
+        """Go on through blocks that no weight of their own shows to be entered."""
+        marked = {entrance.block for entrance in tower.entrances.values()}
+        if index < len(tower.blocks) and index not in marked:
+            self.all_states(run, index, x)
 
     def _at(self, precision: Precision, number: int) -> int:
         """The run that goes on from another in a precision of its own."""
@@ -235,15 +224,15 @@ class Passes:
         if run.precision is precision:
             return number
         if run.given:
-            return self._given_run(run.tower, precision).number
+            return self._given.run(run.tower, precision).number
         known = self._recast.get((number, precision))
         if known is None:
-            tower = precision.anatomy.tower(run.tower)
+            tower = precision.structure.tower(run.tower)
             new = self.runs.new(tower.name, run.inherits, run.tokens, run.roots, precision)
             known = self._recast[number, precision] = new.number
         return known
 
-    def _continued(self, tower: Tower, numbers: list[int]) -> Run:
+    def _continued(self, tower: AnyTower, numbers: list[int]) -> Run:
         """The run of these states, or one that joins the runs of several rows."""
         if len(numbers) == 1:
             return self.runs[numbers[0]]
@@ -252,7 +241,7 @@ class Passes:
         tokens, precision = self.runs.tokens_of(numbers), runs[0].precision
         return self.runs.new(tower.name, inherits, tokens, self.runs.roots_of(numbers), precision)
 
-    def _fits(self, found: frozenset[Anchor], tower: Tower, index: int) -> bool:
+    def _fits(self, found: frozenset[Anchor], tower: AnyTower, index: int) -> bool:
         """Whether these are the tokens that the model itself gives to this norm."""
         sites = {(a.tower, a.block, a.site) for a in found}
         expected = {(tower.name, index, "input"), (tower.name, index - 1, "output")}
@@ -260,14 +249,14 @@ class Passes:
         return sites <= expected and {a.part for a in found} <= parts
 
     def _altered(
-        self, tower: Tower, index: int, x: Tensor, place: Place, precision: Precision
+        self, tower: AnyTower, index: int, x: Tensor, place: Place, precision: Precision
     ) -> Run:
         lineage = self.lineages.get(x)
         values = plain(x)
         final = index == len(tower.blocks)
         surrogate = final and self._is_surrogate(x, lineage)
-        rows = values.reshape(len(values) if values.ndim == 3 or final else 1, -1)
-        tokens = None if final else self.states.tokens_first(tower, x, index, precision)
+        tokens = None if final else self.states.batch_first(tower, x, index, precision)
+        rows = values.reshape(len(values) if values.ndim > 2 or final else 1, -1)
         patched = tokens is not None and self.states.rows.compose(
             tower.name, index, tokens, self.rounding.tolerance(precision, "input")
         )

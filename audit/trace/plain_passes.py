@@ -16,9 +16,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
-from audit.models.anatomy import Anatomy, Tower
 from audit.models.module_state import MakeUp
+from audit.models.structure import AnyTower, Structure
+from audit.models.tower import Tower
+from audit.models.transformer_block import Block
 from audit.models.unwrapped_values import beneath, plain
 from audit.trace.frames import Frames, Place, call_keywords
 from audit.trace.lineage import Anchor, Lineage, union
@@ -37,15 +40,22 @@ REPLAYED = 16  # all of so many passes; of more, each with a chance that falls w
 class _Part:
     """A tower that is a module of its own, or a block."""
 
-    tower: Tower
+    tower: AnyTower
     index: int | None
+    path: str
     module: nn.Module
     passes: int = 0
 
-    @property
-    def path(self) -> str:
-        """Its dotted name."""
-        return self.tower.path if self.index is None else self.tower.blocks[self.index].path
+    def takes_input(self, *, alone: bool) -> bool:
+        """Whether pixels or token ids enter here, where no operation that is seen tells of it.
+
+        Args:
+            alone: whether no operation within is seen.
+        """
+        weights = self.tower.entry_weights
+        if self.index is None:
+            return not alone and not weights
+        return alone and any(path.startswith(f"{self.path}.") for path in weights)
 
     @property
     def follows(self) -> int:
@@ -73,7 +83,7 @@ class PlainPasses:
 
     Args:
         model: the model that the explainer receives.
-        anatomy: of the pristine copy.
+        structure: of the pristine copy.
         passes: where runs are kept.
         frames: finds the explainer's line.
         watch: of the model's weights and structure.
@@ -82,7 +92,7 @@ class PlainPasses:
     def __init__(
         self,
         model: nn.Module,
-        anatomy: Anatomy,
+        structure: Structure,
         passes: Passes,
         frames: Frames,
         watch: ModelChanges,
@@ -93,7 +103,7 @@ class PlainPasses:
         self._make_up = MakeUp(model)
         self._thread = _Thread()
         self._draws = random.Random(0)  # noqa: S311 - which passes are replayed is no secret
-        self._parts = {id(part.module): part for part in _parts(model, anatomy)}
+        self._parts = {id(part.module): part for part in _parts(model, structure)}
 
     def within(self) -> PlainPass | None:
         """The plain pass that this thread is in."""
@@ -102,10 +112,15 @@ class PlainPasses:
     def begins(self, module: nn.Module, args: tuple[Any, ...]) -> None:
         """A module is about to run: is it a tower or a block that runs as the model's own?"""
         part = self._parts.get(id(module))
-        if part is None or part.module is not module or not self._is_usual(part, args):
+        if part is None or part.module is not module:
             return
         place, _ = self._frames.caller()
         weight = next(p for p in module.parameters() if p.is_floating_point())
+        usual = self._is_usual(part, args)
+        if part.takes_input(alone=usual) and args and isinstance(args[0], Tensor):
+            self._passes.enter_tower(part.tower, args[0], weight, place)
+        if not usual:
+            return
         run: Run | None
         if part.index is None:
             run = self._passes.enter_whole(part.tower, args[0], weight, place)
@@ -148,19 +163,20 @@ class PlainPasses:
         """Features come out of such a pass: those of the untouched tower, or the ones given."""
         if run.given:
             return
-        tower = run.precision.anatomy.tower(run.tower)
+        tower = run.precision.structure.tower(run.tower)
         with run.precision.entered():
             if feature is None:
                 shape = self._passes.given[tower.name].shape[1:]
                 whole = in_dtype(inputs.reshape(-1, *shape), run.precision)
-                feature = next(tensors_in(tower.module(whole)))
+                feature = tower.features(whole)
             run.features = feature
             unit = torch.nn.functional.normalize(feature, dim=-1)
-            for site, state in (("feature", feature), ("unit feature", unit)):
+            both = (("feature", feature), ("unit feature", unit))
+            for site, state in both if run.precision.structure.text else both[:1]:
                 self._passes.states.register(run, len(tower.blocks), site, "pooled", state)
 
     def _leaves_otherwise(
-        self, tower: Tower, index: int, values: Tensor, run: Run, place: Place
+        self, tower: AnyTower, index: int, values: Tensor, run: Run, place: Place
     ) -> None:
         """What comes out of a part, and goes on into a block or out of the tower, is another."""
         rows = plain(values).reshape(len(values), -1)
@@ -171,32 +187,34 @@ class PlainPasses:
 
     def _leave_plainly(self, run: Run, index: int, x: Tensor) -> None:
         """Register what the model gives at the end of a block."""
-        tower = run.precision.anatomy.tower(run.tower)
-        tokens = self._passes.states.tokens_first(tower, x, index, run.precision)
-        if index in run.blocks or tokens is None:
+        tower = run.precision.structure.tower(run.tower)
+        states = self._passes.states
+        values = states.batch_first(tower, x, index, run.precision)
+        if index in run.blocks or values is None:
             return
         with run.precision.entered():
-            output = tower.blocks[index].run(tokens, tower.mask(tokens.shape[1]))
-        pooled = self._passes.states.pooled(tower, run, len(output), output.shape[1])
-        for part, state in token_parts(output, pooled):
-            self._passes.states.register(run, index, "output", part, state)
-        self._passes.states.rows.add(tower.name, index + 1, output)
+            output = tower.blocks[index].run(values, tower.mask(values.shape[1]))
+            if isinstance(tower.blocks[index], Block):
+                pooled = states.pooled(tower, run, len(output), output.shape[1])
+                for part, state in token_parts(output, pooled):
+                    states.register(run, index, "output", part, state)
+            else:
+                states.register(run, index, "output", "all", output)
+            states.rows.add(tower.name, index + 1, output)
+            states.passed_on(tower, output, index, run)
 
     def _comes_out(self, part: _Part, anchor: Anchor) -> bool:
         if part.index is None:
             return anchor.terminal
-        return anchor.site in {"output", "input"} and anchor.block in {part.index, part.follows}
+        sites = {"output", "input", "feature", "unit feature"}
+        return anchor.site in sites and anchor.block in {part.index, part.follows}
 
     def _is_usual(self, part: _Part, args: tuple[Any, ...]) -> bool:
         """Whether a call is as the model itself makes it, of a module that is as it was."""
-        first, others = (args[0], args[1:]) if args else (None, ())
-        mask = None
-        if part.index is not None and isinstance(first, Tensor) and first.ndim == 3:
-            mask = part.tower.mask(first.shape[1])
         return (
-            isinstance(first, Tensor)
-            and all(other is None for other in others)
-            and _is_masked_by(call_keywords(), mask)
+            bool(args)
+            and isinstance(args[0], Tensor)
+            and _is_called_as_usual(part, args, call_keywords())
             and _is_quiet(part.module)
             and not self._make_up.differs(part.module)
             and not self._watch.integrity.is_patched()
@@ -204,12 +222,36 @@ class PlainPasses:
         )
 
 
-def _parts(model: nn.Module, anatomy: Anatomy) -> Iterator[_Part]:
-    for tower in (anatomy.image, anatomy.text):
-        paths = [(None, tower.path)] if tower.path else []
-        for index, path in [*paths, *((block.index, block.path) for block in tower.blocks)]:
-            module = model.get_submodule(path)
-            yield _Part(tower, index, module)
+def _parts(model: nn.Module, structure: Structure) -> Iterator[_Part]:
+    for tower in structure.towers:
+        for block in tower.blocks:
+            yield _Part(tower, block.index, block.path, model.get_submodule(block.path))
+        if tower.whole is not None:
+            yield _Part(tower, None, tower.whole, model.get_submodule(tower.whole))
+
+
+def _is_called_as_usual(part: _Part, args: tuple[Any, ...], keywords: dict[str, Any]) -> bool:
+    """Whether a call hands on, besides the values, what the model itself does."""
+    others = args[1:]
+    if part.index is None:
+        return _same_arguments((others, keywords), ((), {}))
+    if not isinstance(part.tower, Tower):
+        step = part.tower.steps[part.index]
+        return _same_arguments((others, keywords), (step.args, step.keywords))
+    mask = part.tower.mask(args[0].shape[1]) if args[0].ndim == 3 else None
+    return all(other is None for other in others) and _is_masked_by(keywords, mask)
+
+
+def _same_arguments(given: Any, usual: Any) -> bool:
+    """Whether arguments are the same, tensors to the last digit; None does not count."""
+    one, other = ([x for x in tree_leaves(every) if x is not None] for every in (given, usual))
+    return len(one) == len(other) and all(map(_same, one, other))
+
+
+def _same(one: object, other: object) -> bool:
+    if isinstance(one, Tensor) and isinstance(other, Tensor):
+        return one.shape == other.shape and bool((plain(one) == other).all())
+    return type(one) is type(other) and bool(one == other)
 
 
 def _is_masked_by(keywords: dict[str, Any], mask: Tensor | None) -> bool:

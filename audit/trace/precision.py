@@ -16,8 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from audit.models.anatomy import Anatomy, anatomy_of
 from audit.models.pristine import pristine_copy
+from audit.models.structure import Structure
 
 Library = Callable[[], AbstractContextManager[Any]]
 _COARSE = 1e-4  # between the rounding of float32 and of half precision
@@ -28,13 +28,13 @@ class Precision:
     """How the model computes.
 
     Attributes:
-        anatomy: of a pristine copy in the dtype of the weights.
+        structure: of a pristine copy in the dtype of the weights.
         weights: dtype of the weights.
         autocast: what operations are cast to, None without autocast.
         library: a context in which torch and the model's classes are as they were.
     """
 
-    anatomy: Anatomy
+    structure: Structure
     weights: torch.dtype
     autocast: torch.dtype | None
     library: Library = nullcontext
@@ -56,7 +56,7 @@ class Precision:
             if self.autocast is None:
                 yield
                 return
-            device = next(self.anatomy.model.parameters()).device.type
+            device = next(self.structure.model.parameters()).device.type
             with torch.autocast(device, self.autocast):
                 yield
 
@@ -65,22 +65,22 @@ class Precisions:
     """The precisions met so far.
 
     Args:
-        anatomy: of the pristine copy.
+        structure: of the pristine copy.
         autocast: tells what this thread's operations are cast to now.
         library: a context in which torch and the model's classes are as they were.
     """
 
     def __init__(
         self,
-        anatomy: Anatomy,
+        structure: Structure,
         autocast: Callable[[], torch.dtype | None],
         library: Library = nullcontext,
     ) -> None:
         self._library = library
         self._autocast = autocast
-        self._model = anatomy.model
-        own = next(p for p in anatomy.model.parameters() if p.is_floating_point()).dtype
-        self.given = Precision(anatomy, own, None, library)
+        self._model = structure.model
+        own = next(p for p in structure.model.parameters() if p.is_floating_point()).dtype
+        self.given = Precision(structure, own, None, library)
         self._known: dict[tuple[torch.dtype, torch.dtype | None], Precision] = {
             (own, None): self.given
         }
@@ -97,10 +97,10 @@ class Precisions:
             dtype = weight.dtype
         known = self._known.get((dtype, cast))
         if known is None:
-            anatomy = self.given.anatomy
+            structure = self.given.structure
             if dtype is not self.given.weights:
-                anatomy = anatomy_of(pristine_copy(self._model).to(dtype))
-            known = self._known[(dtype, cast)] = Precision(anatomy, dtype, cast, self._library)
+                structure = structure.on(pristine_copy(self._model).to(dtype))
+            known = self._known[(dtype, cast)] = Precision(structure, dtype, cast, self._library)
         return known
 
 

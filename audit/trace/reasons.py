@@ -28,7 +28,11 @@ def reasons_of(recorder: Recorder, lineage: Lineage, *, scalar: bool = False) ->
         yield f"values that are no feature of the model are mixed in ({recorder.foreign[number]})"
     if scalar:
         if not cause and not lineage.params:
-            inner = {words_of(a) for a in lineage.anchors if not a.terminal}
+            inner = {
+                words_of(a, recorder.structure.tower(a.tower).words(a.block))
+                for a in lineage.anchors
+                if not a.terminal
+            }
             yield from (f"taken from an inner state: {words}" for words in sorted(inner)[:2])
         towers = {a.tower for a in lineage.anchors}
         yield from (f"independent of the {t}" for t in ("image", "text") if t not in towers)
@@ -53,8 +57,7 @@ def first_cause(recorder: Recorder, lineage: Lineage) -> tuple[str, str]:
 
 
 def _entered(recorder: Recorder, one: AlterationSeen) -> str:
-    blocks = len(recorder.anatomy.tower(one.tower).blocks)
-    where = "the final norm" if one.block == blocks else f"block {one.block}"
+    where = recorder.structure.tower(one.tower).words(one.block)
     what = "another state than the pooled token" if one.surrogate else "altered values"
     return f"{what} entered {where} of the {one.tower} tower"
 

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from audit.models.anatomy import Anatomy, TowerName, anatomy_of
+from audit.models.structure import Structure
+from audit.models.transformer_block import TowerName
 from audit.models.unwrapped_values import beneath, plain
 from audit.trace.attention_events import OUTSIDE, AttentionEvents
 from audit.trace.copied_parts import CopiedParts
@@ -48,10 +49,10 @@ class Recorder(Observer):
 
     Args:
         model: the model that the explainer receives.
-        pristine: a deep copy that nobody else touches.
+        structure: of a deep copy that nobody else touches.
         integrity: a snapshot of ``model``.
         image: the pair's picture, (1, 3, H, W).
-        tokens: the pair's token ids, (1, context).
+        targets: the pair's token ids, (1, context), or class id, (1,).
         rounding: the null control of the audit, by default measured on this pair.
         memory: what earlier calls of the explainer left behind.
     """
@@ -59,41 +60,51 @@ class Recorder(Observer):
     def __init__(
         self,
         model: nn.Module,
-        pristine: nn.Module,
+        structure: Structure,
         integrity: Integrity,
         image: Tensor,
-        tokens: Tensor,
+        targets: Tensor,
         rounding: Rounding | None = None,
         memory: Memory | None = None,
     ) -> None:
         self.instrument = Instrument(image.device, self)
         integrity.own_hooks = self.instrument.hooks
-        self.anatomy: Anatomy = anatomy_of(pristine)
+        self.structure, self.targets = structure, targets
+        pristine = structure.model
         self.integrity = integrity
         self.frames = Frames(model)
-        self.given: dict[TowerName, Tensor] = {"image": image, "text": tokens}
+        self.given: dict[TowerName, Tensor] = {"image": image}
+        if structure.text is not None:
+            self.given["text"] = targets
         self.lineages = Lineages(self._inside)
-        precisions = Precisions(self.anatomy, self.instrument.autocast, integrity.as_before)
+        precisions = Precisions(structure, self.instrument.autocast, integrity.as_before)
         with torch.no_grad():
             self.passes = Passes(
-                self.anatomy,
+                structure,
                 self.given,
+                targets,
                 self.lineages,
                 precisions,
                 rounding or Rounding(self.given),
             )
-        towers = frozenset({"", self.anatomy.image.path, self.anatomy.text.path})
+        towers = frozenset({"", *(tower.path for tower in structure.towers)})
         self.watch = ModelChanges(integrity, pristine, self.frames, towers)
-        self.modules = ModuleCalls(model, pristine, self.watch, self.lineages)
-        self.plain = PlainPasses(model, self.anatomy, self.passes, self.frames, self.watch)
+        self.modules = ModuleCalls(
+            model, pristine, self.watch, self.lineages, structure.score_parameters
+        )
+        self.plain = PlainPasses(model, structure, self.passes, self.frames, self.watch)
         self.copied = CopiedParts(self.passes, self.frames)
         self.attending = AttentionEvents(self.passes, self.frames)
         self.probed = ProbeScores(self.passes, self.frames)
-        logit_scale = getattr(pristine, "logit_scale", None)
-        scale = 1.0 if logit_scale is None else float(logit_scale.exp())
         self.derivatives = Derivatives(
-            model, self.passes, self.lineages, self.probed, self.frames, scale
+            model,
+            self.passes,
+            self.lineages,
+            self.probed,
+            self.frames,
+            structure.logit_scale,
         )
+        self.derivatives.gradients.models = self.modules.roots
         self.differentiating = self.derivatives
         self.origins = Origins(ParameterValues(integrity.originals), self.frames)
         for t, lineage in recalled(memory or Memory(), self.passes):
@@ -110,8 +121,19 @@ class Recorder(Observer):
         self.derivatives.module_runs()
         if not self.plain.within():
             self.modules.before(module, args)
-            self.copied.before(module, self.modules.copied.get(id(module), ""), args)
+            self._copy_runs(module, args)
             self.plain.begins(module, args)
+
+    def _copy_runs(self, module: nn.Module, args: tuple[Any, ...]) -> None:
+        """A module of a copy of the model is about to run."""
+        path = self.modules.copied.get(id(module))
+        if path is None:
+            return
+        self.copied.before(module, path, args)
+        for tower in self.structure.towers:
+            if path == tower.whole and not tower.entry_weights and args:
+                weight = next(p for p in module.parameters() if p.is_floating_point())
+                self.passes.enter_tower(tower, args[0], weight, self.frames.caller()[0])
 
     def after_module(self, module: nn.Module, args: tuple[Any, ...], out: Any) -> None:
         """A module has run."""
@@ -125,6 +147,11 @@ class Recorder(Observer):
             self.attending.calls += blocks
             self.lineages[result] = self._anchored(anchors)
             self.derivatives.output(result, anchors)
+
+    def in_block(self, path: str) -> bool:
+        """Whether a parameter, by its dotted name, belongs to a block."""
+        towers = self.structure.towers
+        return any(path.startswith(f"{b.path}.") for tower in towers for b in tower.blocks)
 
     def starts(self, event: str) -> None:
         """Another process is started."""
@@ -242,7 +269,7 @@ class Recorder(Observer):
         if not inherited.anchors and not inherited.params:
             return []
         towers = {a.tower for a in inherited.anchors if not a.terminal}
-        return self.passes.find(t, towers | {self.anatomy.tower_of(p) for p in inherited.params})
+        return self.passes.find(t, towers | {self.structure.tower_of(p) for p in inherited.params})
 
     def _still_deviating(self, lineage: Lineage, inherited: Lineage) -> Lineage:
         """A state that another attention or altered values led to is a state only to rounding.
@@ -268,4 +295,6 @@ class Recorder(Observer):
                 self.clean.add(run.tower)
         runs = {a.run for a in found}
         inherits = union([self.passes.runs[r].inherits for r in runs])
+        if (classes := self.passes.classes) is not None and all(a.terminal for a in found):
+            found |= {Anchor("text", 0, "feature", "pooled", classes.number)}
         return inherits.inherited(found) if inherits is not EMPTY else Lineage(anchors=found)

@@ -51,6 +51,7 @@ class ScalarRecord:
         of_pair: True where the pair's own picture and text are among them.
         reasons: what else is upstream, in words.
         params: parameters that the explainer's own code applied on the way.
+        block_params: those of them that belong to a block.
         of_model: True where anything of the model is upstream.
         relevant: True where the explanation depends on it, or may.
         nearest: name of the model's score that is nearest in value.
@@ -71,11 +72,7 @@ class ScalarRecord:
     error: float | None
     place: str
     cause: str = ""
-
-    @property
-    def block_params(self) -> list[str]:
-        """Those of the parameters that belong to a block."""
-        return [name for name in self.params if ".resblocks." in name]
+    block_params: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -98,6 +95,7 @@ class AttentionRecord:
             shapes forbid to tell.
         relevant: True where the explanation depends on it, or may.
         place: the explainer's line.
+        where: the block in words.
     """
 
     tower: str
@@ -113,6 +111,7 @@ class AttentionRecord:
     surrounds_model: bool | None
     relevant: bool
     place: str
+    where: str = ""
 
 
 @dataclass(frozen=True)
@@ -130,6 +129,7 @@ class AlterationRecord:
             shapes forbid to tell.
         relevant: True where the explanation depends on it, or may.
         place: the explainer's line.
+        where: the block in words.
     """
 
     tower: str
@@ -141,6 +141,7 @@ class AlterationRecord:
     surrounds_model: bool | None
     relevant: bool
     place: str
+    where: str = ""
 
 
 @dataclass(frozen=True)
@@ -208,7 +209,7 @@ class PairTrace:
 
     Attributes:
         pair: id of the pair.
-        model_score: cosine of the pair by the unmodified model.
+        model_score: score of the pair by the unmodified model.
         passes: what entered the first layers.
         scalars: what was differentiated or returned as score.
         attention: attention calls that differ from the model's.

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from audit.models.anatomy import Anatomy, Tower, TowerName
-from audit.trace.fingerprint import Prints, fingerprint, needed_tolerance
+from audit.models.structure import AnyTower, Structure
+from audit.models.tower import Tower
+from audit.models.transformer_block import TowerName
+from audit.trace.fingerprint import Prints
 from audit.trace.precision import Precision, coarser
 from audit.trace.states import State, block_states, final_states, token_parts
+from audit.trace.step_rounding import between_steps, needed, prints_of, step_states
 
 _Kind = tuple[torch.dtype, torch.dtype | None]
 USUAL = ""
@@ -24,7 +27,7 @@ class Rounding:
     One object serves all pairs of an audit, so that the same is measured whichever pairs are left.
 
     Args:
-        given: a picture and token ids of one pair.
+        given: a picture of one pair and, where there is a text tower, its token ids.
     """
 
     def __init__(self, given: dict[TowerName, Tensor]) -> None:
@@ -42,13 +45,14 @@ class Rounding:
 
     def of_features(self, precision: Precision) -> float:
         """The same for features, to which the roundings of all blocks have added up."""
-        return MARGIN * self._known(precision, chained=True)["unit feature"]
+        known = self._known(precision, chained=True)
+        return MARGIN * known.get("unit feature", known["feature"])
 
     def _known(self, precision: Precision, *, chained: bool) -> Mapping[str, float]:
         known = self._of_kernels.get((_kind(precision), chained))
         if known is None:
             with precision.entered():
-                measured = self._between_ways(precision.anatomy, chained=chained)
+                measured = self._between_ways(precision.structure, chained=chained)
             usual = float(np.median(list(measured.values())))
             known = {site: max(one, usual) for site, one in measured.items()} | {USUAL: usual}
             self._of_kernels[_kind(precision), chained] = known
@@ -64,30 +68,35 @@ class Rounding:
             return 0.0
         known = self._of_casts.get((dtype, _kind(precision)))
         if known is None:
-            states = _states(precision.anatomy.image, self._given["image"], by_hand=False)
-            pairs = ((_prints(x), _prints(x.to(dtype))) for _, _, x in states)
-            known = MARGIN * max(_needed(one, other) for one, other in pairs)
+            pairs = _cast_prints(precision.structure.image, self._given["image"], dtype)
+            known = MARGIN * max(needed(one, other) for one, other in pairs)
             self._of_casts[dtype, _kind(precision)] = known
         return known
 
-    def _between_ways(self, anatomy: Anatomy, *, chained: bool) -> dict[str, float]:
+    def _between_ways(self, structure: Structure, *, chained: bool) -> dict[str, float]:
         """What states of the given pair differ by, computed by modules and by their parts.
 
+        Where the parts are not known, the same modules in double precision take their place.
+
         Args:
-            anatomy: of the model.
+            structure: of the model.
             chained: whether the parts go on from their own results, block after block, or from
                 what the model's own blocks give.
         """
         found: dict[str, float] = {}
         for name, given in self._given.items():
-            tower = anatomy.tower(name)
+            tower = structure.tower(name)
             company = torch.cat([given, given.flip(-1)])
+            if not isinstance(tower, Tower):
+                for site, off in between_steps(tower, given, company, chained=chained):
+                    found[site] = max(found.get(site, 0.0), off)
+                continue
             for inputs, fused in ((company, True), (given, False)):
                 usual = _states(tower, given, by_hand=False)
                 other = _states(tower, inputs, by_hand=True, fused=fused, chained=chained)
                 for (site, _, one), (_, _, two) in zip(usual, other, strict=True):
-                    needed = _needed(_prints(one), _prints(two[: len(one)]))
-                    found[site] = max(found.get(site, 0.0), needed)
+                    off = needed(prints_of(one), prints_of(two[: len(one)]))
+                    found[site] = max(found.get(site, 0.0), off)
         return found
 
 
@@ -122,10 +131,13 @@ def _states(
     yield from final_states(tower, x, pooled)
 
 
-def _prints(x: Tensor) -> Prints:
-    return fingerprint(x.reshape(len(x), -1))
-
-
-def _needed(one: Prints, other: Prints) -> float:
-    found = needed_tolerance(one, other)
-    return float(found[np.isfinite(found)].max(initial=0.0))
+def _cast_prints(
+    tower: AnyTower, given: Tensor, dtype: torch.dtype
+) -> Iterator[tuple[Prints, Prints]]:
+    """Fingerprints of states as they are, and cast."""
+    if isinstance(tower, Tower):
+        states: Iterable[Tensor] = (x for _, _, x in _states(tower, given, by_hand=False))
+    else:
+        states = step_states(tower, given)
+    for x in states:
+        yield prints_of(x), prints_of(x.to(dtype))

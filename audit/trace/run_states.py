@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
-from audit.models.anatomy import Tower, TowerName
+from audit.models.structure import AnyTower
+from audit.models.tower import Tower
+from audit.models.tower_chain import ChainTower
+from audit.models.transformer_block import TowerName
 from audit.models.unwrapped_values import plain
 from audit.trace.lineage import Anchor
 from audit.trace.observations import Expected, Run
@@ -13,7 +18,7 @@ from audit.trace.patched import TokenRows
 from audit.trace.precision import Precision
 from audit.trace.rounding import Rounding
 from audit.trace.state_index import StateIndex
-from audit.trace.states import block_states, embedding_states, final_states
+from audit.trace.states import tell_block, tell_embedding, tell_final
 
 
 class RunStates:
@@ -21,15 +26,21 @@ class RunStates:
 
     Args:
         given: the pair's picture and token ids.
+        targets: the pair's token ids or class id.
         rounding: how far it moves states.
         index: of all states.
     """
 
     def __init__(
-        self, given: dict[TowerName, Tensor], rounding: Rounding, index: StateIndex
+        self,
+        given: dict[TowerName, Tensor],
+        targets: Tensor,
+        rounding: Rounding,
+        index: StateIndex,
     ) -> None:
         self.rows = TokenRows()
         self._given = given
+        self._targets = targets
         self._rounding = rounding
         self._index = index
 
@@ -38,49 +49,81 @@ class RunStates:
         tolerance = self._rounding.tolerance(run.precision, site)
         self._index.add(Anchor(run.tower, block, site, part, run.number), state, tolerance)
 
-    def embedded(self, tower: Tower, run: Run, inputs: Tensor) -> None:
-        """Register the states before the first block."""
+    def embedded(self, tower: AnyTower, run: Run, inputs: Tensor) -> Tensor:
+        """Register the states before the first block; gives what enters it."""
         inputs = inputs.reshape(-1, *self._given[tower.name].shape[1:])
-        for site, part, state in embedding_states(tower, in_dtype(inputs, run.precision)):
-            self.register(run, 0, site, part, state)
+        given = in_dtype(inputs, run.precision)
+        return tell_embedding(tower, given, lambda *state: self.register(run, 0, *state))
 
-    def block(self, tower: Tower, index: int, x: Tensor, run: Run) -> None:
-        """Register every state of a block that receives values, (b, t, d)."""
-        pooled = self.pooled(tower, run, len(x), x.shape[1])
-        block = tower.blocks[index]
-        for site, part, state in block_states(block, x, tower.mask(x.shape[1]), pooled):
+    def block(self, tower: AnyTower, index: int, x: Tensor, run: Run) -> Tensor:
+        """Register every state of a block that receives values, (b, …); gives its output."""
+        length = x.shape[1]
+        pooled = self.pooled(tower, run, len(x), length)
+
+        def told(site: str, part: str, state: Tensor) -> None:
             self.register(run, index, site, part, state)
             if part == "all" and (site == "output" or (site == "input" and run.given)):
                 self.rows.add(tower.name, index + (site == "output"), state)
-            if site == "attention" and part == "pooled" and state.shape[-1] == x.shape[1]:
+            if site == "attention" and part == "pooled" and state.shape[-1] == length:
                 run.attention[index] = Expected(state, pooled)
+
+        output = tell_block(tower.blocks[index], x, tower.mask(length), pooled, told)
         run.blocks.add(index)
+        return output
 
-    def final(self, tower: Tower, x: Tensor, run: Run) -> None:
-        """Register the states after the last block, from (b, t, d), or (b, d) pooled already."""
+    def passed_on(self, tower: AnyTower, output: Tensor, index: int, run: Run) -> Tensor | None:
+        """Register what a block's output is until it enters the next; gives that.
+
+        Blocks that no weight of their own shows to be entered are gone through as well. At the end
+        of a tower without a final norm of its own the feature is registered.
+        """
+        if isinstance(tower, Tower):
+            return None
+        x = output
+        if index + 1 == len(tower.blocks):
+            self.final(tower, x, run)
+            return None
+        x = tower.passed_on(x, index, self._inputs(run, len(x)))
+        self.register(run, index + 1, "input", "all", x)
+        return x
+
+    def final(self, tower: AnyTower, x: Tensor, run: Run) -> None:
+        """Register the states after the last block, from its output, or (b, d) pooled already."""
         pooled = None if x.ndim == 2 else self.pooled(tower, run, len(x), x.shape[1])
-        for site, part, state in final_states(tower, x, pooled):
-            self.register(run, len(tower.blocks), site, part, state)
-            if site == "feature":
-                run.features = state.detach()
-        run.blocks.add(len(tower.blocks))
+        end = len(tower.blocks)
+        feature = tell_final(
+            tower,
+            x,
+            pooled,
+            self._inputs(run, len(x)),
+            lambda *state: self.register(run, end, *state),
+        )
+        run.features = feature.detach()
+        run.blocks.add(end)
 
-    def pooled(self, tower: Tower, run: Run, rows: int, length: int) -> Tensor:
+    def _inputs(self, run: Run, rows: int) -> Tensor | None:
+        """What entered the tower, where a run of so many rows knows it."""
+        known = run.tokens if run.tower == "text" else run.inputs
+        return known if known is not None and len(known) == rows else None
+
+    def pooled(self, tower: AnyTower, run: Run, rows: int, length: int) -> Tensor:
         """Index of the pooled token of each row."""
-        device = self._given["text"].device
+        device = self._targets.device
         if tower.name == "image":
             return torch.zeros(rows, dtype=torch.long, device=device)
         tokens = run.tokens
         if tokens is None or len(tokens) != rows:
-            tokens = self._given["text"].expand(rows, -1)
+            tokens = self._targets.expand(rows, -1)
         return tower.pooled_index(tokens).clamp(max=length - 1)
 
-    def tokens_first(
-        self, tower: Tower, x: Tensor, index: int, precision: Precision
+    def batch_first(
+        self, tower: AnyTower, x: Tensor, index: int, precision: Precision
     ) -> Tensor | None:
-        """The values as (b, t, d), or (b, d) where only pooled ones enter the final norm."""
+        """The values as a block takes them, or (b, d) where only pooled ones enter the end."""
         x = plain(x)
         x = x if precision.autocast else x.to(precision.weights)
+        if not isinstance(tower, Tower):
+            return self._like_step(tower, x, index)
         if x.ndim == 4 and 1 in x.shape[:2]:  # a batch of vmap
             x = x.flatten(0, 1)
         if index == len(tower.blocks) and x.ndim == 2:
@@ -89,12 +132,26 @@ class RunStates:
             return x.unsqueeze(0)
         if x.ndim != 3:
             return None
-        expected = tower.grid[0] * tower.grid[1] + 1
-        if tower.name == "text":
-            expected = self._given["text"].shape[1]
+        expected = self.tokens(tower, index)
         if x.shape[1] != expected and x.shape[0] == expected:
             return x.transpose(0, 1)
         return x
+
+    def tokens(self, tower: AnyTower, index: int) -> int:
+        """How many tokens enter a block."""
+        if not isinstance(tower, Tower):
+            return tower.steps[index].shape[0]
+        return self._targets.shape[1] if tower.name == "text" else math.prod(tower.grid) + 1
+
+    def _like_step(self, tower: ChainTower, x: Tensor, index: int) -> Tensor | None:
+        """Values that enter a step, with the batch first; None where their shape is another."""
+        usual = tower.steps[index].shape
+        if x.ndim == len(usual) + 2:  # a batch of vmap
+            x = x.flatten(0, 1)
+        if x.ndim == len(usual):
+            x = x.unsqueeze(0)
+        fits = x.ndim == len(usual) + 1 and x.shape[1] == usual[0]
+        return x if fits or (len(usual) == 2 and x.ndim == 3) else None
 
 
 def in_dtype(inputs: Tensor, precision: Precision) -> Tensor:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from audit.models.anatomy import Tower, TowerName
+from audit.models.structure import AnyTower
+from audit.models.transformer_block import TowerName
 from audit.trace.lineage import Anchor, Lineage
 from audit.trace.observations import Run
 from audit.trace.precision import Precision
@@ -31,8 +32,15 @@ class Runs(list[Run]):
         self.append(run)
         return run
 
+    def opened(
+        self, tower: AnyTower, inputs: Tensor, inherits: Lineage, precision: Precision
+    ) -> Run:
+        """Open a run from a first layer."""
+        tokens = inputs if tower.name == "text" else None
+        return self.new(tower.name, inherits, tokens, frozenset({len(self)}), precision)
+
     def kept_from_earlier(
-        self, tower: Tower, tokens: Tensor | None, features: Tensor, precision: Precision
+        self, tower: AnyTower, tokens: Tensor | None, features: Tensor, precision: Precision
     ) -> Anchor:
         """The state of features that an earlier call computed and the explainer kept."""
         run = self.new(tower.name, Lineage(), tokens, frozenset(), precision)
@@ -44,10 +52,11 @@ class Runs(list[Run]):
         key = (run.number, rows)
         if key not in self._chosen:
             index = list(rows)
-            assert run.tokens is not None and run.features is not None  # noqa: S101, PT018
+            assert run.tokens is not None  # noqa: S101 - asked before
             tokens = run.tokens[index]
             chosen = self.new("text", run.inherits, tokens, run.roots, run.precision)
-            chosen.features, chosen.blocks = run.features[index], set(run.blocks)
+            chosen.features = None if run.features is None else run.features[index]
+            chosen.blocks = set(run.blocks)
             self._chosen[key] = chosen
         return self._chosen[key]
 

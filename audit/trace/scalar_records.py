@@ -80,6 +80,7 @@ class ScalarRecords:
             of_pair=self.of_pair(lineage),
             reasons=tuple(reasons_of(self._recorder, lineage, scalar=True)),
             params=tuple(sorted(lineage.params)),
+            block_params=tuple(sorted(filter(self._recorder.in_block, lineage.params))),
             of_model=bool(lineage.anchors),
             relevant=relevant,
             nearest=nearest,
@@ -90,13 +91,13 @@ class ScalarRecords:
 
     def of_pair(self, lineage: Lineage) -> bool:
         """The pair's own text is among the texts behind a scalar."""
-        given = self._recorder.given["text"]
+        given = self._recorder.targets
         for anchor in lineage.anchors:
             if anchor.tower == "text" and anchor.terminal:
                 tokens = self._passes.runs[anchor.run].tokens
                 if tokens is None or tokens.shape[1:] != given.shape[1:]:
                     return tokens is None
-                if bool((tokens == given).all(-1).any()):
+                if bool((tokens == given).reshape(len(tokens), -1).all(-1).any()):
                     return True
         return False
 

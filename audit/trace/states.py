@@ -1,24 +1,86 @@
-"""The states of the unmodified model, tower by tower, that traced values are compared with."""
+"""The states of the unmodified model, tower by tower, that traced values are compared with.
+
+Where the inside of a block is known, its parts are computed one by one; else every operation of
+its own module is a state.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from audit.models.anatomy import Block, Tower
+from audit.models.structure import AnyTower
+from audit.models.tower import Tower
+from audit.models.tower_chain import Stage
+from audit.models.transformer_block import Block
+from audit.trace.recorded_states import tell_states
 
 State = tuple[str, str, Tensor]  # site, part, values
+Told = Callable[[str, str, Tensor], None]
+"""Told the site, the part (all tokens, the pooled one, the patches) and the values of a state."""
 
 
-def embedding_states(tower: Tower, inputs: Tensor) -> Iterator[State]:
+def tell_embedding(tower: AnyTower, inputs: Tensor, told: Told) -> Tensor:
     """States before the first block: of pictures (b, 3, H, W) or token ids (b, t)."""
-    if tower.name == "image":
-        yield "patch embedding", "all", tower.module.conv1(inputs)  # type: ignore[operator]
-    yield "input", "all", tower.embed(inputs)
+    module = tower.module if isinstance(tower, Tower) else tower.model
+    x = tell_states(module, lambda: tower.embed(inputs), lambda site, t: told(site, "all", t))
+    told("input", "all", x)
+    return x
+
+
+def tell_block(
+    block: Block | Stage,
+    x: Tensor,
+    mask: Tensor | None,
+    pooled: Tensor,
+    told: Told,
+    *,
+    fused: bool = False,
+) -> Tensor:
+    """States of a block that receives ``x``; gives its output."""
+    if isinstance(block, Block):
+        output = x
+        for site, part, state in block_states(block, x, mask, pooled, fused=fused):
+            told(site, part, state)
+            if (site, part) == ("output", "all"):
+                output = state
+        return output
+    told("input", "all", x)
+    x = tell_states(block.module, lambda: block.run(x), lambda site, t: told(site, "all", t))
+    told("output", "all", x)
+    return x
+
+
+def tell_final(
+    tower: AnyTower, x: Tensor, pooled: Tensor | None, inputs: Tensor | None, told: Told
+) -> Tensor:
+    """States after the last block: final norm, feature, normalized feature; gives the feature.
+
+    Args:
+        tower: of the unmodified model.
+        x: what the last block gives; of a tower with pooled tokens, (b, d) where it is pooled.
+        pooled: index of the pooled token, (b,); None where ``x`` is pooled already.
+        inputs: what entered the tower, None where nobody knows.
+        told: of each state.
+    """
+    if isinstance(tower, Tower):
+        feature = x
+        for site, part, state in final_states(tower, x, pooled):
+            told(site, part, state)
+            if site == "feature":
+                feature = state
+        return feature
+    feature = tell_states(
+        tower.model, lambda: tower.readout(x, inputs), lambda site, t: told(site, "all", t)
+    )
+    told("feature", "pooled", feature)
+    if tower.normalizes:
+        told("unit feature", "pooled", functional.normalize(feature, dim=-1))
+    return feature
 
 
 def block_states(
@@ -47,10 +109,10 @@ def block_states(
     attention = logits.softmax(-1)
     o = _mixed_by_kernel(block, q, k, v, mask) if fused else block.mix_values(attention, v)
     projected = block.project(o)
-    middle = x + block.module.ls_1(projected)  # type: ignore[operator]
-    norm2 = block.module.ln_2(middle)  # type: ignore[operator]
-    hidden = block.module.mlp(norm2)  # type: ignore[operator]
-    output = middle + block.module.ls_2(hidden)  # type: ignore[operator]
+    middle = x + block.scaled(projected, block.names.attention_scales)
+    norm2 = block.part(block.names.mlp_norm)(middle)
+    hidden = block.part(block.names.mlp)(norm2)
+    output = middle + block.scaled(hidden, block.names.mlp_scales)
     yield from _token_variants("input", x, pooled)
     yield from _token_variants("normalized input", y, pooled)
     yield "qkv", "all", torch.cat([q, k, v], -1)
@@ -81,12 +143,12 @@ def final_states(
         x: what enters the final norm, (b, t, d), or (b, d) where it is pooled already.
         pooled: index of the pooled token, (b,); None where ``x`` is pooled already.
     """
-    norm = tower.module.ln_post if tower.name == "image" else tower.module.ln_final
+    norm = tower.final_norm
     if x.ndim == 3 and pooled is not None:
-        yield from _token_variants("final norm", norm(x), pooled)  # type: ignore[operator]
+        yield from _token_variants("final norm", norm(x), pooled)
         x = _pick(x, pooled)
     else:
-        yield "final norm", "pooled", norm(x)  # type: ignore[operator]
+        yield "final norm", "pooled", norm(x)
     feature = tower.readout(x)
     yield "feature", "pooled", feature
     yield "unit feature", "pooled", functional.normalize(feature, dim=-1)

@@ -47,7 +47,7 @@ def summarize(
     of_pair = scalars.of_pair(descent.upstream)
     return PairTrace(
         pair=pair,
-        model_score=scores["cosine"],
+        model_score=next(iter(scores.values())),
         passes=tuple(PassRecords(recorder, descent).records()),
         scalars=tuple(scalars.records()),
         attention=tuple(deviations.attention()),
@@ -63,7 +63,7 @@ def summarize(
             for c, place in recorder.watch.changes.items()
         ),
         copies=tuple(f"{k}: {v}" if v else k for k, v in recorder.modules.copies.items()),
-        clean_features=recorder.clean >= {"image", "text"},
+        clean_features=recorder.clean >= set(recorder.given),
         map_known=descent.known,
         map_reasons=tuple(reasons_of(recorder, descent.of_maps)),
         map_of_score=_map_of_score(recorder, descent),
@@ -106,7 +106,7 @@ def _unseen(recorder: Recorder, descent: MapOrigin) -> str:
         return f"the map has no known origin, and another process was started ({event}, {place})"
     if descent.from_nowhere and (recorder.passes.entries or recorder.attending.calls):
         return "no operation that was seen made the map"
-    blocks = {use for use in recorder.parameters.uses if ".resblocks." in use[0]}
+    blocks = {use for use in recorder.parameters.uses if recorder.in_block(use[0])}
     if descent.lost and blocks:
         path, place = min(blocks, key=str)
         return f"own code computes with {path} ({place}), and the map has no known origin"
@@ -115,7 +115,7 @@ def _unseen(recorder: Recorder, descent: MapOrigin) -> str:
 
 def _map_of_score(recorder: Recorder, descent: MapOrigin) -> bool:
     if not descent.known:
-        return {e.tower for e in recorder.passes.entries} >= {"image", "text"}
+        return {e.tower for e in recorder.passes.entries} >= set(recorder.given)
     return {a.tower for a in descent.upstream.anchors} >= {"image", "text"}
 
 

@@ -1,4 +1,4 @@
-"""Which of several texts, that went through the model together, a score belongs to."""
+"""Which of several texts or classes, that the model scored together, a score belongs to."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from torch import Tensor
 
 from audit.models.unwrapped_values import plain
 from audit.trace.lineage import Anchor, Lineage
+from audit.trace.observations import Run
 from audit.trace.passes import Passes
 
 _MOST = 4096
@@ -16,7 +17,7 @@ def narrowed(t: Tensor, lineage: Lineage, passes: Passes, scale: float) -> Linea
     """The lineage with only those texts whose features or scores these values are.
 
     Args:
-        t: features of texts, or cosines, logits or probabilities of pictures and texts.
+        t: features of texts, or scores, logits or probabilities of pictures and targets.
         lineage: of ``t``.
         passes: the runs, with their features.
         scale: the model's logit scale.
@@ -32,13 +33,17 @@ def narrowed(t: Tensor, lineage: Lineage, passes: Passes, scale: float) -> Linea
     ):
         return lineage
     run = passes.runs[texts[0].run]
-    known, tokens = run.features, run.tokens
-    if known is None or tokens is None or len(tokens) != len(known) or len(known) < 2:
-        return lineage
-    known = torch.nn.functional.normalize(known.double(), dim=-1)
+    tokens, count = run.tokens, 0 if run.tokens is None else len(run.tokens)
     pictures = [a for a in lineage.anchors if a.tower == "image"]
-    rows = _of_scores(t, known, pictures, passes, scale) if pictures else _of_features(t, known)
-    if not rows or len(rows) == len(known):
+    if passes.classes is not None:
+        rows = _of_classes(t, run, pictures, passes) if count > 1 else []
+    else:
+        known = run.features
+        if known is None or tokens is None or count != len(known) or count < 2:
+            return lineage
+        known = torch.nn.functional.normalize(known.double(), dim=-1)
+        rows = _of_scores(t, known, pictures, passes, scale) if pictures else _of_features(t, known)
+    if not rows or len(rows) == count:
         return lineage
     chosen = passes.runs.some_rows_of(run, tuple(rows))
     here = Anchor("text", texts[0].block, texts[0].site, texts[0].part, chosen.number)
@@ -60,9 +65,23 @@ def _of_scores(
     if not found:
         return []
     cosines = torch.nn.functional.normalize(torch.cat(found).double(), dim=-1) @ known.T
+    return _columns(t, (cosines,), scale * cosines, passes)
+
+
+def _of_classes(t: Tensor, run: Run, pictures: list[Anchor], passes: Passes) -> list[int]:
+    """Columns of the model's own logits."""
+    found = [f for n in {a.run for a in pictures} if (f := passes.runs[n].features) is not None]
+    if not found or run.tokens is None:
+        return []
+    return _columns(t, (), torch.cat(found).double()[:, run.tokens], passes)
+
+
+def _columns(
+    t: Tensor, plain_scores: tuple[Tensor, ...], logits: Tensor, passes: Passes
+) -> list[int]:
+    """Columns that hold every value of a tensor, in the first kind of score that does."""
     values, tolerance = plain(t).double().flatten(), passes.of_features(t.dtype)
-    logits = scale * cosines
-    for scores in (cosines, logits, logits.softmax(-1), logits.log_softmax(-1)):
+    for scores in (*plain_scores, logits, logits.softmax(-1), logits.log_softmax(-1)):
         near = tolerance * scores.abs().max().clamp(min=1e-3)
         close = ((values[:, None, None] - scores).abs() <= near).any(1)
         if close.any(1).all():

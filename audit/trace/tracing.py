@@ -16,6 +16,7 @@ from audit.explainers.contract import (
 )
 from audit.interventions.draws import generator_for, redrawn
 from audit.models.pristine import pristine_copy
+from audit.models.structure import Structure
 from audit.trace.frames import Place
 from audit.trace.instrument import Instrument
 from audit.trace.integrity import Change, Integrity
@@ -33,20 +34,20 @@ class TracedPair:
     Attributes:
         id: of the pair.
         image: (1, 3, H, W).
-        tokens: (1, context).
-        scores: what the pair's score may be called, and its value.
+        targets: (1, context) token ids, or (1,) class ids.
+        scores: what the pair's score may be called, and its value; the score itself first.
     """
 
     id: str
     image: Tensor
-    tokens: Tensor
+    targets: Tensor
     scores: Mapping[str, float]
 
 
 def trace_pair(
     explainer: Explainer,
     model: nn.Module,
-    pristine: nn.Module,
+    structure: Structure,
     pair: TracedPair,
     rounding: Rounding | None = None,
     memory: Memory | None = None,
@@ -56,7 +57,7 @@ def trace_pair(
     Args:
         explainer: the explainer.
         model: the model that it receives.
-        pristine: a deep copy of it that nobody else touches.
+        structure: of a deep copy of it that nobody else touches.
         pair: what to explain.
         rounding: the null control of the audit, by default measured on this pair.
         memory: what earlier calls of the explainer left behind.
@@ -68,13 +69,13 @@ def trace_pair(
         Exception: whatever the explainer raises, and what `checked_explanation` does; the library
             functions are put back first.
     """
-    integrity = Integrity(model, pristine)
-    recorder = Recorder(model, pristine, integrity, pair.image, pair.tokens, rounding, memory)
+    integrity = Integrity(model, structure.model)
+    recorder = Recorder(model, structure, integrity, pair.image, pair.targets, rounding, memory)
     inspected, after = integrity.inspecting(explainer.explain, recorder.instrument.aside)
     try:
         with recorder.instrument:
             value = call_explainer(
-                replace(explainer, explain=inspected), model, pair.image, pair.tokens
+                replace(explainer, explain=inspected), model, pair.image, pair.targets
             )
     finally:
         integrity.restore_library()
@@ -86,7 +87,7 @@ def trace_pair(
             changes.setdefault(change, Place(explainer.source_file or "", 0))
     trace = summarize(recorder, pair.id, pair.scores, _returned(value))
     if not recorder.passes.entries and not recorder.attending.calls:
-        trace = replace(trace, unseen=_hidden(explainer, pristine, pair, maps))
+        trace = replace(trace, unseen=_hidden(explainer, structure.model, pair, maps))
     return trace, _places(recorder)
 
 
@@ -97,14 +98,14 @@ def watched(work: Callable[[], Tensor], device: torch.device) -> Tensor:
 
 
 def first_call(
-    explainer: Explainer, model: nn.Module, pristine: nn.Module, images: Tensor, targets: Tensor
+    explainer: Explainer, model: nn.Module, structure: Structure, images: Tensor, targets: Tensor
 ) -> tuple[list[Change], Memory]:
     """Call an explainer for the first time.
 
     Args:
         explainer: the explainer.
         model: a copy of the model that nobody else uses.
-        pristine: a deep copy that nobody else touches.
+        structure: of a deep copy that nobody else touches.
         images: (pairs, 3, H, W).
         targets: (pairs, context).
 
@@ -114,8 +115,8 @@ def first_call(
     Raises:
         Exception: whatever the explainer raises, and what `run_explainer` does.
     """
-    integrity = Integrity(model, pristine)
-    recorder = Recorder(model, pristine, integrity, images[:1], targets[:1])
+    integrity = Integrity(model, structure.model)
+    recorder = Recorder(model, structure, integrity, images[:1], targets[:1])
     inspected, changes = integrity.inspecting(explainer.explain, recorder.instrument.aside)
     try:
         with recorder.instrument:
@@ -132,7 +133,7 @@ def _hidden(explainer: Explainer, pristine: nn.Module, pair: TracedPair, maps: T
     def again(model: nn.Module) -> Tensor:
         integrity = Integrity(model, pristine)
         try:
-            value = call_explainer(explainer, model, pair.image, pair.tokens)
+            value = call_explainer(explainer, model, pair.image, pair.targets)
         finally:
             integrity.restore_library()
         return checked_explanation(explainer.name, value, pair.image).maps

@@ -93,14 +93,14 @@ def _scale(span: Array) -> Array:
 
 
 def pair_margin(reference: Reference) -> Array:
-    """Cosine of each pair's class minus that of the best class that its picture does not show.
+    """Score of each pair's class minus that of the best class that its picture does not show.
 
-    The model is right about a pair where this is above zero. Where no class is absent the rival is
-    the least cosine there is.
+    The model is right about a pair where this is above zero. Where no class is absent it is, by 1
+    more than the least score there is.
     """
-    scores = reference.cosine[reference.picture]
+    scores = reference.scores[reference.picture]
     own = scores[np.arange(len(scores)), reference.labels]
-    rivals = np.where(reference.present[reference.picture], -1.0, scores)
+    rivals = np.where(reference.present[reference.picture], scores.min() - 1.0, scores)
     return np.asarray(own - rivals.max(1))
 
 

@@ -100,6 +100,7 @@ def judge(
 ) -> Finding:
     """Violated where the correlation lies below the threshold with its whole interval."""
     found = _on_the_ladder(ladder, rung_faithfulness, reference, roles, limits)
+    found = found.model_copy(update={"detail": [*found.detail, *ladder.left_out]})
     return _beside(found, other_models, reference, roles)
 
 

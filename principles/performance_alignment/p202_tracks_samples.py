@@ -239,7 +239,7 @@ def _scatter(measure: Measure, reference: Reference, roles: Roles, correct: Arra
     ]
     return ScatterFigure(
         title=f"Map quality by {measure.name} and the model's margin",
-        caption="Each point is a pair. The margin is the cosine of the pair's class minus that of "
+        caption="Each point is a pair. The margin is the score of the pair's class minus that of "
         "the strongest class that the picture does not show; the model is right above zero.",
         x_label="margin of the pair's class",
         y_label=measure.name,

@@ -39,7 +39,7 @@ def worst_traced_pair(trace: TraceEvidence, first: Fault) -> str:
 
 def computation_figures(trace: TraceEvidence, reference: Reference, first: Fault) -> list[Figure]:
     """Divergence block by block, the worst pair's attention, and the line that computes it."""
-    figures: list[Figure] = [_bars(trace, reference)]
+    figures: list[Figure] = [_bars(trace, reference)] if reference.image_blocks else []
     pair = worst_traced_pair(trace, first)
     worst = next(t for t in trace.traces if t.pair == pair)
     for record in attention_faults(worst)[:1]:

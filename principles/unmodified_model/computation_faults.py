@@ -31,10 +31,10 @@ def computation_faults(trace: PairTrace, grid: Grid) -> list[Fault]:
         if seen & explained or any(b <= alteration.block for t, b in seen if t == alteration.tower):
             continue
         after = f" after {listed(alteration.after, 2)}" if alteration.after else ""
+        where = alteration.where or f"block {alteration.block}"
         how = f", computed with {listed(alteration.params, 2)}" if alteration.params else ""
         what = (
-            f"{alteration.tower} tower: values that are not the model's enter "
-            f"block {alteration.block}{after}{how}"
+            f"{alteration.tower} tower: values that are not the model's enter {where}{after}{how}"
         )
         found.append(Fault(trace.pair, what, alteration.place))
     return found or _own_blocks(trace)
@@ -61,7 +61,8 @@ def _attention_words(a: AttentionRecord, grid: Grid) -> str:
     )
     off = "" if a.divergence is None else f", {_tokens(a, grid)} off by {number(a.divergence)}"
     where = "in the model's own modules" if a.inside_model else "in the explainer's own code"
-    return f"{a.tower} tower, block {a.block}: {a.operation} {where}, {heads}{off}"
+    block = a.where or f"block {a.block}"
+    return f"{a.tower} tower, {block}: {a.operation} {where}, {heads}{off}"
 
 
 def _tokens(a: AttentionRecord, grid: Grid) -> str:

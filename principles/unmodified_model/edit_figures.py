@@ -36,7 +36,7 @@ def words(movement: Movement, worst: EditedMaps) -> str:
         f"{listed((e.edit for e in moved), most=6)}. {worst.edit} ({worst.place}) changes it by "
         f"{percent(movement.change(worst))} (median; rank correlation "
         f"{number(movement.correlation(worst))}) and the score by {number(worst.score_change)}."
-        + (f" The {alone[-1]} alone does it." if alone and worst.block is None else "")
+        + (f" It does so in {alone[-1]} alone." if alone and worst.block is None else "")
     )
 
 
@@ -67,7 +67,7 @@ def table(movement: Movement) -> TableFigure:
     ]
     return TableFigure(
         title="Function-preserving edits",
-        caption="Edits of all blocks of a tower, and of single blocks where those moved the map. "
+        caption="Edits of all blocks or layers, and of single ones where those moved the map. "
         f"Computed in {found.dtype}; scores may move by {number(found.tolerance)}.",
         columns=["edit", "place", "score moves by", "map moves by (relative L2, median)",
                  "rank correlation", "overlap of the top tenth", "the map"],
@@ -81,8 +81,8 @@ def maps(found: Reparametrization, reference: Reference, entry: EditedMaps, row:
         reference,
         int(found.pairs[row]),
         f"One function, two maps: {entry.edit}",
-        f"The same pair, explained before and after the edit of the {entry.place}. The model's "
-        f"scores are the same to {number(entry.score_change)}.",
+        f"The same pair, explained before and after the edit ({entry.place}). The model's scores "
+        f"are the same to {number(entry.score_change)}.",
         [("before", found.maps[row]), ("after", entry.maps[row])],
         shared_scale=True,
     )

@@ -13,7 +13,7 @@ from audit.result.wording import counted, number, percent
 from audit.trace.records import Array
 from principles.finding_parts import listed
 
-SHIFTS = ("key-bias", "value-bias")
+SIZELESS = ("key-bias", "value-bias", "relu-scaling", "batch-norm-scaling")
 MOVED, STAYED, UNPROVEN, NUMERICS = "moved", "stayed", "not proven", "numerics"
 
 
@@ -81,12 +81,16 @@ def movement_of(
 def unmoved_verdict(movement: Movement) -> tuple[Verdict, str]:
     """Where no edit moved the map: whether they were proven, and numerics carry them."""
     found, unproven = movement.found, movement.of(UNPROVEN)
-    if unproven or not found.entries:
+    if not found.entries:
+        return Verdict.NOT_APPLICABLE, (
+            "No function-preserving edit of this model is known: its blocks are not known, and no "
+            "layers were found that feed one another alone."
+        )
+    if unproven:
         names = listed(f"{e.edit} ({e.place}, {number(e.score_change)})" for e in unproven)
         return Verdict.ERROR, (
-            f"Expected edits that keep the scores within {number(found.tolerance)}, got "
-            f"{names or 'no edit that this model has the parts for'}; audit the model in float32 "
-            "or float64."
+            f"Expected edits that keep the scores within {number(found.tolerance)}, got {names}; "
+            "audit the model in float32 or float64."
         )
     if blurred := movement.of(NUMERICS):
         names = listed(f"{e.edit} ({e.place})" for e in blurred)

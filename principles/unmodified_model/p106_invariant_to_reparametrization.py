@@ -2,12 +2,13 @@
 
 What it does: Edits the weights so that the model's function provably stays (key-bias shift,
 compensated value-bias shift, query/key rotation and mixing, value/output mixing, orders of heads
-and neurons, LayerNorm folding, joint rotation of the projections), proves it by the scores in this
-very run, and compares the maps before and after. A map has moved where its relative change exceeds
-0.001 and ten times what a few roundings of the weights do to it, on a fifth of the pairs or more.
-The severity of a violation is a warning, and an error where the mean rank correlation falls below
-0.9. Shifts of a bias are never more than a warning: they have no natural size, and a larger one
-moves any map that is not invariant as far as one likes.
+and neurons, LayerNorm folding, joint rotation of the projections; where no blocks are known orders
+of channels, scaling through ReLU, and scaling or folding of batch norms), proves it by the scores
+in this very run, and compares the maps before and after. A map has moved where its relative change
+exceeds 0.001 and ten times what a few roundings of the weights do to it, on a fifth of the pairs or
+more. The severity of a violation is a warning, and an error where the mean rank correlation falls
+below 0.9. Shifts of a bias and scalings are never more than a warning: they have no natural size,
+and a larger one moves any map that is not invariant as far as one likes.
 
 Why it matters: Two models that give the same answers to every input must get the same explanation.
 A map that depends on how the weights happen to be written down explains the file, not the model.
@@ -36,7 +37,7 @@ from principles.limits import CheckLimits, Correlation, NotNegative, Share
 from principles.unmodified_model import edit_figures as figures
 from principles.unmodified_model.map_movement import (
     MOVED,
-    SHIFTS,
+    SIZELESS,
     Movement,
     movement_of,
     unmoved_verdict,
@@ -85,8 +86,8 @@ def judge(
 def _violation(movement: Movement, reference: Reference, roles: Roles, limits: Limits) -> Finding:
     found, moved = movement.found, movement.of(MOVED)
     least = limits.rank_correlation
-    grave = any(e.edit not in SHIFTS and movement.correlation(e) < least for e in moved)
-    worst = min(moved, key=lambda e: (e.edit in SHIFTS, movement.correlation(e)))
+    grave = any(e.edit not in SIZELESS and movement.correlation(e) < least for e in moved)
+    worst = min(moved, key=lambda e: (e.edit in SIZELESS, movement.correlation(e)))
     row = int(np.argmax(np.where(movement.steady, worst.relative_l2, -1.0)))
     pair = reference.ids[int(found.pairs[row])]
     return Finding(

@@ -3,14 +3,15 @@
 What it does: Removes parts of the picture and asks whether the map ranks first those whose removal
 moves the unmodified model's score, better than maps that never look at the model. Removed are
 windows of 2 by 2 patches, from the picture (occlusion) and from the middle blocks of the model
-(removal patching). A map's agreement is the share of the effect that its top windows capture, over
-the first 5 to 30 % of the windows: 0 for a random order, 1 for the best one, -1 for the worst. It
-is compared pair by pair with the best map that never looks at the model. As some maps show where
-the score comes from and others only where it is sensitive, the effect is taken with its sign and by
-its size, and a map that leads in either sense passes. It is violated where the map leads by less
-than a tenth of the ceiling's lead, with its whole interval, in both senses. The ceiling is what the
-other kind of intervention captures as a map; with its sign the effect speaks only where a faithful
-control beats the model-free maps.
+(removal patching; a blur of the picture where the blocks of the model are not known). A map's
+agreement is the share of the effect that its top windows capture, over the first 5 to 30 % of the
+windows: 0 for a random order, 1 for the best one, -1 for the worst. It is compared pair by pair
+with the best map that never looks at the model. As some maps show where the score comes from and
+others only where it is sensitive, the effect is taken with its sign and by its size, and a map that
+leads in either sense passes. It is violated where the map leads by less than a tenth of the
+ceiling's lead, with its whole interval, in both senses. The ceiling is what the other kind of
+intervention captures as a map; with its sign the effect speaks only where a faithful control beats
+the model-free maps.
 
 Why it matters: The unmodified model itself says which patches matter. A map that an edge detector
 matches is no explanation, however plausible it looks.
@@ -81,7 +82,7 @@ def judge(
     return Finding(
         verdict=verdict,
         summary=next(vote.why for vote in votes.values() if vote.verdict is verdict),
-        detail=[vote.why for vote in votes.values()],
+        detail=[*(vote.why for vote in votes.values()), *([effects.note] if effects.note else [])],
         statistics=[figures.statistic(vote, sense) for sense, vote in votes.items()],
         samples=[pair] if violated else [],
         figures=[

@@ -48,7 +48,7 @@ def _why(scalar: ScalarRecord, trace: PairTrace, tolerance: float) -> str:
     if scalar.clean and any(s.clean and s.of_pair and s.relevant for s in trace.scalars):
         return ""
     if scalar.clean:
-        return "it is the model's score of another text than the pair's"
+        return "it is the model's score of another target than the pair's"
     if probes_only(trace) and scalar.of_pair:
         return ""
     return next(iter(scalar.reasons), "its value cannot be traced to the model's features")
@@ -60,6 +60,6 @@ def _probed_faults(trace: PairTrace) -> list[Fault]:
     probed = [s for s in trace.probed_scores if s.relevant and s.probes >= FEWEST_PROBES]
     faults = [Fault(trace.pair, f"{what}: {s.reason}", s.place) for s in probed]
     if not faults and not trace.map_of_pair:
-        what = "the compared scores are the model's, of another text than the pair's"
+        what = "the compared scores are the model's, of another target than the pair's"
         faults.append(Fault(trace.pair, what, ""))
     return faults

@@ -142,7 +142,7 @@ def first(whole: Evidence, pairs: int) -> Evidence:
     shown = replace(
         reference, ids=reference.ids[:pairs], texts=reference.texts[:pairs],
         picture=reference.picture[:pairs], labels=reference.labels[:pairs],
-        present=reference.present[:pictures], cosine=reference.cosine[:pictures],
+        present=reference.present[:pictures], scores=reference.scores[:pictures],
     )  # fmt: skip
     own, other = whole.explanations, whole.text_specificity
     assert own is not None

@@ -46,6 +46,7 @@ def row(explainer: Explainer, context: Context) -> tuple[float, float, float]:
     pair = TracedPair("pair", images, targets, {"cosine": 0.0})
     rounding = Rounding({"image": images, "text": targets})
     model = copy.deepcopy(context.pristine).requires_grad_()
+    structure = context.structure(images, targets)
 
     def bare() -> torch.Tensor:
         return explainer.explain(model, images, targets)
@@ -53,7 +54,7 @@ def row(explainer: Explainer, context: Context) -> tuple[float, float, float]:
     return (
         seconds(bare),
         seconds(lambda: watched(bare, images.device)),
-        seconds(lambda: trace_pair(explainer, model, context.pristine, pair, rounding)),
+        seconds(lambda: trace_pair(explainer, model, structure, pair, rounding)),
     )
 
 

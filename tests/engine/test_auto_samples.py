@@ -61,7 +61,7 @@ def test_evidence_of_all_looks_is_that_of_one_sample(auto):
     whole = load_evidence(Path("whole", "evidence"))
     order = [whole.reference.ids.index(pair) for pair in grown.reference.ids]
     pictures = [whole.reference.picture[order[i]] for i in first_of(grown.reference.picture)]
-    assert np.allclose(grown.reference.cosine, whole.reference.cosine[pictures], atol=1e-5)
+    assert np.allclose(grown.reference.scores, whole.reference.scores[pictures], atol=1e-5)
     for name, maps in grown.explanations.maps.items():
         assert np.allclose(maps, whole.explanations.maps[name][order], atol=1e-4), name
     assert grown.executed.how == whole.executed.how == "gradient"

@@ -1,17 +1,24 @@
 """Evidence about a model whose targets are class ids, and whose inside is not known."""
 
+import dataclasses
+
+import numpy as np
 import pytest
 import torch
 
+from audit.engine.assembly import model_info
 from audit.evidence.context import Context, all_maps
+from audit.evidence.executed import strongest_classes
+from audit.evidence.explained_towers import text_tokens
 from audit.evidence.kinds import Roles
 from audit.evidence.map_faithfulness import measured
 from audit.evidence.reference import class_scores, gather_reference
-from audit.explainers.contract import Explainer
-from audit.models.anatomy import UnknownAnatomyError
+from audit.explainers.contract import Explainer, Explanation
 from audit.models.pristine import pristine_copy
 from tests.class_head import class_pairs, model_with_class_head
 from tests.evidence.conftest import SIZES
+
+PATCHES = ("patches.weight", "patches.bias")
 
 
 def gradient(model, images, tokens):
@@ -58,6 +65,33 @@ def test_faithfulness_spans_from_the_full_to_the_empty_logit(context):
     assert span == pytest.approx(fall[torch.arange(6), targets].double().numpy(), abs=1e-6)
 
 
-def test_what_needs_the_inside_says_so(context):
-    with pytest.raises(UnknownAnatomyError, match="class head"):
-        gather_reference(context)
+def test_the_model_is_described_without_its_inside(context):
+    found = gather_reference(context)
+    assert (found.image_blocks, found.text_blocks, found.image_grid) == (0, 0, (2, 2))
+    info = model_info(context.model)
+    assert (info.image_blocks, info.image_heads, info.text_blocks) == (None, None, None)
+    assert info.parameters == sum(p.numel() for p in context.model.module.parameters())
+
+
+def test_a_class_head_has_no_text_to_explain(context):
+    def of_tokens(model, images, targets):
+        return Explanation(torch.zeros(len(images), 2, 2), token_maps=torch.ones(len(images), 3))
+
+    assert text_tokens(context, Explainer("tokens", of_tokens)) is None
+
+
+def test_the_weights_of_a_class_head_are_drawn_first(context):
+    parts = context.parts()
+    assert parts.image == {"head": ("head.weight", "head.bias"), "patches": PATCHES}
+    assert (parts.head, parts.text) == (("head",), {})
+    assert parts.image_weights == PATCHES
+
+
+def test_rivals_are_the_strongest_by_rank_however_large_the_logits(context):
+    reference = gather_reference(context)
+    logits = np.array([[100.0, 50.0, 20.0, -30.0]])
+    present = np.array([[False, False, False, True]])
+    reference = dataclasses.replace(reference, scores=logits, present=present)
+    sizes = dataclasses.replace(context.sizes, executed_candidates=2)
+    few = dataclasses.replace(context, sizes=sizes)
+    assert strongest_classes(few, reference).tolist() == [[0, 3]]

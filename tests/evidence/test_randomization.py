@@ -5,11 +5,10 @@ import pytest
 import torch
 
 from audit.evidence.kinds import Randomization
-from audit.evidence.randomization import share_reached
 from audit.evidence.reference import gather_reference
 from audit.evidence.store import load, save
 from audit.explainers.contract import Explanation
-from audit.interventions.randomizing import cascade
+from audit.interventions.randomizing import cascade, share_reached
 from audit.result.finding import Verdict
 from principles.unmodified_model.p107_depends_on_model import CHECK
 from tests.gathered import gathered
@@ -44,8 +43,9 @@ def test_a_gradient_does_not_survive(context_for, no_evidence):
 
 def test_a_parameter_that_is_missed_is_counted(context_for):
     context = context_for("edges")
-    last = [stage.model for stage in cascade(context.pristine, 0, "image")][-1]
-    share = share_reached(context.pristine_model.require_anatomy(), last)
+    parts = context.parts()
+    *_, last = cascade(context.pristine, parts.image, 0)
+    share = share_reached(context.pristine, last.model, parts.apart)
     text = sum(
         p.numel()
         for n, p in context.pristine.named_parameters()

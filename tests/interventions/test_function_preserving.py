@@ -19,6 +19,7 @@ from audit.interventions.function_preserving import (
 )
 from audit.interventions.function_preserving.matrices import invertible, orthogonal, permutation
 from audit.models.anatomy import anatomy_of
+from tests.audited import audited
 
 PLACES = [
     *(
@@ -54,9 +55,9 @@ def named(edit):
 @pytest.mark.parametrize("edit", PLACES, ids=named)
 def test_edit_keeps_the_function_but_not_the_weights(clip, inputs, edit, differing, state_hash):
     before = state_hash(clip)
-    edited = apply_edit(clip, edit)
+    edited = apply_edit(audited(clip), edit)
     values, storages = differing(clip, edited)
-    assert proof(clip, edited, *inputs) <= 1e-10
+    assert proof(audited(clip), edited, *inputs) <= 1e-10
     assert values
     assert values == storages
     assert state_hash(clip) == before
@@ -65,7 +66,7 @@ def test_edit_keeps_the_function_but_not_the_weights(clip, inputs, edit, differi
 
 @pytest.mark.parametrize("edit", PLACES, ids=named)
 def test_edit_changes_only_its_place(clip, edit, differing):
-    values, _ = differing(clip, apply_edit(clip, edit))
+    values, _ = differing(clip, apply_edit(audited(clip), edit))
     if edit.tower is None:
         assert {name.split(".")[-1] for name in values} == {"proj", "text_projection"}
         return
@@ -83,7 +84,7 @@ def test_edit_changes_only_its_place(clip, edit, differing):
 @pytest.mark.parametrize("tower", ["image", "text"])
 @pytest.mark.parametrize("name", BLOCK_EDITS)
 def test_edit_moves_what_it_should_inside_the_attention(clip, inputs, name, tower):
-    edited = apply_edit(clip, Edit(name, tower, 1, 2))
+    edited = apply_edit(audited(clip), Edit(name, tower, 1, 2))
     inside = []
     for model in (clip, edited):
         view = anatomy_of(model).tower(tower)
@@ -99,11 +100,12 @@ def test_edit_moves_what_it_should_inside_the_attention(clip, inputs, name, towe
 
 @pytest.mark.parametrize("tower", ["image", "text"])
 def test_folding_leaves_trivial_norms(joint_clip, tower):
-    block = anatomy_of(apply_edit(joint_clip, Edit("mlp-norm-folding", tower, 1))).tower(tower)
-    norm = block.blocks[1].module.ln_2
+    edited = apply_edit(audited(joint_clip), Edit("mlp-norm-folding", tower, 1))
+    norm = anatomy_of(edited).tower(tower).blocks[1].module.ln_2
     assert (norm.weight == 1).all()
     assert not norm.bias.any()
-    final = anatomy_of(apply_edit(joint_clip, Edit("final-norm-folding", tower))).tower(tower)
+    edited = apply_edit(audited(joint_clip), Edit("final-norm-folding", tower))
+    final = anatomy_of(edited).tower(tower)
     norm = final.module.ln_post if tower == "image" else final.module.ln_final
     assert (norm.weight == 1).all()
 
@@ -122,15 +124,15 @@ def test_folding_of_a_trivial_norm_is_not_empty(clip, inputs, edit, differing):
     for module in clip.modules():
         if isinstance(module, torch.nn.LayerNorm):
             module.reset_parameters()
-    edited = apply_edit(clip, edit)
+    edited = apply_edit(audited(clip), edit)
     assert len(differing(clip, edited)[0]) >= 2
-    assert proof(clip, edited, *inputs) <= 1e-10
+    assert proof(audited(clip), edited, *inputs) <= 1e-10
 
 
 def test_final_norm_folding_keeps_dead_channels(clip, inputs):
     clip.visual.ln_post.weight.data[3] = 0.0
-    edited = apply_edit(clip, Edit("final-norm-folding", "image"))
-    assert proof(clip, edited, *inputs) <= 1e-10
+    edited = apply_edit(audited(clip), Edit("final-norm-folding", "image"))
+    assert proof(audited(clip), edited, *inputs) <= 1e-10
     assert edited.visual.ln_post.weight[3] == 0
 
 
@@ -138,37 +140,37 @@ def test_final_norm_folding_keeps_dead_channels(clip, inputs):
 @SEEDS
 def test_any_seed_keeps_the_function_and_repeats(joint_clip, inputs, state_hash, seed, place):
     edit = dataclasses.replace(PLACES[place], seed=seed)
-    edited = apply_edit(joint_clip, edit)
-    assert proof(joint_clip, edited, *inputs) <= 1e-10
-    assert state_hash(edited) == state_hash(apply_edit(joint_clip, edit))
+    edited = apply_edit(audited(joint_clip), edit)
+    assert proof(audited(joint_clip), edited, *inputs) <= 1e-10
+    assert state_hash(edited) == state_hash(apply_edit(audited(joint_clip), edit))
 
 
 @pytest.mark.parametrize("edit", PLACES, ids=named)
 def test_edit_holds_in_single_precision(joint_clip, inputs, edit):
     model, (images, tokens) = joint_clip.float(), inputs
-    edited = apply_edit(model, edit)
-    assert proof(model, edited, images.float(), tokens) <= tolerance(torch.float32)
+    edited = apply_edit(audited(model), edit)
+    assert proof(audited(model), edited, images.float(), tokens) <= tolerance(torch.float32)
 
 
 def test_edits_compose_over_every_place(clip, inputs, differing):
     edited = clip
     for edit in every_edit(anatomy_of(clip), seed=1):
-        edited = apply_edit(edited, edit)
-    assert proof(clip, edited, *inputs) <= 1e-10
+        edited = apply_edit(audited(edited), edit)
+    assert proof(audited(clip), edited, *inputs) <= 1e-10
     assert len(differing(clip, edited)[0]) > 60
 
 
 def test_a_broken_edit_is_seen_by_the_proof(clip, inputs):
-    edited = apply_edit(clip, Edit("value-bias", "image", 2))
+    edited = apply_edit(audited(clip), Edit("value-bias", "image", 2))
     edited.visual.transformer.resblocks[2].attn.out_proj.bias.data.copy_(
         clip.visual.transformer.resblocks[2].attn.out_proj.bias
     )
-    assert proof(clip, edited, *inputs) > 1e-3
+    assert proof(audited(clip), edited, *inputs) > 1e-3
 
 
 def test_an_edit_of_all_blocks_repeats_the_edit_of_each(joint_clip, differing):
-    together = apply_edit(joint_clip, Edit("query-key-mixing", "image", None, 4))
-    single = apply_edit(joint_clip, Edit("query-key-mixing", "image", 2, 4))
+    together = apply_edit(audited(joint_clip), Edit("query-key-mixing", "image", None, 4))
+    single = apply_edit(audited(joint_clip), Edit("query-key-mixing", "image", 2, 4))
     assert not [n for n in differing(together, single)[0] if "resblocks.2." in n]
 
 
@@ -188,7 +190,7 @@ def test_edits_without_their_parts_are_left_out_and_refused(clip):
     assert ("final-norm-folding", "text") in names
     for edit in (Edit("final-norm-folding", "image"), Edit("projection-rotation", None)):
         with pytest.raises(EditNotApplicableError, match="expected"):
-            apply_edit(clip, edit)
+            apply_edit(audited(clip), edit)
 
 
 @pytest.mark.parametrize("bias", [True, False])
@@ -198,7 +200,7 @@ def test_a_projection_that_is_a_layer_is_edited_too(clip, inputs, bias):
     del text.text_projection
     text.text_projection = layer
     for edit in (Edit("final-norm-folding", "text"), Edit("projection-rotation", None)):
-        assert proof(clip, apply_edit(clip, edit), *inputs) <= 1e-10
+        assert proof(audited(clip), apply_edit(audited(clip), edit), *inputs) <= 1e-10
 
 
 def test_unknown_edits_and_blocks_are_refused(clip):
@@ -208,7 +210,7 @@ def test_unknown_edits_and_blocks_are_refused(clip):
         (Edit("key-bias", None), "expected a tower"),
     ):
         with pytest.raises(ValueError, match=message):
-            apply_edit(clip, edit)
+            apply_edit(audited(clip), edit)
 
 
 @given(size=st.integers(1, 40), seed=st.integers(0, 2**40))

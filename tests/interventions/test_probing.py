@@ -20,6 +20,10 @@ PATCH, GRID, DEPTH = 8, 4, 3
 CLOSE = {"atol": 1e-11, "rtol": 0.0}
 
 
+def occlude(anatomy, images, **options):
+    return probing.occlude(anatomy.image_features, anatomy.image.grid, images, **options)
+
+
 @pytest.fixture
 def anatomy(clip):
     return anatomy_of(clip)
@@ -84,7 +88,7 @@ def painted(picture, box, side, fill):
 )
 def test_occlusion_against_painting_one_window_at_a_time(anatomy, images, case):
     fill, side, stride = case
-    found = probing.occlude(anatomy, images, side=side, stride=stride, fill=fill, batch=5)
+    found = occlude(anatomy, images, side=side, stride=stride, fill=fill, batch=5)
     slow = torch.stack(
         [
             torch.stack(
@@ -197,7 +201,7 @@ def test_null_controls_can_fail(anatomy, images):
 
 def test_effects_are_drops_and_rises_of_each_pairs_score(anatomy, images, pairs):
     texts, picture = pairs
-    drop = probing.occlude(anatomy, images)
+    drop = occlude(anatomy, images)
     rise = probing.patch_activations(anatomy, images, start=0, stop=3)
     loss = probing.patch_activations(anatomy, images, mode="removal", start=0, stop=3)
     for probed, sign in ((drop, -1), (rise, 1), (loss, -1)):
@@ -213,7 +217,7 @@ def test_effects_are_drops_and_rises_of_each_pairs_score(anatomy, images, pairs)
 @SEEDS
 def test_results_do_not_depend_on_the_batch(joint_clip, inputs, batch, pictures, side):
     anatomy, images = anatomy_of(joint_clip), inputs[0][:pictures]
-    for probe in (probing.occlude, probing.knock_out, probing.patch_activations):
+    for probe in (occlude, probing.knock_out, probing.patch_activations):
         small, large = (probe(anatomy, images, side=side, batch=b) for b in (batch, 256))
         assert torch.allclose(small.features, large.features, **CLOSE)
         assert torch.allclose(small.reference, large.reference, **CLOSE)
@@ -225,7 +229,7 @@ def test_the_batch_bounds_every_forward_pass(anatomy, images, batch):
     handle = anatomy.image.blocks[-1].module.register_forward_hook(
         lambda _, args, output: seen.append(len(output))
     )
-    probing.occlude(anatomy, images, batch=batch)
+    occlude(anatomy, images, batch=batch)
     probing.knock_out(anatomy, images, start=0, stop=2, batch=batch)
     probing.patch_activations(anatomy, images, batch=batch)
     handle.remove()
@@ -235,7 +239,7 @@ def test_the_batch_bounds_every_forward_pass(anatomy, images, batch):
 def test_probes_leave_the_model_as_it_was(clip, images, state_hash):
     before, flags = state_hash(clip), [p.requires_grad for p in clip.parameters()]
     anatomy = anatomy_of(clip)
-    for probe in (probing.occlude, probing.knock_out, probing.patch_activations):
+    for probe in (occlude, probing.knock_out, probing.patch_activations):
         assert not probe(anatomy, images).features.requires_grad
     assert state_hash(clip) == before
     assert [p.requires_grad for p in clip.parameters()] == flags
@@ -289,7 +293,7 @@ def test_blur_spreads_a_point_as_a_gaussian():
 )
 def test_occlusion_refuses(anatomy, images, options, message):
     with pytest.raises((ValueError, TypeError), match=message):
-        probing.occlude(anatomy, images, **options)
+        occlude(anatomy, images, **options)
 
 
 @pytest.mark.parametrize(

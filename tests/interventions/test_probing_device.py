@@ -24,9 +24,10 @@ def test_probes_stay_on_the_device_of_the_pictures(joint_clip, fill):
     with FakeTensorMode():
         anatomy = anatomy_of(on_fake_cuda(joint_clip))
         images = torch.empty(3, 3, 32, 32, device="cuda")
+        features, grid = anatomy.image_features, anatomy.image.grid
         texts, picture = torch.empty(4, 24, device="cuda"), torch.zeros(4, device="cuda").long()
         for probed in (
-            probing.occlude(anatomy, images, side=2, fill=fill, batch=5),
+            probing.occlude(features, grid, images, side=2, fill=fill, batch=5),
             probing.knock_out(anatomy, images, side=2, batch=5),
             probing.patch_activations(anatomy, images, neutral=fill, batch=5),
         ):
@@ -38,6 +39,7 @@ def test_probes_stay_on_the_device_of_the_pictures(joint_clip, fill):
 def test_a_tensor_on_the_wrong_device_is_caught(joint_clip):
     with FakeTensorMode():
         anatomy = anatomy_of(on_fake_cuda(joint_clip))
-        probed = probing.occlude(anatomy, torch.empty(1, 3, 32, 32, device="cuda"))
+        images = torch.empty(1, 3, 32, 32, device="cuda")
+        probed = probing.occlude(anatomy.image_features, anatomy.image.grid, images)
         with pytest.raises(RuntimeError, match="device"):
             probed.effects(torch.empty(1, 24), torch.zeros(1).long())

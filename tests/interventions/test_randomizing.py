@@ -1,8 +1,14 @@
 import pytest
 import torch
 
-from audit.interventions.randomizing import cascade, stages
+from audit.interventions.model_parts import anatomy_stages
+from audit.interventions.randomizing import cascade
 from audit.models.anatomy import anatomy_of
+from tests.audited import parts
+
+
+def stages(model, tower):
+    return anatomy_stages(anatomy_of(model), tower)
 
 
 def tower_names(model, tower):
@@ -16,7 +22,7 @@ def tower_names(model, tower):
 @pytest.mark.parametrize("tower", ["image", "text"])
 def test_cascade_reaches_every_parameter_of_its_tower_only(clip, tower, differing, state_hash):
     before = state_hash(clip)
-    *_, last = cascade(clip, 0, tower)
+    *_, last = cascade(clip, stages(clip, tower), 0, tower)
     values, _ = differing(clip, last.model)
     assert values == tower_names(clip, tower)
     assert last.share_reached == 1.0
@@ -28,8 +34,8 @@ def test_cascade_reaches_every_parameter_of_its_tower_only(clip, tower, differin
 @pytest.mark.parametrize("tower", ["image", "text"])
 def test_cascade_goes_from_the_top_down_and_keeps_what_it_redrew(clip, tower, differing):
     previous, redrawn, share = clip, set(), 0.0
-    expected = stages(anatomy_of(clip), tower)
-    for stage in cascade(clip, 1, tower):
+    expected = stages(clip, tower)
+    for stage in cascade(clip, expected, 1, tower):
         assert differing(previous, stage.model)[0] == set(expected[stage.name])
         redrawn |= set(expected[stage.name])
         assert differing(clip, stage.model) == (redrawn, redrawn)
@@ -41,7 +47,7 @@ def test_cascade_goes_from_the_top_down_and_keeps_what_it_redrew(clip, tower, di
 
 
 def test_stages_hold_the_parts_that_reset_parameters_would_miss(joint_clip):
-    found = stages(anatomy_of(joint_clip), "image")
+    found = stages(joint_clip, "image")
     assert set(found["readout"]) == {"visual.proj", "visual.ln_post.weight", "visual.ln_post.bias"}
     assert {n.removeprefix("visual.") for n in found["embedding"]} == {
         "class_embedding",
@@ -56,7 +62,7 @@ def test_stages_hold_the_parts_that_reset_parameters_would_miss(joint_clip):
 
 @torch.no_grad()
 def test_redrawn_tensors_match_the_old_moments_and_none_repeats(joint_clip):
-    *_, last = cascade(joint_clip, 0)
+    *_, last = cascade(joint_clip, parts(joint_clip).image, 0)
     blocks = last.model.visual.transformer.resblocks
     weights = [p.flatten() for block in blocks for p in block.parameters() if p.shape == (32, 32)]
     norms = [p for block in blocks for p in block.parameters() if p.shape == (32,)]
@@ -68,7 +74,9 @@ def test_redrawn_tensors_match_the_old_moments_and_none_repeats(joint_clip):
 
 
 def test_cascade_is_deterministic_by_seed(clip, state_hash):
-    first, again, other = ([state_hash(s.model) for s in cascade(clip, k)] for k in (4, 4, 5))
+    image = parts(clip).image
+    hashes = ([state_hash(s.model) for s in cascade(clip, image, k)] for k in (4, 4, 5))
+    first, again, other = hashes
     assert first == again
     assert not set(first) & set(other)
 
@@ -77,14 +85,14 @@ def test_fresh_norms_become_random(clip):
     for module in clip.modules():
         if isinstance(module, torch.nn.LayerNorm):
             module.reset_parameters()
-    *_, last = cascade(clip, 0)
+    *_, last = cascade(clip, parts(clip).image, 0)
     assert not (last.model.visual.ln_post.weight == 1).any()
     assert not (last.model.visual.ln_post.bias == 0).any()
 
 
 def test_the_function_changes_at_every_stage(clip, inputs):
     previous = clip
-    for stage in cascade(clip, 0):
+    for stage in cascade(clip, parts(clip).image, 0):
         with torch.no_grad():
             old, new = (m.encode_image(inputs[0], normalize=True) for m in (previous, stage.model))
         assert float((old * new).sum(-1).max()) < 0.999

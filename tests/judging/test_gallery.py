@@ -21,7 +21,7 @@ def evidence(*, twin="twin", maps=None, ours=OURS):
         picture=np.array([0, 0, 1]),
         labels=np.array([0, 1, 2]),
         present=np.array([[True, True, False], [False, False, True]]),
-        cosine=np.array([[0.5, 0.2, 0.3], [0.1, 0.2, 0.6]]),
+        scores=np.array([[0.5, 0.2, 0.3], [0.1, 0.2, 0.6]]),
         masks=np.ones((3, 4, 4)),
         image_blocks=1,
         text_blocks=1,

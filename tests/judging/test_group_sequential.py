@@ -57,7 +57,7 @@ def judged(audited, planned=(FIRST, N)):
 def test_two_parts_are_as_good_as_the_whole():
     one, two = evidence(0.7, slice(FIRST)), evidence(0.7, slice(FIRST, None))
     both, whole = joined(one, two), evidence(0.7)
-    for name in ("picture", "labels", "present", "cosine"):
+    for name in ("picture", "labels", "present", "scores"):
         assert np.array_equal(getattr(both.reference, name), getattr(whole.reference, name)), name
     assert np.array_equal(both.rung_faithfulness.probed, whole.rung_faithfulness.probed)
     assert np.array_equal(both.faithfulness.probed, whole.faithfulness.probed)

@@ -70,7 +70,7 @@ def _reference(correct, labels, picture):
     names = tuple(f"class {i}" for i in range(classes))
     return Reference(
         ids=tuple(f"pair-{i}" for i in range(n)), texts=("text",) * n, classes=names,
-        picture=picture, labels=labels, present=present, cosine=cosine,
+        picture=picture, labels=labels, present=present, scores=cosine,
         masks=None, image_blocks=2, text_blocks=2,
     )  # fmt: skip
 

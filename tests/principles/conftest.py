@@ -32,7 +32,7 @@ def reference():
         picture=np.arange(PAIRS),
         labels=np.zeros(PAIRS, dtype=int),
         present=np.ones((PAIRS, 2), dtype=bool),
-        cosine=np.zeros((PAIRS, 2)),
+        scores=np.zeros((PAIRS, 2)),
         masks=None,
         image_blocks=4,
         text_blocks=2,

@@ -143,7 +143,7 @@ def test_a_pair_is_right_if_its_class_outranks_every_absent_one():
     reference = made({"audited": NOISE[0]}, CORRECT).reference
     slow = [
         all(
-            reference.cosine[p, reference.labels[i]] > reference.cosine[p, c]
+            reference.scores[p, reference.labels[i]] > reference.scores[p, c]
             for c in range(len(reference.classes))
             if not reference.present[p, c]
         )

@@ -33,6 +33,6 @@ def traced(small_stage):
 
     def trace(explain, stage=small_stage):
         model = copy.deepcopy(stage.model)
-        return trace_pair(Explainer("planted", explain), model, stage.pristine, stage.pair)[0]
+        return trace_pair(Explainer("planted", explain), model, stage.structure, stage.pair)[0]
 
     return trace

@@ -21,12 +21,12 @@ def integrity(model):
 
 
 def test_an_untouched_model_has_no_changes(integrity, model, small_stage):
-    model(small_stage.pair.image, small_stage.pair.tokens)
+    model(small_stage.pair.image, small_stage.pair.targets)
     assert integrity.verify() == []
 
 
 def test_gradients_left_on_parameters_are_told_and_cleared(integrity, model, small_stage):
-    model(small_stage.pair.image, small_stage.pair.tokens)[0].sum().backward()
+    model(small_stage.pair.image, small_stage.pair.targets)[0].sum().backward()
     (told,) = integrity.verify()
     assert "gradients left" in told.what
     assert not told.altering

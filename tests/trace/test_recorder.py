@@ -28,7 +28,7 @@ HONEST_SOME = [m for m in HONEST if not m.name.startswith("rise")][::6]
 @pytest.mark.parametrize("member", HONEST_SOME, ids=lambda m: m.name.replace(" ", "-"))
 def test_tracing_changes_neither_model_nor_map(member, each_stage):
     pair = each_stage.pair
-    plain = member.explain(copy.deepcopy(each_stage.model), pair.image, pair.tokens)
+    plain = member.explain(copy.deepcopy(each_stage.model), pair.image, pair.targets)
     model, kept = copy.deepcopy(each_stage.model), []
 
     def keep(*args):
@@ -36,7 +36,7 @@ def test_tracing_changes_neither_model_nor_map(member, each_stage):
         return kept[-1]
 
     integrity = Integrity(model, each_stage.pristine)
-    _, _ = trace_pair(Explainer("kept", keep), model, each_stage.pristine, pair)
+    _, _ = trace_pair(Explainer("kept", keep), model, each_stage.structure, pair)
 
     assert integrity.verify() == []
     for name in ("maps", "token_maps"):
@@ -156,7 +156,7 @@ def test_exact_copy_is_recognized_and_an_edited_one_accused(traced):
 def test_models_of_other_precision(traced, small_stage, dtype):
     model = copy.deepcopy(small_stage.model).to(dtype)
     pristine = copy.deepcopy(model).requires_grad_(False)
-    pair = panel_stage.traced(pristine, small_stage.pair.image.to(dtype), small_stage.pair.tokens)
+    pair = panel_stage.traced(pristine, small_stage.pair.image.to(dtype), small_stage.pair.targets)
     stage = panel_stage.Stage(model, pristine, (pair,), 64 * torch.finfo(dtype).eps)
     assert traced(honest_gradients.backward_of_cosine, stage).scalars[0].clean
     assert traced(faulty_attention.one_head_in_the_last_block, stage).attention

@@ -74,7 +74,7 @@ class Executed:
             ``none`` where it exposes no score.
         correct: whether the best of the candidate classes is present, (pictures,).
         model_correct: the same for the unmodified model over the same candidates.
-        largest_difference: of an explained score to the model's cosine, None without scores.
+        largest_difference: of an explained score to the model's, None without scores.
     """
 
     how: str

@@ -33,11 +33,13 @@ class Ladder:
 
     Attributes:
         rungs: the first is the unmodified model.
-        identity_error: largest difference of a score of the first rung to the model's.
+        identity_error: largest difference of a score of the first rung to the model's, of scores
+            above 1 in units of the largest.
         correct: per rung and picture.
         localization: per explainer, chance-corrected average precision, (rungs, pairs).
         probed_maps: per explainer, of the pairs whose faithfulness is probed, (rungs, probed pairs,
             rows, columns); empty where they were not kept.
+        left_out: a sentence for each family of rungs that this model does not have.
     """
 
     rungs: tuple[RungInfo, ...]
@@ -45,6 +47,7 @@ class Ladder:
     correct: Array
     localization: dict[str, Array]
     probed_maps: dict[str, Array] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

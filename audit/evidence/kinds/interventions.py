@@ -14,8 +14,9 @@ class EditedMaps:
     Attributes:
         edit: its name.
         place: where it applies, in words.
-        block: which block alone, None for an edit of all blocks or of no block.
-        score_change: largest change of a score, which must lie within the tolerance.
+        block: which block, or pair of layers, alone; None for an edit of all or of none.
+        score_change: largest change of a score, of scores above 1 in units of the largest, which
+            must lie within the tolerance.
         rank_correlation: Spearman of the maps before and after, (pairs,).
         relative_l2: length of the change over the length of the map, (pairs,).
         top_overlap: of the most relevant tenth of the patches, (pairs,).
@@ -101,6 +102,7 @@ class PatchEffects:
         unsigned_ceiling: the same for the size of the effect.
         null_difference: largest difference of a feature when nothing, or everything, is patched.
         tolerance: the difference that rounding explains.
+        note: what a reader should know of the kinds, a sentence or nothing.
     """
 
     pairs: Array
@@ -112,6 +114,7 @@ class PatchEffects:
     unsigned_ceiling: Array
     null_difference: float
     tolerance: float
+    note: str = ""
 
 
 @dataclass(frozen=True)

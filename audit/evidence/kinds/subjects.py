@@ -51,11 +51,12 @@ class Reference:
         picture: picture of each pair, (pairs,).
         labels: class of each pair, (pairs,).
         present: classes that each picture shows, (pictures, classes).
-        cosine: score of each picture and class, (pictures, classes).
+        scores: score of each picture and class, (pictures, classes).
         masks: share of each patch that the object covers, (pairs, rows, columns), or None.
-        image_blocks: number of blocks of the image tower.
-        text_blocks: of the text tower.
+        image_blocks: number of blocks of the image tower, 0 where they are not known.
+        text_blocks: of the text tower, 0 where there is none.
         image_grid: patch rows and columns.
+        score_name: what the scores are: ``cosine`` of two towers, ``logit`` of a class head.
     """
 
     ids: tuple[str, ...]
@@ -64,16 +65,17 @@ class Reference:
     picture: Array
     labels: Array
     present: Array
-    cosine: Array
+    scores: Array
     masks: Array | None
-    image_blocks: int
-    text_blocks: int
+    image_blocks: int = 0
+    text_blocks: int = 0
     image_grid: tuple[int, int] = (0, 0)
+    score_name: str = "cosine"
 
     @property
     def correct(self) -> Array:
         """Whether the best class of each picture is present in it, (pictures,)."""
-        best = self.cosine.argmax(1)
+        best = self.scores.argmax(1)
         return np.asarray(self.present[np.arange(len(best)), best])
 
     @property

@@ -2,77 +2,55 @@
 
 Writing q, k, v for a token's query, key and value in one head, the function depends on them only
 through softmax(q . k) and W_O v; rows of the softmax sum to 1. Everything here follows from that.
+Where queries and keys are normalized, turned by rotary positions, or the mixed values normalized,
+only what commutes with it is left.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
+from audit.interventions.function_preserving.head_weights import Heads, heads_of
 from audit.interventions.function_preserving.matrices import (
     gaussian,
     invertible,
     orthogonal,
+    paired,
     permutation,
+    stretches,
 )
 from audit.interventions.function_preserving.parts import (
+    EditNotApplicableError,
     Replacements,
-    attention,
+    acts,
     float64,
     norm,
+    refuse,
 )
 from audit.models.anatomy import Block
+from audit.models.block_names import found
 
 Draw = Callable[[int, torch.Generator], Tensor]
 
-
-@dataclass(frozen=True)
-class Heads:
-    """The attention weights of a block by head, in float64 on the CPU.
-
-    Attributes:
-        weights: of queries, keys and values, (3, heads, head width, width).
-        biases: likewise, (3, heads, head width).
-        out: the output projection, (width, heads, head width).
-        out_bias: its bias, (width,).
-    """
-
-    weights: Float[Tensor, "3 h e d"]
-    biases: Float[Tensor, "3 h e"]
-    out: Float[Tensor, "d h e"]
-    out_bias: Float[Tensor, " d"]
-
-    def replacements(self, block: Block) -> Replacements:
-        """The weights as the block's parameters, by dotted name."""
-        return {
-            block.path_to(block.names.attention, "in_proj_weight"): self.weights.flatten(0, 2),
-            block.path_to(block.names.attention, "in_proj_bias"): self.biases.flatten(),
-            block.path_to(block.names.attention, "out_proj.weight"): self.out.flatten(1),
-            block.path_to(block.names.attention, "out_proj.bias"): self.out_bias,
-        }
-
-
-def heads_of(block: Block) -> Heads:
-    """Read the attention weights of a block."""
-    attn, heads, width = attention(block), block.heads, block.width
-    size = width // heads
-    return Heads(
-        float64(attn.in_proj_weight).reshape(3, heads, size, width),
-        float64(attn.in_proj_bias).reshape(3, heads, size),
-        float64(attn.out_proj.weight).reshape(width, heads, size),
-        float64(attn.out_proj.bias),
-    )
+_NORMALIZES = "normalizes after what the edit changes"
 
 
 def shift_key_bias(block: Block, generator: torch.Generator) -> Replacements:
     """Add a vector of the keys' own size to the key bias.
 
     q . (k + c) = q . k + q . c: the same number for every key of a row, which the softmax drops.
+
+    Raises:
+        EditNotApplicableError: where keys are normalized, or turned from token to token, or have
+            no bias.
     """
+    refuse(block, block.names.key_norm, why=_NORMALIZES)
+    if block.rotary is not None:
+        raise EditNotApplicableError(f"rotary positions turn the key bias of '{block.path}'")
     heads = heads_of(block)
     shift = _size_of(heads, 1, block) * gaussian(*heads.biases.shape[1:], generator=generator)
     biases = heads.biases.clone()
@@ -84,7 +62,11 @@ def shift_value_bias(block: Block, generator: torch.Generator) -> Replacements:
     """Add a vector c of the values' own size to the value bias and take W_O c off the output bias.
 
     Rows of the attention sum to 1, so every output moves by W_O c, which the bias takes back.
+
+    Raises:
+        EditNotApplicableError: where the mixed values are normalized, or one of the biases lacks.
     """
+    refuse(block, block.names.inner_norm, why=_NORMALIZES)
     heads = heads_of(block)
     shift = _size_of(heads, 2, block) * gaussian(*heads.biases.shape[1:], generator=generator)
     biases = heads.biases.clone()
@@ -94,17 +76,30 @@ def shift_value_bias(block: Block, generator: torch.Generator) -> Replacements:
 
 
 def rotate_query_key(block: Block, generator: torch.Generator) -> Replacements:
-    """Rotate queries and keys of each head by one orthogonal matrix: q . k stays."""
-    return _mix_query_key(block, generator, orthogonal)
+    """Rotate queries and keys of each head by one orthogonal matrix: q . k stays.
+
+    Under rotary positions each pair of channels is rotated, which commutes with them; behind norms
+    of queries and keys the matrix is one of signs, in their gains and biases.
+    """
+    return _mix_query_key(block, generator, orthogonal, spread=0.0)
 
 
 def mix_query_key(block: Block, generator: torch.Generator) -> Replacements:
-    """Send q to A q and k to A^-T k in each head, A invertible of condition 10: q . k stays."""
-    return _mix_query_key(block, generator, invertible)
+    """Send q to A q and k to A^-T k in each head, A invertible of condition 10: q . k stays.
+
+    Under rotary positions A rotates and stretches each pair of channels; behind norms of queries
+    and keys it is diagonal, in their gains and biases.
+    """
+    return _mix_query_key(block, generator, invertible, spread=1.0)
 
 
 def mix_value_output(block: Block, generator: torch.Generator) -> Replacements:
-    """Send v to B v and W_O to W_O B^-1 in each head, B invertible of condition 10."""
+    """Send v to B v and W_O to W_O B^-1 in each head, B invertible of condition 10.
+
+    Raises:
+        EditNotApplicableError: where the mixed values are normalized.
+    """
+    refuse(block, block.names.inner_norm, why=_NORMALIZES)
     heads = heads_of(block)
     size = heads.out.shape[-1]
     b = torch.stack([invertible(size, generator) for _ in range(block.heads)])
@@ -118,23 +113,57 @@ def permute_heads(block: Block, generator: torch.Generator) -> Replacements:
     """Put the heads in another order.
 
     Raises:
-        EditNotApplicableError: where the block has one head.
+        EditNotApplicableError: where the block has one head, or its heads differ in more than
+            these weights.
     """
+    refuse(block, block.names.inner_norm, why="has gains and biases of its own for every head")
+    if block.rotary is not None and block.rotary.sin.ndim > 2:
+        raise EditNotApplicableError(f"the heads of '{block.path}' have positions of their own")
     heads, order = heads_of(block), permutation(block.heads, generator)
     return Heads(
         heads.weights[:, order], heads.biases[:, order], heads.out[:, order], heads.out_bias
     ).replacements(block)
 
 
-def _mix_query_key(block: Block, generator: torch.Generator, draw: Draw) -> Replacements:
-    heads = heads_of(block)
-    size = heads.out.shape[-1]
-    a = torch.stack([draw(size, generator) for _ in range(block.heads)])
+def _mix_query_key(
+    block: Block, generator: torch.Generator, draw: Draw, *, spread: float
+) -> Replacements:
+    norms = [found(block.module, name) for name in (block.names.query_norm, block.names.key_norm)]
+    if any(acts(layer) for layer in norms):
+        return _mix_normed(block, generator, spread)
+    heads, rotary = heads_of(block), block.rotary
+    size = heads.weights.shape[-2]
+    if rotary is not None:
+        a = torch.stack(
+            [paired(size, generator, half=rotary.half, spread=spread) for _ in range(block.heads)]
+        )
+    else:
+        a = torch.stack([draw(size, generator) for _ in range(block.heads)])
     weights, biases = heads.weights.clone(), heads.biases.clone()
     for part, matrix in ((0, a), (1, torch.linalg.inv(a).mT)):
         weights[part] = matrix @ weights[part]
         biases[part] = (matrix @ biases[part, ..., None])[..., 0]
     return replace(heads, weights=weights, biases=biases).replacements(block)
+
+
+def _mix_normed(block: Block, generator: torch.Generator, spread: float) -> Replacements:
+    """A diagonal matrix into the norm of the queries, and its inverse into the norm of the keys."""
+    rotary, names = block.rotary, (block.names.query_norm, block.names.key_norm)
+    layers = [found(block.module, name) for name in names]
+    if not all(isinstance(getattr(layer, "weight", None), nn.Parameter) for layer in layers):
+        raise EditNotApplicableError(
+            f"expected norms with gains of both queries and keys in '{block.path}'"
+        )
+    pairs = rotary is not None
+    size = len(layers[0].weight) // (2 if pairs else 1)
+    scale = stretches(size, generator, spread)
+    if rotary is not None:
+        scale = scale.repeat(2) if rotary.half else scale.repeat_interleave(2)
+    written = {}
+    for name, layer, factor in zip(names, layers, (scale, 1 / scale), strict=True):
+        for part, held in layer.named_parameters():
+            written[block.path_to(name, part)] = float64(held) * factor
+    return written
 
 
 def _size_of(heads: Heads, part: int, block: Block) -> float:

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from audit.interventions.function_preserving.head_weights import has_biases, heads_of
 from audit.interventions.function_preserving.matrices import gaussian, permutation
 from audit.interventions.function_preserving.parts import (
     EditNotApplicableError,
     Replacements,
-    attention,
     float64,
-    linear,
+    mlp_layers,
     norm,
 )
 from audit.models.anatomy import Block
 
 TRIVIAL = 1e-6
 UNFOLDED_SPREAD = 0.5
+NEGLIGIBLE = 1e-3
 
 
 def permute_neurons(block: Block, generator: torch.Generator) -> Replacements:
@@ -27,14 +30,13 @@ def permute_neurons(block: Block, generator: torch.Generator) -> Replacements:
     Raises:
         EditNotApplicableError: where the MLP is not two linear layers around an activation.
     """
-    names = block.names
-    layers = [f"{names.mlp}.{name}" for name, _ in block.part(names.mlp).named_children()]
-    if layers[1:-1] != [names.mlp_activation]:
+    names, (first, last) = block.names, mlp_layers(block)
+    mlp, own = block.part(names.mlp), {*first.parameters(), *last.parameters()}
+    if first.out_features != last.in_features or {*mlp.parameters()} != own:
         raise EditNotApplicableError(
             f"expected one activation between two linear layers in '{block.path_to(names.mlp)}', "
-            f"got {', '.join(layers)}"
+            f"got {', '.join(name for name, _ in mlp.named_children())}"
         )
-    first, last = linear(block.module, names.mlp_first), linear(block.module, names.mlp_last)
     order = permutation(first.out_features, generator)
     return {
         block.path_to(names.mlp_first, "weight"): float64(first.weight)[order],
@@ -44,23 +46,33 @@ def permute_neurons(block: Block, generator: torch.Generator) -> Replacements:
 
 
 def fold_attention_norm(block: Block, generator: torch.Generator) -> Replacements:
-    """Move gain and bias of the block's first norm into the query, key and value projections."""
-    attn, names = attention(block), block.names
-    weight, bias = float64(attn.in_proj_weight), float64(attn.in_proj_bias)
+    """Move gain and bias of the block's first norm into the query, key and value projections.
+
+    Where one of these has no bias, the norm's own is divided by its gain instead.
+
+    Raises:
+        EditNotApplicableError: where the norm has no gain or no bias.
+    """
+    heads, names = heads_of(block), block.names
     layer = norm(block.module, names.attention_norm)
-    gain, shift, weight, bias = fold(layer, weight, bias, generator)
+    weight, bias = heads.weights.flatten(0, 2), heads.biases.flatten()
+    if has_biases(block):
+        gain, shift, weight, bias = fold(layer, weight, bias, generator)
+    else:
+        gain, shift, scale = fold_gain(layer, generator)
+        weight = weight * scale
     return {
         block.path_to(names.attention_norm, "weight"): gain,
         block.path_to(names.attention_norm, "bias"): shift,
-        block.path_to(names.attention, "in_proj_weight"): weight,
-        block.path_to(names.attention, "in_proj_bias"): bias,
+        **replace(
+            heads, weights=weight.view_as(heads.weights), biases=bias.view_as(heads.biases)
+        ).replacements(block),
     }
 
 
 def fold_mlp_norm(block: Block, generator: torch.Generator) -> Replacements:
     """Move gain and bias of the block's second norm into the first layer of its MLP."""
-    names = block.names
-    first = linear(block.module, names.mlp_first)
+    names, (first, _) = block.names, mlp_layers(block)
     weight, bias = float64(first.weight), float64(first.bias)
     layer = norm(block.module, names.mlp_norm)
     gain, shift, weight, bias = fold(layer, weight, bias, generator)
@@ -91,6 +103,23 @@ def fold(
         new_shift = UNFOLDED_SPREAD * gaussian(len(gain), generator=generator)
     scale = gain / new_gain
     return new_gain, new_shift, weight * scale, bias + weight @ (shift - scale * new_shift)
+
+
+def fold_gain(
+    layer: nn.LayerNorm, generator: torch.Generator
+) -> tuple[Float[Tensor, " d"], Float[Tensor, " d"], Float[Tensor, " d"]]:
+    """Gain and shift of a norm, and what multiplies the input channels of the layer after it.
+
+    That layer P has no bias to take the shift s, so the shift is divided by the gain g instead:
+    (g n + s) P = (n + s / g) (diag g) P. Channels of negligible gain stay as they are. A norm that
+    is already trivial is given a random gain at the layer's expense.
+    """
+    gain, shift = float64(layer.weight), float64(layer.bias)
+    new_gain = torch.where(gain.abs() > NEGLIGIBLE * gain.square().mean().sqrt(), 1.0, gain)
+    if is_trivial(layer):
+        new_gain = (UNFOLDED_SPREAD * gaussian(len(gain), generator=generator)).exp()
+    scale = torch.where(new_gain == gain, 1.0, gain / new_gain)
+    return new_gain, shift / scale, scale
 
 
 def is_trivial(layer: nn.LayerNorm) -> bool:

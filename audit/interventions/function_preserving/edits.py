@@ -7,7 +7,7 @@ those of the layers around it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -16,8 +16,10 @@ from torch import nn
 from audit.interventions.copies import copy_with
 from audit.interventions.draws import generator_for
 from audit.interventions.function_preserving import attention, channels, readouts
+from audit.interventions.function_preserving.layer_edits import LayerEdit, layer_replacements
 from audit.interventions.function_preserving.parts import EditNotApplicableError, Replacements
-from audit.models.anatomy import Anatomy, Block, Tower, TowerName, anatomy_of
+from audit.models.anatomy import Anatomy, Block, Tower, TowerName
+from audit.models.model_under_audit import ModelUnderAudit
 
 BLOCK_EDITS: Mapping[str, Callable[[Block, torch.Generator], Replacements]] = {
     "key-bias": attention.shift_key_bias,
@@ -66,18 +68,23 @@ class Edit:
         where = "all blocks" if self.block is None else f"block {self.block}"
         return f"{self.tower} tower, {where}"
 
+    def alone(self, anatomy: Anatomy) -> Iterator[Edit]:
+        """The edit of each block by itself, from the last on; of no block none."""
+        if self.name in BLOCK_EDITS and self.tower is not None and self.block is None:
+            for block in reversed(anatomy.tower(self.tower).blocks):
+                yield replace(self, block=block.index)
+
 
 def every_edit(anatomy: Anatomy, seed: int = 0) -> tuple[Edit, ...]:
     """Each edit on each place of the model that it applies to."""
     edits = [
         *(
             Edit(name, tower, block.index, seed)
-            for tower in ("image", "text")
+            for tower in _towers(anatomy)
             for block in anatomy.tower(tower).blocks
             for name in BLOCK_EDITS
         ),
-        *(Edit(name, tower, None, seed) for name in TOWER_EDITS for tower in ("image", "text")),
-        *(Edit(name, None, None, seed) for name in MODEL_EDITS),
+        *_beyond_blocks(anatomy, seed),
     ]
     return applicable(anatomy, edits)
 
@@ -91,12 +98,22 @@ def default_edits(anatomy: Anatomy, seed: int = 0) -> tuple[Edit, ...]:
     last = len(anatomy.image.blocks) - 1
     edits = [
         *(Edit(name, "image", last, seed) for name in BLOCK_EDITS),
-        *(Edit(name, "image", None, seed) for name in BLOCK_EDITS),
-        *(Edit(name, "text", None, seed) for name in BLOCK_EDITS),
-        *(Edit(name, tower, None, seed) for name in TOWER_EDITS for tower in ("image", "text")),
-        *(Edit(name, None, None, seed) for name in MODEL_EDITS),
+        *(Edit(name, tower, None, seed) for tower in _towers(anatomy) for name in BLOCK_EDITS),
+        *_beyond_blocks(anatomy, seed),
     ]
     return applicable(anatomy, edits)
+
+
+def _beyond_blocks(anatomy: Anatomy, seed: int) -> Iterator[Edit]:
+    """Edits of a tower's readout, and of both towers at once where there are two."""
+    towers = _towers(anatomy)
+    yield from (Edit(name, tower, None, seed) for name in TOWER_EDITS for tower in towers)
+    if len(towers) > 1:
+        yield from (Edit(name, None, None, seed) for name in MODEL_EDITS)
+
+
+def _towers(anatomy: Anatomy) -> tuple[TowerName, ...]:
+    return ("image",) if anatomy.text_tower is None else ("image", "text")
 
 
 def applicable(anatomy: Anatomy, edits: Sequence[Edit]) -> tuple[Edit, ...]:
@@ -118,8 +135,8 @@ def _applies(anatomy: Anatomy, edit: Edit) -> bool:
     return True
 
 
-def apply_edit(model: nn.Module, edit: Edit) -> nn.Module:
-    """An edited copy of the model; it shares every tensor that the edit does not change.
+def apply_edit(model: ModelUnderAudit, edit: Edit | LayerEdit) -> nn.Module:
+    """An edited copy of the model's module; it shares every tensor that the edit does not change.
 
     The edit is computed in float64 on the CPU and cast, from a generator seeded by the edit.
 
@@ -129,9 +146,12 @@ def apply_edit(model: nn.Module, edit: Edit) -> nn.Module:
 
     Raises:
         EditNotApplicableError: the model lacks what the edit changes.
+        UnknownAnatomyError: the inside of the model is not known, and the edit needs it.
         ValueError: an unknown edit, or a block that the tower does not have.
     """
-    return copy_with(model, replacements_of(anatomy_of(model), edit))
+    if isinstance(edit, LayerEdit):
+        return copy_with(model.module, layer_replacements(model.module, edit))
+    return copy_with(model.module, replacements_of(model.require_anatomy(), edit))
 
 
 def replacements_of(anatomy: Anatomy, edit: Edit) -> Replacements:

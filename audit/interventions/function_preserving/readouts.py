@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from audit.interventions.function_preserving.channels import UNFOLDED_SPREAD, is_trivial
-from audit.interventions.function_preserving.matrices import gaussian, orthogonal
+from audit.interventions.function_preserving.channels import fold_gain
+from audit.interventions.function_preserving.matrices import orthogonal
 from audit.interventions.function_preserving.parts import (
     EditNotApplicableError,
     Replacements,
@@ -15,29 +15,19 @@ from audit.interventions.function_preserving.parts import (
 )
 from audit.models.anatomy import Anatomy, Tower
 
-NEGLIGIBLE = 1e-3
-
 
 def fold_final_norm(tower: Tower, generator: torch.Generator) -> Replacements:
-    """Move the gain of the final norm into the projection.
-
-    The projection P has no bias to take the shift s, so the shift is divided by the gain g instead:
-    (g n + s) P = (n + s / g) (diag g) P. Channels of negligible gain stay as they are. A norm that
-    is already trivial is given a random gain at the projection's expense.
+    """Move the gain of the final norm into the projection, which has no bias to take the shift.
 
     Raises:
         EditNotApplicableError: where the tower has no such norm or no projection.
     """
     name = tower.names.final_norm
-    layer, path = norm(tower.module, name), tower.path_to(name)
-    gain, shift = float64(layer.weight), float64(layer.bias)
-    new_gain = torch.where(gain.abs() > NEGLIGIBLE * gain.square().mean().sqrt(), 1.0, gain)
-    if is_trivial(layer):
-        new_gain = (UNFOLDED_SPREAD * gaussian(len(gain), generator=generator)).exp()
-    scale = torch.where(new_gain == gain, 1.0, gain / new_gain)
+    path = tower.path_to(name)
+    gain, shift, scale = fold_gain(norm(tower.module, name), generator)
     return {
-        f"{path}.weight": new_gain,
-        f"{path}.bias": shift / scale,
+        f"{path}.weight": gain,
+        f"{path}.bias": shift,
         **_projection(tower, torch.diag(scale), None),
     }
 

@@ -2,9 +2,9 @@
 
 from audit.interventions.probing.knockout import knock_out
 from audit.interventions.probing.neutral_pictures import neutral_pictures
-from audit.interventions.probing.patch_removal import occlude
-from audit.interventions.probing.patching import NullControl, null_control, patch_activations
-from audit.interventions.probing.windows import Probed, square_windows
+from audit.interventions.probing.patch_removal import null_removal, occlude
+from audit.interventions.probing.patching import null_control, patch_activations
+from audit.interventions.probing.windows import NullControl, Probed, square_windows
 
 __all__ = [
     "NullControl",
@@ -12,6 +12,7 @@ __all__ = [
     "knock_out",
     "neutral_pictures",
     "null_control",
+    "null_removal",
     "occlude",
     "patch_activations",
     "square_windows",

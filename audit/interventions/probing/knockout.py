@@ -70,5 +70,7 @@ def run_visible(
 ) -> Float[Tensor, "n t d"]:
     """A block whose tokens attend to the visible tokens only, on the model's heads."""
     q, k, v = (block.split_heads(part) for part in block.qkv(block.normalize(x)))
-    mixed = functional.scaled_dot_product_attention(q, k, v, attn_mask=visible[:, None, None])
+    mixed = functional.scaled_dot_product_attention(
+        q, k, v, attn_mask=visible[:, None, None], scale=block.scale
+    )
     return block.finish(x, block.project(block.merge_heads(mixed)))

@@ -35,7 +35,7 @@ def neutral_pictures(
 
 
 def fill_pictures(
-    images: Float[Tensor, "n 3 H W"], fill: Fill, patch: int, side: int
+    images: Float[Tensor, "n 3 H W"], fill: Fill, grid: tuple[int, int], side: int
 ) -> Float[Tensor, "donors n 3 H W"]:
     """What may be put in the place of a window; with ``texture`` one picture per donor side.
 
@@ -43,15 +43,15 @@ def fill_pictures(
         images: preprocessed pictures.
         fill: ``mean`` and ``blur`` as in `neutral_pictures`; ``texture`` takes the window next to
             it: the right one, where the border is in the way the left, the lower, the upper one.
-        patch: pixels per side of a patch.
+        grid: patch rows and columns.
         side: patches per side of a window.
 
     Raises:
         ValueError: for another fill.
     """
     if fill == "texture":
-        step = patch * side
-        moves = ((0, -step), (0, step), (-step, 0), (step, 0))
+        down, right = (side * s // g for s, g in zip(images.shape[2:], grid, strict=True))
+        moves = ((0, -right), (0, right), (-down, 0), (down, 0))
         return torch.stack([images.roll(move, (2, 3)) for move in moves])
     if fill not in ("mean", "blur"):
         raise ValueError(f"expected a fill {_names(Fill)}, got '{fill}'")
@@ -96,10 +96,11 @@ def blurred(images: Float[Tensor, "n 3 H W"], sigma: float) -> Float[Tensor, "n 
 
 
 def pixels(
-    masks: Bool[Tensor, "windows h w"], patch: int, size: tuple[int, int]
+    masks: Bool[Tensor, "windows h w"], size: tuple[int, int]
 ) -> Bool[Tensor, "windows H W"]:
     """Masks of patches as masks of pixels; pixels beyond the last whole patch are never in one."""
-    mask = masks.repeat_interleave(patch, 1).repeat_interleave(patch, 2)
+    rows, columns = (s // g for s, g in zip(size, masks.shape[1:], strict=True))
+    mask = masks.repeat_interleave(rows, 1).repeat_interleave(columns, 2)
     rest = (size[0] - mask.shape[1], size[1] - mask.shape[2])
     return functional.pad(mask, (0, rest[1], 0, rest[0]))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -13,6 +12,7 @@ from torch import Tensor
 from audit.interventions.probing.neutral_pictures import Neutral, neutral_pictures
 from audit.interventions.probing.streams import block_range, features_from, inputs_of_blocks
 from audit.interventions.probing.windows import (
+    NullControl,
     Probed,
     chunked,
     square_windows,
@@ -23,19 +23,6 @@ from audit.models.anatomy import Anatomy, Tower
 
 Mode = Literal["insertion", "removal"]
 Streams = tuple[list[Tensor], Tensor]
-
-
-@dataclass(frozen=True)
-class NullControl:
-    """Largest differences of normalized features that should be none, but for rounding.
-
-    Attributes:
-        everything: all tokens patched, class token included, against the source picture's.
-        nothing: no token patched, against the target picture's.
-    """
-
-    everything: float
-    nothing: float
 
 
 @torch.no_grad()

@@ -14,11 +14,24 @@ State = TypeVar("State")
 
 
 @dataclass(frozen=True)
-class Probed:
-    """Features of pictures under a probe of each window; texts come in afterwards.
+class NullControl:
+    """Largest differences of features that should be none, but for rounding.
 
     Attributes:
-        features: normalized image features under each probe, (pictures, windows, embedding).
+        everything: all patches, and the class token, taken from one picture, against that one's.
+        nothing: no patch taken from it, against the other picture's.
+    """
+
+    everything: float
+    nothing: float
+
+
+@dataclass(frozen=True)
+class Probed:
+    """Features of pictures under a probe of each window; targets come in afterwards.
+
+    Attributes:
+        features: image features under each probe, (pictures, windows, embedding).
         reference: the same without any probe, (pictures, embedding).
         windows: patches of each window, (windows, h, w).
         restores: True where a probe puts something into a neutral run, so that its effect is a
@@ -33,10 +46,10 @@ class Probed:
     def window_effects(
         self, texts: Float[Tensor, "n e"], picture: Int[Tensor, " n"]
     ) -> Float[Tensor, "n windows"]:
-        """Effect of each window on the cosine score of each pair.
+        """Effect of each window on the score of each pair.
 
         Args:
-            texts: normalized text feature of each pair.
+            texts: target feature of each pair.
             picture: row of the pair's picture in `features`.
         """
         probed = torch.einsum("nwe,ne->nw", self.features[picture], texts)

@@ -1,0 +1,71 @@
+"""States of a part of the model whose inside is not known: the results of its operations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from audit.trace.operations import RESHAPING, operation, results_of
+
+Told = Callable[[str, Tensor], None]
+"""Told the site and the values of each state, which may be written to afterwards."""
+
+
+class _Results(TorchDispatchMode):
+    """Tells of every result."""
+
+    def __init__(self, told: Told) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.within: list[str] = []
+        self._told = told
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        del types
+        now = operation(func, args, kwargs or {})
+        out = func(*args, **(kwargs or {}))
+        if now.tensors and now.name not in RESHAPING:
+            where = self.within[-1] if self.within else ""
+            for t in results_of(now.name, out):
+                if t.numel() > 1:
+                    self._told(f"{where} {now.name.strip('_')}".strip(), t)
+        return out
+
+
+def tell_states(module: nn.Module, work: Callable[[], Tensor], told: Told) -> Tensor:
+    """Do some work, and tell of every result on the way.
+
+    Args:
+        module: whose parts give the states their names.
+        work: what runs it or a part of it.
+        told: of each result, with the module that computes it, and the operation.
+    """
+    results = _Results(told)
+    with _named(module, results.within), results:
+        return work()
+
+
+@contextmanager
+def _named(module: nn.Module, within: list[str]) -> Iterator[None]:
+    """Keep the names of the modules that run."""
+    handles = []
+
+    def entering(path: str) -> Callable[[nn.Module, Any], None]:
+        return lambda _module, _args: within.append(path)
+
+    def leaving(_module: nn.Module, _args: Any, _out: Any) -> None:
+        within.pop()
+
+    for path, part in module.named_modules():
+        handles.append(part.register_forward_pre_hook(entering(path)))
+        handles.append(part.register_forward_hook(leaving, always_call=True))
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()

@@ -1,0 +1,128 @@
+"""How far rounding alone moves the states of a tower that is known by its steps."""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from collections.abc import Iterator
+
+import numpy as np
+from torch import Tensor
+
+from audit.models.tower_chain import ChainTower
+from audit.models.transformer_block import Block
+from audit.trace.fingerprint import Prints, fingerprint, needed_tolerance
+from audit.trace.states import Told, tell_block, tell_final
+
+_ENDS = frozenset({"input", "output", "feature", "unit feature"})
+
+
+def between_steps(
+    tower: ChainTower, given: Tensor, company: Tensor, *, chained: bool
+) -> Iterator[tuple[str, float]]:
+    """What states differ by: alone, in company, fused, by modules and in double precision.
+
+    Args:
+        tower: of the model.
+        given: pictures or token ids.
+        company: the same, with others after them.
+        chained: whether double precision goes on from its own results, step after step.
+
+    Yields:
+        The site of a state, and the least tolerance at which the two agree.
+    """
+    usual = _prints_by_site(tower, given, rows=len(given))
+    exact = tower.on(copy.deepcopy(tower.model).double())
+    for other in (
+        _prints_by_site(tower, company, rows=len(given), fused=True),
+        _prints_by_site(exact, given, rows=len(given), after=None if chained else tower),
+    ):
+        alike = list(usual) == list(other)  # else kernels take other steps, and ends alone compare
+        for (site, number), one in usual.items():
+            if alike or site in _ENDS:
+                yield site, needed(one, other[site, number])
+    yield from _by_modules(tower, given)
+
+
+def step_states(tower: ChainTower, given: Tensor) -> list[Tensor]:
+    """Copies of all states of a tower's steps."""
+    found: list[Tensor] = []
+    _walk(tower, given, lambda _site, _part, state: found.append(state.clone()))
+    return found
+
+
+def _by_modules(tower: ChainTower, given: Tensor) -> Iterator[tuple[str, float]]:
+    """What outputs of known blocks differ by, given by their modules and put together by parts."""
+    x, pooled = tower.embed(given), tower.pooled_index(given)
+    for block in tower.blocks:
+        mask = tower.mask(x.shape[1])
+        output = block.run(x, mask)
+        if isinstance(block, Block):
+            parts = tell_block(block, x, mask, pooled, lambda *_: None)
+            yield "output", needed(prints_of(output), prints_of(parts))
+        if block.index + 1 < len(tower.blocks):
+            x = tower.passed_on(output, block.index, given)
+
+
+def _prints_by_site(
+    tower: ChainTower,
+    inputs: Tensor,
+    rows: int,
+    after: ChainTower | None = None,
+    *,
+    fused: bool = False,
+) -> dict[tuple[str, int], Prints]:
+    """Fingerprints of the states of a tower's steps, by site and place among those of the site."""
+    found: dict[tuple[str, int], Prints] = {}
+    counts: Counter[str] = Counter()
+
+    def told(site: str, _part: str, state: Tensor) -> None:
+        found[site, counts[site]] = prints_of(state[:rows])
+        counts[site] += 1
+
+    _walk(tower, inputs, told, after, fused=fused)
+    return found
+
+
+def _walk(
+    tower: ChainTower,
+    inputs: Tensor,
+    told: Told,
+    after: ChainTower | None = None,
+    *,
+    fused: bool = False,
+) -> None:
+    """Tell of the states of every step and of the end.
+
+    Args:
+        tower: of the model, or of a copy in another precision.
+        inputs: pictures or token ids.
+        told: of each state.
+        after: the tower whose own values enter each step; by default this one's.
+        fused: whether known blocks mix values by torch's fused kernel.
+    """
+    weight = next(p for p in tower.model.parameters() if p.is_floating_point())
+    lead = after or tower
+    first = next(p for p in lead.model.parameters() if p.is_floating_point())
+    x = lead.embed(inputs.to(first.dtype) if inputs.is_floating_point() else inputs)
+    pooled = tower.pooled_index(inputs)
+    output = x
+    for block in tower.blocks:
+        mask = tower.mask(x.shape[1])
+        output = tell_block(block, x.to(weight.dtype), mask, pooled, told, fused=fused)
+        if after is not None:
+            output = after.blocks[block.index].run(x, mask)
+        if block.index + 1 < len(tower.blocks):
+            x = lead.passed_on(output, block.index, inputs)
+    tell_final(tower, output.to(weight.dtype), pooled, inputs, told)
+
+
+def prints_of(x: Tensor) -> Prints:
+    """Fingerprints of a state, one for each picture or text."""
+    return fingerprint(x.reshape(len(x), -1))
+
+
+def needed(one: Prints, other: Prints) -> float:
+    """The least tolerance at which two sets of fingerprints are the same values."""
+    found = needed_tolerance(one, other)
+    return float(found[np.isfinite(found)].max(initial=0.0))

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
+from audit.explainers.binding import bound
 from audit.explainers.contract import run_explainer
 from audit.explainers.registry import load_explainer
 from audit.models.anatomy import UnknownAnatomyError
@@ -113,7 +114,7 @@ def _of_one_pair(model: ModelUnderAudit) -> Iterator[str]:
     threads = torch.get_num_threads()
     yield _line("time", f"{seconds * 1e3:,.0f} ms for one picture, with {threads} threads")
     try:
-        explainer = load_explainer("gradient")
+        explainer = bound(load_explainer("gradient"), model, targets)
         found = run_explainer(explainer, model.module, images, targets)
         spent = _timed(lambda: run_explainer(explainer, model.module, images, targets))
     except Exception as error:  # noqa: BLE001 - of any library's model; the rest is told all the same

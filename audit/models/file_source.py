@@ -23,13 +23,13 @@ from audit.models.class_head import ClassHead
 from audit.models.composed_interface import ComposedInterface
 from audit.models.errors import ModelError
 from audit.models.model_under_audit import ModelInterface, ModelUnderAudit
-from audit.models.python_object import model_of
+from audit.models.own_targets import OwnTargets
+from audit.models.python_object import model_of, two_towers_of
 from audit.models.wanted import RANDOM, Wanted
 
 GROUP = "audit.models"
 FORM = "() -> {'module': …, 'preprocess': …, 'classes': […]}"
-_KEYS = tuple(n for n in inspect.signature(model_of).parameters if n != "settings")
-_NEEDED = ("module", "preprocess", "classes")
+_SETTINGS = "settings"  # the file itself stands for them
 
 
 class ModelImportError(ModelError):
@@ -72,7 +72,7 @@ def load_own(
 
     Args:
         source: ``FILE.py:function``; the function takes nothing, and returns a `ModelUnderAudit`,
-            or a dictionary of what `audit.models.python_object.model_of` takes.
+            or a dictionary of what `audit.models.python_object` makes one of.
         pretrained: a checkpoint file that is laid into the module; None for the weights that it
             has.
         wanted: seed of what the function draws at random.
@@ -111,31 +111,31 @@ def _model(source: str, found: Any) -> ModelUnderAudit:
     if isinstance(found, ModelUnderAudit):
         return found
     given = dict(found) if isinstance(found, Mapping) else {}
-    wrong = [key for key in given if key not in _KEYS]
-    missing = [key for key in _NEEDED if key not in given]
+    make = two_towers_of if "encode" in given else model_of
+    keys = {n: p for n, p in inspect.signature(make).parameters.items() if n != _SETTINGS}
+    needed = [name for name, key in keys.items() if key.default is inspect.Parameter.empty]
+    wrong = [key for key in given if key not in keys]
+    missing = [key for key in needed if key not in given]
     if wrong or missing:
         names = "', '".join(wrong or missing)
-        what = (
-            type(found).__name__
-            if not given
-            else f"a dictionary {'with' if wrong else 'without'} '{names}'"
-        )
+        what = f"a dictionary {'with' if wrong else 'without'} '{names}'"
         raise ModelError(
             f"model '{source}': expected a function that returns a dictionary with "
-            f"{', '.join(_NEEDED)}, and optionally {', '.join(_KEYS[3:])}, or a ModelUnderAudit, "
-            f"got {what}"
+            f"{', '.join(needed)}, and optionally {', '.join(k for k in keys if k not in needed)}, "
+            f"or a ModelUnderAudit, got {what if given else type(found).__name__}"
         )
-    return model_of(**given)
+    return make(**given)
 
 
 def _with_code(interface: ModelInterface, function: Callable[..., Any]) -> ModelInterface:
     """The interface with the hash of the function's file in its configuration."""
-    file = inspect.getsourcefile(inspect.unwrap(function))
-    digest = hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else ""
-    if not digest or not isinstance(interface, ComposedInterface):
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    file = Path(code.co_filename) if code else None
+    if file is None or not file.is_file() or not isinstance(interface, ComposedInterface):
         return interface
     targets = interface.targets
-    if not isinstance(targets, ClassHead):
+    if not isinstance(targets, (ClassHead, OwnTargets)):
         return interface
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
     coded = dataclasses.replace(targets, settings={**targets.settings, "code": digest})
     return dataclasses.replace(interface, targets=coded)

@@ -7,13 +7,8 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from audit.models.checkpoints import (
-    all_different,
-    lay_into,
-    looks_like_file,
-    read_state,
-    state_sha256,
-)
+from audit.models.checkpoint_order import load_file
+from audit.models.checkpoints import all_different, lay_into, looks_like_file, state_sha256
 from audit.models.errors import ModelError
 from audit.models.loading import load_model
 from audit.models.model_under_audit import ModelUnderAudit
@@ -98,7 +93,7 @@ def _with_weights(
 ) -> nn.Module:
     module = pristine_copy(like)
     if looks_like_file(source):
-        lay_into(module, read_state(source, module.state_dict()).tensors, source)
+        load_file(module, source)
         return module
     other = load_model(name, source, allow_download=allow_download, tokenizer=tokenizer).module
     if str(other) != str(module):

@@ -51,6 +51,11 @@ def load_model(
     asked = f"{FOLDER}{bundled.DIRECTORY}" if name == BUNDLED else name
     wanted = Wanted(seed, allow_download, None if tokenizer is None else Path(tokenizer))
     module, interface, notes = source_of(asked).load(asked, pretrained, wanted)
+    if tokenizer is not None and not interface.uses_templates:
+        raise ModelError(
+            f"--tokenizer {tokenizer}: the targets of '{name}' are classes, which need none; leave "
+            "it out"
+        )
     module = module.eval().to(device=torch_device, dtype=torch_dtype)
     expect_finite(module.state_dict(), f"{pretrained or name} in {dtype}")
     return ModelUnderAudit(

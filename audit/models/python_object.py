@@ -1,4 +1,4 @@
-"""A model under audit out of a torch module, with a preprocess function and names of classes."""
+"""A model under audit out of a torch module and functions around it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ from torch import Tensor, nn
 
 from audit.models.class_head import ClassHead, PairScore
 from audit.models.class_names import ClassNames
-from audit.models.composed_interface import ComposedInterface
+from audit.models.composed_interface import ComposedInterface, Targets
 from audit.models.errors import ModelError
 from audit.models.model_under_audit import ModelUnderAudit
+from audit.models.own_targets import Encode, Features, OwnTargets
 from audit.models.picture_transform import PictureTransform
+
+_PLAIN = (bool, int, float, str, tuple)
 
 
 def model_of(
@@ -48,10 +51,6 @@ def model_of(
     Raises:
         ModelError: one of these is something else.
     """
-    if not isinstance(module, nn.Module):
-        raise ModelError(
-            f"expected a torch module as the model, got {type(module).__name__}; give an nn.Module"
-        )
     if isinstance(classes, str) or not isinstance(classes, Sequence):
         raise ModelError(
             "expected the names of the classes as a list, got "
@@ -59,17 +58,68 @@ def model_of(
         )
     names = ClassNames.of(classes)
     called = score_name or ("logit" if score is None else "score")
+    head = ClassHead(names, score, called, {"score": _described(score), **(settings or {})})
+    return _made(module, preprocess, head, preprocess_mask, name, names.notes)
+
+
+def two_towers_of(
+    module: nn.Module,
+    preprocess: Callable[[Image.Image], Tensor],
+    encode: Encode,
+    features: Features,
+    target_features: Features,
+    *,
+    score_name: str = "score",
+    preprocess_mask: Callable[[Image.Image], Tensor] | None = None,
+    name: str = "",
+    settings: Mapping[str, object] | None = None,
+) -> ModelUnderAudit:
+    """A model under audit, of a module that compares pictures with texts.
+
+    Args:
+        module: put into eval mode.
+        preprocess: as of `model_of`.
+        encode: from texts to token ids, (texts, context).
+        features: ``(module, images) -> (pictures, feature)``.
+        target_features: ``(module, tokens) -> (texts, feature)``; the product of both is the score,
+            a cosine where both have length one.
+        score_name: what the score is called.
+        preprocess_mask: as of `model_of`, like ``name`` and ``settings``.
+        name: likewise.
+        settings: likewise.
+
+    Raises:
+        ModelError: one of these is something else.
+    """
+    described = {"features": _described(features), "target_features": _described(target_features)}
+    targets = OwnTargets(
+        encode, features, target_features, score_name, {**described, **(settings or {})}
+    )
+    return _made(module, preprocess, targets, preprocess_mask, name, ())
+
+
+def _made(
+    module: object,
+    preprocess: Callable[[Image.Image], Tensor],
+    targets: Targets,
+    move_mask: Callable[[Image.Image], Tensor] | None,
+    name: str,
+    notes: tuple[str, ...],
+) -> ModelUnderAudit:
+    if not isinstance(module, nn.Module):
+        raise ModelError(
+            f"expected a torch module as the model, got {type(module).__name__}; give an nn.Module"
+        )
     pictures = PictureTransform.of(preprocess, _described(preprocess))
-    head = ClassHead(names, score, called, settings or {"score": _described(score)})
     first = next((p for p in module.parameters() if p.is_floating_point()), torch.zeros(1))
     return ModelUnderAudit(
         name=name or type(module).__name__,
         pretrained=None,
         module=module.eval(),
-        interface=ComposedInterface(pictures, head, preprocess_mask),
+        interface=ComposedInterface(pictures, targets, move_mask),
         device=first.device,
         dtype=first.dtype,
-        notes=names.notes,
+        notes=notes,
     )
 
 
@@ -80,7 +130,9 @@ def _described(function: Any) -> str:
     shown = repr(function)
     if " at 0x" not in shown:
         return shown
+    plain = {k: v for k, v in getattr(function, "__dict__", {}).items() if type(v) in _PLAIN}
     try:
-        return inspect.getsource(function if inspect.isroutine(function) else type(function))
+        source = inspect.getsource(function if inspect.isroutine(function) else type(function))
+        return f"{source}{sorted(plain.items())}"
     except (OSError, TypeError):
         return f"{type(function).__module__}.{type(function).__qualname__}"

@@ -80,7 +80,8 @@ def _plain(processor: Any) -> str:
 def _names() -> dict[str, Any]:
     from transformers.models.auto import image_processing_auto as listed
 
-    return dict(listed.IMAGE_PROCESSOR_MAPPING_NAMES)
+    table: Mapping[str, Any] = vars(listed)["IMAGE_PROCESSOR_MAPPING_NAMES"]
+    return dict(table)
 
 
 def _known() -> set[str]:

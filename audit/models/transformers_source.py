@@ -65,6 +65,7 @@ def load_transformers(
         with _quiet(transformers), told_in_one_line(source, pretrained):
             settings = kind.config_class.from_dict(_without_name(config))
             module, notes = _create(kind, folder, settings, pretrained, wanted.seed)
+            _forget_place(module)
             pictures, told = pictures_of(transformers, read_preprocessor(folder), settings)
             targets, told_too = _targets(source, folder, module, settings, pretrained, wanted)
     return module, ComposedInterface(pictures, targets), (*notes, *told, *told_too)
@@ -130,6 +131,14 @@ def _create(
     if pretrained == RANDOM:
         return module, (random_weights_note(seed),)
     return module, load_file(module, pretrained) if looks_like_file(pretrained) else ()
+
+
+def _forget_place(module: nn.Module) -> None:
+    """Where a model lay is no part of what it is."""
+    for part in module.modules():
+        for holder in (part, getattr(part, "config", None)):
+            if getattr(holder, "name_or_path", None):
+                holder.name_or_path = ""  # type: ignore[union-attr]
 
 
 def _told(info: Mapping[str, Any]) -> Iterator[str]:

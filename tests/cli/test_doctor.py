@@ -34,6 +34,7 @@ def test_a_classifier_without_known_inside(command):
     assert told["maps"] == "are compared on 5×5 cells of 160 pixels"
     assert told["score"].startswith("logit ")
     assert told["score"].endswith("with 'tench'")
+    assert told["gradient"].startswith("gives a map of 5×5 in ")
 
 
 def test_a_pair_that_no_explainer_can_explain_is_told(command, tiny_model, monkeypatch):

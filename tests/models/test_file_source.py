@@ -45,6 +45,20 @@ def ready():
     return model_of(**model(), name="mine")
 
 
+def towers():
+    given = model()
+    words = nn.Embedding(256, 3)
+    both = nn.ModuleDict({"eye": given["module"], "words": words})
+    return {
+        "module": both,
+        "preprocess": given["preprocess"],
+        "encode": lambda texts: torch.tensor([[ord(t[0]), ord(t[-1])] for t in texts]),
+        "features": lambda module, images: module["eye"](images),
+        "target_features": lambda module, tokens: module["words"](tokens).sum(1),
+        "score_name": "similarity",
+    }
+
+
 number = 3
 """
 
@@ -113,3 +127,17 @@ def test_an_entry_point_is_a_model(file, monkeypatch):
     monkeypatch.setattr(file_source, "plugins", lambda: {"our-model": point})
     model = load_model("our-model")
     assert model.encode(["dog"]).tolist() == [1]
+
+
+def test_two_towers_of_ones_own(file):
+    model = load_model(f"{file}:towers", seed=1)
+    tokens = model.encode(["a cat", "dog"])
+    assert tokens.tolist() == [[97, 116], [100, 103]]
+    images = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        wanted = model.module["eye"](images) * model.module["words"](tokens).sum(1)
+        assert torch.equal(model.score(images, tokens), wanted.sum(1))
+    assert (model.score_name, model.uses_templates) == ("similarity", True)
+    assert (model.logit_scale, model.logit_bias) == (1.0, 0.0)
+    file.write_text(SOURCE.replace("sum(1)", "mean(1)"))
+    assert load_model(f"{file}:towers").architecture_sha256() != model.architecture_sha256()

@@ -9,6 +9,7 @@ import timm
 import torch
 import torchvision
 from PIL import Image
+from safetensors.torch import save_file
 
 from audit.models.checkpoint_order import in_order
 from audit.models.errors import ModelError
@@ -89,6 +90,11 @@ def test_what_cannot_be_loaded_says_why_and_what_to_do(name, pretrained, words):
         assert word in str(error.value)
 
 
+def test_a_tokenizer_for_classes_is_refused():
+    with pytest.raises(ModelError, match="are classes, which need none; leave it out"):
+        load_model("timm:test_resnet", "random", tokenizer="somewhere")
+
+
 def other(name):
     return load_model(name, "random", seed=9).module.state_dict()
 
@@ -148,6 +154,19 @@ def test_a_pickle_in_the_cache_is_not_run(tmp_path):
     with pytest.raises(ModelError, match="cannot load model 'torchvision:resnet18'"):
         load_model("torchvision:resnet18", "IMAGENET1K_V1")
     assert not (tmp_path / "ran").exists()
+
+
+def test_weights_in_the_cache_of_the_hub_are_used(tmp_path):
+    state = other("timm:test_resnet")
+    repository = tmp_path / "hub" / "models--timm--test_resnet.r160_in1k"
+    (repository / "snapshots" / "made").mkdir(parents=True)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("made")
+    save_file(state, repository / "snapshots" / "made" / "model.safetensors")
+    for name, tag in (("timm:test_resnet", "r160_in1k"), ("timm:test_resnet.r160_in1k", None)):
+        found = load_model(name, tag)
+        assert all(torch.equal(found.module.state_dict()[n], t) for n, t in state.items())
+        assert found.notes == ()
 
 
 def test_weights_in_the_cache_are_used():

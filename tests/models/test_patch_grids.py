@@ -5,7 +5,6 @@ import timm
 import torch
 from torch import nn
 
-from audit.models import patch_grids
 from audit.models.patch_grids import observed_grid
 
 
@@ -67,17 +66,17 @@ def test_without_anything_to_see_there_is_a_cell_for_every_32_pixels():
     assert observed_grid(nn.Flatten(1), 224, lambda images: None) == (7, 7)
 
 
-def test_the_module_is_left_as_it_was_and_looked_at_once(monkeypatch):
-    module = made("test_resnet")
+def test_the_module_is_left_as_it_was_and_looked_at_once():
+    module, same = made("test_resnet"), made("test_resnet")
+    module.told = same.told = "of a structure that no other test has"
     before = {n: dict(vars(m)) for n, m in module.named_modules()}
-    monkeypatch.setattr(patch_grids, "_OF_STRUCTURE", {})
     passes = []
 
     def run(images):
         passes.append(images.shape)
         return module(images)
 
-    for asked in (module, made("test_resnet")):
+    for asked in (module, same):
         assert observed_grid(asked, 160, run) == (5, 5)
     assert passes == [(2, 3, 160, 160)]
     assert observed_grid(module, 320, run) == (10, 10)
@@ -86,9 +85,9 @@ def test_the_module_is_left_as_it_was_and_looked_at_once(monkeypatch):
         assert not hooks_of(part)
 
 
-def test_hooks_are_taken_away_when_the_pass_fails(monkeypatch):
-    monkeypatch.setattr(patch_grids, "_OF_STRUCTURE", {})
+def test_hooks_are_taken_away_when_the_pass_fails():
     module = made("test_resnet")
+    module.told = "of another structure"
     with pytest.raises(RuntimeError):
         observed_grid(module, 160, lambda images: module(images[:, :1]))
     assert not any(hooks_of(part) for part in module.modules())

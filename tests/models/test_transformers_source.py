@@ -1,6 +1,7 @@
 """Models of transformers out of a folder: as the library gives them, and nothing of it runs."""
 
 import json
+import shutil
 import socket
 
 import numpy as np
@@ -11,85 +12,22 @@ from PIL import Image
 from audit.models.errors import ModelError
 from audit.models.loading import load_model
 from tests.oracles import oracle
+from tests.small_transformers import MADE, write
 
 transformers = oracle("transformers")
-SMALL = {
-    "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64,
-}  # fmt: skip
-TEXT = {**SMALL, "vocab_size": 99, "max_position_embeddings": 12}
-EYE = {**SMALL, "image_size": 32, "patch_size": 8}
-NAMES = {0: "cat", 1: "dog, hound", 2: "bird"}
-SIDES = {"height": 32, "width": 32}
 PICTURE = Image.fromarray(np.random.default_rng(0).integers(0, 255, (200, 300, 3), dtype=np.uint8))
 
 
-def classifier(kind, config, processor):
-    ids = {name: i for i, name in NAMES.items()}
-    return (
-        kind,
-        lambda t: getattr(t, config[0])(**config[1], id2label=NAMES, label2id=ids),
-        processor,
-    )
-
-
-MADE = {
-    "vit": classifier(
-        "ViTForImageClassification", ("ViTConfig", EYE), ("ViTImageProcessor", {"size": SIDES})
-    ),
-    "deit": classifier(
-        "DeiTForImageClassification",
-        ("DeiTConfig", EYE),
-        ("DeiTImageProcessor", {"size": {"height": 36, "width": 36}, "crop_size": SIDES}),
-    ),
-    "dinov2": classifier(
-        "Dinov2ForImageClassification",
-        ("Dinov2Config", EYE),
-        ("BitImageProcessor", {"size": {"shortest_edge": 36}, "crop_size": SIDES}),
-    ),
-    "resnet": classifier(
-        "ResNetForImageClassification",
-        ("ResNetConfig", {"embedding_size": 8, "hidden_sizes": [8] * 4, "depths": [1] * 4}),
-        ("ConvNextImageProcessor", {"size": {"shortest_edge": 128}, "crop_pct": 0.875}),
-    ),
-    "clip": (
-        "CLIPModel",
-        lambda t: t.CLIPConfig(text_config=TEXT, vision_config=EYE, projection_dim=16),
-        ("CLIPImageProcessor", {"size": {"shortest_edge": 32}, "crop_size": SIDES}),
-    ),
-    "siglip": (
-        "SiglipModel",
-        lambda t: t.SiglipConfig(text_config=TEXT, vision_config=EYE),
-        ("SiglipImageProcessor", {"size": SIDES}),
-    ),
-}
-GRIDS = {"resnet": (4, 4)}
+GRIDS = {"swin": (8, 8)}
 
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
     """A small random model of each kind, saved as transformers does, with a tokenizer."""
     root = tmp_path_factory.mktemp("transformers")
-    for name, (kind, config, (processor, options)) in MADE.items():
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(1)
-            module = getattr(transformers, kind)(config(transformers)).eval()
-        if name == "siglip":
-            torch.nn.init.constant_(module.logit_bias, -3)
-        module.save_pretrained(root / name)
-        getattr(transformers, processor)(**options).save_pretrained(root / name)
-        if name in {"clip", "siglip"}:
-            write_tokenizer(root / name)
+    for name in MADE:
+        write(name, root / name)
     return root
-
-
-def write_tokenizer(folder):
-    from tokenizers import Tokenizer, models, pre_tokenizers
-
-    words = {w: i for i, w in enumerate(["[PAD]", "[UNK]", "a", "cat", "dog", "photo", "of", "."])}
-    rules = Tokenizer(models.WordLevel(words, unk_token="[UNK]"))  # noqa: S106
-    rules.pre_tokenizer = pre_tokenizers.Whitespace()
-    rules.save(str(folder / "tokenizer.json"))
-    (folder / "tokenizer_config.json").write_text(json.dumps({"pad_token": "[PAD]"}))
 
 
 @pytest.fixture
@@ -126,7 +64,7 @@ def theirs(folders, name):
     return module, pixels(images=PICTURE, return_tensors="pt")["pixel_values"]
 
 
-@pytest.mark.parametrize("name", ["vit", "deit", "dinov2", "resnet"])
+@pytest.mark.parametrize("name", ["vit", "deit", "dinov2", "resnet", "swin", "convnext"])
 def test_a_classifier_scores_as_in_transformers(folders, name):
     model = load_model(f"hf:{folders / name}")
     module, pixels = theirs(folders, name)
@@ -199,6 +137,21 @@ def test_missing_and_extra_tensors_are_told(folder):
     assert other == "extra are among the weights of the folder and not in the model."
 
 
+def test_identity_is_of_what_a_folder_holds_and_not_of_its_place(folder, folders):
+    one, moved = (load_model(f"hf:{place}") for place in (folders / "vit", folder("vit")))
+    assert one.state_sha256() == moved.state_sha256()
+    assert one.architecture_sha256() == moved.architecture_sha256()
+    target = folder("dinov2")
+    before = load_model(f"hf:{target}").architecture_sha256()
+    config = json.loads((target / "config.json").read_text())
+    (target / "config.json").write_text(json.dumps({**config, "num_attention_heads": 2}))
+    heads = load_model(f"hf:{target}").architecture_sha256()
+    pixels = json.loads((target / "preprocessor_config.json").read_text())
+    edited = {**pixels, "image_mean": [0.1, 0.2, 0.3]}
+    (target / "preprocessor_config.json").write_text(json.dumps(edited))
+    assert len({before, heads, load_model(f"hf:{target}").architecture_sha256()}) == 3
+
+
 def test_a_folder_without_preprocessing_is_told(folder):
     target = folder("vit", without=("preprocessor_config.json",))
     model = load_model(f"hf:{target}")
@@ -259,6 +212,18 @@ def test_a_pickle_as_its_weights_is_not_run(folder, tmp_path):
     with pytest.raises(ModelError, match="cannot load model"):
         load_model(f"hf:{target}")
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_name_that_is_in_the_cache(folders, monkeypatch, tmp_path):
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    repository = tmp_path / "models--some--vit"
+    shutil.copytree(folders / "vit", repository / "snapshots" / "made")
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("made")
+    model = load_model("hf:some/vit")
+    assert model.state_sha256() == load_model(f"hf:{folders / 'vit'}").state_sha256()
 
 
 def test_a_name_that_is_not_in_the_cache(monkeypatch, tmp_path):

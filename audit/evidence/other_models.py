@@ -23,6 +23,7 @@ from audit.evidence.kinds import (
 from audit.evidence.map_faithfulness import gather_faithfulness
 from audit.evidence.reference import gather_reference
 from audit.evidence.tasks import Tasks
+from audit.explainers.binding import bound
 from audit.models.companion_models import CompanionModel
 from audit.models.pristine import pristine_copy
 
@@ -76,6 +77,10 @@ def _measured(context: Context, other: CompanionModel, info: RungInfo) -> _Row:
         context,
         model=model,
         pristine=pristine_copy(model.module),
+        explainers={
+            name: bound(explainer, model, pairs.targets)
+            for name, explainer in context.explainers.items()
+        },
         pairs=pairs.select([index[pair] for pair in context.pairs.ids]),
         checkpoints=(),
         others=(),

@@ -6,10 +6,9 @@ every step before is told to give what it gave once, which decides nothing behin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -19,6 +18,7 @@ from torch.utils._pytree import tree_map_only
 
 from audit.models.block_check import KNOWN, checked
 from audit.models.block_table import block_view, call_of, why_not
+from audit.models.substitution import gives, what_enters
 from audit.models.tower import Entrance
 from audit.models.transformer_block import Block, TowerName
 from audit.models.value_flow import Step, flow_of, tensors_among
@@ -203,56 +203,10 @@ class ChainTower:
                 last = block.index == done
                 like = gave if last else weight
                 told = begins if last else lambda: None
-                stack.enter_context(_gives(block.module, gave, rows, like, told))
+                stack.enter_context(gives(block.module, gave, rows, like, told))
             if to is None:
                 return self.forward(self.model, inputs)
-            return _what_enters(self.blocks[to].module, lambda: self.forward(self.model, inputs))
-
-
-class _ReachedError(Exception):
-    """What enters a module is known: the pass may end."""
-
-
-def _what_enters(module: nn.Module, work: Callable[[], object]) -> Tensor:
-    """What enters a module in the course of some work, which is left then."""
-    found: list[Tensor] = []
-
-    def stop(_: nn.Module, args: tuple[Any, ...]) -> None:
-        found.append(args[0])
-        raise _ReachedError
-
-    handle = module.register_forward_pre_hook(stop)
-    try:
-        work()
-    except _ReachedError:
-        return found[0]
-    finally:
-        handle.remove()
-    raise RuntimeError(f"expected a pass through {type(module).__name__}, it was not run")
-
-
-@contextmanager
-def _gives(
-    module: nn.Module, x: Tensor, rows: int, like: Tensor, told: Callable[[], None]
-) -> Iterator[None]:
-    """A module gives a tensor, as often as there are rows, whatever goes in."""
-    usual = module.forward
-    as_it_was = "forward" in vars(module)
-
-    def forward(*_: object, **__: object) -> Tensor:
-        value = x if len(x) == rows else x.expand(rows, *x.shape[1:])
-        value = value.to(like).clone()  # what follows may write into it
-        told()
-        return value
-
-    module.forward = forward
-    try:
-        yield
-    finally:
-        if as_it_was:
-            module.forward = usual
-        else:
-            del module.forward
+            return what_enters(self.blocks[to].module, lambda: self.forward(self.model, inputs))
 
 
 @torch.no_grad()

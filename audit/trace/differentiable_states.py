@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -40,6 +41,8 @@ def _module_outputs(tower: ChainTower, run: Run) -> Iterator[tuple[int, str, Ten
         outputs.extend(t for t in tensors_in(out) if t.requires_grad)
 
     handles = [module.register_forward_hook(told) for module in tower.model.modules()]
+    if not inputs.is_floating_point() and tower.blocks:
+        handles.append(tower.blocks[0].module.register_forward_pre_hook(_with_slopes))
     try:
         feature = tower.features(inputs)
     finally:
@@ -48,6 +51,11 @@ def _module_outputs(tower: ChainTower, run: Run) -> Iterator[tuple[int, str, Ten
     distinct = {id(t): t for t in outputs if t is not feature}
     yield from ((0, OUTPUT, t) for t in distinct.values())
     yield len(tower.blocks), "feature", feature
+
+
+def _with_slopes(_module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Embedded tokens by which gradients can be taken, as there are none by their ids."""
+    return args[0].detach().requires_grad_(), *args[1:]
 
 
 def differentiable_states(tower: AnyTower, run: Run) -> Iterator[tuple[int, str, Tensor]]:

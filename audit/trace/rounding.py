@@ -12,6 +12,7 @@ from audit.models.structure import AnyTower, Structure
 from audit.models.tower import Tower
 from audit.models.transformer_block import TowerName
 from audit.trace.fingerprint import Prints
+from audit.trace.gradient_rounding import between_gradients
 from audit.trace.precision import Precision, coarser
 from audit.trace.states import State, block_states, final_states, token_parts
 from audit.trace.step_rounding import between_steps, needed, prints_of, step_states
@@ -33,6 +34,7 @@ class Rounding:
     def __init__(self, given: dict[TowerName, Tensor]) -> None:
         self._given = given
         self._of_kernels: dict[tuple[_Kind, bool], Mapping[str, float]] = {}
+        self._of_gradients: dict[_Kind, Mapping[str, float]] = {}
         self._of_casts: dict[tuple[torch.dtype, _Kind], float] = {}
 
     def tolerance(self, precision: Precision, site: str) -> float:
@@ -59,8 +61,16 @@ class Rounding:
         return known
 
     def of_gradients(self, precision: Precision, site: str) -> float:
-        """The same for gradients by a state: rounding adds up once more on the way back."""
-        return 2 * max(self.tolerance(precision, site), self.tolerance(precision, USUAL))
+        """The same for gradients by a state, which have a null control of their own."""
+        known = self._of_gradients.get(_kind(precision))
+        if known is None:
+            measured: dict[str, float] = {}
+            for name, off in between_gradients(precision, self._given):
+                measured[name] = max(measured.get(name, 0.0), off)
+            usual = float(np.median(list(measured.values()))) if measured else 0.0
+            known = {name: max(off, usual) for name, off in measured.items()} | {USUAL: usual}
+            self._of_gradients[_kind(precision)] = known
+        return MARGIN * known.get(site, known[USUAL])
 
     def of_cast(self, dtype: torch.dtype, precision: Precision) -> float:
         """The same for values that were cast to a coarser dtype afterwards."""

@@ -1,0 +1,71 @@
+"""How far rounding alone moves gradients by the states of a tower."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from audit.models.transformer_block import TowerName
+from audit.trace.differentiable_states import differentiable_states
+from audit.trace.fingerprint import Prints
+from audit.trace.lineage import Lineage
+from audit.trace.observations import Run
+from audit.trace.precision import Precision
+from audit.trace.step_rounding import needed, prints_of
+
+_Gradients = dict[tuple[int, str, int], Prints]
+
+
+def between_gradients(
+    precision: Precision, given: dict[TowerName, Tensor]
+) -> Iterator[tuple[str, float]]:
+    """What gradients of a feature differ by: in company, and in double precision.
+
+    Args:
+        precision: of the model.
+        given: a picture and, where there is a text tower, token ids.
+
+    Yields:
+        The site of a state, and the least tolerance at which its gradients agree.
+    """
+    exact = Precision(
+        precision.structure.on(copy.deepcopy(precision.structure.model).double()),
+        torch.float64,
+        None,
+        precision.library,
+    )
+    for name, inputs in given.items():
+        usual = _gradients(precision, name, inputs)
+        for other in (
+            _gradients(exact, name, inputs),
+            _gradients(precision, name, torch.cat([inputs, inputs.flip(-1)]), len(inputs)),
+        ):
+            for (block, site, number), one in usual.items():
+                two = other.get((block, site, number))
+                if two is not None and two.shape == one.shape:
+                    yield site, needed(one, two)
+
+
+def _gradients(
+    precision: Precision, name: TowerName, inputs: Tensor, rows: int | None = None
+) -> _Gradients:
+    """Fingerprints of the gradients of the first rows' features, contracted with one direction."""
+    tower = precision.structure.tower(name)
+    run = Run(name, 0, Lineage(), None, frozenset(), precision, inputs=inputs)
+    with precision.entered(), torch.enable_grad():
+        states = list(differentiable_states(tower, run))
+        feature = states[-1][2][:rows]
+        generator = torch.Generator().manual_seed(0)
+        direction = torch.randn(feature.shape[-1], generator=generator).to(feature)
+        found = torch.autograd.grad(
+            feature, [state for _, _, state in states[:-1]],
+            direction.expand_as(feature), allow_unused=True,
+        )  # fmt: skip
+    prints: _Gradients = {}
+    for number, ((block, site, _), slope) in enumerate(zip(states, found, strict=False)):
+        if slope is not None:
+            prints[block, site, number] = prints_of(slope[:rows])
+    return prints

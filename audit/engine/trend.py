@@ -166,7 +166,7 @@ def _figures(audits: Sequence[Past]) -> list[ScatterFigure]:
         for measure in measures
     ]
     accuracy = _figure(
-        "The model's zero-shot accuracy",
+        "The model's accuracy",
         "Share of the pairs of which the unmodified model is right, with its 95 % interval.",
         "accuracy",
         audits,

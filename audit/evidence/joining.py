@@ -122,6 +122,7 @@ def _ladder(one: Ladder, two: Ladder) -> Ladder:
         correct=np.concatenate([one.correct, two.correct], 1),
         localization=_rows(one.localization, two.localization, 1),
         probed_maps=_rows(one.probed_maps, two.probed_maps, 1),
+        left_out=one.left_out,
     )
 
 

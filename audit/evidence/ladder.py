@@ -1,4 +1,4 @@
-"""Gathers quality of the maps and zero-shot accuracy on models of graded performance."""
+"""Gathers quality of the maps and accuracy on models of graded performance."""
 
 from __future__ import annotations
 

@@ -143,18 +143,44 @@ class ChainTower:
                 x = self.passed_on(x, block.index, inputs)
         return x
 
-    def passed_on(self, x: Tensor, index: int, inputs: Tensor | None = None) -> Tensor:
-        """What enters the next step, given what a step gave."""
-        return x if self.steps[index].goes_on else self._between(index, x, inputs, index + 1)
+    def passed_on(
+        self,
+        x: Tensor,
+        index: int,
+        inputs: Tensor | None = None,
+        begins: Callable[[], None] = lambda: None,
+    ) -> Tensor:
+        """What enters the next step, given what a step gave.
 
-    def readout(self, x: Tensor, inputs: Tensor | None = None) -> Float[Tensor, "b e"]:
-        """The feature (not normalized), given what the last step gave."""
+        Args:
+            x: what the step gave.
+            index: its number.
+            inputs: what entered the tower.
+            begins: called when what follows the step begins.
+        """
+        if self.steps[index].goes_on:
+            return x
+        return self._between(index, x, inputs, index + 1, begins)
+
+    def readout(
+        self,
+        x: Tensor,
+        inputs: Tensor | None = None,
+        begins: Callable[[], None] = lambda: None,
+    ) -> Float[Tensor, "b e"]:
+        """The feature (not normalized), given what the last step gave; see `passed_on`."""
         last = len(self.blocks) - 1
-        as_it_is = self.normalizes or self.steps[last].goes_on
-        return x if as_it_is else self._between(last, x, inputs, None)
+        if self.normalizes or self.steps[last].goes_on:
+            return x
+        return self._between(last, x, inputs, None, begins)
 
     def _between(
-        self, done: int, x: Tensor | None, inputs: Tensor | None, to: int | None
+        self,
+        done: int,
+        x: Tensor | None,
+        inputs: Tensor | None,
+        to: int | None,
+        begins: Callable[[], None] = lambda: None,
     ) -> Tensor:
         """Let the model itself compute what lies between two steps.
 
@@ -163,6 +189,7 @@ class ChainTower:
             x: what it gave.
             inputs: what entered the tower; anything does behind a cut.
             to: the step whose input is asked for, None for the feature.
+            begins: called when what follows ``x`` begins.
         """
         rows = len(x) if x is not None else len(inputs) if inputs is not None else 1
         if inputs is None or len(inputs) != rows:
@@ -173,8 +200,10 @@ class ChainTower:
             for block in self.blocks[: done + 1]:
                 gave = x if block.index == done else self.steps[block.index].output
                 assert gave is not None  # noqa: S101 - a step has given something
-                like = weight if block.index < done else gave
-                stack.enter_context(_gives(block.module, gave, rows, like))
+                last = block.index == done
+                like = gave if last else weight
+                told = begins if last else lambda: None
+                stack.enter_context(_gives(block.module, gave, rows, like, told))
             if to is None:
                 return self.forward(self.model, inputs)
             return _what_enters(self.blocks[to].module, lambda: self.forward(self.model, inputs))
@@ -203,14 +232,18 @@ def _what_enters(module: nn.Module, work: Callable[[], object]) -> Tensor:
 
 
 @contextmanager
-def _gives(module: nn.Module, x: Tensor, rows: int, like: Tensor) -> Iterator[None]:
+def _gives(
+    module: nn.Module, x: Tensor, rows: int, like: Tensor, told: Callable[[], None]
+) -> Iterator[None]:
     """A module gives a tensor, as often as there are rows, whatever goes in."""
     usual = module.forward
     as_it_was = "forward" in vars(module)
 
     def forward(*_: object, **__: object) -> Tensor:
         value = x if len(x) == rows else x.expand(rows, *x.shape[1:])
-        return value.to(like).clone()  # what follows may write into it
+        value = value.to(like).clone()  # what follows may write into it
+        told()
+        return value
 
     module.forward = forward
     try:

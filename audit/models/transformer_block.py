@@ -153,7 +153,7 @@ class Block:
         else:
             logits = logits * scale
         if mask is None:
-            mask = self._implied_mask(logits)
+            mask = self._implied_mask(logits.shape[-2], logits.shape[-1], logits)
         if mask is None:
             return logits
         if mask.dtype == torch.bool:
@@ -169,6 +169,21 @@ class Block:
     ) -> Float[Tensor, "b h s t"]:
         """Attention probabilities per head; rows sum to 1."""
         return self.attention_logits(q, k, mask, heads).softmax(dim=-1)
+
+    def mix_values_fused(
+        self,
+        q: Float[Tensor, "b t d"],
+        k: Float[Tensor, "b t d"],
+        v: Float[Tensor, "b t e"],
+        mask: Mask | None = None,
+    ) -> Float[Tensor, "b t e"]:
+        """The same as attention and `mix_values`, by torch's fused kernel."""
+        q, k, v = (self.split_heads(one) for one in (q, k, v))
+        mask = self._implied_mask(q.shape[-2], k.shape[-2], q) if mask is None else mask
+        if mask is not None and mask.dtype != torch.bool:
+            mask = mask.to(q.dtype)
+        mixed = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=self.scale)
+        return self.merge_heads(mixed)
 
     def mix_values(
         self, attention: Float[Tensor, "b h s t"], v: Float[Tensor, "b t d"]
@@ -221,14 +236,13 @@ class Block:
     def _projection(self) -> Any:
         return self.part(self.names.projection)
 
-    def _implied_mask(self, logits: Tensor) -> Tensor | None:
-        queries, keys = logits.shape[-2:]
+    def _implied_mask(self, queries: int, keys: int, like: Tensor) -> Tensor | None:
         own = found(self.module, self.names.own_mask)
         if own is not None:
-            return own[:queries, :keys].to(logits)  # type: ignore[no-any-return]
+            return own[:queries, :keys].to(like)  # type: ignore[no-any-return]
         if not self.extra.get("is_causal"):
             return None
-        return torch.ones(queries, keys, dtype=torch.bool, device=logits.device).tril()
+        return torch.ones(queries, keys, dtype=torch.bool, device=like.device).tril()
 
     def _projected(self, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         names = self.qkv_names

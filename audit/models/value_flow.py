@@ -172,8 +172,12 @@ def flow_of(model: nn.Module, call: Callable[[Tensor], Tensor], given: Tensor) -
         return Flow((), None, {})
     watch.values[end].used = watch.operations
     cuts = _cuts(watch.values, end)
-    found = _innermost([c for c in _once(watch.calls) if _leads(c, cuts, watch.values)])
-    calls = [c for c in found if next(model.get_submodule(c.path).parameters(), None) is not None]
+    weighty = [
+        c
+        for c in _once(watch.calls)
+        if next(model.get_submodule(c.path).parameters(), None) is not None
+    ]
+    calls = _innermost([c for c in weighty if _leads(c, cuts, watch.values)])
     following = [c.given for c in calls[1:]] + [end]
     steps = tuple(
         _step(model, c, watch, goes_on=c.gave == after)

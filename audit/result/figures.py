@@ -68,7 +68,7 @@ class Series(Frozen):
 
 
 class ScatterFigure(Frozen):
-    """Series of points or lines, such as quality against zero-shot accuracy over a ladder."""
+    """Series of points or lines, such as quality against accuracy over a ladder."""
 
     kind: Literal["scatter"] = "scatter"
     title: str

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor, nn
@@ -97,6 +97,9 @@ class Derivatives(Differentiating):
         anchor = next(iter(found))
         if len(found) == 1 and anchor.site == "feature" and not self._thread.scalars:
             run = self._passes.runs[anchor.run]
+            if run.inputs is not None and len(run.inputs) == 1 < len(t):  # all rows are the same
+                rows = run.inputs.expand(len(t), *run.inputs.shape[1:])
+                run = replace(run, inputs=rows)
             if run.inputs is not None and len(t) == len(run.inputs):
                 self.gradients.output(t, run)
 

@@ -33,7 +33,7 @@ class Run:
         roots: numbers of the runs from a first layer that it comes from.
         precision: how the model computes it.
         given: whether it is of the pair's own picture or text.
-        inputs: the picture or token ids, of the given input alone.
+        inputs: the picture or token ids, where gradients may be taken by them.
         blocks: blocks whose states are registered.
         attention: per block, what attention the model has there.
         features: what the model makes of it, (b, e).

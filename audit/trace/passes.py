@@ -138,7 +138,8 @@ class Passes:
             if len(values) > 1 or not equal:
                 known = lineage if lineage.deviates else Lineage()
                 run = self.runs.opened(tower, values, known, precision)
-                run.inputs = values if tower.name == "image" else None
+                if inputs.requires_grad:
+                    self.runs.keep_inputs(run, values)
         fits = values.shape[1:] == given.shape[1:]
         entry = Entry(
             tower.name,

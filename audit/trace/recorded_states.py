@@ -45,9 +45,22 @@ def tell_states(module: nn.Module, work: Callable[[], Tensor], told: Told) -> Te
         work: what runs it or a part of it.
         told: of each result, with the module that computes it, and the operation.
     """
-    results = _Results(told)
-    with _named(module, results.within), results:
+
+    def at_once(begins: Callable[[], None]) -> Tensor:
+        begins()
         return work()
+
+    return tell_states_from(module, at_once, told)
+
+
+def tell_states_from(
+    module: nn.Module, work: Callable[[Callable[[], None]], Tensor], told: Told
+) -> Tensor:
+    """The same for work that says when it begins: what it computes before is not told of."""
+    begun: list[bool] = []
+    results = _Results(lambda site, t: told(site, t) if begun else None)
+    with _named(module, results.within), results:
+        return work(lambda: begun.append(True))
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from audit.trace.patched import TokenRows
 from audit.trace.precision import Precision
 from audit.trace.rounding import Rounding
 from audit.trace.state_index import StateIndex
-from audit.trace.states import tell_block, tell_embedding, tell_final
+from audit.trace.states import tell_block, tell_embedding, tell_final, tell_passed_on
 
 
 class RunStates:
@@ -83,7 +83,10 @@ class RunStates:
         if index + 1 == len(tower.blocks):
             self.final(tower, x, run)
             return None
-        x = tower.passed_on(x, index, self._inputs(run, len(x)))
+        inputs = self._inputs(run, len(x))
+        x = tell_passed_on(
+            tower, x, index, inputs, lambda *state: self.register(run, index, *state)
+        )
         self.register(run, index + 1, "input", "all", x)
         return x
 

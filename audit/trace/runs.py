@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 import torch
 from torch import Tensor
 
@@ -11,12 +13,15 @@ from audit.trace.lineage import Anchor, Lineage
 from audit.trace.observations import Run
 from audit.trace.precision import Precision
 
+_MOST_INPUTS = 64
+
 
 class Runs(list[Run]):
     """Runs by their number."""
 
     def __init__(self) -> None:
         super().__init__()
+        self._with_inputs: deque[Run] = deque()
         self._chosen: dict[tuple[int, tuple[int, ...]], Run] = {}
 
     def new(
@@ -38,6 +43,13 @@ class Runs(list[Run]):
         """Open a run from a first layer."""
         tokens = inputs if tower.name == "text" else None
         return self.new(tower.name, inherits, tokens, frozenset({len(self)}), precision)
+
+    def keep_inputs(self, run: Run, inputs: Tensor) -> None:
+        """Keep what entered a run, for gradients by it, until many later ones have come."""
+        run.inputs = inputs
+        self._with_inputs.append(run)
+        if len(self._with_inputs) > _MOST_INPUTS:
+            self._with_inputs.popleft().inputs = None
 
     def kept_from_earlier(
         self, tower: AnyTower, tokens: Tensor | None, features: Tensor, precision: Precision

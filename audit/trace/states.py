@@ -15,9 +15,9 @@ from torch.nn import functional
 
 from audit.models.structure import AnyTower
 from audit.models.tower import Tower
-from audit.models.tower_chain import Stage
+from audit.models.tower_chain import ChainTower, Stage
 from audit.models.transformer_block import Block
-from audit.trace.recorded_states import tell_states
+from audit.trace.recorded_states import tell_states, tell_states_from
 
 State = tuple[str, str, Tensor]  # site, part, values
 Told = Callable[[str, str, Tensor], None]
@@ -55,6 +55,19 @@ def tell_block(
     return x
 
 
+def tell_passed_on(
+    tower: ChainTower, x: Tensor, index: int, inputs: Tensor | None, told: Told
+) -> Tensor:
+    """States between what a step gives and what enters the next; gives that."""
+    if tower.steps[index].goes_on:
+        return x
+    return tell_states_from(
+        tower.model,
+        lambda begins: tower.passed_on(x, index, inputs, begins),
+        lambda site, t: told(site, "all", t),
+    )
+
+
 def tell_final(
     tower: AnyTower, x: Tensor, pooled: Tensor | None, inputs: Tensor | None, told: Told
 ) -> Tensor:
@@ -74,8 +87,10 @@ def tell_final(
             if site == "feature":
                 feature = state
         return feature
-    feature = tell_states(
-        tower.model, lambda: tower.readout(x, inputs), lambda site, t: told(site, "all", t)
+    feature = tell_states_from(
+        tower.model,
+        lambda begins: tower.readout(x, inputs, begins),
+        lambda site, t: told(site, "all", t),
     )
     told("feature", "pooled", feature)
     if tower.normalizes:
@@ -107,7 +122,7 @@ def block_states(
     q, k, v = block.qkv(y)
     logits = block.attention_logits(q, k, mask)
     attention = logits.softmax(-1)
-    o = _mixed_by_kernel(block, q, k, v, mask) if fused else block.mix_values(attention, v)
+    o = block.mix_values_fused(q, k, v, mask) if fused else block.mix_values(attention, v)
     projected = block.project(o)
     middle = x + block.scaled(projected, block.names.attention_scales)
     norm2 = block.part(block.names.mlp_norm)(middle)
@@ -125,12 +140,6 @@ def block_states(
     yield from _token_variants("normalized for the MLP", norm2, pooled)
     yield from _token_variants("MLP output", hidden, pooled)
     yield from _token_variants("output", output, pooled)
-
-
-def _mixed_by_kernel(block: Block, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
-    q, k, v = (block.split_heads(one) for one in (q, k, v))
-    mask = None if mask is None else mask.to(q.dtype)
-    return block.merge_heads(functional.scaled_dot_product_attention(q, k, v, attn_mask=mask))
 
 
 def final_states(

@@ -1,4 +1,4 @@
-"""The pictures of P201: map quality against zero-shot accuracy, a point for each model."""
+"""The pictures of P201: map quality against accuracy, a point for each model."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def ladder_figure(measure: RungQuality, roles: Roles) -> ScatterFigure:
     return _figure(
         measure,
         roles,
-        f"Map quality by {measure.name} against zero-shot accuracy",
+        f"Map quality by {measure.name} against accuracy",
         f"Each point is a rung of the ladder: {kinds}.",
     )
 
@@ -36,7 +36,7 @@ def other_models_figure(measure: RungQuality, roles: Roles) -> ScatterFigure:
     return _figure(
         measure,
         roles,
-        f"Other models: map quality by {measure.name} against zero-shot accuracy",
+        f"Other models: map quality by {measure.name} against accuracy",
         "Each point is a model: the one under audit, or one given beside it. Shown, not judged: "
         "across architectures no law says that the more accurate model has the better maps.",
     )
@@ -56,7 +56,7 @@ def _figure(measure: RungQuality, roles: Roles, title: str, caption: str) -> Sca
     return ScatterFigure(
         title=title,
         caption=f"{caption} Bars are 95 % intervals over pictures.",
-        x_label="zero-shot accuracy",
+        x_label="accuracy",
         y_label=measure.name,
         series=series,
     )

@@ -1,12 +1,12 @@
 """P201 tracks-ladder.
 
 What it does: Degrades copies of the model step by step, the rungs of a ladder, and asks whether the
-quality of the maps rises with zero-shot accuracy over these rungs. Copies are degraded by weight
-noise and by random blocks (with `--profile full` also by interpolation to random weights and by
-removed attention heads), in several strengths and draws; other checkpoints of the model that you
-give (`--ladder FILE`) are a family of rungs of their own. The statistic is the rank correlation
-within each family of rungs, pooled, with an interval by bootstrap over pictures and rungs. Other
-models (`--ladder ARCHITECTURE:TAG`, `local-dir:FOLDER`) are shown beside
+quality of the maps rises with accuracy over these rungs. Copies are degraded by weight noise and by
+random blocks (with `--profile full` also by interpolation to random weights and, where the heads of
+the model are known, by removed attention heads), in several strengths and draws; other checkpoints
+of the model that you give (`--ladder FILE`) are a family of rungs of their own. The statistic is
+the rank correlation within each family of rungs, pooled, with an interval by bootstrap over
+pictures and rungs. Other models (`--ladder ARCHITECTURE:TAG`, `local-dir:FOLDER`) are shown beside
 it and never judged. Quality is localization (average precision of the mask, chance-corrected) where
 there are masks, and faithfulness (insertion minus deletion, over each rung's own full minus empty
 score) where there are none or where localization may not speak. A measure speaks only if a faithful

@@ -81,11 +81,6 @@ def movement_of(
 def unmoved_verdict(movement: Movement) -> tuple[Verdict, str]:
     """Where no edit moved the map: whether they were proven, and numerics carry them."""
     found, unproven = movement.found, movement.of(UNPROVEN)
-    if not found.entries:
-        return Verdict.NOT_APPLICABLE, (
-            "No function-preserving edit of this model is known: its blocks are not known, and no "
-            "layers were found that feed one another alone."
-        )
     if unproven:
         names = listed(f"{e.edit} ({e.place}, {number(e.score_change)})" for e in unproven)
         return Verdict.ERROR, (
@@ -98,8 +93,8 @@ def unmoved_verdict(movement: Movement) -> tuple[Verdict, str]:
             f"Numerics cannot carry {names}: the input gradient, which no edit can move, moved."
         )
     return Verdict.PASS, (
-        f"The map stays put under {counted(len(found.entries), 'edit')} that keep the model's "
-        f"function ({counted(len(found.pairs), 'pair')})."
+        f"The map stays put, as the model's function does, under "
+        f"{counted(len(found.entries), 'edit')} ({counted(len(found.pairs), 'pair')})."
     )
 
 

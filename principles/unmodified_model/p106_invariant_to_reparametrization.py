@@ -44,6 +44,11 @@ from principles.unmodified_model.map_movement import (
     unsteady_words,
 )
 
+_NO_EDIT = (
+    "No edit of this model is known that keeps its function: its blocks are not known, and no "
+    "layers were found of which one alone receives what another one gives."
+)
+
 
 @dataclass(frozen=True)
 class Limits(CheckLimits):
@@ -67,6 +72,8 @@ def judge(
     if roles.model_free:
         summary = "The explainer declares that it never looks at the model; no edit can move it."
         return Finding(verdict=Verdict.NOT_APPLICABLE, summary=summary)
+    if not reparametrization.entries:
+        return Finding(verdict=Verdict.NOT_APPLICABLE, summary=_NO_EDIT)
     most, least = limits.largest_limit, limits.least_share
     movement = movement_of(reparametrization, limits.change, most, least)
     if not movement.comparable:

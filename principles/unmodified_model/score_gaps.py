@@ -51,7 +51,7 @@ def worst_pair(trace: TraceEvidence) -> str:
 
 
 def score_table(trace: TraceEvidence) -> TableFigure:
-    """Each traced pair's explained scalars beside the model's cosine."""
+    """Each traced pair's explained scalars beside the model's score."""
     rows = [
         [
             t.pair,
@@ -64,9 +64,9 @@ def score_table(trace: TraceEvidence) -> TableFigure:
         for s in t.scalars
     ]
     return TableFigure(
-        title="The model's cosine and the explained scalar",
+        title="The model's score and the explained scalar",
         caption="Each traced pair, and whether only features of the unmodified model are upstream.",
-        columns=["pair", "model's cosine", "explained", "known from", "of the unmodified model"],
+        columns=["pair", "model's score", "explained", "known from", "of the unmodified model"],
         rows=rows,
     )
 

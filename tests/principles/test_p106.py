@@ -99,7 +99,7 @@ def test_a_block_that_moves_the_map_alone_is_named(judged):
     whole = entry(change=0.3)
     alone = dataclasses.replace(whole, place="image tower, block 3", block=3)
     found = judged(CHECK, reparametrization=evidence(whole, alone))
-    assert "The image tower, block 3 alone does it." in found.summary
+    assert "It does so in image tower, block 3 alone." in found.summary
 
 
 def test_an_unproven_edit_is_an_error_never_a_pass(judged):
@@ -107,7 +107,21 @@ def test_an_unproven_edit_is_an_error_never_a_pass(judged):
     assert found.verdict is Verdict.ERROR
     unknown = judged(CHECK, reparametrization=evidence(entry(), entry(score_change=float("nan"))))
     assert unknown.verdict is Verdict.ERROR
-    assert judged(CHECK, reparametrization=evidence()).verdict is Verdict.ERROR
+
+
+def test_a_model_without_edits_is_told(judged):
+    for noise in (1e-6, 0.2):
+        found = judged(CHECK, reparametrization=evidence(noise=noise))
+        assert found.verdict is Verdict.NOT_APPLICABLE
+        assert "No edit of this model is known" in found.summary
+
+
+def test_scaling_has_no_size_and_is_never_grave(judged):
+    for name, severity in (("batch-norm-scaling", "warning"), ("batch-norm-folding", "error")):
+        moved = dataclasses.replace(entry(name, 0.5), rank_correlation=np.full(10, 0.3))
+        found = judged(CHECK, reparametrization=evidence(moved))
+        assert found.verdict is Verdict.VIOLATION
+        assert found.severity.value == severity
 
 
 def test_an_unproven_edit_accuses_nobody(judged):

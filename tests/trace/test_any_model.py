@@ -1,0 +1,73 @@
+"""Models of other libraries, with and without a known inside, are traced as CLIPs are."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+
+from audit.evidence.kinds import Evidence, Reference, Roles, TraceEvidence
+from audit.explainers.contract import Explainer
+from audit.judging.judge_all import judge_all
+from audit.result.finding import Verdict
+from audit.trace.tracing import trace_pair
+from principles.catalogue import all_checks
+from tests.any_model import BUILD, any_stage
+from tests.reference_explainers.any_model import faulty_members, honest_members
+
+ASKED = ("P101", "P102", "P103", "P104", "P105", "P110")
+HONEST = [(name, m) for name in BUILD for m in honest_members(any_stage(name))]
+FAULTY = [(name, m) for name in BUILD for m in faulty_members(any_stage(name))]
+
+
+def _name(value):
+    return getattr(value, "name", value).replace(" ", "-")
+
+
+def findings_of(member, stage):
+    explainer = Explainer(member.name, member.explain)
+    traces = tuple(
+        trace_pair(explainer, copy.deepcopy(stage.model), stage.structure, pair)[0]
+        for pair in stage.pairs
+    )
+    none = np.zeros((1, 1))
+    evidence = Evidence(
+        roles=Roles(member.name, (), (), None, True, False, False),
+        reference=Reference(
+            ("pair-0",), ("a",), ("a",), none[0], none[0], none, none, None, 1, 0, (4, 4)
+        ),
+        trace=TraceEvidence(traces, (), stage.tolerance, "float32", {}),
+    )
+    checks = [check for check in all_checks() if check.id in ASKED]
+    results, failures = judge_all(checks, evidence, [], severity={}, thresholds={})
+    assert not failures
+    return {r.id: r.finding for r in results}
+
+
+@pytest.mark.parametrize(("name", "member"), HONEST, ids=_name)
+def test_honest_explainer_is_acquitted(name, member):
+    found = findings_of(member, any_stage(name))
+    doubted = {c: f.summary for c, f in found.items() if f.verdict is Verdict.VIOLATION}
+    doubted |= {c: f.summary for c, f in found.items() if f.verdict is Verdict.INCONCLUSIVE}
+    assert not doubted
+    assert found["P103"].verdict is found["P104"].verdict is Verdict.PASS
+
+
+@pytest.mark.parametrize(("name", "member"), FAULTY, ids=_name)
+def test_planted_fault_is_found(name, member):
+    found = findings_of(member, any_stage(name))
+    violated = frozenset(c for c, f in found.items() if f.verdict is Verdict.VIOLATION)
+    assert member.agrees(violated), {c: found[c].summary for c in violated}
+
+
+@pytest.mark.parametrize("name", BUILD)
+@torch.no_grad()
+def test_what_follows_a_step_is_what_the_model_makes_of_it(name):
+    stage = any_stage(name)
+    tower, pair = stage.structure.image, stage.pairs[0]
+    images = torch.cat([pair.image, pair.image.flip(-1)])
+    whole = tower.features(images)
+    for start in range(len(tower.blocks)):
+        x = tower.run(tower.embed(images), 0, start, images)
+        x = tower.run(x, start, len(tower.blocks), images)
+        torch.testing.assert_close(tower.readout(x, images), whole, rtol=1e-5, atol=1e-6)

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torchvision import transforms
 
-from helper import CLASSES
+from names_of_own_model import CLASSES
 
 
 def model():
@@ -65,7 +65,7 @@ number = 3
 
 @pytest.fixture
 def file(tmp_path):
-    (tmp_path / "helper.py").write_text("CLASSES = ['cat', 'dog', 'bird']\n")
+    (tmp_path / "names_of_own_model.py").write_text("CLASSES = ['cat', 'dog', 'bird']\n")
     (tmp_path / "own.py").write_text(SOURCE)
     return tmp_path / "own.py"
 

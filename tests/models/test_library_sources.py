@@ -12,6 +12,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from audit.models.checkpoint_order import in_order
+from audit.models.companion_models import find_companion_models, names_a_model
 from audit.models.errors import ModelError
 from audit.models.loading import load_model
 
@@ -179,3 +180,15 @@ def test_weights_in_the_cache_are_used():
     first = "features.0.0.weight"
     assert torch.equal(model.module.state_dict()[first], state[first])
     assert model.notes == ()
+
+
+def test_another_model_of_any_source_can_stand_beside_the_audited_one():
+    model = load_model("timm:test_resnet", "random")
+    sources = ["timm:test_vit:random", "torchvision:mobilenet_v3_small:random"]
+    assert all(map(names_a_model, sources))
+    assert not any(map(names_a_model, ["weights.pt", "IMAGENET1K_V1"]))
+    found = find_companion_models(model, sources)
+    assert [companion.source for companion in found] == sources
+    assert found[0].load(model).image_size == 160
+    with pytest.raises(ModelError, match="got an architecture alone; give timm:test_vit:TAG"):
+        find_companion_models(model, ["timm:test_vit"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -29,6 +30,8 @@ GRADES: Mapping[Family, Sequence[float]] = {
     "removed-heads": (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0),
 }
 RUNGS_PER_SEED = 7
+LEAST_BETWEEN = 4
+MOST_HALVINGS = 6
 
 
 @dataclass(frozen=True)
@@ -146,17 +149,29 @@ def spread_strengths(
 ) -> tuple[float, ...]:
     """Strengths of a family whose accuracies spread evenly from the model's down to chance.
 
-    How much noise a model bears differs between models by an order of magnitude. The choice looks
-    at accuracy alone, never at a map.
+    How much noise a model bears differs between models by an order of magnitude, and some fall from
+    their accuracy to chance between two grades: there the step with the widest fall is halved. The
+    choice looks at accuracy alone, never at a map.
     """
-    accuracies, grades = [], GRADES[family]
-    for done, strength in enumerate(grades, 1):
+    top, chance = float(reference.correct.mean()), reference.chance
+
+    def accuracy(strength: float) -> float:
         rung = Rung(family, strength, 0)
         scores = class_scores_on(rung.name, apply_rung(context.pristine, parts, rung).eval())
-        accuracies.append(float(_correct(scores, reference).mean()))
-        context.progress("strengths of the ladder", done, len(grades))
-    targets = np.linspace(float(reference.correct.mean()), reference.chance, RUNGS_PER_SEED + 1)[1:]
-    grid = np.minimum.accumulate(np.array(accuracies))
+        return float(_correct(scores, reference).mean())
+
+    known = {0.0: top}
+    for done, strength in enumerate(GRADES[family], 1):
+        known[strength] = accuracy(strength)
+        context.progress("strengths of the ladder", done, len(GRADES[family]))
+    for _ in range(MOST_HALVINGS):
+        if _between(known, top, chance) >= LEAST_BETWEEN:
+            break
+        strength = _middle_of_widest_fall(known)
+        known[strength] = accuracy(strength)
+    targets = np.linspace(top, chance, RUNGS_PER_SEED + 1)[1:]
+    grades = sorted(known)[1:]
+    grid = np.minimum.accumulate(np.array([known[g] for g in grades]))
     free = list(range(len(grid)))
     chosen = []
     for target in targets:
@@ -164,6 +179,20 @@ def spread_strengths(
         free.remove(nearest)
         chosen.append(grades[nearest])
     return tuple(sorted(chosen))
+
+
+def _between(accuracies: Mapping[float, float], top: float, chance: float) -> int:
+    """How many grades lie between the model's accuracy and chance, near neither."""
+    near = (top - chance) / (2 * RUNGS_PER_SEED)
+    return sum(chance + near < accuracy < top - near for accuracy in accuracies.values())
+
+
+def _middle_of_widest_fall(accuracies: Mapping[float, float]) -> float:
+    """The strength midway between the neighbors whose accuracies lie furthest apart."""
+    grades = sorted(accuracies)
+    falls = [accuracies[a] - accuracies[b] for a, b in itertools.pairwise(grades)]
+    widest = int(np.argmax(falls))
+    return (grades[widest] + grades[widest + 1]) / 2
 
 
 def knows_something(reference: Reference) -> bool:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch import nn
 
 from audit.engine.profiles import SIZES
 from audit.evidence import ladder as gathering
@@ -76,7 +77,6 @@ def test_the_full_profile_degrades_in_every_way(context_for, monkeypatch):
     for family in gathering.GRADES:
         strengths = {info.strength for info in infos if info.family == family}
         assert len(strengths) == 7
-        assert strengths <= set(gathering.GRADES[family])
     assert len(infos) == len({info.name for info in infos}) == 1 + 3 * (3 * 7 + 2)
 
 
@@ -88,3 +88,29 @@ def test_the_first_rung_has_the_faithfulness_of_the_model_itself(measured):
     for name, gaps in own.gaps.items():
         assert np.array_equal(gaps, rungs.gaps[name][0]), name
         assert not np.allclose(gaps, own.other_gaps[name]), name
+
+
+@pytest.mark.parametrize(("end", "halved"), [(0.1, True), (1.0, False)])
+def test_a_step_over_which_the_model_falls_is_halved(context_for, monkeypatch, end, halved):
+    """A model whose accuracy falls evenly from 1 to chance at one strength of noise."""
+    context = context_for("gradient")
+    monkeypatch.setattr(gathering, "apply_rung", lambda *_: nn.Identity())
+    pictures = 64
+    present = np.zeros((pictures, 4), dtype=bool)
+    present[:, 0] = True
+    scores = present.astype(float)
+    given = {"present": present, "scores": scores}
+    reference = dataclasses.replace(gather_reference(context), **given)
+
+    def scored(name, module):
+        strength = float(name.split()[1])
+        right = round(pictures * max(0.25, 1 - 0.75 * strength / end))
+        wrong = torch.tensor(scores).roll(1, 1)
+        return torch.cat([torch.tensor(scores)[:right], wrong[right:]])
+
+    parts = context.parts()
+    found = gathering.spread_strengths(context, parts, reference, "weight-noise", scored)
+    between = [s for s in found if 0.05 * end < s < 0.95 * end]
+    assert len(found) == 7
+    assert len(between) >= 4
+    assert (not set(found) <= set(gathering.GRADES["weight-noise"])) is halved

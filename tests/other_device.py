@@ -63,11 +63,18 @@ def dispatched(func, args, kwargs):
         kwargs = {**kwargs, "device": torch.device("cpu")}
     if there and kwargs.get("generator") is not None:
         raise OtherDeviceError(f"{func}: expected a generator of the device, got one of the CPU")
-    plain_args, plain_kwargs = tree_map_only(Elsewhere, lambda t: t.values_here, (args, kwargs))
+    plain_args, plain_kwargs = tree_map_only(torch.Tensor, _values, (args, kwargs))
     found = func(*plain_args, **plain_kwargs)
     if name.endswith("_") and not name.endswith("__"):  # in place
         return args[0]
     return tree_map_only(torch.Tensor, Elsewhere, found) if there else found
+
+
+def _values(t):
+    """Values on the CPU; of a number that autograd makes on the device by itself, its zero."""
+    if isinstance(t, Elsewhere):
+        return t.values_here
+    return torch.zeros_like(t, device="cpu") if t.is_meta and t.ndim == 0 else t
 
 
 def _places(tree):

@@ -59,7 +59,8 @@ def _gradients(
         states = list(differentiable_states(tower, run))
         feature = states[-1][2][:rows]
         generator = torch.Generator().manual_seed(0)
-        direction = torch.randn(feature.shape[-1], generator=generator).to(feature)
+        direction = torch.randn(feature.shape[-1], generator=generator)
+        direction = direction.to(device=feature.device, dtype=feature.dtype)
         found = torch.autograd.grad(
             feature, [state for _, _, state in states[:-1]],
             direction.expand_as(feature), allow_unused=True,

@@ -222,9 +222,9 @@ class _Known:
             ]
             if not by:
                 return
-            found = torch.autograd.grad(
-                states[-1][2], [s for _, s in by], cotangent.to(states[-1][2]), allow_unused=True
-            )
+            feature = states[-1][2]
+            along = cotangent.to(feature.dtype).reshape(feature.shape)
+            found = torch.autograd.grad(feature, [s for _, s in by], along, allow_unused=True)
         pooled = tower.pooled_index(run.inputs) if run.inputs is not None else None
         for (site, _), gradient in zip(by, found, strict=True):
             if gradient is not None and pooled is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import linecache
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +16,7 @@ from audit.evidence.explained_copies import in_full_precision, own_copy
 from audit.evidence.kinds import Costs, SourceLines, TraceEvidence
 from audit.explainers.contract import Explainer
 from audit.models.model_under_audit import ModelUnderAudit
+from audit.models.pristine import pristine_copy_in
 from audit.models.structure import Structure
 from audit.models.transformer_block import TowerName
 from audit.trace.records import PairTrace
@@ -155,7 +155,7 @@ def _null_difference(context: Context, chosen: list[int]) -> float:
 def _by_hand(model: ModelUnderAudit, images: Tensor, targets: Tensor) -> Tensor:
     """Scores with every attention of the image tower written out; else in double precision."""
     if model.anatomy is None:
-        exact = model.with_module(copy.deepcopy(model.module).double())
+        exact = model.with_module(pristine_copy_in(model.module, torch.float64))
         return exact.score(images.double(), targets)
     tower = model.require_anatomy().image
     x = tower.embed(images)

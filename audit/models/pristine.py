@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,17 @@ from audit.models.unwrapped_values import plain
 def pristine_copy(model: nn.Module) -> nn.Module:
     """A deep copy in eval mode without gradients."""
     return copy.deepcopy(model).eval().requires_grad_(requires_grad=False)
+
+
+def pristine_copy_in(model: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """The same in another floating-point dtype, without a full copy in its own before."""
+
+    def cast(t: Tensor) -> Tensor:
+        return t.detach().to(dtype) if t.is_floating_point() else t.detach().clone()
+
+    memo: dict[int, Any] = {id(b): cast(b) for b in model.buffers()}
+    memo |= {id(p): nn.Parameter(cast(p), requires_grad=False) for p in model.parameters()}
+    return copy.deepcopy(model, memo).eval()
 
 
 def same_values(one: Tensor, other: Tensor) -> bool:

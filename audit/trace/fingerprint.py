@@ -6,8 +6,6 @@ row's values are the same for every arrangement, so that a match needs no guess 
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
@@ -21,6 +19,8 @@ _SCATTERED, _SHARED = 2.0, 0.05
 _CACHED = 250_000  # numbers that a processor's cache holds a few times
 _RUN = 64
 _TINY = 1e-30
+_MOST_WEIGHTS = 64
+_KNOWN_WEIGHTS: dict[tuple[int, torch.dtype, torch.device], Tensor] = {}
 
 
 def fingerprint(rows: Float[Tensor, "rows n"]) -> Float[np.ndarray, "rows 9"]:
@@ -38,7 +38,7 @@ def fingerprint(rows: Float[Tensor, "rows n"]) -> Float[np.ndarray, "rows 9"]:
 def _moments(x: Float[Tensor, "rows n"]) -> Float[Tensor, "rows 9"]:
     magnitude, square = x.abs(), x * x
     cube = square * x
-    weighted = x * _weights(x.shape[-1], x.dtype, x.device)
+    weighted = x * _weights(x)
     powers = [x, magnitude, square, cube, square * magnitude, weighted, square * square]
     sums = _total(torch.stack([*powers, cube * cube]))
     count = torch.full_like(sums[:1], x.shape[-1])
@@ -58,11 +58,17 @@ def _total(values: Float[Tensor, "moments rows n"]) -> Float[Tensor, "moments ro
     return total + values[..., whole:].sum(-1, dtype=torch.float64)
 
 
-@lru_cache(maxsize=64)
-def _weights(length: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+def _weights(x: Float[Tensor, "rows n"]) -> Float[Tensor, " n"]:
     """Fixed weights in [-1, 1] without a pattern that a shift or a transposition would keep."""
-    places = torch.arange(1, length + 1, dtype=torch.float64)
-    return (2 * torch.frac(places * places * 0.6180339887498949) - 1).to(device, dtype)
+    kind = x.shape[-1], x.dtype, x.device
+    known = _KNOWN_WEIGHTS.get(kind)
+    if known is None:
+        places = torch.ones_like(x[0], dtype=torch.float64).cumsum(0)
+        known = (2 * torch.frac(places * places * 0.6180339887498949) - 1).to(x.dtype)
+        _KNOWN_WEIGHTS[kind] = known
+        if len(_KNOWN_WEIGHTS) > _MOST_WEIGHTS:
+            del _KNOWN_WEIGHTS[next(iter(_KNOWN_WEIGHTS))]
+    return known
 
 
 def matches(

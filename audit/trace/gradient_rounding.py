@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
+from audit.models.pristine import pristine_copy_in
 from audit.models.transformer_block import TowerName
 from audit.trace.differentiable_states import differentiable_states
 from audit.trace.fingerprint import Prints
@@ -32,7 +32,7 @@ def between_gradients(
         The site of a state, and the least tolerance at which its gradients agree.
     """
     exact = Precision(
-        precision.structure.on(copy.deepcopy(precision.structure.model).double()),
+        precision.structure.on(pristine_copy_in(precision.structure.model, torch.float64)),
         torch.float64,
         None,
         precision.library,
@@ -58,13 +58,10 @@ def _gradients(
     with precision.entered(), torch.enable_grad():
         states = list(differentiable_states(tower, run))
         feature = states[-1][2][:rows]
-        generator = torch.Generator().manual_seed(0)
-        direction = torch.randn(feature.shape[-1], generator=generator)
-        direction = direction.to(device=feature.device, dtype=feature.dtype)
+        direction = torch.ones_like(feature).cumsum(-1).sin()  # without a pattern
         found = torch.autograd.grad(
-            feature, [state for _, _, state in states[:-1]],
-            direction.expand_as(feature), allow_unused=True,
-        )  # fmt: skip
+            feature, [state for _, _, state in states[:-1]], direction, allow_unused=True
+        )
     prints: _Gradients = {}
     for number, ((block, site, _), slope) in enumerate(zip(states, found, strict=False)):
         if slope is not None:

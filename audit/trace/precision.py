@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from audit.models.pristine import pristine_copy
+from audit.models.pristine import pristine_copy_in
 from audit.models.structure import Structure
 
 Library = Callable[[], AbstractContextManager[Any]]
@@ -99,7 +99,7 @@ class Precisions:
         if known is None:
             structure = self.given.structure
             if dtype is not self.given.weights:
-                structure = structure.on(pristine_copy(self._model).to(dtype))
+                structure = structure.on(pristine_copy_in(self._model, dtype))
             known = self._known[(dtype, cast)] = Precision(structure, dtype, cast, self._library)
         return known
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import copy
 from collections import Counter
 from collections.abc import Iterator
 
 import numpy as np
+import torch
 from torch import Tensor
 
+from audit.models.pristine import pristine_copy_in
 from audit.models.tower_chain import ChainTower
 from audit.models.transformer_block import Block
 from audit.trace.fingerprint import Prints, fingerprint, needed_tolerance
@@ -32,7 +33,7 @@ def between_steps(
         The site of a state, and the least tolerance at which the two agree.
     """
     usual = _prints_by_site(tower, given, rows=len(given))
-    exact = tower.on(copy.deepcopy(tower.model).double())
+    exact = tower.on(pristine_copy_in(tower.model, torch.float64))
     for other in (
         _prints_by_site(tower, company, rows=len(given), fused=True),
         _prints_by_site(exact, given, rows=len(given), after=None if chained else tower),

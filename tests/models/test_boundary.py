@@ -30,7 +30,6 @@ OF_OPEN_CLIP = frozenset(
         "ls_2",
         "attn",
         "c_fc",
-        "gelu",
         "c_proj",
         "proj",
         "text_projection",

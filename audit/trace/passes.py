@@ -23,7 +23,7 @@ from audit.trace.lineage import Anchor, Lineage, union
 from audit.trace.lineages import Lineages
 from audit.trace.observations import Entry, Run
 from audit.trace.precision import Precision, Precisions
-from audit.trace.rounding import USUAL, Rounding
+from audit.trace.rounding import Rounding
 from audit.trace.run_states import RunStates
 from audit.trace.runs import Runs
 from audit.trace.samples import rounding_of_pixels, some_rows, thin
@@ -71,7 +71,6 @@ class Passes:
         self._given = GivenRuns(given, self.runs, self.states)
         for name in given:
             self._given.run(name, precisions.given)
-        rounding.of_gradients(precisions.given, USUAL)  # measured before anybody is watched
         self.classes = None if structure.text else self._given.classes(precisions.given)
 
     def find(

@@ -95,7 +95,7 @@ def _target_of(score: _Score, images: Float[Tensor, "pairs 3 H W"]) -> _Target:
         tower = anatomy_of(score.model).image
     except UnknownAnatomyError:
         grid = score.interface.patch_grid(score.model)
-        with outputs_kept(score.model) as outputs:
+        with outputs_kept(score.model, plain=True) as outputs:
             total = score(images).sum()
         seen = chosen_activation(outputs, images, grid, total)
         return _Target(score.model.get_submodule(seen.name), seen.on_grid)

@@ -50,29 +50,50 @@ class Outputs:
     Attributes:
         place: where they were listened to, in words.
         layer: dotted name of the one module that was asked for, None for all.
+        plain: whether only outputs count that are tensors by themselves.
         parted: dotted names of the modules that have parts.
         values: name and output, in the order in which the modules finished.
     """
 
     place: str
     layer: str | None
+    plain: bool
     parted: frozenset[str]
     values: list[tuple[str, Tensor]] = field(default_factory=list)
 
-    def keep(self, name: str, _module: nn.Module, _inputs: Any, output: Any) -> None:
+    def keep(
+        self, name: str, _module: nn.Module, given: tuple[Any, ...], named: Any, output: Any
+    ) -> None:
         """A forward hook's work."""
-        value = output[0] if isinstance(output, (tuple, list)) and output else output
-        if isinstance(value, Tensor) and value.is_floating_point() and value.requires_grad:
+        first = isinstance(output, (tuple, list)) and output and not self.plain
+        value = output[0] if first else output
+        if not isinstance(value, Tensor) or not value.is_floating_point():
+            return
+        inputs = [v for v in (*given, *named.values()) if isinstance(v, Tensor)]
+        if value.requires_grad and (value.ndim != 3 or _keeps_places(inputs, value)):
             self.values.append((name, value))
 
 
+def _keeps_places(inputs: list[Tensor], tokens: Float[Tensor, "b t d"]) -> bool:
+    """Whether tokens stand for the places of what a module was given: a picture, or as many tokens.
+
+    The queries of a pooling by attention do not, whatever their number.
+    """
+    others = [x for x in inputs if x.ndim == 3 and len(x) == len(tokens)]
+    pictures = any(x.ndim == 4 for x in inputs)
+    return (pictures or bool(others)) and all(x.shape[1] == tokens.shape[1] for x in others)
+
+
 @contextmanager
-def outputs_kept(model: nn.Module, layer: str | None = None) -> Iterator[Outputs]:
+def outputs_kept(
+    model: nn.Module, layer: str | None = None, *, plain: bool = False
+) -> Iterator[Outputs]:
     """Keep what the modules of a model give, by hooks that are gone at the end.
 
     Args:
         model: the model.
         layer: dotted name of the one module to listen to, None for all.
+        plain: pass over outputs that are no tensors by themselves, but tuples that begin with one.
 
     Raises:
         ValueError: the model has no such module.
@@ -85,10 +106,10 @@ def outputs_kept(model: nn.Module, layer: str | None = None) -> Iterator[Outputs
         )
     parted = frozenset(name for name, module in modules.items() if next(module.children(), None))
     place = type(model).__name__ if layer is None else f"layer '{layer}'"
-    outputs = Outputs(place, layer, parted)
+    outputs = Outputs(place, layer, plain, parted)
     with ExitStack() as hooks:
         for name, module in modules.items() if layer is None else [(layer, modules[layer])]:
-            handle = module.register_forward_hook(partial(outputs.keep, name))
+            handle = module.register_forward_hook(partial(outputs.keep, name), with_kwargs=True)
             hooks.callback(handle.remove)
         yield outputs
 

@@ -49,7 +49,9 @@ def test_a_small_classifier(spec):
     explainer = bound(load_explainer(spec, window), model, pairs.targets)
     found = run_explainer(explainer, model.module, images, targets)
     assert found.maps.shape == (5, 2, 2)
-    assert bool((found.maps.flatten(1).amax(1) >= found.maps.flatten(1).amin(1)).all())
+    spread = found.maps.flatten(1).amax(1) - found.maps.flatten(1).amin(1)
+    if spec != "center-prior":  # which is even on four patches
+        assert int((spread > 0).sum()) >= 4  # a Grad-CAM may be zero throughout
     if found.scores is not None:
         with torch.no_grad():
             torch.testing.assert_close(found.scores, model.score(images, targets))

@@ -4,6 +4,7 @@ import pytest
 import timm
 import torch
 import torchvision
+from open_clip.model import CLIP
 from torch import nn
 
 from audit.explainers.contract import run_explainer
@@ -108,6 +109,45 @@ def test_a_transformer_of_torchvision():
     nn.init.normal_(model.heads.head.weight)  # which torchvision sets to zero
     seen = chosen(model, photos((64, 64)), TARGETS)
     assert (seen.name, seen.grid) == ("encoder.layers.encoder_layer_0", (4, 4))
+
+
+def test_the_queries_of_a_pooling_are_no_places(build_pairs):
+    vision = {"image_size": 32, "patch_size": 8, "width": 32, "head_width": 8, "layers": 3}
+    vision |= {"attentional_pool": True, "attn_pooler_heads": 4, "attn_pooler_queries": 16}
+    text = {"context_length": 16, "vocab_size": 100, "width": 32, "heads": 4, "layers": 2}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = CLIP(16, vision, text).eval()
+    images, tokens = build_pairs(3, dtype=torch.float32)
+    with outputs_kept(model) as outputs:
+        features = model.encode_image(images.requires_grad_(), normalize=True)
+    scores = (features * model.encode_text(tokens, normalize=True).detach()).sum()
+    seen = chosen_activation(outputs, images, (7, 7), scores)
+    assert (seen.name, seen.prefix, seen.grid) == ("visual.transformer", 1, (4, 4))
+
+
+def test_layers_that_give_tuples():
+    """As those of transformers' Swin; pytorch-grad-cam takes the last that gives a tensor."""
+    oracle("pytorch_grad_cam")
+
+    class Pair(nn.Module):
+        def __init__(self, inner):
+            super().__init__()
+            self.inner = inner
+
+        def forward(self, x):
+            return self.inner(x), None
+
+    class First(nn.Module):
+        def forward(self, x):
+            return x[0].mean((2, 3))
+
+    conv = nn.Sequential(nn.Conv2d(3, 8, 3, 2), nn.Conv2d(8, 8, 3, 2))
+    model = nn.Sequential(Pair(conv), First(), nn.Linear(8, 10))
+    images = photos((32, 32))
+    assert chosen(model, images, TARGETS).name == "0"
+    for spec in ("grad-cam", "pytorch-grad-cam:GradCAM"):
+        assert run_explainer(load_explainer(spec), model, images, TARGETS).maps.shape == (3, 7, 7)
 
 
 def test_tokens_against_a_slow_version(clip, pairs):

@@ -158,9 +158,12 @@ def difference_of_maps(dtype: str) -> Callable[[float], str]:
         maps = torch.linspace(0, 1, 9, dtype=torch.float64).reshape(1, 3, 3).repeat(2, 1, 1)
         other = maps.clone()
         other[0, 1, 1] += gap
+        pairs = mock.MagicMock()
+        pairs.__len__.return_value = 2
         with (
             mock.patch.object(equivalence, "load_audited_model"),
-            mock.patch.object(equivalence, "load_pairs", return_value=range(2)),
+            mock.patch.object(equivalence, "load_pairs", return_value=pairs),
+            mock.patch.object(equivalence, "bound"),
             mock.patch.object(equivalence, "all_maps", side_effect=[maps, other]),
         ):
             settings = Settings(explainer="edges", dtype=dtype)

@@ -1,4 +1,4 @@
-"""Only `audit.models`, and the trace until it is rebuilt, knows of which library a model is."""
+"""Only `audit.models` knows of which library a model is."""
 
 import ast
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-KNOWING = ("audit/models", "audit/trace")
+KNOWING = ("audit/models",)
 # What open_clip calls the parts of its models, but for words that torch or the anatomy uses too.
 OF_OPEN_CLIP = frozenset(
     {

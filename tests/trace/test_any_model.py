@@ -1,6 +1,7 @@
 """Models of other libraries, with and without a known inside, are traced as CLIPs are."""
 
 import copy
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -58,6 +59,12 @@ def test_planted_fault_is_found(name, member):
     found = findings_of(member, any_stage(name))
     violated = frozenset(c for c, f in found.items() if f.verdict is Verdict.VIOLATION)
     assert member.agrees(violated), {c: found[c].summary for c in violated}
+
+
+def test_the_readme_says_how_many_there_are():
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    said = " ".join(readme.split())
+    assert f"{len(HONEST)} honest explainers and {len(FAULTY)} with a planted fault" in said
 
 
 @pytest.mark.parametrize("name", BUILD)

@@ -174,6 +174,8 @@ class Recorder(Observer):
         name, tensors = operation.name, operation.tensors
         if name in CREATING or not tensors or self.plain.within():
             return None
+        if self.derivatives.in_engine():  # it unpacks what it has kept, and gives derivatives alone
+            return EMPTY
         self._recognize(tensors)
         inherited = union(self.lineages.get(t) for t in tensors)
         if not (self.derivatives.taking() or self.derivatives.any_tangent(tensors)):
@@ -198,7 +200,9 @@ class Recorder(Observer):
 
     def _resulted(self, operation: Operation, t: Tensor, inherited: Lineage) -> None:
         source = operation.tensors[0]
-        if isinstance(t, nn.Parameter):  # weights are loaded into a fork of the model
+        if self.derivatives.in_engine():
+            self.lineages[t] = Lineage(scalars=self.derivatives.taking())
+        elif isinstance(t, nn.Parameter):  # weights are loaded into a fork of the model
             self.parameters.loaded(t, self.origins.parameters.path_of(t))
         elif operation.name in RESHAPING and t.dtype == source.dtype:
             if source in self.lineages:
@@ -247,13 +251,12 @@ class Recorder(Observer):
             self.lineages[base] = union([self.lineages.get(base), inherited])
 
     def _set(self, operation: Operation, t: Tensor, inherited: Lineage) -> None:
-        engine = self.derivatives.in_engine()
-        found = self._found(t, inherited) if not engine else []
+        found = self._found(t, inherited)
         if found:
             lineage = self._still_deviating(self._anchored(found[0]), inherited)
             self.attending.same(operation.name)
             self.derivatives.output(t, found[0])
-        elif engine or self.derivatives.only_derivative():
+        elif self.derivatives.only_derivative():
             lineage = Lineage(scalars=self.derivatives.taking())
         else:
             lineage = self.attending.other(operation, t, inherited)

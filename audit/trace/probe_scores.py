@@ -66,9 +66,15 @@ class ProbeScores:
         first.alterations |= lineage.alterations
 
     def cut(self, t: Tensor, tensors: list[Tensor], lineage: Lineage) -> Lineage:
-        """The lineage of a result: a score of its own where it makes one of many for a picture."""
+        """The lineage of a result: a score of its own where it makes one of many for a picture.
+
+        What has a feature of a picture behind it as well is a score already: one that weighs inner
+        states, as Score-CAM does, makes a map of them.
+        """
         towers = {a.tower for a in lineage.anchors}
         if len(towers) < 2 or lineage.scalars or not _tainted(lineage):
+            return lineage
+        if any(a.tower == "image" and a.terminal for a in lineage.anchors):
             return lineage
         roots = self.passes.runs.roots_of([a.run for a in lineage.anchors])
         if t.numel() > self._rows(roots) or not any(self._is_many(s, t.numel()) for s in tensors):

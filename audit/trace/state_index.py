@@ -14,6 +14,7 @@ from audit.trace.fingerprint import Prints, fingerprint, matches, row_views
 from audit.trace.lineage import ORDERED_SITES, TERMINAL_SITES, Anchor
 
 _MAX_ROWS = 200_000
+_NOTHING = -1e6  # the key of a row of zeros, as a blank picture gives without a bias
 _REACH = 8.0  # of keys, in tolerances: the most that both of their parts move by
 _Site = tuple[str, int, str, str]
 
@@ -133,4 +134,4 @@ def _keys(prints: Prints) -> np.ndarray:
     with np.errstate(divide="ignore", invalid="ignore"):
         square, count = prints[:, 2], prints[:, 5]
         keys = np.log(square) + prints[:, 1] / np.sqrt(count * square)
-    return np.where(np.isfinite(keys), keys, np.inf)
+    return np.where(square == 0, _NOTHING, np.where(np.isfinite(keys), keys, np.inf))

@@ -47,6 +47,14 @@ def _cam(out: Tensor, slope: Tensor) -> Tensor:
     return relevance.reshape(len(relevance), side, side)
 
 
+def _channels(out: Tensor) -> Tensor:
+    """Non-negative activations of the first picture, (channels, h, w)."""
+    if out.ndim == 4:
+        return out[0].relu() + 1e-3
+    side = int((out.shape[1] - 1) ** 0.5)
+    return out[0, 1:].T.reshape(-1, side, side).relu() + 1e-3
+
+
 def _with_hook(model: nn.Module, layer: str, hook: Any) -> Any:
     return model.get_submodule(layer).register_forward_hook(hook)
 
@@ -57,6 +65,10 @@ def _scaled(out: Any, factor: float) -> Any:
 
 def honest_members(stage: AnyStage) -> list[Member]:
     """Honest explainers of a stage."""
+    return [*_honest_gradients(stage), *_honest_probes(stage), *_honest_logits(stage)]
+
+
+def _honest_gradients(stage: AnyStage) -> list[Member]:
     table = Table()
 
     @table.honest
@@ -90,6 +102,12 @@ def honest_members(stage: AnyStage) -> list[Member]:
     def integrated_gradients(model, images, targets):
         steps = [k / 4 for k in range(1, 5)]
         return images.abs().sum(1) * sum(_gradient(model, images * k, targets) for k in steps)
+
+    return list(table)
+
+
+def _honest_probes(stage: AnyStage) -> list[Member]:
+    table = Table()
 
     @table.honest
     @torch.no_grad()
@@ -130,6 +148,28 @@ def honest_members(stage: AnyStage) -> list[Member]:
             handle.remove()
         return torch.stack(drops).mean() * images.mean(1)
 
+    @table.honest
+    @torch.no_grad()
+    def score_cam_of_more_channels_than_places(model, images, targets):
+        kept = []
+
+        def keep(_module, _args, out):
+            kept.append(out if isinstance(out, Tensor) else out[0])
+
+        handle = _with_hook(model, stage.last, keep)
+        score(model, images, targets)
+        masks = _channels(kept[0])[:20]
+        masks = torch.cat([masks / masks.amax((1, 2), keepdim=True), 0 * masks[:1]])
+        large = functional.interpolate(masks[:, None], images.shape[-2:], mode="bilinear")
+        weights = score(model, images * large, targets.repeat_interleave(len(masks), 0))
+        handle.remove()
+        return (weights[:, None, None] * masks).sum(0, keepdim=True).relu()
+
+    return list(table)
+
+
+def _honest_logits(stage: AnyStage) -> list[Member]:
+    table = Table()
     if stage.structure.text is None:
 
         @table.honest

@@ -114,7 +114,7 @@ def other_device():
 
     What the audit looks at beside an explainer, without the modes of others, needs these two.
     """
-    looking = mock.patch("audit.trace.instrument._disable_current_modes", contextlib.nullcontext)
+    looking = mock.patch("audit.trace.instrument.modes_set_aside", contextlib.nullcontext)
     with _Makers(), _Operators(), looking:
         yield OTHER
 

@@ -15,7 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.modules import module as module_hooks
-from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import _disable_current_modes as modes_set_aside
 
 from audit.models.jit_tracing import called, graphs_recorded_without_modes
 from audit.models.unwrapped_values import outside_transforms
@@ -104,7 +105,7 @@ class Instrument(TorchDispatchMode, Differentiating):
     @contextmanager
     def aside(self) -> Iterator[None]:
         """The same for what is told elsewhere than at an operation, where the mode is active."""
-        with self.noting(), _disable_current_modes():
+        with self.noting(), modes_set_aside():
             yield
 
     @contextmanager

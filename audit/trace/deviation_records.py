@@ -19,6 +19,8 @@ from audit.trace.probe_families import attends_around, rows_of, surrounds
 from audit.trace.recorder import Recorder
 from audit.trace.records import AlterationRecord, AttentionRecord
 
+_TINY = 1e-12
+
 
 class DeviationRecords:
     """Groups what deviates by where it does."""
@@ -152,7 +154,7 @@ def _total_variation(executed: np.ndarray | None, model: np.ndarray | None) -> f
     if executed is None or model is None:
         return None
     if len(executed) == len(model) - 1:
-        model = model[1:] / max(float(model[1:].sum()), 1e-12)
+        model = model[1:] / max(float(model[1:].sum()), _TINY)
     if len(executed) != len(model):
         return None
     return float(np.abs(executed - model).sum() / 2)

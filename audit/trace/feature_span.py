@@ -28,6 +28,7 @@ _LINEAR = (
     )
 )
 _CONTRACTING = MIXING
+_NOTHING = 1e-12  # length of a row that is in every span
 
 
 def is_strange(
@@ -117,4 +118,4 @@ def _in_span(out: Tensor, inherited: Lineage, passes: Passes) -> bool:
     directions = torch.linalg.qr(basis.T).Q
     rest = rows - rows @ directions @ directions.T
     tolerance = passes.of_features(out.dtype)
-    return bool((rest.norm(dim=-1) <= tolerance * rows.norm(dim=-1) + 1e-12).all())
+    return bool((rest.norm(dim=-1) <= tolerance * rows.norm(dim=-1) + _NOTHING).all())

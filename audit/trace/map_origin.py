@@ -11,6 +11,9 @@ from audit.trace.fingerprint import Prints
 from audit.trace.lineage import Lineage, union
 from audit.trace.recorder import Recorder
 
+_SAME = 1e-6  # of the largest moment: what rows are rounded to before they are counted
+_TINY = 1e-30
+
 
 class MapOrigin:
     """Where the returned maps come from, as far as they could be followed.
@@ -48,10 +51,10 @@ class MapOrigin:
         self.roots = recorder.passes.runs.roots_of([a.run for a in self.upstream.anchors])
 
 
-def distinct_prints(prints: list[Prints], tolerance: float = 1e-6) -> int:
+def distinct_prints(prints: list[Prints]) -> int:
     """How many different rows there are, by rounded fingerprints."""
     if not prints:
         return 0
     table = np.concatenate(prints)
-    scale = np.abs(table).max(0) + 1e-30
-    return len(np.unique(np.round(table / scale / tolerance), axis=0))
+    scale = np.abs(table).max(0) + _TINY
+    return len(np.unique(np.round(table / scale / _SAME), axis=0))

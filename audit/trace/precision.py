@@ -20,7 +20,6 @@ from audit.models.pristine import pristine_copy_in
 from audit.models.structure import Structure
 
 Library = Callable[[], AbstractContextManager[Any]]
-_COARSE = 1e-4  # between the rounding of float32 and of half precision
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,8 +45,8 @@ class Precision:
 
     @property
     def is_coarse(self) -> bool:
-        """Whether it rounds as half precision does."""
-        return torch.finfo(self.coarsest).eps > _COARSE
+        """Whether it rounds as half precision does, or more."""
+        return torch.finfo(self.coarsest).eps > torch.finfo(torch.float32).eps
 
     @contextmanager
     def entered(self) -> Iterator[None]:

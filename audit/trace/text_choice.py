@@ -11,6 +11,8 @@ from audit.trace.observations import Run
 from audit.trace.passes import Passes
 
 _MOST = 4096
+_SAME_DIRECTION = 1e-6  # of a cosine, below one
+_LEAST_SCORE = 1e-3  # scores that are all smaller round as this one does
 
 
 def narrowed(t: Tensor, lineage: Lineage, passes: Passes, scale: float) -> Lineage:
@@ -54,7 +56,7 @@ def _of_features(t: Tensor, known: Tensor) -> list[int]:
     if t.ndim == 0 or t.shape[-1] != known.shape[1]:
         return []
     rows = torch.nn.functional.normalize(plain(t).double().reshape(-1, known.shape[1]), dim=-1)
-    close = (rows @ known.T) > 1 - 1e-6
+    close = (rows @ known.T) > 1 - _SAME_DIRECTION
     return [] if not close.any(1).all() else close.any(0).nonzero().flatten().tolist()
 
 
@@ -82,7 +84,7 @@ def _columns(
     """Columns that hold every value of a tensor, in the first kind of score that does."""
     values, tolerance = plain(t).double().flatten(), passes.of_features(t.dtype)
     for scores in (*plain_scores, logits, logits.softmax(-1), logits.log_softmax(-1)):
-        near = tolerance * scores.abs().max().clamp(min=1e-3)
+        near = tolerance * scores.abs().max().clamp(min=_LEAST_SCORE)
         close = ((values[:, None, None] - scores).abs() <= near).any(1)
         if close.any(1).all():
             return close.any(0).nonzero().flatten().tolist()

@@ -26,6 +26,8 @@ from audit.trace.records import PairTrace
 from audit.trace.rounding import Rounding
 from audit.trace.summary import Returned, summarize
 
+_SAME_MAP = 1e-5  # relative to each value of a map that is computed again
+
 
 @dataclass(frozen=True)
 class TracedPair:
@@ -139,7 +141,7 @@ def _hidden(explainer: Explainer, pristine: nn.Module, pair: TracedPair, maps: T
         return checked_explanation(explainer.name, value, pair.image).maps
 
     def equal(one: Tensor) -> bool:
-        return one.shape == maps.shape and torch.allclose(one, maps, atol=0, rtol=1e-5)
+        return one.shape == maps.shape and torch.allclose(one, maps, atol=0, rtol=_SAME_MAP)
 
     if not equal(again(pristine_copy(pristine).requires_grad_())):
         return ""  # its own randomness: nothing can be told from a difference

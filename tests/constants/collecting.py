@@ -54,6 +54,66 @@ def _sources() -> Iterator[tuple[Path, str]]:
                 yield one, ".".join(path.parts)
 
 
+def of_the_trace() -> dict[str, Any]:
+    """Values of every numeric constant of the trace, and of the numbers that have no name.
+
+    A constant is named ``module:CONSTANT`` without a leading underscore, a number without a name
+    ``literal: module value``.
+    """
+    found: dict[str, Any] = {}
+    for path in sorted((ROOT / "audit/trace").glob("*.py")):
+        module, source = import_module(f"audit.trace.{path.stem}"), path.read_text(encoding="utf-8")
+        for name in numeric_constants(source):
+            found[f"{path.stem}:{name.lstrip('_')}"] = getattr(module, name)
+        for value in numeric_literals(source):
+            found[f"literal: {path.stem} {value}"] = value
+    return found
+
+
+def numeric_literals(source: str) -> Iterator[float]:
+    """Numbers without a name that may decide something, in the order of the source.
+
+    All that are no integers but for zero and exponents, and integers that something is compared
+    with, but for indices and small ones: none, one or two of anything, or up to four axes or
+    operands.
+    """
+    tree = ast.parse(source)
+    nodes = list(ast.walk(tree))
+    left_out = {id(n) for node in nodes for part in _no_quantities(node) for n in ast.walk(part)}
+    compared = {n: most for node in nodes for n, most in _compared(node)}
+    for node in nodes:
+        if not isinstance(node, ast.Constant) or id(node) in left_out:
+            continue
+        value = node.value
+        least = 0.0 if isinstance(value, float) else compared.get(node)
+        if type(value) in {int, float} and least is not None and abs(value) > least:
+            yield value
+
+
+def _no_quantities(node: ast.AST) -> Iterator[ast.expr]:
+    """Parts that are exponents, indices or axes, and what has a name."""
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow):
+        yield node.right
+    elif isinstance(node, ast.Subscript):
+        yield node.slice
+    elif isinstance(node, ast.keyword) and node.arg == "dim":
+        yield node.value
+    elif isinstance(node, ast.Module):
+        for statement in node.body:
+            if isinstance(statement, ast.Assign | ast.AnnAssign) and statement.value is not None:
+                stored = [n for n in ast.walk(statement) if isinstance(n, ast.Name)]
+                if any(isinstance(n.ctx, ast.Store) and _constant(n.id) for n in stored):
+                    yield statement.value
+
+
+def _compared(node: ast.AST) -> Iterator[tuple[ast.Constant, int]]:
+    """Numbers in a comparison, and up to what they are no quantity."""
+    if isinstance(node, ast.Compare):
+        words = {getattr(n, "attr", getattr(n, "id", "")) for n in ast.walk(node)}
+        most = 4 if words & {"ndim", "len", "numel", "shape"} else 2
+        yield from ((n, most) for n in ast.walk(node) if isinstance(n, ast.Constant))
+
+
 def numeric_constants(source: str) -> Iterator[str]:
     """Names that a module binds to a number, or to something that numbers are written in."""
     for node in ast.parse(source).body:

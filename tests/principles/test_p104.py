@@ -58,7 +58,7 @@ def test_the_score_of_another_text_is_not_the_pairs(judged):
     other = traces.scalar(0.9, of_pair=False)
     found = judged_trace(judged, scalars=(other,))
     assert found.verdict is Verdict.VIOLATION
-    assert "another text" in found.summary
+    assert "another target" in found.summary
 
 
 def test_a_map_of_no_score_is_not_judged(judged):

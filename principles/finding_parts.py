@@ -50,8 +50,10 @@ def location(place: str, text: str = "") -> Location | None:
 
 
 def locations(places: Iterable[tuple[str, str]]) -> list[Location]:
-    """Known places, each once."""
-    found = {place: location(place, text) for place, text in places}
+    """Known places, each once, with what is said of it first."""
+    found: dict[str, Location | None] = {}
+    for place, text in places:
+        found.setdefault(place, location(place, text))
     return [one for one in found.values() if one is not None]
 
 

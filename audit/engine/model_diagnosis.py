@@ -21,6 +21,7 @@ from audit.explainers.registry import load_explainer
 from audit.models.anatomy import UnknownAnatomyError
 from audit.models.loading import load_model
 from audit.models.model_under_audit import ModelUnderAudit
+from audit.result.wording import counted
 
 _SIZE = (320, 240)
 _BOX = (80, 60, 239, 179)  # the middle half of the picture on either side
@@ -112,7 +113,9 @@ def _of_one_pair(model: ModelUnderAudit) -> Iterator[str]:
         seconds = _timed(lambda: model.score(images, targets))
     yield _line("score", f"{model.score_name} {score:.4f} of the drawn picture with '{text}'")
     threads = torch.get_num_threads()
-    yield _line("time", f"{seconds * 1e3:,.0f} ms for one picture, with {threads} threads")
+    yield _line(
+        "time", f"{seconds * 1e3:,.0f} ms for one picture, with {counted(threads, 'thread')}"
+    )
     try:
         explainer = bound(load_explainer("gradient"), model, targets)
         found = run_explainer(explainer, model.module, images, targets)

@@ -125,7 +125,7 @@ def _conditions(
             (torch.cat([mirrored, images[order]]), torch.cat([targets.roll(1, 0), targets[order]])),
             len(pairs) + order.argsort(),
         ),
-        "beside the same picture with other texts": _each(
+        "beside the same picture with other targets": _each(
             images, [_with_other_texts(context, int(p), targets[i]) for i, p in enumerate(pairs)]
         ),
     }

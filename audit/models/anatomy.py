@@ -112,8 +112,9 @@ def anatomy_of(model: nn.Module) -> Anatomy:
     visual = getattr(model, "visual", None)
     if visual is None or not hasattr(visual, "transformer") or not hasattr(visual, "conv1"):
         raise UnknownAnatomyError(
-            f"expected an open_clip model with a ViT image tower, got {type(model).__name__} with "
-            f"image tower {type(visual).__name__}; choose a ViT model such as ViT-B-16"
+            "expected an open_clip model with a ViT image tower, such as ViT-B-16, got "
+            f"{type(model).__name__}"
+            + ("" if visual is None else f" with image tower {type(visual).__name__}")
         )
     if getattr(visual, "pool_type", None) != "tok" or getattr(visual, "attn_pool", None):
         raise UnknownAnatomyError(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from audit.models.pristine import same_values
+from audit.models.unwrapped_values import plain
 from audit.trace.integrity import Integrity
 
 _FEWEST_TENSORS = 4
@@ -20,11 +21,13 @@ class Adopted:
         path: dotted name of the part, empty for the whole model.
         tensors: how many parameters it has.
         different: how many of them differ.
+        example: one that does and how far it is off, empty where none does.
     """
 
     path: str
     tensors: int
     different: int
+    example: str = ""
 
     @property
     def name(self) -> str:
@@ -38,15 +41,22 @@ def adopt(module: nn.Module, integrity: Integrity) -> Adopted | None:
     types = {state.type for state in integrity.modules.values()}
     if type(module) not in types or len(own) < _FEWEST_TENSORS:
         return None
-    best, equal = None, -1
+    best: Adopted | None = None
     for path, state in integrity.modules.items():
         theirs = _same_part(own, path, integrity) if state.type is type(module) else None
         if theirs is None:
             continue
-        same = sum(same_values(own[n], theirs[n].to(own[n].dtype)) for n in own)
-        if same > equal:
-            best, equal = path, same
-    return None if best is None else Adopted(best, len(own), len(own) - equal)
+        other = [n for n in own if not same_values(own[n], theirs[n].to(own[n].dtype))]
+        if best is None or len(other) < best.different:
+            example = _off(joined(path, other[0]), own[other[0]], theirs[other[0]]) if other else ""
+            best = Adopted(path, len(own), len(other), example)
+    return best
+
+
+def _off(name: str, own: Tensor, theirs: Tensor) -> str:
+    """A tensor and how far it is from the model's."""
+    largest = float((plain(own).double().cpu() - plain(theirs).double().cpu()).abs().max())
+    return f"{name} by up to {largest:.3g}"
 
 
 def _same_part(

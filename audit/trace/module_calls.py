@@ -87,9 +87,10 @@ class ModuleCalls:
         for name, sub in module.named_modules():
             self._known.add(id(sub))
             self.copied[id(sub)] = joined(found.path, name) if name else found.path
-        how = f"{found.different} of {found.tensors} tensors differ" if found.different else ""
+        how = f"{found.different} of {found.tensors} tensors differ, {found.example}"
+        how = how if found.different else ""
         self.copies[found.name] = how
         self.roots.append(module)
         if found.different:
-            what = f"a copy of {found.name} was run in which {how}"
+            what = f"run as a copy in which {how}"
             self.watch.note([Change("weights", found.path, what, "during")])

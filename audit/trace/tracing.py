@@ -86,7 +86,9 @@ def trace_pair(
     changes = recorder.watch.changes
     for change in after:
         if not any(c.path == change.path and c.what == change.what for c in changes):
-            changes.setdefault(change, Place(explainer.source_file or "", 0))
+            changes.setdefault(
+                change, Place(explainer.source_file or "", explainer.source_line or 0)
+            )
     trace = summarize(recorder, pair.id, pair.scores, _returned(value))
     if not recorder.passes.entries and not recorder.attending.calls:
         trace = replace(trace, unseen=_hidden(explainer, structure.model, pair, maps))

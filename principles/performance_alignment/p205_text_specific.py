@@ -1,22 +1,22 @@
 """P205 text-specific.
 
-What it does: Explains every picture a second time, with the text of a class that it does not show
+What it does: Explains every picture a second time, asked for a class that it does not show
 (drawn evenly from the absent ones), and asks whether the map leaves the object of the pair's own
-text: mean paired difference in localization of that object, with an interval by bootstrap over
+class: mean paired difference in localization of that object, with an interval by bootstrap over
 pictures. Smaller differences than the threshold count as none. A faithful control must pass and no
 model-free one may, and two halves of the pictures must agree about the explainers' means of
 this difference (split-half reliability).
 
-Why it matters: A map that stays on the object whatever the text says shows where objects are, not
-what the model found of the text.
+Why it matters: A map that stays on the object whatever class is asked for shows where objects are,
+not what the model found of the class.
 
 How to fix it: Let the target's score enter the map: weigh activations by gradients of that score
-and keep their sign, or compare the target with other texts. Do not use attention, feature norms or
-averages over texts alone. If the method ignores the text by design, declare
+and keep their sign, or compare it with other targets. Do not use attention, feature norms or
+averages over targets alone. If the method ignores the target by design, declare
 `text_specific = False`, so that readers know.
 
-What a pass does not show: That the map under the right text is right, nor that the map under an
-absent text goes to a sensible place.
+What a pass does not show: That the map of the right class is right, nor that the map of an absent
+class goes to a sensible place.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def judge(
     }
     ours = differences[roles.audited]
     if not np.isfinite(ours).any():
-        summary = "Every picture shows every class, so that no text is absent."
+        summary = "Every picture shows every class, so that none is absent."
         return Finding(verdict=Verdict.NOT_APPLICABLE, summary=summary)
     found = {
         name: drop(d, reference.picture, level_for(name, roles, limits.error_rate))
@@ -123,7 +123,7 @@ def judge(
     smallest = visible_difference(ours, reference.picture, found[roles.audited].level)
     worst = _worst(ours, other.localization[roles.audited][AVERAGE_PRECISION])
     shown = [reference.ids[i] for i in worst] if verdict is Verdict.VIOLATION else []
-    name = "localization, own text minus absent text"
+    name = "localization, own class minus absent class"
     return Finding(
         verdict=verdict,
         summary=_summary(found[roles.audited], verdict, why, ours, reference, threshold, settles),
@@ -176,7 +176,7 @@ def drop(difference: Array, picture: Array, level: float = CONTROL_LEVEL) -> Est
 def _declared(roles: Roles) -> list[str]:
     if roles.text_specific:
         return []
-    return ["The explainer declares that it does not read the text; it is measured all the same."]
+    return ["The explainer declares that it does not read the target; it is measured all the same."]
 
 
 def _summary(
@@ -197,7 +197,7 @@ def _summary(
     if verdict is Verdict.VIOLATION:
         return f"Asked for a class that is absent, the maps stay on the object: {size}."
     more = pairs_to_settle(ours, threshold, difference, reference.picture)
-    return f"Maps may or may not leave the object of an absent text: {size}; {more}."
+    return f"Maps may or may not leave the object when asked for an absent class: {size}; {more}."
 
 
 def _figure(
@@ -213,11 +213,11 @@ def _figure(
     return pair_figure(
         reference,
         index,
-        f"{reference.ids[index]}: own text and absent text",
-        f"Localization of the object is {number(float(right))} under its own text and "
-        f"{number(float(wrong))} under the text of '{absent}', which the picture does not show.",
+        f"{reference.ids[index]}: own class and absent class",
+        f"Localization of the object is {number(float(right))} asked for its own class and "
+        f"{number(float(wrong))} asked for '{absent}', which the picture does not show.",
         [
-            ("own text", explanations.maps[roles.audited][index]),
+            ("own class", explanations.maps[roles.audited][index]),
             (f"absent: {absent}", other.maps[roles.audited][index]),
         ],
     )
@@ -236,9 +236,9 @@ def _table(
         for name, estimate in found.items()
     ]
     return TableFigure(
-        title="Localization of the object under its own text and under an absent one",
-        caption="Mean chance-corrected average precision; model-free controls never see the text.",
-        columns=["explainer", "own text", "absent text", "paired difference"],
+        title="Localization of the object asked for its own class and for an absent one",
+        caption="Mean chance-corrected average precision; model-free ones never see the target.",
+        columns=["explainer", "own class", "absent class", "paired difference"],
         rows=rows,
     )
 
@@ -246,8 +246,8 @@ def _table(
 CHECK = Check(
     id="P205",
     name="text-specific",
-    title="Does the map of an absent text leave the object?",
-    failure_title="The map stays on the object whatever the text says",
+    title="Does the map of an absent class leave the object?",
+    failure_title="The map stays on the object whatever class is asked for",
     severity=Severity.ERROR,
     reference="Class-discriminative maps: Selvaraju et al. 2017 (arXiv 1610.02391); Cui and Fan "
     "2026, principle 2 (arXiv 2605.12952)",

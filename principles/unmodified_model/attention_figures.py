@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import numpy as np
 
@@ -15,7 +15,25 @@ from principles.unmodified_model.computation_faults import Grid
 from principles.unmodified_model.faults import Fault, attention_faults
 
 
-def divergence(trace: TraceEvidence) -> Statistic:
+def decisive(trace: TraceEvidence, faulty: Collection[str]) -> list[Statistic]:
+    """On how many pairs something else was computed, and how far attention was off, if it was.
+
+    Args:
+        trace: of the traced pairs.
+        faulty: ids of those on which a fault was found.
+    """
+    pairs = Statistic(
+        name="pairs with another computation",
+        value=len(faulty),
+        threshold=0,
+        good_side="below",
+        n=len(trace.traces),
+    )
+    off = any(a.divergence is not None for t in trace.traces for a in attention_faults(t))
+    return [_divergence(trace), pairs] if off else [pairs]
+
+
+def _divergence(trace: TraceEvidence) -> Statistic:
     """The largest distance of an executed attention to the model's."""
     every = [a.divergence for t in trace.traces for a in attention_faults(t)]
     return Statistic(

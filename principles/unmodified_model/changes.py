@@ -41,7 +41,7 @@ def finding_of_changes(
         roles: which explainer is which.
         measured: name and value of the statistic that decides.
         passed: how things stayed, as in ``All parameters stayed bit-identical``.
-        violated: what went wrong, as in ``2 tensors differed``.
+        violated: what went wrong, as in ``Other weights than the model's``.
         told: changes that are no fault.
     """
     runs = len(trace.traces)

@@ -49,6 +49,6 @@ def maps(
         index,
         "The map, and what each patch does to the score",
         "The pair with the least agreement. Effects are drops of the score when the patch is "
-        "removed; negative ones speak against the text.",
+        "removed; negative ones speak against the target.",
         [ours, *effects],
     )

@@ -19,7 +19,6 @@ P105.
 
 from audit.evidence.kinds import Roles, TraceEvidence
 from audit.result.finding import Finding, Severity
-from audit.result.wording import counted
 from principles.check import Check
 from principles.unmodified_model.changes import changes_of, finding_of_changes
 
@@ -33,9 +32,9 @@ def judge(trace: TraceEvidence, roles: Roles) -> Finding:
         found,
         trace,
         roles,
-        measured=("tensors that differed", tensors),
+        measured=("tensors, and copies, that differed", tensors),
         passed="All parameters and buffers stayed bit-identical",
-        violated=f"{counted(tensors, 'tensor')} of the model differed",
+        violated="Other weights than the model's",
     )
 
 

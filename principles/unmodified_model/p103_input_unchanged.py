@@ -71,7 +71,9 @@ def _passed(traces: tuple[PairTrace, ...]) -> str:
     given = sum(p.given_rows for t in traces for p in t.passes if p.tower == "image")
     probes = rows - given
     also = f", and {counted(probes, 'altered picture')} as probes" if probes else ""
-    return f"The given pixels and token ids reached the first layers{also}."
+    texts = any(p.tower == "text" for t in traces for p in t.passes)
+    what = "pixels and token ids" if texts else "pixels"
+    return f"The given {what} reached the first layers{also}."
 
 
 CHECK = Check(

@@ -10,9 +10,9 @@ their maps are made of.
 Why it matters: A map shows where a score comes from. If the score is not the model's, the map
 explains a decision that the model never made.
 
-How to fix it: Differentiate the score that the model itself computes: call its own image and text
-encoders on the given pair, and take the gradient of their cosine or logit. Do not recompute the
-last block, pool other tokens, skip a projection or leave out the text's causal mask. If you need
+How to fix it: Differentiate the score that the model itself computes: call the model, or its own
+encoders, on the given pair, and take the gradient of the logit or cosine. Do not recompute the last
+block, pool other tokens, skip a projection or leave out the text's causal mask. If you need
 values from inside, capture them with hooks during that same forward pass.
 
 What a pass does not show: That the map says truly where the score comes from. See P106 to P108.

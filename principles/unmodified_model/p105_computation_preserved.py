@@ -23,12 +23,11 @@ from __future__ import annotations
 
 from audit.evidence.kinds import Reference, Roles, TraceEvidence
 from audit.result.finding import Finding, Severity, Verdict
-from audit.result.wording import counted
 from principles.check import Check
 from principles.finding_parts import locations, witness
 from principles.unmodified_model.attention_figures import (
     computation_figures,
-    divergence,
+    decisive,
     worst_traced_pair,
 )
 from principles.unmodified_model.computation_faults import computation_faults
@@ -46,7 +45,7 @@ def judge(trace: TraceEvidence, reference: Reference, roles: Roles) -> Finding:
     if silenced := faulty_control(f for t in trace.control for f in computation_faults(t, grid)):
         return silenced
     faults = [f for t in trace.traces for f in computation_faults(t, grid)]
-    statistics = [divergence(trace)]
+    statistics = decisive(trace, {f.pair for f in faults})
     if not faults and (hidden := unseen(trace.traces)):
         return hidden
     if not faults:
@@ -69,7 +68,9 @@ def _passed(trace: TraceEvidence) -> str:
     calls = sum(t.attention_calls for t in trace.traces)
     probes = sum(a.variants for t in trace.traces for a in t.attention if a.relevant)
     also = f"; {probes:,} altered ones are probes beside a clean pass" if probes else ""
-    return f"Every attention equals the model's ({counted(calls, 'call')} compared{also})."
+    if not calls:
+        return f"Every value that entered a part of the model is the model's own{also}."
+    return f"Every block and attention equals the model's ({calls:,} compared{also})."
 
 
 def _uses(trace: TraceEvidence) -> list[str]:

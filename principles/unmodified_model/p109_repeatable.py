@@ -1,7 +1,7 @@
 """P109 repeatable.
 
 What it does: Explains a few pairs alone, again alone, in a batch of nothing but the pair itself, in
-a batch, in another order with other pictures, and beside the same picture with other texts, and
+a batch, in another order with other pictures, and beside the same picture with other targets, and
 compares the maps with those of the pair alone. What a change may be comes from null controls of
 this very run: ten times what the same batches do to a faithful control, ten times what a few
 roundings of the weights do to the explainer's own map, and the square root of the dtype's

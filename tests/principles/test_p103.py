@@ -13,6 +13,12 @@ def test_the_given_input_passes(judged):
     found = judged_passes(judged, traces.entered(), traces.entered("text"))
     assert found.verdict is Verdict.PASS
     assert found.statistics[0].value == 0
+    assert found.summary == "The given pixels and token ids reached the first layers."
+
+
+def test_no_token_ids_are_spoken_of_where_a_class_is_the_target(judged):
+    found = judged_passes(judged, traces.entered())
+    assert found.summary == "The given pixels reached the first layers."
 
 
 def test_no_pass_at_all_is_not_applicable(judged):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from audit.result.finding import Verdict
+from principles.finding_parts import locations
 from principles.unmodified_model.p105_computation_preserved import CHECK
 from tests.principles import traces
 
@@ -21,7 +22,20 @@ def judged_trace(judged, control=(), **changed):
 def test_the_models_own_blocks_pass(judged):
     found = judged_trace(judged)
     assert found.verdict is Verdict.PASS
-    assert "6 calls compared" in found.summary
+    assert "Every block and attention equals the model's (6 compared)" in found.summary
+    assert [(s.name, s.value) for s in found.statistics] == [("pairs with another computation", 0)]
+
+
+def test_where_nothing_was_compared_nothing_is_said_of_attention(judged):
+    found = judged_trace(judged, attention_calls=0)
+    assert found.verdict is Verdict.PASS
+    assert found.summary == "Every value that entered a part of the model is the model's own."
+
+
+def test_a_place_is_named_with_what_happened_there_first():
+    first, second = locations([("ours.py:3", "one"), ("ours.py:4", "two"), ("ours.py:3", "three")])
+    assert (first.line, first.text) == (3, "one")
+    assert (second.line, second.text) == (4, "two")
 
 
 def test_an_explainer_that_runs_no_block_is_not_judged(judged):
@@ -74,6 +88,7 @@ def test_families_of_altered_attention_are_probes(judged, changed, verdict):
 
 def test_altered_values_are_named_by_where_they_enter(judged):
     found = judged_trace(judged, alterations=(traces.alteration(),))
+    assert [(s.name, s.value) for s in found.statistics] == [("pairs with another computation", 1)]
     assert found.verdict is Verdict.VIOLATION
     assert "values that are not the model's enter block 2" in found.summary
 

@@ -83,7 +83,7 @@ def test_declaring_that_the_text_is_not_read_is_no_excuse():
     roles = dataclasses.replace(ROLES, text_specific=False)
     found = judged(RIGHT["audited"], roles=roles)
     assert found.verdict is Verdict.VIOLATION
-    assert "declares that it does not read the text" in found.detail[0]
+    assert "declares that it does not read the target" in found.detail[0]
 
 
 def test_at_the_threshold_wrong_verdicts_stay_at_the_stated_rate(monkeypatch):

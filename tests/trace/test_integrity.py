@@ -1,4 +1,5 @@
 import copy
+import re
 import types
 
 import pytest
@@ -6,8 +7,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from audit.explainers.contract import Explainer
 from audit.models.pristine import pristine_copy
 from audit.trace.integrity import Integrity
+from audit.trace.tracing import trace_pair
 
 
 @pytest.fixture
@@ -109,3 +112,33 @@ def test_methods_of_classes_and_library_functions_are_put_back(model, integrity)
     assert block.attention is original
     assert F.softmax is softmax
     assert integrity.verify() == []
+
+
+def test_a_copy_with_other_weights_is_named_with_one_of_them(traced):
+    def explain(model, images, tokens):
+        twin = copy.deepcopy(model)
+        with torch.no_grad():
+            twin.visual.ln_post.bias[3] += 0.25
+        images = images.clone().requires_grad_(True)
+        score = (twin.encode_image(images) * twin.encode_text(tokens)).sum()
+        return torch.autograd.grad(score, images)[0].abs().amax(1)
+
+    (change,) = traced(explain).changes
+    assert (change.kind, change.when) == ("weights", "during")
+    assert re.fullmatch(
+        r"run as a copy in which 1 of \d+ tensors differ, (visual\.)?ln_post\.bias by up to 0\.25",
+        change.what.replace("visual.visual", "visual"),
+    )
+
+
+def test_what_is_left_behind_is_placed_at_the_explainer(small_stage):
+    def explain(model, images, tokens):
+        model.visual.register_forward_hook(lambda *_: None)
+        return (model.encode_image(images) * model.encode_text(tokens)).sum() * images.mean(1)
+
+    explainer = Explainer("leaves", explain, source_file=__file__, source_line=9)
+    model = copy.deepcopy(small_stage.model)
+    trace, _ = trace_pair(explainer, model, small_stage.structure, small_stage.pair)
+    (change,) = trace.changes
+    assert "left behind" in change.what
+    assert change.place.endswith("test_integrity.py:9")

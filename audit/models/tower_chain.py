@@ -125,8 +125,8 @@ class ChainTower:
         return self.run(self.embed(inputs), 0, len(self.blocks), inputs)
 
     def embed(self, inputs: Tensor) -> Tensor:
-        """What enters the first step."""
-        return self._between(-1, None, inputs, 0)
+        """What enters the first step; the input itself where there is no step."""
+        return self._between(-1, None, inputs, 0) if self.blocks else inputs
 
     def run(self, x: Tensor, start: int, stop: int, inputs: Tensor | None = None) -> Tensor:
         """Steps ``start`` to ``stop - 1`` as the model runs them.
@@ -170,6 +170,9 @@ class ChainTower:
     ) -> Float[Tensor, "b e"]:
         """The feature (not normalized), given what the last step gave; see `passed_on`."""
         last = len(self.blocks) - 1
+        if last < 0:
+            begins()
+            return self.forward(self.model, x)
         if self.normalizes or self.steps[last].goes_on:
             return x
         return self._between(last, x, inputs, None, begins)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any
 
 import torch
@@ -178,7 +179,7 @@ def flow_of(model: nn.Module, call: Callable[[Tensor], Tensor], given: Tensor) -
         if next(model.get_submodule(c.path).parameters(), None) is not None
     ]
     calls = _innermost([c for c in weighty if _leads(c, cuts, watch.values)])
-    following = [c.given for c in calls[1:]] + [end]
+    following = [*(c.given for c in calls[1:]), end][: len(calls)]
     steps = tuple(
         _step(model, c, watch, goes_on=c.gave == after)
         for c, after in zip(calls, following, strict=True)
@@ -210,18 +211,14 @@ def _step(model: nn.Module, c: _Call, watch: _Watch, *, goes_on: bool) -> Step:
 def _cuts(values: list[_Value], end: int) -> set[int]:
     """Values of which nothing that was made before is used after they were made."""
     cuts: set[int] = set()
-    order = sorted(range(len(values)), key=lambda n: values[n].made)
-    last = -1
-    for place, n in enumerate(order):
-        made = values[n].made
-        twins = [m for m in order[max(0, place - 64) : place + 64] if m != n]
-        together = max((values[m].used for m in twins if values[m].made == made), default=-1)
-        if max(last, together) <= made and (values[n].used > made or n == end):
-            cuts.add(n)
-        if place + 1 == len(order) or values[order[place + 1]].made > made:
-            last = max(
-                last, *(values[m].used for m in order[: place + 1] if values[m].made == made)
-            )
+    earlier = -1  # the last use of what was made before
+    for made, group in groupby(range(len(values)), key=lambda n: values[n].made):
+        together = list(group)
+        for n in together:
+            others = max((values[m].used for m in together if m != n), default=-1)
+            if max(earlier, others) <= made and (values[n].used > made or n == end):
+                cuts.add(n)
+        earlier = max(earlier, *(values[n].used for n in together))
     return cuts
 
 

@@ -10,11 +10,15 @@ import torch
 from audit.evidence.kinds import Evidence, Reference, Roles, TraceEvidence
 from audit.explainers.contract import Explainer
 from audit.judging.judge_all import judge_all
+from audit.models.pristine import pristine_copy
+from audit.models.structure import Structure
+from audit.models.tower_chain import chain_tower
 from audit.result.finding import Verdict
-from audit.trace.tracing import trace_pair
+from audit.trace.tracing import TracedPair, trace_pair
 from principles.catalogue import all_checks
-from tests.any_model import BUILD, any_stage
+from tests.any_model import BUILD, AnyStage, any_stage
 from tests.reference_explainers.any_model import faulty_members, honest_members
+from tests.reference_explainers.member import Member
 
 ASKED = ("P101", "P102", "P103", "P104", "P105", "P110")
 HONEST = [(name, m) for name in BUILD for m in honest_members(any_stage(name))]
@@ -78,3 +82,44 @@ def test_what_follows_a_step_is_what_the_model_makes_of_it(name):
         x = tower.run(tower.embed(images), 0, start, images)
         x = tower.run(x, start, len(tower.blocks), images)
         torch.testing.assert_close(tower.readout(x, images), whole, rtol=1e-5, atol=1e-6)
+
+
+class ParametersAlone(torch.nn.Module):
+    """A network of its own parameters, with no module within."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = torch.nn.Parameter(torch.randn(3 * 64, 16) / 8)
+        self.last = torch.nn.Parameter(torch.randn(16, 10))
+
+    def forward(self, images):
+        return (images.flatten(1) @ self.first).relu() @ self.last
+
+
+def _gradient(model, images, targets):
+    pixels = images.clone().requires_grad_()
+    (slope,) = torch.autograd.grad(model(pixels)[0, targets].sum(), pixels)
+    return slope.abs().sum(1)
+
+
+@pytest.mark.parametrize(
+    ("explain", "violated"),
+    [
+        (_gradient, set()),
+        (lambda m, x, t: _gradient(m, x, t + 1), {"P104"}),
+        (lambda m, x, t: _gradient(m, x.roll(3, -1), t), {"P103"}),
+    ],
+    ids=["honest", "another-target", "another-picture"],
+)
+def test_a_model_without_any_step_is_judged_as_a_whole(explain, violated):
+    torch.manual_seed(0)
+    model, image = ParametersAlone().eval(), torch.rand(1, 3, 8, 8)
+    pristine = pristine_copy(model)
+    tower = chain_tower("image", pristine, lambda m, x: m(x), image)
+    assert tower.blocks == ()
+    with torch.no_grad():
+        own = float(pristine(image)[0, 3])
+    pair = TracedPair("pair-0", image, torch.tensor([3]), {"logit": own})
+    stage = AnyStage(model, Structure(pristine, tower, None), (pair,), 1e-5, "", "")
+    found = findings_of(Member(explain), stage)
+    assert {c for c, f in found.items() if f.verdict is Verdict.VIOLATION} == violated

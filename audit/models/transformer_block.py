@@ -220,7 +220,8 @@ class Block:
         """
         keywords, name = {**self.extra, **extra}, self.names.mask
         takes = inspect.signature(self.module.forward).parameters
-        if name in takes:
+        anything = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in takes.values())
+        if name in takes or (name and anything and mask is not None):
             keywords[name] = mask
         elif mask is not None:
             raise ValueError(

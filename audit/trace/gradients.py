@@ -33,7 +33,7 @@ from audit.trace.operations import Operation, tensors_in
 from audit.trace.passes import Passes
 
 _MOST_OPERATIONS = 400
-_MOST_RUNS = 4
+_MOST_RUNS = 32
 _MOST_HOOKS = 3
 _TINY = 1e-30
 
@@ -151,7 +151,7 @@ class Gradients:
     ) -> _Known | None:
         """Gradients of the root by some states of the runs whose outputs it is made of."""
         leaves, value = self._again(root)
-        if value is None or not value.requires_grad:
+        if value is None or not value.requires_grad or len(leaves) > _MOST_RUNS:
             return None
         weights = torch.ones_like(value) if direction is None else plain(direction).to(value)
         with torch.enable_grad():
@@ -159,7 +159,7 @@ class Gradients:
                 value, [leaf for leaf, _ in leaves], weights, allow_unused=True
             )
         known = _Known(self._passes)
-        for (_, run), cotangent in zip(leaves[:_MOST_RUNS], found[:_MOST_RUNS], strict=True):
+        for (_, run), cotangent in zip(leaves, found, strict=True):
             if cotangent is not None and run.inputs is not None:
                 known.add(run, cotangent, states)
         return known if known.states else None

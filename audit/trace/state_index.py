@@ -21,15 +21,31 @@ _Site = tuple[str, int, str, str]
 
 @dataclass
 class _Shelf:
-    """Known rows of one length, sorted when asked for."""
+    """Known rows of one length, sorted when asked for.
 
-    prints: list[Prints] = field(default_factory=list)
+    Attributes:
+        anchors: of the states, each once.
+        tolerances: of each.
+        owners: of each row of the prints the number of its state.
+    """
+
     anchors: list[Anchor] = field(default_factory=list)
     tolerances: list[float] = field(default_factory=list)
-    widest: float = 0.0
-    table: Prints | None = None
-    keys: np.ndarray | None = None
-    order: np.ndarray | None = None
+    prints: list[Prints] = field(default_factory=list)
+    owners: list[np.ndarray] = field(default_factory=list)
+    rows: int = 0
+    table: _Table | None = None
+
+
+@dataclass(frozen=True)
+class _Table:
+    """The rows of a shelf by their keys."""
+
+    keys: np.ndarray
+    prints: Prints
+    owners: np.ndarray
+    tolerances: np.ndarray
+    ordered: np.ndarray
 
 
 class StateIndex:
@@ -55,15 +71,15 @@ class StateIndex:
         """
         rows = state.reshape(len(state), -1)
         shelf = self._shelves[rows.shape[1]]
-        if len(shelf.anchors) + len(rows) > _MAX_ROWS:
-            half = len(shelf.anchors) // 2
-            joined = np.concatenate(shelf.prints)[half:]
-            shelf.prints, shelf.anchors = [joined], shelf.anchors[half:]
-            shelf.tolerances = shelf.tolerances[half:]
+        shelf.owners.append(np.full(len(rows), len(shelf.anchors)))
+        shelf.anchors.append(anchor)
+        shelf.tolerances.append(tolerance)
         shelf.prints.append(fingerprint(rows))
-        shelf.anchors += [anchor] * len(rows)
-        shelf.tolerances += [tolerance] * len(rows)
-        shelf.widest = max(shelf.widest, tolerance)
+        shelf.rows += len(rows)
+        if shelf.rows > _MAX_ROWS:
+            half = len(shelf.prints) // 2
+            shelf.prints, shelf.owners = shelf.prints[half:], shelf.owners[half:]
+            shelf.rows = sum(len(one) for one in shelf.prints)
         shelf.table = None
 
     def find(self, x: Tensor) -> list[frozenset[Anchor]]:
@@ -82,40 +98,51 @@ class StateIndex:
         return []
 
     def _find_rows(self, prints: Prints, length: int, cast: float) -> list[frozenset[Anchor]]:
-        shelf = self._sorted(length)
-        assert shelf.keys is not None and shelf.order is not None and shelf.table is not None  # noqa: S101, PT018
+        shelf = self._shelves[length]
+        table = _sorted(shelf)
         keys = _keys(prints)
-        reach = _REACH * max(shelf.widest, cast)
-        low = np.searchsorted(shelf.keys, keys - reach)
-        high = np.searchsorted(shelf.keys, keys + reach)
-        rows: list[dict[_Site, set[Anchor]]] = []
+        reach = _REACH * max(float(table.tolerances.max(initial=0.0)), cast)
+        low = np.searchsorted(table.keys, keys - reach)
+        high = np.searchsorted(table.keys, keys + reach)
+        rows: dict[bytes, dict[_Site, set[Anchor]]] = {}  # rows alike are looked for once
         for row, (start, stop) in enumerate(zip(low, high, strict=True)):
-            candidates = shelf.order[start:stop]
-            if not len(candidates) or not np.isfinite(keys[row]):
+            if start == stop or not np.isfinite(keys[row]):
                 return []
-            ordered = np.array([shelf.anchors[i].site in ORDERED_SITES for i in candidates])
-            tolerances = np.array([max(shelf.tolerances[i], cast) for i in candidates])
-            hit = matches(prints[row : row + 1], shelf.table[candidates], tolerances, ordered)[0]
+            known = prints[row].tobytes()
+            if known in rows:
+                continue
+            near = slice(start, stop)
+            tolerances = np.maximum(table.tolerances[near], cast)
+            own, ordered = prints[row : row + 1], table.ordered[near]
+            hit = matches(own, table.prints[near], tolerances, ordered)[0]
             here: dict[_Site, set[Anchor]] = defaultdict(set)
-            for index in candidates[hit]:
-                anchor = shelf.anchors[index]
+            for number in np.unique(table.owners[near][hit]):
+                anchor = shelf.anchors[number]
                 here[(anchor.tower, anchor.block, anchor.site, anchor.part)].add(anchor)
-            rows.append(here)
             if not here:
                 return []
-        sites = set.intersection(*(set(here) for here in rows))
+            rows[known] = here
+        found = list(rows.values())
+        sites = set.intersection(*(set(here) for here in found))
         ranked = sorted(sites, key=_likeliness, reverse=True)
-        return [_fewest_runs([here[site] for here in rows]) for site in ranked]
+        return [_fewest_runs([here[site] for here in found]) for site in ranked]
 
-    def _sorted(self, length: int) -> _Shelf:
-        shelf = self._shelves[length]
-        if shelf.table is None:
-            shelf.table = np.concatenate(shelf.prints)
-            shelf.prints = [shelf.table]
-            keys = _keys(shelf.table)
-            shelf.order = np.argsort(keys)
-            shelf.keys = keys[shelf.order]
-        return shelf
+
+def _sorted(shelf: _Shelf) -> _Table:
+    if shelf.table is None:
+        prints, owners = np.concatenate(shelf.prints), np.concatenate(shelf.owners)
+        keys = _keys(prints)
+        order = np.argsort(keys, kind="stable")
+        owners = owners[order]
+        ordered = np.array([anchor.site in ORDERED_SITES for anchor in shelf.anchors])
+        shelf.table = _Table(
+            keys[order],
+            prints[order],
+            owners,
+            np.array(shelf.tolerances)[owners],
+            ordered[owners],
+        )
+    return shelf.table
 
 
 def _likeliness(site: _Site) -> tuple[bool, int, _Site]:

@@ -133,8 +133,8 @@ CALLS = [
         400, "compared", 401, "not compared",
     ),
     Row(
-        "gradients:MOST_RUNS", 4, trace_calls.passes_behind_a_score,
-        4, "the model's", 5, "another",
+        "gradients:MOST_RUNS", 32, trace_calls.passes_behind_a_score,
+        32, "the model's", 33, "not compared",
     ),
     Row("plain_passes:REPLAYED", 16, trace_calls.passes_all_replayed, 16, "all", 48, "some"),
     Row(
@@ -170,6 +170,7 @@ HARMLESS = {
     "literal: fingerprint 4": "time: how long a sum must be to be divided",
     "fingerprint:MOST_WEIGHTS": "memory: weights that need not be computed again",
     # places, and nothing at all
+    "state_index:NOTHING": "the key of rows of zeros, far from every other",
     "fingerprint:COUNT": "a column",
     "fingerprint:ORDER": "a column",
     "differentiation:INPUTS": "place of an argument",

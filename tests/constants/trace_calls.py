@@ -165,6 +165,8 @@ def passes_behind_a_score(count: int) -> str:
     last = pictures[-1].clone().requires_grad_()
     found = torch.autograd.grad(_stage().pristine.encode_image(last).sum(), last)
     gradients.taken(0, steps[-1], None, [last], found, lambda _: PIXELS_OF_THE_PAIR, UNKNOWN)
+    if not gradients.seen:
+        return "not compared"
     return "the model's" if all(seen.own for seen in gradients.seen) else "another"
 
 

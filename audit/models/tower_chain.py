@@ -125,7 +125,9 @@ class ChainTower:
         return self.run(self.embed(inputs), 0, len(self.blocks), inputs)
 
     def embed(self, inputs: Tensor) -> Tensor:
-        """What enters the first step."""
+        """What enters the first step; the inputs where there is none."""
+        if not self.blocks:
+            return inputs
         return self._between(-1, None, inputs, 0)
 
     def run(self, x: Tensor, start: int, stop: int, inputs: Tensor | None = None) -> Tensor:
@@ -170,6 +172,8 @@ class ChainTower:
     ) -> Float[Tensor, "b e"]:
         """The feature (not normalized), given what the last step gave; see `passed_on`."""
         last = len(self.blocks) - 1
+        if last < 0:
+            return self.features(x)
         if self.normalizes or self.steps[last].goes_on:
             return x
         return self._between(last, x, inputs, None, begins)
@@ -203,7 +207,8 @@ class ChainTower:
                 last = block.index == done
                 like = gave if last else weight
                 told = begins if last else lambda: None
-                stack.enter_context(gives(block.module, gave, rows, like, told))
+                form = self.steps[block.index].form
+                stack.enter_context(gives(block.module, gave, rows, like, told, form))
             if to is None:
                 return self.forward(self.model, inputs)
             return what_enters(self.blocks[to].module, lambda: self.forward(self.model, inputs))

@@ -52,8 +52,9 @@ class ClassHead:
         """
         if self.pair_score is None:
             return self._expected(logits_of(module(images)), len(images))
+        once: Any = _RunsOnce(module, images)
         columns = [
-            self.pair_score(module, images, torch.full((len(images),), i, device=images.device))
+            self.pair_score(once, images, torch.full((len(images),), i, device=images.device))
             for i in range(len(self.classes))
         ]
         return self._expected(torch.stack(columns, dim=-1), len(images))
@@ -85,6 +86,23 @@ class ClassHead:
                 f"{tuple(scores.shape)}; name each of its classes once, in the order of its logits"
             )
         return scores
+
+
+class _RunsOnce:
+    """A module that runs once on the given pictures, for however many classes it is asked."""
+
+    def __init__(self, module: nn.Module, images: Tensor) -> None:
+        self._module, self._images, self._gave = module, images, None
+
+    def __call__(self, *args: Any, **keywords: Any) -> Any:
+        if keywords or len(args) != 1 or args[0] is not self._images:
+            return self._module(*args, **keywords)
+        if self._gave is None:
+            self._gave = self._module(self._images)
+        return self._gave.clone() if isinstance(self._gave, Tensor) else self._gave
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._module, name)
 
 
 def logits_of(output: Any) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -33,17 +34,17 @@ def what_enters(module: nn.Module, work: Callable[[], object]) -> Tensor:
 
 @contextmanager
 def gives(
-    module: nn.Module, x: Tensor, rows: int, like: Tensor, told: Callable[[], None]
+    module: nn.Module, x: Tensor, rows: int, like: Tensor, told: Callable[[], None], form: object
 ) -> Iterator[None]:
-    """A module gives a tensor, as often as there are rows, whatever goes in."""
+    """A module gives a tensor in its usual form, as often as there are rows, whatever goes in."""
     usual = module.forward
     as_it_was = "forward" in vars(module)
 
-    def forward(*_: object, **__: object) -> Tensor:
+    def forward(*_: object, **__: object) -> object:
         value = x if len(x) == rows else x.expand(rows, *x.shape[1:])
         value = value.to(like).clone()  # what follows may write into it
         told()
-        return value
+        return with_tensor(form, value)
 
     module.forward = forward
     try:
@@ -53,3 +54,19 @@ def gives(
             module.forward = usual
         else:
             del module.forward
+
+
+def with_tensor(form: Any, t: Tensor) -> Any:
+    """What a module gave, with another tensor in the place of its only one."""
+    if isinstance(form, Tensor):
+        return t
+    if isinstance(form, tuple) and hasattr(form, "_fields"):
+        return type(form)(*(with_tensor(item, t) for item in form))
+    if isinstance(form, (tuple, list)):
+        return type(form)(with_tensor(item, t) for item in form)
+    if isinstance(form, dict):
+        new = copy.copy(form)
+        for key, item in form.items():
+            new[key] = with_tensor(item, t)
+        return new
+    return form

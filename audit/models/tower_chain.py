@@ -206,7 +206,8 @@ class ChainTower:
                 last = block.index == done
                 like = gave if last else weight
                 told = begins if last else lambda: None
-                stack.enter_context(gives(block.module, gave, rows, like, told))
+                form = self.steps[block.index].form
+                stack.enter_context(gives(block.module, gave, rows, like, told, form))
             if to is None:
                 return self.forward(self.model, inputs)
             return what_enters(self.blocks[to].module, lambda: self.forward(self.model, inputs))

@@ -18,6 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
+from audit.models.substitution import with_tensor
+
 
 @dataclass(frozen=True)
 class Step:
@@ -30,6 +32,7 @@ class Step:
         args: what it was given by position, besides the values.
         keywords: and by keyword.
         output: what it gave, of the pass that was watched.
+        form: that with what stands around it, such as a tuple of it and None.
         goes_on: whether that is the very tensor that the next step receives.
     """
 
@@ -39,6 +42,7 @@ class Step:
     args: tuple[Any, ...]
     keywords: dict[str, Any]
     output: Tensor
+    form: Any
     goes_on: bool
 
 
@@ -87,6 +91,7 @@ class _Call:
     args: tuple[Any, ...]
     keywords: dict[str, Any]
     output: Tensor | None
+    form: Any
     shape: tuple[int, ...]
     start: int
     stop: int = -1
@@ -205,7 +210,7 @@ def _step(model: nn.Module, c: _Call, watch: _Watch, *, goes_on: bool) -> Step:
     met = watch.values[c.given].weights
     own = [f"{c.path}.{name}" for name, _ in model.get_submodule(c.path).named_parameters()]
     entrances = _first_of_each({path: met[path] for path in own if path in met})
-    return Step(c.path, c.shape, entrances, c.args[1:], c.keywords, c.output, goes_on)
+    return Step(c.path, c.shape, entrances, c.args[1:], c.keywords, c.output, c.form, goes_on)
 
 
 def _cuts(values: list[_Value], end: int) -> set[int]:
@@ -261,7 +266,7 @@ def _calls_told(model: nn.Module, watch: _Watch) -> Iterator[None]:
             del module
             given = watch.number_of(args[0]) if args else None
             shape = tuple(args[0].shape[1:]) if given is not None else ()
-            one = _Call(path, given, None, args, dict(keywords), None, shape, next(clock))
+            one = _Call(path, given, None, args, dict(keywords), None, None, shape, next(clock))
             watch.calls.append(one)
             open_calls.append(one)
 
@@ -270,11 +275,15 @@ def _calls_told(model: nn.Module, watch: _Watch) -> Iterator[None]:
     def after(module: nn.Module, args: tuple[Any, ...], out: Any) -> None:
         del module, args
         one = open_calls.pop()
-        first = next(tensors_among(out), None)
+        every = list(tensors_among(out))
+        first = (
+            every[0] if len(every) == 1 else None
+        )  # of several, one cannot be put in their place
         one.gave, one.stop = watch.number_of(first), next(clock)
         if first is not None and one.gave is not None:
             with _disable_current_modes():
                 one.output = first.detach().clone()
+                one.form = with_tensor(out, one.output)
 
     with ExitStack() as stack:
         for path, module in model.named_modules():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import os
 import sys
 import sysconfig
 from dataclasses import dataclass
@@ -42,15 +44,30 @@ UNKNOWN = Place("", 0)
 class Frames:
     """Finds the explainer's line behind a torch call.
 
+    The model's own code are its modules' source files, and what is installed in the same packages:
+    the helpers of a library that its modules call, or that call them.
+
     Args:
-        model: its modules' source files count as the model's own code.
+        model: the model.
     """
 
     def __init__(self, model: nn.Module) -> None:
-        modules = {type(m).__module__ for m in model.modules()}
-        files = (getattr(sys.modules.get(name), "__file__", None) for name in modules)
-        self.model_files = {f for f in files if f and not f.startswith(_TORCH)}
+        classes = {c for m in model.modules() for c in type(m).__mro__}
+        modules = {c.__module__ for c in classes}
+        named = {*map(_file, modules), *map(_file_of_forward, classes)}
+        files = {f for f in named if f and not f.startswith(_TORCH) and not _is_library(f)}
+        packages = {_folder(name) for name in modules} - {None, _TORCH}
+        self._packages = tuple(f"{p}{os.sep}" for p in packages if p)
+        self._files = files
+        self._shared = ""
         self._kinds: dict[str, str] = {}
+
+    def explainer_lies_in(self, file: str | None) -> None:
+        """The explainer's source, which may lie in one file or package with the model."""
+        own = file or ""
+        self._packages = tuple(p for p in self._packages if not own.startswith(p))
+        self._shared = own if own in self._files else ""
+        self._files = self._files - {own}
 
     def kind(self, file: str) -> str:
         """``torch``, ``model``, ``audit`` or ``explainer``."""
@@ -59,7 +76,7 @@ class Frames:
             found = "explainer"
             if file.startswith((_TORCH, "<")) or _is_library(file):
                 found = "torch"
-            elif file in self.model_files:
+            elif file in self._files or file.startswith(self._packages):
                 found = "model"
             elif file.startswith((_HERE, _ANATOMY)):
                 found = "audit"
@@ -76,7 +93,7 @@ class Frames:
         frame: FrameType | None = sys._getframe(1)  # noqa: SLF001
         own = True
         while frame is not None:
-            kind = self.kind(frame.f_code.co_filename)
+            kind = self._kind_of(frame)
             if kind == "model":
                 own = False
             elif kind == "explainer":
@@ -92,10 +109,17 @@ class Frames:
             file = frame.f_code.co_filename
             if file == _ENGINE and frame.f_code.co_name == "_engine_run_backward":
                 return False
-            if self.kind(file) == "explainer":
+            if self._kind_of(frame) == "explainer":
                 return True
             frame = frame.f_back
         return False
+
+    def _kind_of(self, frame: FrameType) -> str:
+        """Whose code a frame runs; where model and explainer share a file, methods tell."""
+        file = frame.f_code.co_filename
+        if file == self._shared and isinstance(frame.f_locals.get("self"), nn.Module):
+            return "model"
+        return self.kind(file)
 
 
 def call_keywords() -> dict[str, Any]:
@@ -116,6 +140,23 @@ def shown_path(file: str) -> str:
     if path.is_relative_to(_PROJECT / "audit"):
         return path.relative_to(_PROJECT).as_posix()
     return path.relative_to(Path.cwd()).as_posix() if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def _file(module: str) -> str | None:
+    return getattr(sys.modules.get(module), "__file__", None)
+
+
+def _file_of_forward(module: type) -> str | None:
+    """Where a class of modules says how it is run, also where its file is no module of Python."""
+    forward = inspect.unwrap(module.__dict__.get("forward", int))
+    return getattr(getattr(forward, "__code__", None), "co_filename", None)
+
+
+def _folder(module: str) -> str | None:
+    """The installed package that a module belongs to; None for a file of its own."""
+    top = _file(module.partition(".")[0])
+    folder = str(Path(top).parent) if top and top.endswith("__init__.py") else None
+    return folder if folder and folder.startswith(_PACKAGES) else None
 
 
 def _is_library(file: str) -> bool:

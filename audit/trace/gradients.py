@@ -9,8 +9,8 @@ by a custom function, a hook, or another rule.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -123,18 +123,21 @@ class Gradients:
             place: the explainer's line.
         """
         asked = [
-            (state, g)
+            (state, g, plain(by))
             for by, g in zip(inputs, gradients, strict=True)
             if g is not None and (state := state_of(beneath(by))) is not None
         ]
         if not asked or is_transformed(root):
             return
-        expected = self._expected(beneath(root), direction, [state for state, _ in asked])
+        pixels = [by for state, _, by in asked if state.site == PIXELS]
+        expected = self._expected(
+            beneath(root), direction, [state for state, _, _ in asked], pixels
+        )
         if expected is None:
             return
         hooked = [f"hook on {path}" for path in hooked_modules(self.models)]
         rule = ", ".join([*custom_functions(root), *hooked[:_MOST_HOOKS]])
-        for state, g in asked:
+        for state, g, _ in asked:
             if state.tower in expected.towers:
                 own, error = expected.nearest(plain(g))
                 where = self._passes.structure.tower(state.tower).words(state.block)
@@ -147,7 +150,11 @@ class Gradients:
         return known[1] if known is not None and known[0]() is t else None
 
     def _expected(
-        self, root: Tensor, direction: Tensor | None, states: Sequence[Anchor]
+        self,
+        root: Tensor,
+        direction: Tensor | None,
+        states: Sequence[Anchor],
+        pixels: Sequence[Tensor],
     ) -> _Known | None:
         """Gradients of the root by some states of the runs whose outputs it is made of."""
         leaves, value = self._again(root)
@@ -161,7 +168,8 @@ class Gradients:
         known = _Known(self._passes)
         for (_, run), cotangent in zip(leaves, found, strict=True):
             if cotangent is not None and run.inputs is not None:
-                known.add(run, cotangent, states)
+                for one in (run, *_of_other_pixels(run, pixels)):
+                    known.add(one, cotangent, states)
         return known if known.states else None
 
     def _again(self, root: Tensor) -> tuple[list[tuple[Tensor, Run]], Tensor | None]:
@@ -193,6 +201,14 @@ class Gradients:
                 outs = list(tensors_in(out))
                 here |= {id(r): o for r, o in zip(results, outs, strict=False)}
         return leaves, here.get(id(root))
+
+
+def _of_other_pixels(run: Run, pixels: Sequence[Tensor]) -> Iterator[Run]:
+    """The run on pictures that have its feature as well: a norm may take the scale of pixels."""
+    given = run.inputs
+    for other in pixels if given is not None and run.tower == "image" else ():
+        if given is not None and other.shape == given.shape and not torch.equal(other, given):
+            yield replace(run, inputs=other)
 
 
 class _Known:

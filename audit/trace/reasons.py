@@ -47,7 +47,8 @@ def first_cause(recorder: Recorder, lineage: Lineage) -> tuple[str, str]:
     causes = []
     for number in lineage.events:
         call = recorder.attending.seen[number]
-        words = f"attention of {call.tower} block {call.block} differs"
+        where = recorder.structure.tower(call.tower).words(call.block)
+        words = f"attention of {where} of the {call.tower} tower differs"
         causes.append((call.block + 0.5, number, words, str(call.place)))
     for number in lineage.alterations | lineage.surrogates:
         one = recorder.passes.alterations[number]

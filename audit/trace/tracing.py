@@ -73,6 +73,7 @@ def trace_pair(
     """
     integrity = Integrity(model, structure.model)
     recorder = Recorder(model, structure, integrity, pair.image, pair.targets, rounding, memory)
+    recorder.frames.explainer_lies_in(explainer.source_file)
     inspected, after = integrity.inspecting(explainer.explain, recorder.instrument.aside)
     try:
         with recorder.instrument:
@@ -121,6 +122,7 @@ def first_call(
     """
     integrity = Integrity(model, structure.model)
     recorder = Recorder(model, structure, integrity, images[:1], targets[:1])
+    recorder.frames.explainer_lies_in(explainer.source_file)
     inspected, changes = integrity.inspecting(explainer.explain, recorder.instrument.aside)
     try:
         with recorder.instrument:

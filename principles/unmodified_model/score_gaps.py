@@ -10,6 +10,8 @@ from audit.trace.records import PairTrace, ScalarRecord
 from principles.finding_parts import listed
 from principles.unmodified_model.faults import Fault
 
+_MOST_DIGITS = 9
+
 
 def largest_gap(trace: TraceEvidence, tolerance: float) -> Statistic:
     """The largest difference of an explained score to the model's, of those that compare."""
@@ -35,10 +37,17 @@ def gap_words(trace: TraceEvidence, first: Fault) -> str:
     if not gaps:
         return f"The explained score is not the model's: {first.what}."
     _, explained, model = max(gaps)
+    ours, theirs = _told_apart(explained, model)
     return (
-        f"The explained score is not the model's: {number(explained)} where the model gives "
-        f"{number(model)}; {first.what}."
+        f"The explained score is not the model's: {ours} where the model gives {theirs}; "
+        f"{first.what}."
     )
+
+
+def _told_apart(one: float, other: float) -> tuple[str, str]:
+    """Two numbers in words, with as many digits as their difference takes."""
+    digits = next((d for d in range(3, _MOST_DIGITS) if number(one, d) != number(other, d)), 3)
+    return number(one, digits), number(other, digits)
 
 
 def worst_pair(trace: TraceEvidence) -> str:

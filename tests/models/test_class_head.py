@@ -14,6 +14,7 @@ from audit.models.class_names import ClassNames, imagenet
 from audit.models.errors import ModelError
 from audit.models.pristine import pristine_copy
 from audit.models.python_object import model_of
+from audit.models.tower_chain import chain_tower
 
 SIDE, CLASSES = 16, ("cat", "dog", "great white shark")
 
@@ -72,6 +73,19 @@ def test_a_score_of_pairs_stands_for_the_logits():
         altered.head.weight.zero_()
         assert not torch.equal(model.with_module(altered).features(IMAGES), wanted)
     assert model.score_name == "probability"
+
+
+def test_the_module_runs_once_for_all_classes_of_a_score_of_pairs():
+    def probability(module, images, targets):
+        return module(images).softmax(-1)[torch.arange(len(images)), targets]
+
+    model, runs = own(score=probability), []
+    model.module.register_forward_hook(lambda *_: runs.append(1))
+    with torch.no_grad():
+        model.features(IMAGES)
+        assert len(runs) == 1
+        tower = chain_tower("image", model.module, model.interface.features, IMAGES[:1])
+    assert tower.blocks
 
 
 def test_an_unknown_class_names_a_close_one():

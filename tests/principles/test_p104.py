@@ -6,7 +6,10 @@ from audit.result.finding import Verdict
 from principles.unmodified_model.p104_score_preserved import CHECK
 from tests.principles import traces
 
-FOREIGN = {"clean": False, "reasons": ("attention of image block 3 differs (ours.py:30)",)}
+FOREIGN = {
+    "clean": False,
+    "reasons": ("attention of block 3 of the image tower differs (ours.py:30)",),
+}
 
 
 def judged_trace(judged, control=(), **changed):
@@ -43,10 +46,18 @@ def test_where_numbers_are_coarse_a_value_alone_acquits_nobody(judged):
 
 def test_a_violation_says_both_scores_the_cause_and_the_line(judged):
     found = judged_trace(judged, scalars=(traces.scalar(0.1, **FOREIGN),))
-    assert "0.100 where the model gives 0.300; attention of image block 3 differs" in found.summary
+    assert (
+        "0.100 where the model gives 0.300; attention of block 3 of the image tower differs"
+        in found.summary
+    )
     assert found.statistics[0].value == pytest.approx(0.2)
     assert [(place.file, place.line) for place in found.locations] == [("ours.py", 20)]
     assert found.witness.pair == "pair-0"
+
+
+def test_scores_that_are_near_are_told_apart(judged):
+    found = judged_trace(judged, scalars=(traces.scalar(0.300049, **FOREIGN),))
+    assert "0.30005 where the model gives 0.30000;" in found.summary
 
 
 def test_a_function_of_clean_features_passes_whatever_its_value(judged):

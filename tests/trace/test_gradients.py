@@ -1,10 +1,17 @@
 """Gradients that an explainer takes are the untouched model's, or are told apart: P110."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from audit.explainers.contract import Explainer
+from audit.models.pristine import pristine_copy
+from audit.models.structure import Structure
+from audit.models.tower_chain import chain_tower
+from audit.trace.tracing import TracedPair, trace_pair
 from tests.reference_explainers import honest_gradients, parts
 from tests.reference_explainers.honest import HONEST
 
@@ -119,3 +126,37 @@ def test_another_score_of_the_models_outputs_has_its_own_gradient(traced):
 
     (found,) = traced(probability).gradients
     assert found.own
+
+
+class _Scaleless(nn.Module):
+    """A model to which pictures of any contrast are the same."""
+
+    def __init__(self):
+        super().__init__()
+        self.embed, self.norm = nn.Conv2d(3, 8, 4, 4, bias=False), nn.GroupNorm(1, 8, eps=0.0)
+        self.head = nn.Linear(8, 5)
+
+    def forward(self, x):
+        return self.head(self.norm(self.embed(x)).relu().mean((2, 3)))
+
+
+def _integrated(model, images, targets):
+    total = torch.zeros_like(images)
+    for step in range(1, 9):
+        x = (images * (step / 8)).requires_grad_(True)
+        score = model(x).gather(1, targets[:, None]).sum()
+        total = total + torch.autograd.grad(score, x)[0]
+    return (total * images).sum(1)
+
+
+def test_pictures_with_one_feature_have_gradients_of_their_own():
+    torch.manual_seed(0)
+    model, image, target = _Scaleless().eval(), torch.randn(1, 3, 16, 16), torch.tensor([2])
+    pristine = pristine_copy(model)
+    tower = chain_tower("image", pristine, lambda model, x: model(x), image)
+    with torch.no_grad():
+        pair = TracedPair("pair-0", image, target, {"logit": float(pristine(image)[0, 2])})
+    structure = Structure(pristine, tower, None)
+    trace, _ = trace_pair(Explainer("paths", _integrated), copy.deepcopy(model), structure, pair)
+    assert len(trace.gradients) > 1
+    assert all(g.own for g in trace.gradients)

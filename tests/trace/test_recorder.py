@@ -101,7 +101,7 @@ def test_executed_attention_is_what_the_explainer_computed(traced, small_stage):
 def test_only_the_first_cause_is_told(traced):
     (scalar,) = traced(faulty_attention.one_head_in_all_blocks).scalars
     assert len(scalar.reasons) == 1
-    assert scalar.reasons[0].startswith("attention of image block 0 differs")
+    assert scalar.reasons[0].startswith("attention of block 0 of the image tower differs")
 
 
 def test_attention_that_the_map_does_not_use_is_not_held_against_it(traced):
@@ -149,7 +149,7 @@ def test_exact_copy_is_recognized_and_an_edited_one_accused(traced):
     assert exact.changes == ()
     assert exact.scalars[0].clean
     edited = traced(on_copy(lambda clone: clone.visual.proj.data.mul_(1.01)))
-    assert any("copy of" in c.what for c in edited.changes)
+    assert any("run as a copy" in c.what for c in edited.changes)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])

@@ -60,6 +60,10 @@ class Structure:
             return "image"
         return "image" if self.image.holds(path) else "text"
 
+    def in_block(self, path: str) -> bool:
+        """Whether a parameter, by its dotted name, belongs to a block."""
+        return any(path.startswith(f"{b.path}.") for tower in self.towers for b in tower.blocks)
+
     def on(self, model: nn.Module) -> Structure:
         """The same of a copy of the model."""
         text = None if self.text is None else self.text.on(model)

@@ -148,11 +148,6 @@ class Recorder(Observer):
             self.lineages[result] = self._anchored(anchors)
             self.derivatives.output(result, anchors)
 
-    def in_block(self, path: str) -> bool:
-        """Whether a parameter, by its dotted name, belongs to a block."""
-        towers = self.structure.towers
-        return any(path.startswith(f"{b.path}.") for tower in towers for b in tower.blocks)
-
     def starts(self, event: str) -> None:
         """Another process is started."""
         self.origins.starts(event)

@@ -80,7 +80,7 @@ class ScalarRecords:
             of_pair=self.of_pair(lineage),
             reasons=tuple(reasons_of(self._recorder, lineage, scalar=True)),
             params=tuple(sorted(lineage.params)),
-            block_params=tuple(sorted(filter(self._recorder.in_block, lineage.params))),
+            block_params=tuple(sorted(filter(self._recorder.structure.in_block, lineage.params))),
             of_model=bool(lineage.anchors),
             relevant=relevant,
             nearest=nearest,

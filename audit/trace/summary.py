@@ -106,7 +106,7 @@ def _unseen(recorder: Recorder, descent: MapOrigin) -> str:
         return f"the map has no known origin, and another process was started ({event}, {place})"
     if descent.from_nowhere and (recorder.passes.entries or recorder.attending.calls):
         return "no operation that was seen made the map"
-    blocks = {use for use in recorder.parameters.uses if recorder.in_block(use[0])}
+    blocks = {use for use in recorder.parameters.uses if recorder.structure.in_block(use[0])}
     if descent.lost and blocks:
         path, place = min(blocks, key=str)
         return f"own code computes with {path} ({place}), and the map has no known origin"

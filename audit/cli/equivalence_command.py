@@ -17,6 +17,7 @@ from audit.cli.printing import say, verdict_stands
 @click.argument("other")
 @click.option("--samples", type=int, default=64, show_default=True, help="Number of pairs.")
 @shared.model_options
+@shared.source_options
 def equivalence(one: str, other: str, samples: int, **given: Any) -> None:
     """Compare the maps of two explainers.
 

@@ -26,7 +26,9 @@ from audit.cli.printing import say
     type=click.Path(exists=True, dir_okay=False),
     help="Picture file.",
 )
-@click.option("--text", required=True, help="The text whose score is explained.")
+@click.option(
+    "--text", required=True, help="The text, or name of a class, whose score is explained."
+)
 @click.option(
     "--out",
     type=click.Path(path_type=Path),

@@ -131,7 +131,7 @@ ladder_option = click.option(
     help="Other weights of the model (a checkpoint file, or a tag of open_clip), or another model, "
     "shown and not judged (ARCHITECTURE:TAG, local-dir:FOLDER); repeatable.",
 )
-data_options = _all(
+source_options = _all(
     (
         click.option(
             "--data", help="bundled, or a manifest: a CSV or Parquet file, or its folder."
@@ -143,6 +143,11 @@ data_options = _all(
             help="Read files of a manifest that lie outside its folder.",
         ),
         click.option("--template", help="Prompt for the labels of a manifest, with one {}."),
+    )
+)
+data_options = _all(
+    (
+        source_options,
         click.option(
             "--samples",
             callback=samples_of,

@@ -398,6 +398,15 @@ def test_equivalence(command, tiny_model):
     assert "grad-eclip and gradient differ" in other.output
 
 
+def test_equivalence_on_pictures_of_ones_own(command, tiny_model):
+    Image.new("RGB", (30, 20), "red").save("picture.png")
+    Path("manifest.csv").write_text("image,label\npicture.png,cat\npicture.png,dog\n")
+    words = ["--model", tiny_model, "--samples", "2", "--data", "manifest.csv"]
+    same = command("equivalence", "gradient", "gradient", *words)
+    assert same.exit_code == 0, same.output
+    assert "over 2 pairs" in same.output
+
+
 def test_help_imports_nothing_slow():
     code = (
         "import sys\n"

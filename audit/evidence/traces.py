@@ -42,11 +42,13 @@ def gather_trace(context: Context, costs: Costs) -> TraceEvidence:
     chosen = evenly_spaced(len(context.pairs), wanted)
     pairs = [_pair(context, i) for i in chosen]
     null = _null_difference(context, chosen)
-    traces, places = _traces(context, context.audited, pairs, "tracing the explainer")
+    structure = context.structure(pairs[0].image, pairs[0].targets)
+    known = structure, _rounding(structure, pairs[0])
+    traces, places = _traces(context, context.audited, known, pairs, "tracing the explainer")
     control: tuple[PairTrace, ...] = ()
     if context.roles.positive:
         faithful = context.explainers[context.roles.positive[0]]
-        control, _ = _traces(context, faithful, pairs[:2], "tracing the control")
+        control, _ = _traces(context, faithful, known, pairs[:2], "tracing the control")
     return TraceEvidence(
         traces=traces,
         control=control,
@@ -59,21 +61,28 @@ def gather_trace(context: Context, costs: Costs) -> TraceEvidence:
     )
 
 
+def _rounding(structure: Structure, pair: TracedPair) -> Rounding:
+    """The null control of all traces, measured on one pair when it is asked for."""
+    given: dict[TowerName, Tensor] = {"image": pair.image}
+    if structure.text is not None:
+        given["text"] = pair.targets
+    return Rounding(given)
+
+
 def _traces(
-    context: Context, explainer: Explainer, pairs: list[TracedPair], phase: str
+    context: Context,
+    explainer: Explainer,
+    known: tuple[Structure, Rounding],
+    pairs: list[TracedPair],
+    phase: str,
 ) -> tuple[tuple[PairTrace, ...], dict[str, SourceLines]]:
     traces: list[PairTrace] = []
-    structure = context.structure(pairs[0].image, pairs[0].targets)
-    given: dict[TowerName, Tensor] = {"image": pairs[0].image}
-    if structure.text is not None:
-        given["text"] = pairs[0].targets
-    rounding = Rounding(given)
     sources: dict[str, SourceLines] = {}
     for done, pair in enumerate(pairs, 1):
         found = context.tasks.kept(
             f"{phase}, {pair.id}",
             _Traced,
-            partial(_traced, context, explainer, structure, pair, rounding),
+            partial(_traced, context, explainer, known, pair),
         )
         traces.append(found.trace)
         sources |= found.sources
@@ -92,10 +101,10 @@ class _Traced:
 def _traced(
     context: Context,
     explainer: Explainer,
-    structure: Structure,
+    known: tuple[Structure, Rounding],
     pair: TracedPair,
-    rounding: Rounding,
 ) -> _Traced:
+    structure, rounding = known
     module = own_copy(context.pristine)  # what is kept for another model is computed again, watched
     trace, places = trace_pair(explainer, module, structure, pair, rounding, context.memory)
     lines = {str(place): source_lines(str(place), place.file, place.line) for place in places}

@@ -201,6 +201,7 @@ TABLE = [*TRACES, *MAPS, *ALIGNMENT, *GATHERING, *STATISTICS, *RELEASE]
 HARMLESS = {
     "P202:worthwhile_area": "named in a sentence",
     "principles:RELIABLE": "named in a sentence",
+    "principles:MOST_DIGITS": "digits of two scores in a sentence",
     "principles:LEAST_RELIABILITY": "a forecast of how many pairs would do",
     "principles:MOST": "a forecast of how many pairs would do",
     "principles:MOST_CLASSES": "a forecast of how many pairs would do",

@@ -206,6 +206,7 @@ def scalars_of_a_kind(count: int) -> str:
     values = [ScalarSeen(torch.tensor([float(i)]), Lineage(), UNKNOWN) for i in range(count)]
     recorder.derivatives = mock.MagicMock(scalars=values)
     recorder.passes, recorder.targets = mock.MagicMock(), torch.zeros(1, 4)
+    recorder.structure = _stage().structure
     descent = mock.MagicMock(spec=MapOrigin)
     descent.of_maps = Lineage()
     records = list(ScalarRecords(recorder, descent, {"cosine": 0.0}, None).records())

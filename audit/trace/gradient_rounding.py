@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from audit.models.pristine import pristine_copy_in
 from audit.models.transformer_block import TowerName
@@ -19,17 +20,18 @@ from audit.trace.step_rounding import needed, prints_of
 _Gradients = dict[tuple[int, str, int], Prints]
 
 
-def between_gradients(
-    precision: Precision, given: dict[TowerName, Tensor]
-) -> Iterator[tuple[str, float]]:
-    """What gradients of a feature differ by: in company, and in double precision.
+def between_gradients(precision: Precision, given: dict[TowerName, Tensor]) -> Iterator[float]:
+    """What gradients of a feature, and of it at unit length, differ by.
+
+    In company, and in double precision. At unit length, as in a cosine, what lies along the feature
+    cancels, which rounds more.
 
     Args:
         precision: of the model.
         given: a picture and, where there is a text tower, token ids.
 
     Yields:
-        The site of a state, and the least tolerance at which its gradients agree.
+        For each state the least tolerance at which its gradients agree.
     """
     exact = Precision(
         precision.structure.on(pristine_copy_in(precision.structure.model, torch.float64)),
@@ -38,26 +40,29 @@ def between_gradients(
         precision.library,
     )
     for name, inputs in given.items():
-        usual = _gradients(precision, name, inputs)
-        for other in (
-            _gradients(exact, name, inputs),
-            _gradients(precision, name, torch.cat([inputs, inputs.flip(-1)]), len(inputs)),
-        ):
-            for (block, site, number), one in usual.items():
-                two = other.get((block, site, number))
-                if two is not None and two.shape == one.shape:
-                    yield site, needed(one, two)
+        company = torch.cat([inputs, inputs.flip(-1)])
+        for unit in (False, True):
+            usual = _gradients(precision, name, inputs, len(inputs), unit=unit)
+            for other in (
+                _gradients(exact, name, inputs, len(inputs), unit=unit),
+                _gradients(precision, name, company, len(inputs), unit=unit),
+            ):
+                for (block, site, number), one in usual.items():
+                    two = other.get((block, site, number))
+                    if two is not None and two.shape == one.shape:
+                        yield needed(one, two)
 
 
 def _gradients(
-    precision: Precision, name: TowerName, inputs: Tensor, rows: int | None = None
+    precision: Precision, name: TowerName, inputs: Tensor, rows: int, *, unit: bool
 ) -> _Gradients:
-    """Fingerprints of the gradients of the first rows' features, contracted with one direction."""
+    """Fingerprints of the gradients of the first rows' features along one direction."""
     tower = precision.structure.tower(name)
     run = Run(name, 0, Lineage(), None, frozenset(), precision, inputs=inputs)
     with precision.entered(), torch.enable_grad():
         states = list(differentiable_states(tower, run))
         feature = states[-1][2][:rows]
+        feature = functional.normalize(feature, dim=-1) if unit else feature
         direction = torch.ones_like(feature).cumsum(-1).sin()  # without a pattern
         found = torch.autograd.grad(
             feature, [state for _, _, state in states[:-1]], direction, allow_unused=True

@@ -244,7 +244,7 @@ class _Known:
         pooled = tower.pooled_index(run.inputs) if run.inputs is not None else None
         for (site, _), gradient in zip(by, found, strict=True):
             if gradient is not None and pooled is not None:
-                tolerance = self._passes.rounding.of_gradients(run.precision, site)
+                tolerance = self._passes.rounding.of_gradients(run.precision)
                 for part in gradient_parts(site, gradient, pooled):
                     self._add(part, tolerance)
 

@@ -34,7 +34,7 @@ class Rounding:
     def __init__(self, given: dict[TowerName, Tensor]) -> None:
         self._given = given
         self._of_kernels: dict[tuple[_Kind, bool], Mapping[str, float]] = {}
-        self._of_gradients: dict[_Kind, Mapping[str, float]] = {}
+        self._of_gradients: dict[_Kind, float] = {}
         self._of_casts: dict[tuple[torch.dtype, _Kind], float] = {}
 
     def tolerance(self, precision: Precision, site: str) -> float:
@@ -60,17 +60,16 @@ class Rounding:
             self._of_kernels[_kind(precision), chained] = known
         return known
 
-    def of_gradients(self, precision: Precision, site: str) -> float:
-        """The same for gradients by a state, which have a null control of their own."""
+    def of_gradients(self, precision: Precision) -> float:
+        """The same for gradients, which have a null control of their own.
+
+        The largest of all states counts: rounding adds up on the way back.
+        """
         known = self._of_gradients.get(_kind(precision))
         if known is None:
-            measured: dict[str, float] = {}
-            for name, off in between_gradients(precision, self._given):
-                measured[name] = max(measured.get(name, 0.0), off)
-            usual = float(np.median(list(measured.values()))) if measured else 0.0
-            known = {name: max(off, usual) for name, off in measured.items()} | {USUAL: usual}
+            known = max(between_gradients(precision, self._given), default=0.0)
             self._of_gradients[_kind(precision)] = known
-        return MARGIN * known.get(site, known[USUAL])
+        return MARGIN * known
 
     def of_cast(self, dtype: torch.dtype, precision: Precision) -> float:
         """The same for values that were cast to a coarser dtype afterwards."""

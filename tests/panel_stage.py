@@ -21,10 +21,11 @@ from audit.models.anatomy import anatomy_of
 from audit.models.model_under_audit import ModelUnderAudit
 from audit.models.open_clip_source import OpenClipInterface
 from audit.models.pristine import pristine_copy
-from audit.models.structure import Structure, known_structure
+from audit.models.structure import Structure, structure_of
 from audit.trace.tracing import TracedPair
 
 CONTEXT, END = 16, 99
+INTERFACE = OpenClipInterface(Compose([]), lambda texts: texts)
 SIZES = {"small": (32, 8, 3), "medium": (64, 8, 4)}
 
 
@@ -40,7 +41,7 @@ class Stage:
     @property
     def structure(self) -> Structure:
         """What a trace knows of the untouched copy."""
-        return known_structure(self.pristine)
+        return structure_of(INTERFACE, self.pristine, self.pair.image, self.pair.targets)
 
     @property
     def pair(self) -> TracedPair:
@@ -110,7 +111,7 @@ def context_of(explainer: Explainer, on: Stage, sizes: Sizes) -> Context:
         classes=tuple("abcdef"), templates=("{}",), targets=tokens,
     )  # fmt: skip
     model = ModelUnderAudit(
-        "panel", None, copy.deepcopy(on.model), OpenClipInterface(Compose([]), lambda texts: texts),
+        "panel", None, copy.deepcopy(on.model), INTERFACE,
         on.pair.image.device, torch.float32,
     )  # fmt: skip
     control = "attention-logit-gradient"

@@ -17,7 +17,7 @@ from audit.evidence.context import Context, on_grid
 from audit.explainers.contract import Explainer, run_explainer
 from audit.interventions.draws import generator_for
 from audit.metrics.similarity import relative_l2, spearman
-from audit.models.pristine import pristine_copy
+from audit.models.pristine import pristine_copy, pristine_copy_in
 
 ROUNDINGS = 4.0
 HALF = (torch.float16, torch.bfloat16)
@@ -62,7 +62,7 @@ def in_full_precision(context: Context) -> Context:
     dtype = full_dtype(context.model.dtype)
     if dtype is context.model.dtype:
         return context
-    copy = pristine_copy(context.pristine).to(dtype)
+    copy = pristine_copy_in(context.pristine, dtype)
     model = dataclasses.replace(context.model, module=copy, dtype=dtype)
     return dataclasses.replace(context, model=model, pristine=pristine_copy(copy))
 

@@ -11,12 +11,13 @@ from PIL import Image
 from torch import Tensor, nn
 
 from audit.models.anatomy import Anatomy, anatomy_of
+from audit.models.module_interface import FeatureInterface
 from audit.models.patch_grids import grid_of
 from audit.models.picture_transform import PictureTransform
 
 
 @runtime_checkable
-class Targets(Protocol):
+class Targets(FeatureInterface, Protocol):
     """What a model scores pictures for, and how; `audit.models.class_head` has class ids."""
 
     @property
@@ -29,16 +30,6 @@ class Targets(Protocol):
 
     def encode(self, texts: Sequence[str]) -> Int[Tensor, "texts ..."]:
         """Texts or class names as targets."""
-
-    def features(
-        self, module: nn.Module, images: Float[Tensor, "b 3 H W"]
-    ) -> Float[Tensor, "b feature"]:
-        """One feature a picture."""
-
-    def target_features(
-        self, module: nn.Module, targets: Int[Tensor, "b ..."]
-    ) -> Float[Tensor, "b feature"]:
-        """One feature a target."""
 
     def logit_scale(self, module: nn.Module) -> float:
         """Factor from score to logit."""

@@ -15,10 +15,11 @@ from torch import Tensor, nn
 from audit.models.anatomy import Anatomy, UnknownAnatomyError
 from audit.models.checkpoints import state_sha256
 from audit.models.identity import architecture_sha256
+from audit.models.module_interface import ScoreInterface
 
 
 @runtime_checkable
-class ModelInterface(Protocol):
+class ModelInterface(ScoreInterface, Protocol):
     """How the models of one library are called; `audit.models.open_clip_source` has the first.
 
     What computes takes the module as an argument, since the audit asks the same of altered copies.
@@ -45,16 +46,6 @@ class ModelInterface(Protocol):
     def encode(self, texts: Sequence[str]) -> Int[Tensor, "texts ..."]:
         """Texts or class names as targets: (texts, context) token ids, or (texts,) class ids."""
 
-    def features(
-        self, module: nn.Module, images: Float[Tensor, "b 3 H W"]
-    ) -> Float[Tensor, "b feature"]:
-        """One feature a picture; its product with a target's feature is the score."""
-
-    def target_features(
-        self, module: nn.Module, targets: Int[Tensor, "b ..."]
-    ) -> Float[Tensor, "b feature"]:
-        """One feature a target."""
-
     def logit_scale(self, module: nn.Module) -> float:
         """Factor from score to logit."""
 
@@ -63,9 +54,6 @@ class ModelInterface(Protocol):
 
     def image_size(self, module: nn.Module) -> int:
         """Side of the pictures that enter the module, in pixels."""
-
-    def patch_grid(self, module: nn.Module) -> tuple[int, int]:
-        """Rows and columns of the grid on which maps are compared."""
 
     def configuration(self) -> Mapping[str, object]:
         """What decides how inputs enter the model and is not in the module, as plain values."""

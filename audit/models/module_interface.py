@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -15,14 +15,15 @@ from audit.models.anatomy import (
     normalized_image_features,
     normalized_text_features,
 )
+from audit.models.class_head import logits_of
 
 GRID_IF_UNKNOWN = (7, 7)
 """Of the last activation of most convolutional networks on pictures of 224 pixels."""
 
 
 @runtime_checkable
-class ScoreInterface(Protocol):
-    """What of a `ModelInterface` gives the score of a pair, and the grid of its map."""
+class FeatureInterface(Protocol):
+    """What gives the score of a pair."""
 
     def features(
         self, module: nn.Module, images: Float[Tensor, "b 3 H W"]
@@ -33,6 +34,11 @@ class ScoreInterface(Protocol):
         self, module: nn.Module, targets: Int[Tensor, "b ..."]
     ) -> Float[Tensor, "b feature"]:
         """One feature a target."""
+
+
+@runtime_checkable
+class ScoreInterface(FeatureInterface, Protocol):
+    """What of a `ModelInterface` gives the score of a pair, and the grid of its map."""
 
     def patch_grid(self, module: nn.Module) -> tuple[int, int]:
         """Rows and columns of the grid on which maps are compared."""
@@ -70,8 +76,7 @@ class Logits:
         self, module: nn.Module, images: Float[Tensor, "b 3 H W"]
     ) -> Float[Tensor, "b classes"]:
         """The logits of all classes."""
-        output: Any = module(images)
-        return getattr(output, "logits", output)  # type: ignore[no-any-return]
+        return logits_of(module(images))
 
     def target_features(
         self, module: nn.Module, targets: Int[Tensor, " b"]

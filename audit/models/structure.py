@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
 
-from audit.models.anatomy import Anatomy, UnknownAnatomyError, anatomy_of
+from audit.models.anatomy import Anatomy, UnknownAnatomyError
 from audit.models.model_under_audit import ModelInterface
 from audit.models.tower import Tower
 from audit.models.tower_chain import ChainTower, chain_tower
@@ -68,15 +68,6 @@ class Structure:
         """The same of a copy of the model."""
         text = None if self.text is None else self.text.on(model)
         return replace(self, model=model, image=self.image.on(model), text=text)
-
-
-def known_structure(model: nn.Module) -> Structure:
-    """The towers of a model whose anatomy is known.
-
-    Raises:
-        UnknownAnatomyError: it is not.
-    """
-    return _of(anatomy_of(model))
 
 
 def _of(anatomy: Anatomy) -> Structure:

@@ -172,11 +172,6 @@ class Tower:
             x = block.run(x, mask)
         return x
 
-    def passed_on(self, x: Tensor, index: int, inputs: Tensor | None = None) -> Tensor:
-        """What enters the next block: what this one gave."""
-        del index, inputs
-        return x
-
     def pooled_index(self, inputs: Tensor) -> Int[Tensor, " b"]:
         """Index of the token that is pooled: the class token, or the end-of-text token."""
         if self.name == "image":

@@ -17,9 +17,9 @@ from audit.models.structure import AnyTower
 from audit.models.tower_chain import Stage
 from audit.models.transformer_block import Block
 from audit.models.unwrapped_values import plain, plain_tree
+from audit.models.value_flow import tensors_among
 from audit.trace.frames import Frames, call_keywords
 from audit.trace.lineage import Lineage
-from audit.trace.operations import tensors_in
 from audit.trace.passes import Passes
 from audit.trace.precision import Precision
 
@@ -71,12 +71,12 @@ class CopiedParts:
             What it gave and that it is another function's, if it is.
         """
         call = self._calls.pop(id(module), None)
-        given = next(tensors_in(out), None)
+        given = next(tensors_among(out), None)
         if call is None or given is None:
             return None
         own = call.precision.structure.model.get_submodule(call.path)
         with call.precision.entered():
-            expected = next(tensors_in(own(*call.args, **call.keywords)), None)
+            expected = next(tensors_among(own(*call.args, **call.keywords)), None)
         if expected is None or _alike(plain(given), expected):
             return None
         tower, index = self._blocks[call.path]

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from audit.models.structure import AnyTower
 from audit.models.tower import Tower
 from audit.models.tower_chain import ChainTower
+from audit.models.value_flow import tensors_among
 from audit.trace.observations import Run
-from audit.trace.operations import tensors_in
 from audit.trace.states import attention_parts, block_states, final_states, token_parts
 
 PIXELS = "the pixels"
@@ -38,7 +38,7 @@ def _module_outputs(tower: ChainTower, run: Run) -> Iterator[tuple[int, str, Ten
     outputs: list[Tensor] = []
 
     def told(_module: nn.Module, _args: object, out: object) -> None:
-        outputs.extend(t for t in tensors_in(out) if t.requires_grad)
+        outputs.extend(t for t in tensors_among(out) if t.requires_grad)
 
     handles = [module.register_forward_hook(told) for module in tower.model.modules()]
     if not inputs.is_floating_point() and tower.blocks:

@@ -7,7 +7,7 @@ from collections.abc import Collection
 import torch
 from torch import Tensor
 
-from audit.models.transformer_block import TowerName
+from audit.models.transformer_block import Block, TowerName
 from audit.trace.lineage import Lineage
 from audit.trace.observations import Run
 from audit.trace.precision import Precision
@@ -64,7 +64,8 @@ class GivenRuns:
         tower = run.precision.structure.tower(run.tower)
         x = self._states.embedded(tower, run, self._given[run.tower])
         for block in tower.blocks:
-            self._states.block(tower, block.index, x, run)
-            output = block.run(x, tower.mask(x.shape[1]))
+            output = self._states.block(tower, block.index, x, run)
+            if isinstance(block, Block):  # by its parts: the model goes on from its own
+                output = block.run(x, tower.mask(x.shape[1]))
             passed = self._states.passed_on(tower, output, block.index, run)
             x = output if passed is None else passed

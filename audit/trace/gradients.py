@@ -18,6 +18,7 @@ from torch.utils._pytree import tree_map_only
 
 from audit.models.jit_tracing import called
 from audit.models.unwrapped_values import beneath, is_transformed, plain
+from audit.models.value_flow import tensors_among
 from audit.trace.backward_rules import custom_functions, hooked_modules
 from audit.trace.differentiable_states import (
     OUTPUT,
@@ -29,7 +30,7 @@ from audit.trace.fingerprint import Prints, fingerprint, matches, row_views
 from audit.trace.frames import Place
 from audit.trace.lineage import Anchor, words_of
 from audit.trace.observations import Run
-from audit.trace.operations import Operation, tensors_in
+from audit.trace.operations import Operation
 from audit.trace.passes import Passes
 
 _MOST_OPERATIONS = 400
@@ -198,7 +199,7 @@ class Gradients:
                     out = called(operation.func, inputs, keywords)
                 except RuntimeError:  # written in place where a leaf may not be
                     return leaves, None
-                outs = list(tensors_in(out))
+                outs = list(tensors_among(out))
                 here |= {id(r): o for r, o in zip(results, outs, strict=False)}
         return leaves, here.get(id(root))
 

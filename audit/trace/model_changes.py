@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from audit.models.pristine import same_values
 from audit.models.unwrapped_values import plain_tree
+from audit.models.value_flow import tensors_among
 from audit.trace.frames import Frames, Place, call_keywords
 from audit.trace.integrity import Change, Integrity
-from audit.trace.operations import tensors_in
 
 _ROUNDINGS = 64
 
@@ -176,7 +176,7 @@ def _gives_same(
 ) -> bool:
     """Whether a module gave, to a few roundings, what the untouched one gives."""
     expected = _given_by(pristine, args, keywords)
-    found = next(tensors_in(plain_tree(out)), None)
+    found = next(tensors_among(plain_tree(out)), None)
     if expected is None or found is None or expected.shape != found.shape:
         return False
     size = float(expected.abs().max()) * torch.finfo(found.dtype).eps
@@ -187,7 +187,7 @@ def _given_by(module: nn.Module, args: tuple[Any, ...], keywords: dict[str, Any]
     """The first tensor that a module gives; None where it cannot be run again."""
     try:
         with torch.no_grad():
-            return next(tensors_in(module(*plain_tree(args), **plain_tree(keywords))), None)
+            return next(tensors_among(module(*plain_tree(args), **plain_tree(keywords))), None)
     except Exception:  # noqa: BLE001 - what cannot be replayed is not proven harmless
         return None
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
+
+from audit.models.value_flow import tensors_among
 
 CREATING = frozenset(
     [
@@ -87,7 +88,7 @@ def results_of(name: str, out: Any) -> list[Tensor]:
     """The floating-point results, without what a kernel keeps for its backward pass."""
     if name.startswith(_FIRST_ONLY) and isinstance(out, (tuple, list)):
         out = out[:1]
-    return [t for t in tensors_in(out) if t.is_floating_point()]
+    return [t for t in tensors_among(out) if t.is_floating_point()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,7 @@ class Operation:
 def operation(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Operation:
     """An operation as a dispatch mode is given it."""
     name = str(func.overloadpacket.__name__)
-    return Operation(func, name, args, kwargs, list(tensors_in((args, kwargs))))
+    return Operation(func, name, args, kwargs, list(tensors_among((args, kwargs))))
 
 
 def shown_name(name: str) -> str:
@@ -126,15 +127,3 @@ def shown_name(name: str) -> str:
 def writes_in_place(name: str) -> bool:
     """Whether an operation writes values into its first operand."""
     return name.endswith("_") and not name.endswith("__") and name not in _REPLACING
-
-
-def tensors_in(value: Any) -> Iterator[Tensor]:
-    """Tensors in nested arguments."""
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, (tuple, list)):
-        for item in value:
-            yield from tensors_in(item)
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from tensors_in(item)

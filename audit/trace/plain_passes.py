@@ -23,12 +23,12 @@ from audit.models.structure import AnyTower, Structure
 from audit.models.tower import Tower
 from audit.models.transformer_block import Block
 from audit.models.unwrapped_values import beneath, plain
+from audit.models.value_flow import tensors_among
 from audit.trace.frames import Frames, Place, call_keywords
 from audit.trace.lineage import Anchor, Lineage, union
 from audit.trace.model_changes import ModelChanges
 from audit.trace.module_snapshot import PASSING_HOOKS, has_hooks
 from audit.trace.observations import Run
-from audit.trace.operations import tensors_in
 from audit.trace.passes import Passes
 from audit.trace.run_states import in_dtype
 from audit.trace.states import token_parts
@@ -140,7 +140,7 @@ class PlainPasses:
         if now is None or now.part.module is not module:
             return None
         self._thread.now = None
-        result = next(tensors_in(out), None)
+        result = next(tensors_among(out), None)
         if result is None:
             return None
         result = beneath(result)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from audit.models.structure import Structure
 from audit.models.transformer_block import TowerName
 from audit.models.unwrapped_values import beneath, plain
+from audit.models.value_flow import tensors_among
 from audit.trace.attention_events import OUTSIDE, AttentionEvents
 from audit.trace.copied_parts import CopiedParts
 from audit.trace.derivatives import Derivatives
@@ -30,7 +31,6 @@ from audit.trace.operations import (
     RESHAPING,
     Operation,
     results_of,
-    tensors_in,
     writes_in_place,
 )
 from audit.trace.origins import Origins
@@ -181,7 +181,7 @@ class Recorder(Observer):
         """Note the lineage of each result."""
         where = self.plain.within()
         if where is None and not self.derivatives.taking():
-            self.derivatives.gradients.follow(operation, list(tensors_in(out)))
+            self.derivatives.gradients.follow(operation, list(tensors_among(out)))
         for t in results_of(operation.name, out):
             self.origins.made(t)
             if where is not None:

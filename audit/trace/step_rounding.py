@@ -54,6 +54,8 @@ def step_states(tower: ChainTower, given: Tensor) -> list[Tensor]:
 
 def _by_modules(tower: ChainTower, given: Tensor) -> Iterator[tuple[str, float]]:
     """What outputs of known blocks differ by, given by their modules and put together by parts."""
+    if not any(isinstance(block, Block) for block in tower.blocks):
+        return
     x, pooled = tower.embed(given), tower.pooled_index(given)
     for block in tower.blocks:
         mask = tower.mask(x.shape[1])

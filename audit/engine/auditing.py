@@ -182,7 +182,7 @@ def _key(settings: Settings, context: Context) -> str:
         context.model.state_sha256(),
         context.model.architecture_sha256(),
         context.pairs.sha256,
-        context.checkpoints,
+        [(checkpoint.name, checkpoint.sha256) for checkpoint in context.checkpoints],
         context.others,
         context.roles,
         context.limits,
@@ -198,7 +198,7 @@ def _conditions(settings: Settings, context: Context, key: str, *, supervised: b
         settings=settings.shown(),
         command=command_line(settings),
         source=context.audited.source_file,
-        checkpoints={c.source: c.sha256 for c in context.checkpoints}
+        checkpoints={c.name: c.sha256 for c in context.checkpoints}
         | {other.source: other.sha256 for other in context.others},
         evidence=key,
         supervised=supervised,

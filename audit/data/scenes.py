@@ -3,7 +3,9 @@
 A scene holds one to three objects on a cluttered background of colored noise. The class of
 an object is its color and its fill; its outline is drawn at random and is no part of the class.
 A quarter of the scenes is easy (level 0); the others have a level of 1 to 100, up to which their
-objects are faint, small, noisy, overlapped by each other, and among shapes of no class.
+objects are faint, small, noisy, overlapped by each other, and among shapes of no class. Levels are
+spread evenly in the train split and lie higher in the test split, where an audit needs pictures
+that the model gets wrong as well.
 
 The pixels are the same bytes on every machine and with every version of numpy: all arithmetic
 is on integers, and the only source of randomness is the raw output of PCG64, whose stream numpy
@@ -18,6 +20,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from audit.data.raw_integers import integer, integers, noise
+from audit.data.scene_difficulty import HARDEST, OPAQUE, Difficulty, drawn_difficulty, drawn_level
 from audit.data.scene_shapes import (
     FILL_PATTERNS,
     OUTLINE_MASKS,
@@ -30,7 +34,6 @@ __all__ = [
     "CLASSES",
     "COLORS",
     "FILLS",
-    "HARDEST",
     "MAX_OBJECTS",
     "SIZE",
     "SPLITS",
@@ -42,7 +45,6 @@ __all__ = [
 
 SIZE: Final = 72
 MAX_OBJECTS: Final = 3
-HARDEST: Final = 100
 COLORS: Final = ("red", "green", "blue", "yellow", "purple", "white")
 FILLS: Final = ("plain", "barred", "striped", "slanted", "checked", "dotted")
 CLASSES: Final[tuple[str, ...]] = tuple(f"{c} {f} shape" for c in COLORS for f in FILLS)
@@ -62,27 +64,6 @@ _GAP: Final = 2
 _LAYOUT_TRIES: Final = 40
 _ROWS, _COLUMNS = (axis.astype(np.int64) for axis in np.indices((SIZE, SIZE)))
 _WORD_LIMIT: Final = 2**32
-_EASY_SHARE: Final = 4  # one scene in four
-_OPAQUE: Final = 256
-
-
-@dataclass(frozen=True)
-class Difficulty:
-    """What makes a scene hard; the defaults are those of an easy one.
-
-    Attributes:
-        opacity: of objects and distractors, in [0, 256]; 256 hides the background.
-        noise: strength of the noise over the whole picture, in gray levels.
-        size: radius of an object, percent of an easy one's.
-        distance: least distance of two objects, percent of what keeps them apart.
-        distractors: shapes of colors that no class has.
-    """
-
-    opacity: int = _OPAQUE
-    noise: int = 12
-    size: int = 100
-    distance: int = 100
-    distractors: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,24 +107,24 @@ def draw_scene(
     """
     _check(index, seed, split, objects, level)
     bits = _stream(index, seed, split)
-    drawn = _integer(bits, 1, MAX_OBJECTS + 1)
+    drawn = integer(bits, 1, MAX_OBJECTS + 1)
     count = drawn if objects is None else objects
     # A stream of its own: an easy scene is the same whether its level is drawn or given.
     grading = _stream(index, seed, split, 1)
-    drawn = _integer(grading, 1, HARDEST + 1) if _integer(grading, 0, _EASY_SHARE) else 0
-    level = drawn if level is None else level
-    difficulty = _difficulty(grading, level)
+    found = drawn_level(grading, split)
+    level = found if level is None else level
+    difficulty = drawn_difficulty(grading, level)
     labels = _distinct_classes(bits, count)
     image = _background(bits)
     _paint_distractors(grading, image, difficulty)
     masks = np.zeros((count, SIZE, SIZE), dtype=np.bool_)
     for i, (row, column, radius) in enumerate(_layout(bits, count, difficulty)):
-        outline = OUTLINE_MASKS[_integer(bits, 0, len(OUTLINE_MASKS))]
+        outline = OUTLINE_MASKS[integer(bits, 0, len(OUTLINE_MASKS))]
         masks[i] = outline(_ROWS - row, _COLUMNS - column, radius)
         masks[:i] &= ~masks[i]
         color, fill = divmod(labels[i], len(FILLS))
         paint(bits, image, masks[i], _RGB[color], fill, difficulty.opacity)
-    image += _noise(bits, (SIZE, SIZE, 3), difficulty.noise)
+    image += noise(bits, (SIZE, SIZE, 3), difficulty.noise)
     pixels = np.clip(image, 0, 255).astype(np.uint8)
     return Scene(pixels, labels, masks, _caption(labels), level)
 
@@ -187,45 +168,16 @@ def _stream(index: int, seed: int, split: str, *purpose: int) -> np.random.PCG64
     return np.random.PCG64(np.random.SeedSequence(words))
 
 
-def _difficulty(bits: np.random.PCG64, level: int) -> Difficulty:
-    """Draw each cause of difficulty up to the level, so that scenes of one level differ."""
-    faint, noisy, small, near, many = _integers(bits, 0, level + 1, 5).tolist()
-    return Difficulty(
-        opacity=_OPAQUE - 22 * faint // 10,
-        noise=12 + 9 * noisy // 10,
-        size=100 - small // 2,
-        distance=100 - 45 * near // 100,
-        distractors=(many + 19) // 20,
-    )
-
-
-def _integer(bits: np.random.PCG64, low: int, high: int) -> int:
-    """Draw one integer of [low, high); the bias of the modulus is below 2**-56."""
-    return low + int(bits.random_raw()) % (high - low)
-
-
-def _integers(bits: np.random.PCG64, low: int, high: int, count: int) -> IntArray:
-    raw = np.asarray(bits.random_raw(count), dtype=np.uint64)
-    return (raw % np.uint64(high - low)).astype(np.int64) + low
-
-
-def _noise(bits: np.random.PCG64, shape: tuple[int, ...], strength: int) -> IntArray:
-    """Draw integers spread evenly over [-strength, strength)."""
-    count = int(np.prod(shape))
-    raw = np.asarray(bits.random_raw(-(-count // 8)), dtype="<u8").view(np.uint8)[:count]
-    return ((raw.astype(np.int64) * (2 * strength)) >> 8).reshape(shape) - strength
-
-
 def _distinct_classes(bits: np.random.PCG64, count: int) -> tuple[int, ...]:
     left = list(range(len(CLASSES)))
-    return tuple(left.pop(_integer(bits, 0, len(left))) for _ in range(count))
+    return tuple(left.pop(integer(bits, 0, len(left))) for _ in range(count))
 
 
 def _background(bits: np.random.PCG64) -> IntArray:
-    image = np.broadcast_to(_integers(bits, 70, 160, 3), (SIZE, SIZE, 3)).copy()
+    image = np.broadcast_to(integers(bits, 70, 160, 3), (SIZE, SIZE, 3)).copy()
     for cell, strength in ((18, 36), (6, 30), (2, 18)):
         side = SIZE // cell
-        coarse = _noise(bits, (side, side, 3), strength)
+        coarse = noise(bits, (side, side, 3), strength)
         image += coarse.repeat(cell, axis=0).repeat(cell, axis=1)
     for top, left, height, width, *color in _clutter(bits):
         image[top : top + height, left : left + width] = color
@@ -234,12 +186,12 @@ def _background(bits: np.random.PCG64) -> IntArray:
 
 def _clutter(bits: np.random.PCG64) -> list[list[int]]:
     """Draw bars and specks too thin to be objects: top, left, height, width, red, green, blue."""
-    count = _integer(bits, 6, 15)
-    corners = _integers(bits, 0, SIZE, 2 * count).reshape(count, 2)
-    sides = _integers(bits, 1, 4, 2 * count).reshape(count, 2)
-    long = _integers(bits, 0, 2, count)
+    count = integer(bits, 6, 15)
+    corners = integers(bits, 0, SIZE, 2 * count).reshape(count, 2)
+    sides = integers(bits, 1, 4, 2 * count).reshape(count, 2)
+    long = integers(bits, 0, 2, count)
     sides[np.arange(count), long] *= 4
-    colors = _integers(bits, 20, 236, 3 * count).reshape(count, 3)
+    colors = integers(bits, 20, 236, 3 * count).reshape(count, 3)
     rows: list[list[int]] = np.concatenate([corners, sides, colors], axis=1).tolist()
     return rows
 
@@ -253,8 +205,8 @@ def _layout(
     while len(placed) < count:
         placed.clear()
         for _ in range(_LAYOUT_TRIES):
-            radius = _integer(bits, low, high) * difficulty.size // 100
-            row, column = (_integer(bits, radius, SIZE - radius) for _ in range(2))
+            radius = integer(bits, low, high) * difficulty.size // 100
+            row, column = (integer(bits, radius, SIZE - radius) for _ in range(2))
             if all(_apart(row, column, radius, near, difficulty.distance) for near in placed):
                 placed.append((row, column, radius))
             if len(placed) == count:
@@ -269,12 +221,12 @@ def _apart(row: int, column: int, radius: int, near: tuple[int, int, int], perce
 
 def _paint_distractors(bits: np.random.PCG64, image: IntArray, difficulty: Difficulty) -> None:
     for _ in range(difficulty.distractors):
-        radius = _integer(bits, 5, 13)
-        row, column = (_integer(bits, 0, SIZE) for _ in range(2))
-        outline = OUTLINE_MASKS[_integer(bits, 0, len(OUTLINE_MASKS))]
+        radius = integer(bits, 5, 13)
+        row, column = (integer(bits, 0, SIZE) for _ in range(2))
+        outline = OUTLINE_MASKS[integer(bits, 0, len(OUTLINE_MASKS))]
         mask = outline(_ROWS - row, _COLUMNS - column, radius)
-        color = OTHER_RGB[_integer(bits, 0, len(OTHER_RGB))]
-        paint(bits, image, mask, color, _integer(bits, 0, len(FILLS)), difficulty.opacity)
+        color = OTHER_RGB[integer(bits, 0, len(OTHER_RGB))]
+        paint(bits, image, mask, color, integer(bits, 0, len(FILLS)), difficulty.opacity)
 
 
 def paint(
@@ -285,11 +237,11 @@ def paint(
     fill: int,
     opacity: int,
 ) -> None:
-    light = np.clip(color + _integers(bits, -20, 21, 3), 0, 255)
-    row, column = _integers(bits, 0, PERIOD, 2).tolist()
+    light = np.clip(color + integers(bits, -20, 21, 3), 0, 255)
+    row, column = integers(bits, 0, PERIOD, 2).tolist()
     dark = FILL_PATTERNS[fill](_ROWS + row, _COLUMNS + column)[..., None]
     painted = np.where(dark, light // 4, light)[mask]
-    image[mask] = (painted * opacity + image[mask] * (_OPAQUE - opacity)) // _OPAQUE
+    image[mask] = (painted * opacity + image[mask] * (OPAQUE - opacity)) // OPAQUE
 
 
 def _caption(labels: tuple[int, ...]) -> str:

@@ -22,7 +22,8 @@ from PIL import Image
 from scipy.stats import binomtest
 from torch import Tensor
 
-from audit.data.scenes import CLASSES, HARDEST, MAX_OBJECTS, TEMPLATES, Scene, draw_scenes
+from audit.data.scene_difficulty import HARDEST
+from audit.data.scenes import CLASSES, MAX_OBJECTS, TEMPLATES, Scene, draw_scenes
 from audit.models.bundled import DIRECTORY
 from audit.models.bundled.train import pick_device
 

@@ -36,7 +36,7 @@ __all__ = ["Settings", "build_model", "save_model", "train_model"]
 
 Batch: TypeAlias = tuple[UInt8[Tensor, "batch 3 72 72"], Bool[Tensor, "batch classes"]]
 _MAX_LOGIT_SCALE = math.log(100.0)
-KEPT_PERCENT = (2, 3, 4, 6, 8, 10, 13, 16, 20, 25, 32, 40, 50, 65, 80)
+KEPT_PERCENT = (6, 16, 25, 32, 40, 50)
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,17 @@ def samples_of(_: click.Context, parameter: click.Parameter, word: str | None) -
     return int(word)
 
 
+def grid_of(_: click.Context, parameter: click.Parameter, word: str | None) -> int | str | None:
+    """Cells on either side of a grid, or ``off`` or ``auto``."""
+    if word is None or word in {"auto", "off"}:
+        return word
+    if not (word.isdigit() and 2 <= int(word) <= 8):
+        raise click.BadParameter(
+            f"expected a number from 2 to 8 or off, got '{word}'", param=parameter
+        )
+    return int(word)
+
+
 def severities_of(
     context: click.Context, parameter: click.Parameter, words: Iterable[str]
 ) -> dict[str, str]:
@@ -131,18 +142,32 @@ ladder_option = click.option(
     help="Other weights of the model (a checkpoint file, or a tag of open_clip), or another model, "
     "shown and not judged (ARCHITECTURE:TAG, local-dir:FOLDER); repeatable.",
 )
+grid_option = click.option(
+    "--grid",
+    callback=grid_of,
+    metavar="N|off",
+    help="Compose N x N pictures of distinct classes to one, whose cells are the masks; without "
+    "it 2 where there are labels and no masks.",
+)
 source_options = _all(
     (
         click.option(
-            "--data", help="bundled, or a manifest: a CSV or Parquet file, or its folder."
+            "--data",
+            help="bundled, a manifest (a CSV or Parquet file, or its folder), folder:FOLDER, "
+            "coco:FOLDER, imagenet-s:FOLDER, voc:FOLDER, pets:FOLDER, hf:FOLDER; 'audit list "
+            "datasets' says what each one reads.",
         ),
+        grid_option,
         click.option(
             "--allow-outside",
             is_flag=True,
             default=None,
-            help="Read files of a manifest that lie outside its folder.",
+            help="Read files of the data that lie outside their folder.",
         ),
-        click.option("--template", help="Prompt for the labels of a manifest, with one {}."),
+        click.option(
+            "--template",
+            help="Prompt for labels, with one {}; openai scores classes by the mean over 80.",
+        ),
     )
 )
 data_options = _all(

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 
 from audit.config.settings import Settings, SettingsError
 from audit.data.bundled_scenes import bundled_pairs
-from audit.data.manifest import manifest_pairs
+from audit.data.data_sources import pairs_of
 from audit.data.pairs import Pairs
 from audit.engine.gathering_limits import gathering_limits
 from audit.engine.profiles import SIZES
@@ -52,12 +51,13 @@ def load_pairs(settings: Settings, model: ModelUnderAudit) -> Pairs:
     if settings.data == BUNDLED:
         pairs = bundled_pairs(model, count, seed=settings.seed)
     else:
-        pairs = manifest_pairs(
+        pairs = pairs_of(
             model,
-            Path(settings.data),
+            settings.data,
             count,
             seed=settings.seed,
             template=settings.template,
+            grid=settings.grid,
             allow_outside=settings.allow_outside,
         )
     if settings.pair is None:

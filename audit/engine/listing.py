@@ -67,10 +67,19 @@ def models_of(key: str) -> Iterator[str]:
 
 
 def datasets() -> Iterator[str]:
-    """Kinds of data."""
-    yield "bundled                      scenes drawn by this package, with exact masks"
-    yield "FILE.csv, FILE.parquet       a manifest: image; label or text; mask or x0,y0,x1,y1; id"
-    yield "FOLDER                       a folder with manifest.csv or manifest.parquet"
+    """Where data come from, and what each source reads."""
+    from audit.data.data_plugins import plugins
+    from audit.data.data_sources import SOURCES
+
+    yield f"{'bundled':<32} scenes drawn by this package, with exact masks"
+    for source in SOURCES.values():
+        needs = f" (needs the extra {source.extra})" if source.extra else ""
+        yield f"{source.form:<32} {source.what}{needs}"
+    for name, point in sorted(plugins().items()):
+        yield f"{name:<32} {point.value}"
+    yield ""
+    yield "Pictures with labels and no masks are composed into grids of 2×2, whose cells are the"
+    yield "masks: --grid N for other grids, --grid off for none. See docs/data.md."
 
 
 def check_table() -> Iterator[str]:

@@ -57,7 +57,7 @@ def measured_looks(context: Context, folder: Path, key: str, *, resume: bool) ->
         key: identifies model, data, explainer and settings.
         resume: use finished evidence of the same key.
     """
-    blocks = picture_blocks(context.pairs.picture.numpy(), look_sizes(len(context.pairs)))
+    blocks = cluster_blocks(context.pairs.cluster.numpy(), look_sizes(len(context.pairs)))
     sizes = np.cumsum([len(block) for block in blocks]).tolist()
     least = 1 if context.pairs.masks is not None else _LEAST_PROBED
     contexts = [
@@ -149,10 +149,10 @@ def forget_looks(folder: Path) -> None:
     (folder / PLAN).unlink(missing_ok=True)
 
 
-def picture_blocks(picture: Any, sizes: Sequence[int]) -> list[list[int]]:
-    """Pairs in blocks that end near the given sizes, all pairs of a picture in one block."""
-    order = np.argsort(picture, kind="stable")
-    starts = np.flatnonzero(np.diff(picture[order], append=-1)) + 1
+def cluster_blocks(cluster: Any, sizes: Sequence[int]) -> list[list[int]]:
+    """Pairs in blocks that end near the given sizes, all pairs of a cluster in one block."""
+    order = np.argsort(cluster, kind="stable")
+    starts = np.flatnonzero(np.diff(cluster[order], append=-1)) + 1
     nearest = np.minimum(np.searchsorted(starts, np.array(sizes)), len(starts) - 1)
     ends = np.unique(starts[nearest]).tolist()
     return [order[a:b].tolist() for a, b in itertools.pairwise([0, *ends])]

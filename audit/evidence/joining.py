@@ -40,8 +40,8 @@ Kind = TypeVar("Kind")
 def joined(one: Evidence, two: Evidence) -> Evidence:
     """Evidence of both sets of pairs, those of ``one`` first.
 
-    The sets share no picture. Kinds that are measured on a fixed number of pairs stay those of
-    ``one``; a kind that one of the two lacks is lacking.
+    The two share no picture, and no set of grids. Kinds that are measured on a fixed number of
+    pairs stay those of ``one``; a kind that one of the two lacks is lacking.
 
     Raises:
         ValueError: where the two were not measured alike, such as on other rungs.
@@ -89,6 +89,7 @@ def _reference(one: Reference, two: Reference) -> Reference:
         present=np.concatenate([one.present, two.present]),
         scores=np.concatenate([one.scores, two.scores]),
         masks=masks,
+        sets=None if one.sets is None or two.sets is None else np.concatenate([one.sets, two.sets]),
     )
 
 

@@ -5,23 +5,45 @@ from __future__ import annotations
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional
 
 from audit.evidence.context import Context
 from audit.evidence.kinds import Reference
 from audit.metrics.localization import mask_on_grid
+from audit.models.model_under_audit import ModelUnderAudit
 
 
 @torch.no_grad()
-def class_scores(context: Context, module: nn.Module) -> Float[Tensor, "pictures classes"]:
-    """Score of every picture with every class, on the CPU."""
+def class_scores(
+    context: Context, module: nn.Module, *, averaged: bool = True
+) -> Float[Tensor, "pictures classes"]:
+    """Score of every picture with every class, on the CPU.
+
+    Args:
+        context: with the pairs.
+        module: the model's, or an altered copy.
+        averaged: with the mean of a class over several templates, where the pairs have them; else
+            with the target that a pair is explained for.
+    """
     model = context.model.with_module(module)
     device, dtype = context.model.device, context.model.dtype
-    texts = model.target_features(context.pairs.targets.to(device))
+    texts = _class_features(context, model, averaged=averaged)
     parts = [
         (model.features(images.to(device=device, dtype=dtype)) @ texts.T).cpu()
         for images in context.pairs.images.split(context.batch_size())
     ]
     return torch.cat(parts)
+
+
+def _class_features(
+    context: Context, model: ModelUnderAudit, *, averaged: bool
+) -> Float[Tensor, "classes feature"]:
+    """The feature of each class: of its target, or the mean over templates at unit length."""
+    device, every = context.model.device, context.pairs.averaged
+    if every is None or not averaged:
+        return model.target_features(context.pairs.targets.to(device))
+    features = torch.stack([model.target_features(one.to(device)) for one in every])
+    return functional.normalize(features.mean(0), dim=-1)
 
 
 def gather_reference(context: Context) -> Reference:
@@ -42,5 +64,6 @@ def gather_reference(context: Context) -> Reference:
         image_blocks=0 if anatomy is None else len(anatomy.image.blocks),
         text_blocks=0 if text is None else len(text.blocks),
         image_grid=model.patch_grid,
+        sets=None if pairs.sets is None else pairs.sets.numpy(),
         score_name=getattr(model.interface, "score_name", "cosine"),
     )

@@ -77,7 +77,7 @@ def _subject(result: Result, plain: Callable[[str], str]) -> Table:
     rows = {
         "explainer": words.explainer_phrase(result),
         "model": words.model_phrase(result),
-        "data": f"{result.data.name}, {words.counted(result.data.pairs, 'pair')}",
+        "data": words.data_phrase(result),
     }
     table = Table.grid(padding=(0, 2))
     table.add_column()

@@ -79,7 +79,7 @@ def gains_over(
         gain = paired_difference(
             measure.values[roles.audited],
             measure.values[roles.twin],
-            clusters=reference.picture[measure.pairs],
+            clusters=reference.cluster[measure.pairs],
             rng=np.random.default_rng(0),
             level=level,
         )

@@ -97,7 +97,7 @@ def judge(
 
 def _reading(measure: Measure, reference: Reference, roles: Roles, limits: Limits) -> Reading:
     correct = pair_margin(reference)[measure.pairs] > 0
-    picture = reference.picture[measure.pairs]
+    picture = reference.cluster[measure.pairs]
     rate = limits.error_rate
     wanted = pairs_wanted(correct, limits.worthwhile_area, rate)
     least = limits.least_of_each

@@ -116,7 +116,7 @@ def _reading(measure: Measure, reference: Reference, roles: Roles, limits: Limit
     rng = np.random.default_rng(0)
     p = spearman_permutation(quality[roles.audited], classes.accuracy, rng=rng).p
     tested = replace(ours, p=p if p is not None and np.isfinite(p) else None)
-    picture, least = reference.picture[measure.pairs], limits.reliability
+    picture, least = reference.cluster[measure.pairs], limits.reliability
     controls = others(roles, quality) or [roles.audited]
     reliable = over_classes(measure, classes, labels, picture, controls, least)
     own = over_classes(measure, classes, labels, picture, [roles.audited], least)

@@ -35,7 +35,7 @@ from audit.evidence.kinds import (
 )
 from audit.result.figures import PairFigure, TableFigure
 from audit.result.finding import Finding, Severity, Verdict
-from audit.result.wording import number
+from audit.result.wording import counted, number
 from audit.statistics.bootstrap import bootstrap_interval
 from audit.statistics.estimate import Estimate
 from audit.trace.records import Array
@@ -71,7 +71,7 @@ from principles.performance_alignment.settling import (
 
 RESAMPLES = 2000
 _SHOWN = 3
-_TEST = "sign flips of pictures, the null being a mean difference at the threshold"
+_TEST = "sign flips of {}s, the null being a mean difference at the threshold"
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def judge(
         summary = "Every picture shows every class, so that none is absent."
         return Finding(verdict=Verdict.NOT_APPLICABLE, summary=summary)
     found = {
-        name: drop(d, reference.picture, level_for(name, roles, limits.error_rate))
+        name: drop(d, reference.cluster, level_for(name, roles, limits.error_rate))
         for name, d in differences.items()
     }
     threshold = limits.difference
@@ -119,8 +119,8 @@ def judge(
         reliable.pairs_needed,
     )
     settles = settles if verdict is Verdict.INCONCLUSIVE else pairs
-    tested = flipped(found[roles.audited], ours, reference.picture, threshold)
-    smallest = visible_difference(ours, reference.picture, found[roles.audited].level)
+    tested = flipped(found[roles.audited], ours, reference.cluster, threshold)
+    smallest = visible_difference(ours, reference.cluster, found[roles.audited].level)
     worst = _worst(ours, other.localization[roles.audited][AVERAGE_PRECISION])
     shown = [reference.ids[i] for i in worst] if verdict is Verdict.VIOLATION else []
     name = "localization, own class minus absent class"
@@ -129,7 +129,7 @@ def judge(
         summary=_summary(found[roles.audited], verdict, why, ours, reference, threshold, settles),
         detail=_declared(roles),
         statistics=[
-            statistic(name, tested, threshold, smallest, _TEST),
+            statistic(name, tested, threshold, smallest, _TEST.format(reference.cluster_name)),
             reliable.statistic,
         ],
         samples=shown,
@@ -153,7 +153,7 @@ def _reliability(
 ) -> Reliability:
     """Of the differences: do halves agree how far each explainer's maps leave the object?"""
     measure = Measure("text specificity", np.arange(len(reference.ids)), differences)
-    return over_explainers(measure, roles, reference.picture, least)
+    return over_explainers(measure, roles, reference.cluster, least, reference.cluster_name)
 
 
 def _worst(difference: Array, absent: Array) -> Array:
@@ -161,12 +161,12 @@ def _worst(difference: Array, absent: Array) -> Array:
     return np.lexsort((-absent, difference))[:_SHOWN]  # NaN last
 
 
-def drop(difference: Array, picture: Array, level: float = CONTROL_LEVEL) -> Estimate:
-    """Mean of paired differences, pictures being drawn."""
+def drop(difference: Array, cluster: Array, level: float = CONTROL_LEVEL) -> Estimate:
+    """Mean of paired differences, clusters being drawn."""
     rng = np.random.default_rng(0)
     return bootstrap_interval(
         difference,
-        clusters=picture,
+        clusters=cluster,
         rng=rng,
         resamples=resamples_for(RESAMPLES, level),
         level=level,
@@ -188,7 +188,8 @@ def _summary(
     threshold: float,
     settles: float,
 ) -> str:
-    size = f"localization falls by {interval_words(ours)}, n = {ours.n} pictures"
+    units = counted(ours.n, reference.cluster_name)
+    size = f"localization falls by {interval_words(ours)}, n = {units}"
     if why:
         more = settling_words(settles)
         return f"Nothing can be said: {why}; for the audited maps {size}. {more}"
@@ -196,7 +197,7 @@ def _summary(
         return f"Asked for a class that is absent, the maps leave the object: {size}."
     if verdict is Verdict.VIOLATION:
         return f"Asked for a class that is absent, the maps stay on the object: {size}."
-    more = pairs_to_settle(ours, threshold, difference, reference.picture)
+    more = pairs_to_settle(ours, threshold, difference, reference.cluster)
     return f"Maps may or may not leave the object when asked for an absent class: {size}; {more}."
 
 

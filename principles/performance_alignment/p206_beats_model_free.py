@@ -29,7 +29,7 @@ from audit.evidence.kinds import Explanations, Faithfulness, Reference, Roles
 from audit.result.figures import PairFigure, TableFigure
 from audit.result.finding import Finding, Severity, Verdict
 from audit.result.numbers import Statistic
-from audit.result.wording import DASH, number
+from audit.result.wording import DASH, counted, number
 from audit.statistics.bootstrap import bootstrap_interval
 from audit.statistics.estimate import Estimate
 from audit.trace.records import Array
@@ -92,15 +92,15 @@ def _reading(
     limits: Limits,
 ) -> Reading:
     threshold = limits.gain
-    picture = reference.picture[measure.pairs]
-    faithful = {n: gains(measure, roles, n, picture) for n in others(roles, measure.values)}
-    found = gains(measure, roles, roles.audited, picture, limits.error_rate)
-    reliable = over_explainers(measure, roles, picture, limits.reliability)
+    cluster, unit = reference.cluster[measure.pairs], reference.cluster_name
+    faithful = {n: gains(measure, roles, n, cluster) for n in others(roles, measure.values)}
+    found = gains(measure, roles, roles.audited, cluster, limits.error_rate)
+    reliable = over_explainers(measure, roles, cluster, limits.reliability, unit)
     why = reasons(_cannot_speak(faithful, threshold), reliable.why)
     best = deciding(found, threshold)
     verdict = verdict_of(found, threshold)
     difference = measure.values[roles.audited] - measure.values[best]
-    more = pairs_to_settle(found[best], threshold, difference, picture)
+    more = pairs_to_settle(found[best], threshold, difference, cluster)
     settles = settled_at(
         found[best],
         threshold,
@@ -113,9 +113,9 @@ def _reading(
     return Reading(
         may_speak=not why,
         verdict=verdict,
-        sentence=_sentence(measure.name, best, found[best], verdict, why, more, settles),
+        sentence=_sentence(measure.name, best, found[best], verdict, why, more, settles, unit),
         statistics=[
-            *_statistics(measure, roles, found, picture, threshold, best),
+            *_statistics(measure, roles, found, cluster, threshold, best, unit),
             reliable.statistic,
         ],
         figures=[
@@ -129,7 +129,7 @@ def _reading(
 
 
 def gains(
-    measure: Measure, roles: Roles, name: str, picture: Array, rate: float = ERROR_RATE
+    measure: Measure, roles: Roles, name: str, cluster: Array, rate: float = ERROR_RATE
 ) -> Gains:
     """What an explainer's maps have over each model-free control, at a shared error rate."""
     controls = [n for n in roles.negative if n in measure.values]
@@ -138,7 +138,7 @@ def gains(
     return {
         control: bootstrap_interval(
             ours - measure.values[control],
-            clusters=picture,
+            clusters=cluster,
             rng=np.random.default_rng(0),
             resamples=resamples_for(RESAMPLES, level),
             level=level,
@@ -198,8 +198,9 @@ def _sentence(
     why: str,
     more: str,
     settles: float,
+    unit: str,
 ) -> str:
-    size = f"{interval_words(ours)}, n = {ours.n} pictures"
+    size = f"{interval_words(ours)}, n = {counted(ours.n, unit)}"
     if why:
         return (
             f"By {measure} nothing can be said: {why}; the audited maps have a gain over {control} "
@@ -213,17 +214,23 @@ def _sentence(
 
 
 def _statistics(
-    measure: Measure, roles: Roles, found: Gains, picture: Array, threshold: float, best: str
+    measure: Measure,
+    roles: Roles,
+    found: Gains,
+    cluster: Array,
+    threshold: float,
+    best: str,
+    unit: str,
 ) -> list[Statistic]:
     """The gain over each control; first the one that decides."""
     ours = measure.values[roles.audited]
     return [
         statistic(
             f"gain in {measure.name} over {control}",
-            flipped(gain, ours - measure.values[control], picture, threshold, len(found)),
+            flipped(gain, ours - measure.values[control], cluster, threshold, len(found)),
             threshold,
-            visible_difference(ours - measure.values[control], picture, gain.level),
-            f"sign flips of pictures, times {len(found)} controls, the null being no gain",
+            visible_difference(ours - measure.values[control], cluster, gain.level),
+            f"sign flips of {unit}s, times {len(found)} controls, the null being no gain",
         )
         for control, gain in sorted(found.items(), key=lambda item: (item[0] != best, item[1].low))
     ]

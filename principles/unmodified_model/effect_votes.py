@@ -54,12 +54,12 @@ def vote_of(
     agreement = {name: values.mean(0) for name, values in table.items()}
     means = {name: float(np.nanmean(values)) for name, values in agreement.items()}
     rival = max((n for n in roles.negative if n in agreement), key=lambda n: means[n])
-    clusters = reference.picture[found.pairs]
+    clusters = reference.cluster[found.pairs]
     top = _lead(ceiling.mean(0), agreement[rival], clusters)
     lead = _lead(agreement[roles.audited], agreement[rival], clusters)
     margin = share_of_ceiling * top.value
     means["ceiling"] = float(np.nanmean(ceiling))
-    verdict, why = _speaks(lead, margin, sense, rival)
+    verdict, why = _speaks(lead, margin, sense, rival, reference.cluster_name)
     if not top.above(0) or means["ceiling"] < least_ceiling:
         verdict, why = Verdict.INCONCLUSIVE, _low_ceiling(means, rival, sense)
     elif sense == "signed" and verdict is not Verdict.PASS:
@@ -74,8 +74,10 @@ def _lead(one: Array, other: Array, clusters: Array) -> Estimate:
     return paired_difference(one, other, clusters=clusters, rng=np.random.default_rng(0))
 
 
-def _speaks(lead: Estimate, margin: float, sense: Sense, rival: str) -> tuple[Verdict, str]:
-    words = f"lead over {rival} {interval_words(lead)}, {counted(lead.n, 'picture')}"
+def _speaks(
+    lead: Estimate, margin: float, sense: Sense, rival: str, unit: str
+) -> tuple[Verdict, str]:
+    words = f"lead over {rival} {interval_words(lead)}, {counted(lead.n, unit)}"
     what = f"the {SENSES[sense]} of removing patches"
     if lead.above(0):
         return Verdict.PASS, f"The map finds {what} better than any model-free map ({words})."

@@ -14,10 +14,10 @@ from principles.finding_parts import finite, pair_figure
 
 
 def of_stage(found: Randomization, reference: Reference, name: str, stage: int) -> Estimate:
-    """Likeness at a stage of the cascade, with its interval over pictures."""
+    """Likeness at a stage of the cascade, with its interval over pictures, or sets of grids."""
     return bootstrap_interval(
         found.similarity[name][stage].mean(0),
-        clusters=reference.picture[found.pairs],
+        clusters=reference.cluster[found.pairs],
         rng=np.random.default_rng(0),
     )
 
@@ -29,14 +29,14 @@ def survival_limit(found: Randomization, survives: float, outright: float) -> fl
     return float(np.clip(band, survives, outright))
 
 
-def words(final: Estimate, limit: float) -> str:
+def words(final: Estimate, limit: float, unit: str = "picture") -> str:
     """The likeness at the end, its interval and its limit."""
     interval = f"95 % interval {number(final.low)} to {number(final.high)}"
     if not np.isfinite(final.low):
-        interval = "too few pictures for an interval"
+        interval = f"too few {unit}s for an interval"
     return (
         f"likeness to the map on the unmodified model {number(final.value)} ({interval}, limit "
-        f"{number(limit)}, {counted(final.n, 'picture')})"
+        f"{number(limit)}, {counted(final.n, unit)})"
     )
 
 

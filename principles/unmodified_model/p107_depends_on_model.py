@@ -62,7 +62,7 @@ def judge(
         verdict = Verdict.INCONCLUSIVE
         summary = (
             "The weights of the model are random, as asked for, and drawn anew they are random "
-            f"again: {likeness.words(final, limit)}. Audit a trained model."
+            f"again: {likeness.words(final, limit, reference.cluster_name)}. Audit a trained model."
         )
     violated = verdict is Verdict.VIOLATION
     row = int(found.similarity[roles.audited][-1].mean(0).argmax())
@@ -85,7 +85,7 @@ def _verdict(
     limit: float,
     unchanged: float,
 ) -> tuple[Verdict, str]:
-    words = likeness.words(final, limit)
+    words = likeness.words(final, limit, reference.cluster_name)
     if bool((found.change <= unchanged).all()):
         return Verdict.VIOLATION, (
             "The map survives: with every parameter of the model drawn anew it is the same map."

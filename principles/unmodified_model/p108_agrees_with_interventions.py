@@ -66,7 +66,7 @@ def judge(
     if not np.isfinite(effects.ceiling).any():
         summary = "Removing patches moves no score here: there is no effect to be found."
         return Finding(verdict=Verdict.INCONCLUSIVE, summary=summary)
-    if len(np.unique(reference.picture[effects.pairs])) < 2:
+    if len(np.unique(reference.cluster[effects.pairs])) < 2:
         summary = "One picture shows its effects below, but allows no verdict: audit more pairs."
         figure = figures.maps(effects, reference, explanations, roles, 0)
         return Finding(verdict=Verdict.INCONCLUSIVE, summary=summary, figures=[figure])

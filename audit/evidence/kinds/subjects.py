@@ -56,6 +56,7 @@ class Reference:
         image_blocks: number of blocks of the image tower, 0 where they are not known.
         text_blocks: of the text tower, 0 where there is none.
         image_grid: patch rows and columns.
+        sets: set of grids of each pair, (pairs,); None where pictures are no grids.
         score_name: what the scores are: ``cosine`` of two towers, ``logit`` of a class head.
     """
 
@@ -71,6 +72,24 @@ class Reference:
     text_blocks: int = 0
     image_grid: tuple[int, int] = (0, 0)
     score_name: str = "cosine"
+    sets: Array | None = None
+
+    @property
+    def cluster(self) -> Array:
+        """What each pair is drawn, permuted and split with, (pairs,): its set, else its picture."""
+        return self.picture if self.sets is None else self.sets
+
+    @property
+    def cluster_of_pictures(self) -> Array:
+        """The cluster of each picture, (pictures,)."""
+        found = np.arange(len(self.present))
+        found[self.picture] = self.cluster
+        return found
+
+    @property
+    def cluster_name(self) -> str:
+        """What that is called."""
+        return "picture" if self.sets is None else "set"
 
     @property
     def correct(self) -> Array:

@@ -67,17 +67,17 @@ def boxes_of(path: Path, table: pd.DataFrame) -> Boxes | None:
         raise DataError(
             f"{path}: expected a box in four columns, found a column bbox; write it as x, y, w, h"
         )
-    for columns in (CORNERS, *_SIZES):
-        own = [column for column in columns if column in table]
-        if not own or (columns != CORNERS and not {"x", "y"} & set(own)):
+    sized = max(_SIZES, key=lambda form: sum(column in table for column in form))
+    for columns, asks in ((CORNERS, CORNERS), (sized, ("x", "y"))):
+        if not any(column in table for column in asks):
             continue
-        if len(own) == len(columns):
-            return _checked(path, table, columns)
-        if columns != _SIZES[0]:
+        missing = [column for column in columns if column not in table]
+        if missing:
             raise DataError(
-                f"{path}: expected all of the columns {', '.join(columns)} or none, found "
-                f"{', '.join(own)}; add the others, or leave these out"
+                f"{path}: expected all of the columns {', '.join(columns)} or none, found no "
+                f"{', '.join(missing)}; add what is missing, or leave the others out"
             )
+        return _checked(path, table, columns)
     return None
 
 

@@ -252,6 +252,7 @@ def test_a_manifest_of_parquet_is_that_of_csv(model, tmp_path):
 @pytest.mark.skipif(find_spec("datasets") is None, reason="needs the extra datasets")
 def test_what_the_library_datasets_saved(model, tmp_path):
     import datasets
+    import pyarrow as pa
 
     for i in range(3):
         picture(tmp_path / f"{i}.png")
@@ -268,7 +269,9 @@ def test_what_the_library_datasets_saved(model, tmp_path):
         "label": [1, 0, -1],
         "mask": [{"bytes": (tmp_path / f"m{i}.png").read_bytes(), "path": None} for i in range(3)],
     }
-    rows = datasets.Dataset.from_dict(content, features=features)
+    table = datasets.table.InMemoryTable(pa.table(content, schema=features.arrow_schema))
+    info = datasets.DatasetInfo(features=features)
+    rows = datasets.Dataset(table, info=info, fingerprint="made-here")
     rows.save_to_disk(tmp_path / "saved")
     pairs = drawn(model, f"hf:{tmp_path / 'saved'}", None)
     assert (pairs.classes, pairs.labels.tolist()) == (("cat", "dog"), [1, 0])

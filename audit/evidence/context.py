@@ -22,9 +22,11 @@ from audit.models.ladder_checkpoints import Checkpoint
 from audit.models.model_under_audit import ModelUnderAudit
 from audit.models.pristine import pristine_copy
 from audit.models.structure import Structure, structure_of
+from audit.models.transformer_block import TowerName
 from audit.trace.integrity import Integrity
 from audit.trace.memory import Memory
 from audit.trace.records import ChangeRecord
+from audit.trace.rounding import Rounding
 
 _ACTIVATIONS = {"cpu": 3e6}  # numbers of a block's widest activations in a batch
 _DEVICE = 3e7
@@ -67,6 +69,19 @@ def _unheard(kind: str) -> None:
     del kind
 
 
+@dataclass(frozen=True)
+class Watched:
+    """What traces know of the untouched copy.
+
+    Attributes:
+        structure: its towers, as deep as they are known; they hold the copy itself.
+        rounding: the null control, measured on the first pair when it is asked for.
+    """
+
+    structure: Structure
+    rounding: Rounding
+
+
 @dataclass
 class Context:
     """Everything that a gatherer may use.
@@ -90,6 +105,7 @@ class Context:
         before: what the explainer altered when it was imported, or at its first call.
         memory: what the explainer keeps of what it computed at its first call.
         began: told which kind of evidence begins.
+        traced_copies: what traces know of an untouched copy, by its identity.
     """
 
     model: ModelUnderAudit
@@ -109,6 +125,7 @@ class Context:
     before: tuple[ChangeRecord, ...] = ()
     memory: Memory = field(default_factory=Memory)
     began: Callable[[str], None] = _unheard
+    traced_copies: dict[int, Watched] = field(default_factory=dict)
 
     @property
     def audited(self) -> Explainer:
@@ -120,14 +137,19 @@ class Context:
         """The untouched copy, called as the model under audit is."""
         return self.model.with_module(self.pristine)
 
-    def structure(self, image: Tensor, target: Tensor) -> Structure:
-        """The towers of the untouched copy, as deep as they are known.
-
-        Args:
-            image: one picture, (1, 3, H, W).
-            target: one target, (1, ...).
-        """
-        return structure_of(self.model.interface, self.pristine, image, target)
+    def watched(self) -> Watched:
+        """What all traces know of the untouched copy; found out once."""
+        known = self.traced_copies.get(id(self.pristine))
+        if known is None:
+            one = torch.tensor([0])
+            image, target = self.pairs.batch(one, self.model.device, self.model.dtype)
+            structure = structure_of(self.model.interface, self.pristine, image, target)
+            given: dict[TowerName, Tensor] = {"image": image}
+            if structure.text is not None:
+                given["text"] = target
+            known = Watched(structure, Rounding(given))
+            self.traced_copies[id(self.pristine)] = known
+        return known
 
     @property
     def grid(self) -> tuple[int, int]:

@@ -74,6 +74,7 @@ class ChainTower:
         weights: dotted names of its parameters.
         attention_mask: what blocks are called with, (..., t, t), or None.
         normalizes: whether ``forward`` gives the last step's result at unit length.
+        outputs: whether ``forward`` makes its feature of what the model itself gives.
     """
 
     name: TowerName
@@ -88,6 +89,7 @@ class ChainTower:
     weights: frozenset[str] = frozenset()
     normalizes: bool = False
     attention_mask: Tensor | None = None
+    outputs: bool = False
 
     @property
     def path(self) -> str:
@@ -250,6 +252,7 @@ def chain_tower(
         entrances=entrances,
         weights=flow.weights,
         normalizes=_normalizes(forward(model, given), flow.steps),
+        outputs=flow.outputs,
     )
     return _with_known_blocks(tower, given)
 

@@ -54,6 +54,8 @@ class Flow:
         steps: modules with parameters, each called once, that everything flows through, in their
             order; of modules within each other the inner ones. None where there is no cut.
         whole: dotted name of the module whose call is the pass, None where it is more than one.
+        outputs: whether the model itself is called with the input, and what it gives is computed
+            with further.
         entry_weights: parameters that meet the input, by dotted name, and the operation.
         weights: all parameters that are used.
     """
@@ -62,6 +64,7 @@ class Flow:
     whole: str | None
     entry_weights: Mapping[str, str]
     weights: frozenset[str] = frozenset()
+    outputs: bool = False
 
 
 @dataclass
@@ -194,7 +197,8 @@ def flow_of(model: nn.Module, call: Callable[[Tensor], Tensor], given: Tensor) -
     for n in watch.aliases:
         met |= watch.values[n].weights
     entry = _first_of_each({path: met[path] for path, _ in model.named_parameters() if path in met})
-    return Flow(steps, whole, entry, frozenset(watch.used))
+    outputs = whole is None and any(not c.path and c.given == 0 for c in watch.calls)
+    return Flow(steps, whole, entry, frozenset(watch.used), outputs)
 
 
 def _first_of_each(met: Mapping[str, str]) -> dict[str, str]:

@@ -57,6 +57,10 @@ class CopiedParts:
 
     def before(self, module: nn.Module, path: str, args: tuple[Any, ...]) -> None:
         """A module of a copy is about to run, which stands for the model's of this path."""
+        for tower in self._passes.structure.towers:
+            if path == tower.whole and not tower.entry_weights and args:
+                weight = next(p for p in module.parameters() if p.is_floating_point())
+                self._passes.enter_tower(tower, args[0], weight, self._frames.caller()[0])
         if path not in self._blocks:
             return
         precision = self._passes.precisions.now(next(module.parameters(), None))

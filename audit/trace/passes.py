@@ -6,7 +6,7 @@ the deviation, and whose states are what the unmodified model makes of these val
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
 import torch
@@ -42,6 +42,7 @@ class Passes:
         lineages: of every tensor seen.
         precisions: those that the explainer computes in.
         rounding: how far it moves states.
+        differentiable: whether the explainer computes with autograd on.
     """
 
     def __init__(
@@ -52,8 +53,10 @@ class Passes:
         lineages: Lineages[Any],
         precisions: Precisions,
         rounding: Rounding,
+        differentiable: Callable[[], bool],
     ) -> None:
         self.structure = structure
+        self.differentiable = differentiable
         self.given = given
         self.targets = targets
         self.lineages = lineages
@@ -138,7 +141,7 @@ class Passes:
             if len(values) > 1 or not equal:
                 known = lineage if lineage.deviates else Lineage()
                 run = self.runs.opened(tower, values, known, precision)
-                if inputs.requires_grad:
+                if inputs.requires_grad or self.differentiable():
                     self.runs.keep_inputs(run, values)
         fits = values.shape[1:] == given.shape[1:]
         entry = Entry(

@@ -12,7 +12,7 @@ from audit.models.tower import Tower
 from audit.models.tower_chain import ChainTower
 from audit.models.transformer_block import TowerName
 from audit.models.unwrapped_values import plain
-from audit.trace.lineage import Anchor
+from audit.trace.lineage import OUTPUTS, Anchor
 from audit.trace.observations import Expected, Run
 from audit.trace.patched import TokenRows
 from audit.trace.precision import Precision
@@ -94,12 +94,18 @@ class RunStates:
         """Register the states after the last block, from its output, or (b, d) pooled already."""
         pooled = None if x.ndim == 2 else self.pooled(tower, run, len(x), x.shape[1])
         end = len(tower.blocks)
+
+        def told(site: str, part: str, state: Tensor) -> None:
+            self.register(run, end, site, part, state)
+            if site == OUTPUTS:
+                run.outputs = state.detach()
+
         feature = tell_final(
             tower,
             x,
             pooled,
             self._inputs(run, len(x)),
-            lambda *state: self.register(run, end, *state),
+            told,
         )
         run.features = feature.detach()
         run.blocks.add(end)

@@ -32,7 +32,7 @@ def _name(value):
 def findings_of(member, stage):
     explainer = Explainer(member.name, member.explain)
     traces = tuple(
-        trace_pair(explainer, copy.deepcopy(stage.model), stage.structure, pair)[0]
+        trace_pair(explainer, copy.deepcopy(stage.model), stage.structure, pair, stage.rounding)[0]
         for pair in stage.pairs
     )
     none = np.zeros((1, 1))

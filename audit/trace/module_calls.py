@@ -45,6 +45,7 @@ class ModuleCalls:
         states = watch.integrity.modules.items()
         self._paths = {id(state.module): path for path, state in states}
         self.copied: dict[int, str] = {}
+        self._remade: set[int] = set()
         self._doubted: dict[int, tuple[Adopted, str]] = {}
         self.roots = [model]
         self._kept: list[nn.Module] = [pristine]
@@ -55,6 +56,13 @@ class ModuleCalls:
         """Dotted name of the module of the model that one is, or stands for in a copy."""
         known = self._paths.get(id(module))
         return self.copied.get(id(module)) if known is None else known
+
+    def same_as(self, module: nn.Module) -> str | None:
+        """The same, where the module has the tensors of the model's and is of its class."""
+        path = self.path_of(module)
+        if path is None or id(module) in self._remade:
+            return None
+        return path if type(module) is self.watch.integrity.modules[path].type else None
 
     def before(self, module: nn.Module, args: tuple[Any, ...]) -> None:
         """A module is about to run with these arguments."""
@@ -104,11 +112,10 @@ class ModuleCalls:
         self.copies[found.name] = found.how
         self.roots.append(module)
         if found.remade:
-            self._doubted |= {
-                id(sub): (found, name)
-                for name, sub in module.named_modules()
-                if any(other.rpartition(".")[0] == name for other in found.different)
-            }
+            others = {name.rpartition(".")[0] for name in found.different}
+            remade = {n: sub for n, sub in module.named_modules() if n in others}
+            self._remade |= {id(sub) for sub in remade.values()}
+            self._doubted |= {id(sub): (found, name) for name, sub in remade.items()}
         elif found.different:
             what = f"run as a copy in which {found.how}"
             self.watch.note([Change("weights", found.path, what, "during")])

@@ -110,7 +110,7 @@ class Recorder(Observer):
             self.probed,
             self.frames,
             structure.logit_scale,
-            self.modules.path_of,
+            self.modules.same_as,
         )
         self.derivatives.gradients.models = self.modules.roots
         self.differentiating = self.derivatives

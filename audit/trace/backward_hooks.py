@@ -42,11 +42,11 @@ def every_hook(told: HooksTold) -> Iterator[None]:
     register, retain = Tensor.register_hook, Tensor.retain_grad
 
     def module_hooks(self: nn.Module) -> tuple[list[Any], list[Any]]:
-        full, others = of_module(self)
+        full, others = of_module(self)  # type: ignore[no-untyped-call]
         return _with_reader(told, self, "full", full), _with_reader(told, self, "node", others)
 
     def module_pre_hooks(self: nn.Module) -> list[Any]:
-        found = before_module(self)
+        found = before_module(self)  # type: ignore[no-untyped-call]
         arrives = told.module_hooked(self, "full", found)
         return found if arrives is None else [lambda _m, outputs: arrives((), outputs), *found]
 
@@ -109,12 +109,12 @@ def read_at(module: nn.Module, way: Way, arrives: Arrives) -> Iterator[Any]:
     under_way: list[BackwardHook] = []
 
     def begins(_module: nn.Module, args: tuple[Any, ...]) -> Any:
-        reader = BackwardHook(module, [lambda _m, inputs, outputs: arrives(inputs, outputs)], ())  # type: ignore[no-untyped-call]
+        reader = BackwardHook(module, [lambda _m, inputs, outputs: arrives(inputs, outputs)], ())
         under_way.append(reader)
-        return _copied(reader.setup_input_hook(args))  # type: ignore[no-untyped-call]
+        return _copied(reader.setup_input_hook(args))
 
     def ends(_module: nn.Module, _args: Any, out: Any) -> Any:
-        return _copied(under_way.pop().setup_output_hook(out))  # type: ignore[no-untyped-call]
+        return _copied(under_way.pop().setup_output_hook(out))
 
     yield module.register_forward_pre_hook(begins)
     yield module.register_forward_hook(ends)

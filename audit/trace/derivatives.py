@@ -8,7 +8,7 @@ explainer's own.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,6 +26,7 @@ from audit.trace.gradients import Arrived, GradientComparison, Hooked
 from audit.trace.kept_gradients import grown
 from audit.trace.lineage import OUTPUTS, Anchor, Lineage, union
 from audit.trace.lineages import Lineages
+from audit.trace.module_calls import ModuleCalls
 from audit.trace.observations import ScalarSeen
 from audit.trace.passes import Passes
 from audit.trace.probe_scores import ProbeScores
@@ -63,28 +64,26 @@ class Derivatives(Differentiating):
     """Notes what is differentiated.
 
     Args:
-        model: the model that the explainer receives.
+        modules: those of the model, and of copies of it.
         passes: the runs, with their features.
         lineages: of every tensor.
         probed: scores that are made of others.
         frames: finds the explainer's line.
         scale: the model's logit scale.
-        path_of: dotted name of the module of the model that one is, or stands for.
     """
 
     def __init__(
         self,
-        model: nn.Module,
+        modules: ModuleCalls,
         passes: Passes,
         lineages: Lineages[Any],
         probed: ProbeScores,
         frames: Frames,
         scale: float,
-        path_of: Callable[[nn.Module], str | None],
     ) -> None:
-        self.path_of = path_of
+        self.path_of = modules.same_as
         self.scalars: list[ScalarSeen] = []
-        self.gradients = GradientComparison(model, passes)
+        self.gradients = GradientComparison(modules.roots, passes)
         self.scale = scale
         self._passes = passes
         self._lineages = lineages

@@ -101,16 +101,15 @@ class GradientComparison:
     """Compares gradients with the untouched model's.
 
     Args:
-        model: the model that the explainer receives.
+        models: the model, and the copies of it that are run.
         passes: the runs and their states.
 
     Attributes:
-        models: the model, and the copies of it that were run.
         seen: what was compared.
     """
 
-    def __init__(self, model: nn.Module, passes: Passes) -> None:
-        self.models = [model]
+    def __init__(self, models: list[nn.Module], passes: Passes) -> None:
+        self.models = models
         self._passes = passes
         self._tail = _Tail()
         self._outputs: dict[int, tuple[weakref.ref[Tensor], Ending]] = {}

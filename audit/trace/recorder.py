@@ -72,9 +72,8 @@ class Recorder(Observer):
     ) -> None:
         self.instrument = Instrument(image.device, self)
         integrity.own_hooks = self.instrument.hooks
-        self.structure, self.targets = structure, targets
+        self.structure, self.targets, self.integrity = structure, targets, integrity
         pristine = structure.model
-        self.integrity = integrity
         self.frames = Frames(model)
         self.given: dict[TowerName, Tensor] = {"image": image}
         if structure.text is not None:
@@ -104,15 +103,13 @@ class Recorder(Observer):
         self.attending = AttentionEvents(self.passes, self.frames)
         self.probed = ProbeScores(self.passes, self.frames)
         self.derivatives = Derivatives(
-            model,
+            self.modules,
             self.passes,
             self.lineages,
             self.probed,
             self.frames,
             structure.logit_scale,
-            self.modules.same_as,
         )
-        self.derivatives.gradients.models = self.modules.roots
         self.differentiating = self.derivatives
         self.origins = Origins(ParameterValues(integrity.originals), self.frames)
         for t, lineage in recalled(memory or Memory(), self.passes):

@@ -145,7 +145,7 @@ def _then(gradients: GradientComparison, name: str, operands: list[Tensor]) -> T
 def operations_to_the_score(count: int) -> str:
     """A scalar so many operations after the feature: is its gradient compared with the model's?"""
     recorder = _recorder()
-    gradients, picture = GradientComparison(_stage().model, recorder.passes), _stage().pair.image
+    gradients, picture = GradientComparison([_stage().model], recorder.passes), _stage().pair.image
     steps = [_features(gradients, recorder, picture)]
     for _ in range(count):
         steps.append(_then(gradients, "neg", steps[-1:]))
@@ -157,7 +157,7 @@ def operations_to_the_score(count: int) -> str:
 def passes_behind_a_score(count: int) -> str:
     """The model's own gradient by the last of so many pictures, whose features are added up."""
     recorder = _recorder()
-    gradients, given = GradientComparison(_stage().model, recorder.passes), _stage().pair.image
+    gradients, given = GradientComparison([_stage().model], recorder.passes), _stage().pair.image
     pictures = [given + number for number in range(count)]
     features = [_features(gradients, recorder, picture) for picture in pictures]
     steps = [features[0]]

@@ -173,7 +173,7 @@ judging_options = _all(
             "select",
             callback=words_of,
             metavar="CHECK",
-            text="Run only these checks, such as P104, or P1 for all of principle 1.",
+            text="Run only these checks, such as P104, P101-P105, or P1 for all of principle 1.",
         ),
         _many("--ignore", callback=words_of, metavar="CHECK", text="Leave out these checks."),
         _many(
@@ -222,6 +222,23 @@ gate_options = _all(
         ),
     )
 )
+pictures_options = _all(
+    (
+        click.option(
+            "--pictures",
+            type=click.IntRange(min=0),
+            metavar="N",
+            help="At most so many pictures in result and reports; the maps stay.",
+        ),
+        click.option(
+            "--no-pictures",
+            "pictures",
+            flag_value=0,
+            type=click.IntRange(min=0),
+            help="No pictures at all, such as of private images.",
+        ),
+    )
+)
 output_options = _all(
     (
         click.option(
@@ -249,6 +266,15 @@ output_options = _all(
             metavar="FOLDER",
             help="Judge the saved evidence in this folder again, without a model.",
         ),
+    )
+)
+
+detail_options = _all(
+    (
+        click.option(
+            "-v", "--verbose", "detail", flag_value="all", help="Every check with its sentence."
+        ),
+        click.option("-q", "--quiet", "detail", flag_value="verdict", help="The verdict only."),
     )
 )
 

@@ -119,8 +119,14 @@ class Settings(BaseModel):
     )
     out: str = Field("audit-report", description="folder for the report and the evidence")
     formats: Words = Field(("html", "json"), description="which reports to write")
-    select: Words = Field((), description="run only these checks (P1 means all of P1xx)")
-    ignore: Words = Field((), description="leave out these checks")
+    pictures: int | None = Field(
+        None,
+        ge=0,
+        description="at most so many pictures in result and reports, 0 for none, such as of "
+        "private images; default all that findings and the gallery show",
+    )
+    select: Words = Field((), description="run only these checks, such as P104, P1 or P101-P105")
+    ignore: Words = Field((), description="leave out these checks, written likewise")
     severity: Annotated[
         dict[str, SeverityName],
         BeforeValidator(as_severities, json_schema_input_type=dict[str, WrittenSeverity]),
@@ -250,6 +256,7 @@ class Settings(BaseModel):
             "timeout",
             "memory",
             "formats",
+            "pictures",
             "attest",
             "history",
             "from_evidence",

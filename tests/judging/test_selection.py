@@ -5,7 +5,10 @@ import pytest
 from audit.config.settings import Settings, SettingsError
 from audit.judging.judge_all import judge_all
 from audit.judging.selection import by_check, required_checks, selected_checks
+from audit.judging.written_checks import ids_of
 from audit.result.finding import Finding, Severity, Verdict
+from principles.catalogue import all_checks
+from principles.check_names import check_ids
 
 
 def ids(**settings):
@@ -26,7 +29,7 @@ def test_prefixes_and_single_checks():
 
 @pytest.mark.parametrize("place", ["select", "ignore"])
 def test_names_of_no_check(place):
-    with pytest.raises(SettingsError, match=r"unknown check 'P14' .*or a prefix such as P1"):
+    with pytest.raises(SettingsError, match=r"unknown check 'P14' .*a prefix such as P1, or"):
         selected_checks(Settings(**{place: ("P14",)}))
 
 
@@ -112,3 +115,22 @@ def test_a_check_that_cannot_be_required_is_refused(settings, words):
     with pytest.raises(SettingsError) as caught:
         required_checks(settings, selected_checks(settings))
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("words", "ids"),
+    [
+        (("P101-P103",), ["P101", "P102", "P103"]),
+        (("p104", "P201-P202"), ["P104", "P201", "P202"]),
+        (("P109-P2",), ["P109", "P110", *(f"P20{i}" for i in range(1, 7))]),
+    ],
+)
+def test_ranges_are_selected_and_ignored_as_they_are_required(words, ids):
+    every = ids_of("select", ("P1", "P2"), check_ids())
+    assert [c.id for c in selected_checks(Settings(select=words))] == ids
+    left = {c.id for c in selected_checks(Settings(ignore=words))}
+    assert left == every - set(ids)
+
+
+def test_ids_are_told_by_names_of_files():
+    assert list(check_ids()) == [check.id for check in all_checks()]

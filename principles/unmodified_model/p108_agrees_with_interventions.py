@@ -27,6 +27,7 @@ model was not trained on, and no order of single windows shows how patches act t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,7 +39,7 @@ from principles.check import Check
 from principles.finding_parts import witness
 from principles.limits import CheckLimits, Correlation, Share
 from principles.unmodified_model import effect_figures as figures
-from principles.unmodified_model.effect_votes import SENSES, combined, vote_of
+from principles.unmodified_model.effect_votes import SENSES, Sense, Vote, combined, vote_of
 
 
 @dataclass(frozen=True)
@@ -77,13 +78,14 @@ def judge(
     votes = {sense: vote_of(effects, reference, roles, sense, *gates) for sense in SENSES}
     verdict = combined([vote.verdict for vote in votes.values()])
     violated = verdict is Verdict.VIOLATION
+    deciding = _deciding_first(votes, verdict)
     row = _worst(effects, roles)
     pair = reference.ids[int(effects.pairs[row])]
     return Finding(
         verdict=verdict,
         summary=next(vote.why for vote in votes.values() if vote.verdict is verdict),
         detail=[*(vote.why for vote in votes.values()), *([effects.note] if effects.note else [])],
-        statistics=[figures.statistic(vote, sense) for sense, vote in votes.items()],
+        statistics=[figures.statistic(votes[sense], sense) for sense in deciding],
         samples=[pair] if violated else [],
         figures=[
             *(figures.bars(vote, sense) for sense, vote in votes.items()),
@@ -91,6 +93,11 @@ def judge(
         ],
         witness=witness(roles, "P108", pair, alone=False) if violated else None,
     )
+
+
+def _deciding_first(votes: Mapping[Sense, Vote], verdict: Verdict) -> list[Sense]:
+    """The senses of effect, those whose vote is the verdict first."""
+    return sorted(votes, key=lambda sense: votes[sense].verdict is not verdict)
 
 
 def _worst(effects: PatchEffects, roles: Roles) -> int:

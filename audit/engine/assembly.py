@@ -68,7 +68,8 @@ def summarize(
     equivalences = _equivalences(evidence, run.dtype)
     cards = gallery(evidence, evenly_spaced(len(pairs), MOST_PAIRS))
     shown = pairs_shown(checks, cards)
-    shown_pairs, pictures = pairs_with_pictures(shown, evidence.reference, pngs(shown))
+    drawn = pngs(shown[: settings.pictures])
+    shown_pairs, pictures = pairs_with_pictures(shown, evidence.reference, drawn)
     failures = [*found.gathered.failures, *found.broken]
     return Result(
         **outcome(explainer.name, checks, failures, rule_given(settings)),
@@ -200,7 +201,8 @@ def _equivalences(evidence: Evidence, dtype: str) -> list[Equivalence]:
             mean_rank_correlation=entry.rank_correlation
             if np.isfinite(entry.rank_correlation)
             else None,
-            note=f"equivalent means within {tolerance:g} of the map's range on every pair",
+            note=f"equivalent means within {words.number(tolerance)} of the map's range on every "
+            "pair",
         )
         for entry in evidence.equivalences.entries
     ]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,12 +14,12 @@ from audit.explainers.binding import bound_alike, needs_met
 from audit.explainers.built_in import BUILT_IN, CHEAP, BuiltIn
 from audit.explainers.contract import Explainer
 from audit.explainers.controls import inverted
-from audit.explainers.errors import ExplainerImportError, UnknownExplainerError
-from audit.explainers.explainer_class import ExplainerClass
-from audit.explainers.importing import from_file, from_module, from_plugin, plugins
+from audit.explainers.errors import ExplainerImportError
+from audit.explainers.explainer_class import ExplainerClass, expect_explainer_class
+from audit.explainers.importing import from_file, from_module, from_plugin
+from audit.explainers.known_names import QUERY, plugins, unknown_explainer
 from audit.explainers.options import Option, asked_for, convert_options, options_of
 from audit.former_names import present_explainer
-from audit.nearest_name import hint
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,6 @@ _FORMS = (
     Listed("captum:<class>", "A method of captum.attr on the score, such as Saliency."),
     Listed("pytorch-grad-cam:<class>", "A method of pytorch-grad-cam, such as GradCAM."),
 )
-_QUERY = re.compile(r"^(?P<name>.+?)\?(?P<query>[^?=&]+=[^?&]*(?:&[^?=&]+=[^?&]*)*)$")
 
 
 def list_explainers() -> list[Listed]:
@@ -66,13 +64,33 @@ def load_explainer(spec: str, options: Mapping[str, str] | None = None) -> Expla
         ExplainerImportError: where a file or module cannot be imported or has no such function.
     """
     spec, _ = present_explainer(spec)
-    match = _QUERY.match(spec)
+    match = QUERY.match(spec)
     name, query = (match["name"], match["query"]) if match else (spec, "")
     given = {**dict(parse_qsl(query, keep_blank_values=True)), **(options or {})}
     prefix, _, rest = name.partition(":")
     if prefix == "inverted" and rest:
         return inverted(load_explainer(rest, given))
     return _bind(name, _resolve(name), given)
+
+
+def given_explainer(
+    call: Callable[..., Any], name: str, options: Mapping[str, str] | None = None
+) -> Explainer:
+    """An explainer out of a function, a class or another callable, with its options bound.
+
+    Args:
+        call: ``(model, images, targets) -> maps``, or a class that is built with the model and
+            called with ``(images, targets)``.
+        name: in reports; that of no registered explainer.
+        options: what it takes beside the pairs.
+
+    Raises:
+        UnknownOptionError: for an option or value that it does not take.
+        ExplainerImportError: it cannot be called so.
+    """
+    if isinstance(call, type):
+        expect_explainer_class(call, name)
+    return _bind(name, call, options or {})
 
 
 def equivalents_of(explainer: Explainer) -> list[Explainer]:
@@ -116,11 +134,7 @@ def _resolve(name: str) -> Callable[..., Any]:
         return from_file(place, function)
     if place and all(part.isidentifier() for part in f"{place}.{function}".split(".")):
         return from_module(place, function)
-    raise UnknownExplainerError(
-        f"unknown explainer '{name}'{hint(name, [*BUILT_IN, *plugged])}; `audit list "
-        "explainers` shows all; a file is given as path/to/file.py:function, a module as "
-        "package.module:function"
-    )
+    raise unknown_explainer(name)
 
 
 def _bind(name: str, call: Callable[..., Any], given: Mapping[str, str]) -> Explainer:
@@ -161,11 +175,15 @@ def _summary(call: Callable[..., Any]) -> str:
 
 
 def _source(call: Callable[..., Any]) -> tuple[str | None, int | None]:
+    """File and first line of a callable, of what was typed the name that Python gives it."""
+    plain: Any = inspect.unwrap(call)
     try:
-        plain = inspect.unwrap(call)
         return inspect.getsourcefile(plain), inspect.getsourcelines(plain)[1]
     except (TypeError, OSError):
-        return None, None
+        pass
+    made = next((vars(plain)[n] for n in ("__init__", "__call__") if n in vars(plain)), None)
+    code = getattr(made if isinstance(plain, type) else plain, "__code__", None)
+    return (code.co_filename, code.co_firstlineno) if code else (None, None)
 
 
 def _listed(name: str) -> Listed:

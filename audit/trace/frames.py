@@ -23,6 +23,7 @@ _ENGINE = graph.__file__
 _ANATOMY = str(Path(__file__).parent.parent / "models")
 _STANDARD = sysconfig.get_path("stdlib")
 _PACKAGES = tuple({sysconfig.get_path("purelib"), sysconfig.get_path("platlib")})
+_TYPED = ("<ipython-input-", "<python-input-")  # cells and lines of a prompt; "<…>" else is made
 _PROJECT = Path(__file__).resolve().parents[2]
 
 
@@ -59,12 +60,12 @@ class Frames:
         packages = {_folder(name) for name in modules} - {None, _TORCH}
         self._packages = tuple(f"{p}{os.sep}" for p in packages if p)
         self._files = files
-        self._shared = ""
+        self._own, self._shared = "", ""
         self._kinds: dict[str, str] = {}
 
     def explainer_lies_in(self, file: str | None) -> None:
         """The explainer's source, which may lie in one file or package with the model."""
-        own = file or ""
+        own = self._own = file or ""
         self._packages = tuple(p for p in self._packages if not own.startswith(p))
         self._shared = own if own in self._files else ""
         self._files = self._files - {own}
@@ -74,7 +75,9 @@ class Frames:
         found = self._kinds.get(file)
         if found is None:
             found = "explainer"
-            if file.startswith((_TORCH, "<")) or _is_library(file):
+            if file.startswith(_TYPED) or (file == self._own and file.startswith("<")):
+                found = "explainer" if file not in self._files else "model"
+            elif file.startswith((_TORCH, "<")) or _is_library(file):
                 found = "torch"
             elif file in self._files or file.startswith(self._packages):
                 found = "model"

@@ -25,7 +25,20 @@ from audit.nearest_name import hint
 
 @dataclass(frozen=True)
 class Listed:
-    """An explainer as `audit list explainers` shows it."""
+    """An explainer as `audit list explainers` and `audit explain` show it.
+
+    Attributes:
+        name: how it is asked for.
+        summary: one sentence of what it does.
+        options: what can be set.
+        text_specific: False where it cannot depend on the text by design.
+        model_free: True for controls that never look at the model.
+        faithful_twin: the same method, by default, without its modification of the model.
+        needs: ``heads`` where it reads attention heads.
+        cost: of a map, in forward (F) and backward (B) passes; empty where nobody says.
+        modifies: what of the model's own computation it changes; empty where nobody says.
+        description: its whole docstring.
+    """
 
     name: str
     summary: str
@@ -34,6 +47,9 @@ class Listed:
     model_free: bool = False
     faithful_twin: str | None = None
     needs: str = ""
+    cost: str = ""
+    modifies: str = ""
+    description: str = ""
 
 
 _FORMS = (
@@ -151,7 +167,8 @@ def _twin(
     """The same method without its modification of the model, as a spec."""
     if built_in is None:
         return getattr(call, "faithful_twin", None)
-    asked = {option.name: option.default or "" for option in options_of(call)} | dict(given)
+    defaults = {o.name: o.default for o in options_of(call) if o.default not in (None, "None")}
+    asked = defaults | dict(given)
     plain = asked | dict(built_in.unmodified)
     return None if plain == asked else f"{name}?{urlencode(plain)}"
 
@@ -185,4 +202,7 @@ def _listed(name: str) -> Listed:
         bool(getattr(declared, "model_free", False)),
         None if needed else _twin(name, built_in, call, {}),
         str(getattr(declared, "needs", "")),
+        str(getattr(declared, "cost", "")),
+        str(getattr(declared, "modifies", "")),
+        inspect.getdoc(call) or "",
     )

@@ -50,7 +50,7 @@ def result_of(folder="audit-report"):
         (["-e", "gradient", "--out", "full/here"], ["cannot write to the folder 'full/here'"]),
         (["-e", "gradient", "--attest", "full/a.json"], ["'full'", "choose another --attest"]),
         (["-e", "gradient", "--format", "htlm"], ["unknown format 'htlm'", "mean 'html'?"]),
-        (["-e", "gradient", "--select", "P140"], ["unknown check 'P140'"]),
+        (["-e", "gradient", "--select", "P140"], ["unknown check or explainer 'P140'"]),
         (["-e", "gradient", "--select", "P1", "--ignore", "P1"], ["no check is left to run"]),
         (["-e", "gradient", "--severity", "P104=fatal"], ["'severity.P104'", "got 'fatal'"]),
         (["-e", "gradient", "--threshold", "P201.corelation=1"], ["no threshold 'corelation'"]),
@@ -338,7 +338,7 @@ def test_explain(command):
         assert section in done.output
     unknown = command("explain", "P140")
     assert unknown.exit_code == 2
-    assert "unknown check 'P140'" in unknown.output
+    assert "unknown check or explainer 'P140'" in unknown.output
 
 
 def test_report_renders_again(check_tiny, command):

@@ -114,8 +114,9 @@ def test_who_needs_heads_is_listed():
         "attention-eclip",
         "grad-attention",
         "attention-logit-gradient",
-        "raw-attention",
-    }
+        "raw-attention", "rollout", "grad-sam", "attcat", "game", "legrad", "tam", "maskclip",
+        "clip-surgery", "m2ib", "atman", "caap", "libra-grad", "attn-lrp",
+    }  # fmt: skip
 
 
 def test_equivalents_are_bound_alike_and_need_no_heads_where_there_are_none(file, model):

@@ -58,11 +58,6 @@ def rise(
         Petsiuk, Das and Saenko, "RISE" (BMVC 2018), equation 6; released masks are those of
         `random_masks`.
     """
-    if masks < 1 or cells < 1 or not 0 < keep <= 1:
-        raise ValueError(
-            "expected masks and cells of at least 1 and keep in ]0, 1], got "
-            f"masks={masks}, cells={cells}, keep={keep}"
-        )
     interface = interface or interface_of(model)
     pictures, wanted = distinct_rows(images), target_features(interface, model, targets)
     distinct = images[pictures.first]
@@ -90,7 +85,15 @@ def random_masks(
 
     Each is a grid of ``cells`` by ``cells`` Bernoulli draws, enlarged bilinearly by one cell more
     than the picture, and cut to the picture's size at a place drawn uniformly within one cell.
+
+    Raises:
+        ValueError: no masks, no cells, or a chance outside ]0, 1].
     """
+    if number < 1 or cells < 1 or not 0 < keep <= 1:
+        raise ValueError(
+            "expected masks and cells of at least 1 and keep in ]0, 1], got "
+            f"masks={number}, cells={cells}, keep={keep}"
+        )
     generator = torch.Generator().manual_seed(seed)
     cell = [-(-side // cells) for side in size]
     coarse = (torch.rand(number, 1, cells, cells, generator=generator) < keep).float()

@@ -30,10 +30,9 @@ def score_cam(
 ) -> Explanation:
     """Score-CAM: an activation's channels, weighed by the score of the picture masked by each.
 
-    Map is ReLU(sum_c w_c A_c). A channel is enlarged to the picture bilinearly, scaled to [0, 1]
-    and multiplied with the picture; w is the softmax over channels of the scores of these pictures,
-    or their increase over the score of the mean color. The activation is that of `grad_cam`. A
-    channel that is even masks everything.
+    Map is ReLU(sum_c w_c A_c) with A of `grad_cam`. A channel is enlarged to the picture and scaled
+    to [0, 1] (0 where it is even), and multiplied with it; w is the softmax of the scores of these
+    pictures over the channels, or their increase over that of the mean color.
 
     Args:
         model: the model under audit.

@@ -192,7 +192,7 @@ def batch_size_for(model: ModelUnderAudit) -> int:
     if anatomy is None:
         return _BATCH_IF_UNKNOWN
     tower = anatomy.image
-    tokens = tower.grid[0] * tower.grid[1] + 1
+    tokens = tower.tokens
     per_pair = tokens * max(tower.width * 8, tokens * tower.heads)
     return int(np.clip(_ACTIVATIONS.get(model.device.type, _DEVICE) // per_pair, 1, 256))
 

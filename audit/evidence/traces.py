@@ -171,5 +171,4 @@ def _by_hand(model: ModelUnderAudit, images: Tensor, targets: Tensor) -> Tensor:
     for block in tower.blocks:
         q, k, v = block.qkv(block.normalize(x))
         x = block.finish(x, block.project(block.mix_values(block.attention(q, k), v)))
-    feature = torch.nn.functional.normalize(tower.readout(x[:, 0]), dim=-1)
-    return (feature * model.target_features(targets)).sum(-1)
+    return (tower.score_features(x) * model.target_features(targets)).sum(-1)

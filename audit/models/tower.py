@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.nn import functional
 
 from audit.models.transformer_block import Block, TowerName
 from audit.models.value_flow import tensors_among
@@ -76,6 +77,16 @@ class Tower:
     def width(self) -> int:
         """Width of the residual stream."""
         return self.blocks[-1].width
+
+    @property
+    def prefix(self) -> int:
+        """Tokens before the patches: the class token, of text none."""
+        return int(self.name == "image")
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens a picture becomes."""
+        return self.prefix + self.grid[0] * self.grid[1]
 
     @property
     def projection(self) -> Any:
@@ -187,3 +198,7 @@ class Tower:
         elif projection is not None:
             feature = feature @ projection
         return feature
+
+    def score_features(self, x: Float[Tensor, "b t d"]) -> Float[Tensor, "b e"]:
+        """The image tower's normalized feature, given what the last block gives."""
+        return functional.normalize(self.readout(x[:, 0]), dim=-1)

@@ -15,8 +15,9 @@ from audit.engine.reproduction import command_line, snippet
 from audit.evidence.context import Context, Progress
 from audit.evidence.explanations import full_name
 from audit.evidence.kinds import Roles
-from audit.explainers.binding import bound
+from audit.explainers.binding import bound, needs_met
 from audit.explainers.contract import Explainer
+from audit.explainers.model_needs import lacking
 from audit.explainers.registry import load_explainer
 from audit.models.companion_models import find_companion_models, names_a_model
 from audit.models.ladder_checkpoints import find_checkpoints
@@ -118,6 +119,6 @@ def build_context(
 
 
 def _possible(names: tuple[str, ...], model: ModelUnderAudit) -> tuple[str, ...]:
-    """Those that need no heads, where the model's are not known."""
-    known = model.anatomy is not None
-    return tuple(name for name in names if known or not load_explainer(name).needs)
+    """Those that read nothing of the model's inside that is not known."""
+    lacks = lacking(model)
+    return tuple(name for name in names if needs_met(load_explainer(name), lacks))

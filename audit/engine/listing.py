@@ -48,7 +48,9 @@ def models() -> Iterator[str]:
             )
     yield ""
     yield "Weights are stated: --pretrained TAG, FILE or random; a folder has its own."
-    yield "'audit doctor --model … --pretrained …' says how deeply one can be audited."
+    yield "'audit doctor --model … --pretrained …' says how deeply one can be audited: with full"
+    yield "anatomy where every block of its image tower is known, as in most transformers, else by"
+    yield "scores, gradients and what its modules give."
 
 
 def models_of(key: str) -> Iterator[str]:

@@ -17,6 +17,7 @@ from PIL import Image, ImageDraw
 
 from audit.explainers.binding import bound
 from audit.explainers.contract import run_explainer
+from audit.explainers.model_needs import ANY_SIZE, lacking
 from audit.explainers.registry import load_explainer
 from audit.models.anatomy import UnknownAnatomyError
 from audit.models.loading import load_model
@@ -72,14 +73,16 @@ def _of_inside(model: ModelUnderAudit) -> Iterator[str]:
         yield _line("inside", f"not known: {error}")
         yield _line(
             "",
-            "the audit goes on without it; what removes heads, patches tokens or cuts attention "
+            "the audit goes on without it; what reads attention, removes heads or patches tokens "
             "is not applicable",
         )
     else:
         towers = [("image", anatomy.image)]
         towers += [("text", anatomy.text_tower)] if anatomy.text_tower is not None else []
         known = ", ".join(f"{len(t.blocks)} {n} blocks of {t.heads} heads" for n, t in towers)
-        yield _line("inside", f"known: {known}")
+        yield _line("inside", f"full anatomy: {known}")
+        lacks = {need: why for need, why in lacking(model).items() if need != ANY_SIZE}
+        yield from (_line("", f"but {why}") for why in lacks.values())
     rows, columns = model.patch_grid
     yield _line("maps", f"are compared on {rows}×{columns} cells of {model.image_size} pixels")
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from audit.evidence.context import Context
 from audit.evidence.kinds import Reference
 from audit.metrics.localization import mask_on_grid
+from audit.models.anatomy import KnownTower, Tower
 
 
 @torch.no_grad()
@@ -28,7 +29,7 @@ def gather_reference(context: Context) -> Reference:
     """The model's answers on all pictures and classes."""
     pairs, model = context.pairs, context.pristine_model
     anatomy = model.anatomy
-    text = None if anatomy is None else anatomy.text_tower
+    towers = (None, None) if anatomy is None else (anatomy.image, anatomy.text_tower)
     masks = None if pairs.masks is None else mask_on_grid(pairs.masks, context.grid).numpy()
     return Reference(
         ids=pairs.ids,
@@ -39,8 +40,13 @@ def gather_reference(context: Context) -> Reference:
         present=pairs.present.numpy(),
         scores=class_scores(context, context.pristine).double().numpy(),
         masks=masks,
-        image_blocks=0 if anatomy is None else len(anatomy.image.blocks),
-        text_blocks=0 if text is None else len(text.blocks),
+        image_blocks=_numbered(towers[0]),
+        text_blocks=_numbered(towers[1]),
         image_grid=model.patch_grid,
         score_name=getattr(model.interface, "score_name", "cosine"),
     )
+
+
+def _numbered(tower: KnownTower | None) -> int:
+    """How many blocks of a tower a trace knows by number; it knows steps of others by name."""
+    return len(tower.blocks) if isinstance(tower, Tower) else 0

@@ -17,6 +17,8 @@ class BuiltIn:
         unmodified: the options that take the method's modification of the model away.
         equivalents: explainers that give the same maps under the same options.
         needs: ``heads`` where the method reads attention heads, which the model's anatomy tells.
+        needs_also: what else it needs, by the option ``name=value`` with which it does; empty for
+            always.
     """
 
     target: str
@@ -25,9 +27,16 @@ class BuiltIn:
     unmodified: Mapping[str, str] = field(default_factory=dict)
     equivalents: tuple[str, ...] = ()
     needs: str = ""
+    needs_also: Mapping[str, str] = field(default_factory=dict)
+
+    def needs_with(self, options: Mapping[str, str]) -> tuple[str, ...]:
+        """What else it needs with these options, names out of `audit.explainers.model_needs`."""
+        given = {"", *(f"{name}={value}" for name, value in options.items())}
+        return tuple(need for option, need in self.needs_also.items() if option in given)
 
 
 _HEADS = "heads"
+_OWN_SIZE = {"input=own-size": "any size"}
 _ECLIP = {"heads": "model", "input": "model"}
 BUILT_IN: Mapping[str, BuiltIn] = {
     "grad-eclip": BuiltIn(
@@ -35,18 +44,25 @@ BUILT_IN: Mapping[str, BuiltIn] = {
         unmodified=_ECLIP,
         equivalents=("attention-eclip",),
         needs=_HEADS,
+        needs_also=_OWN_SIZE,
     ),
     "attention-eclip": BuiltIn(
         "attention_eclip:attention_eclip",
         unmodified=_ECLIP,
         equivalents=("grad-eclip",),
         needs=_HEADS,
+        needs_also=_OWN_SIZE,
     ),
     "grad-attention": BuiltIn("grad_attention:grad_attention", needs=_HEADS),
     "attention-logit-gradient": BuiltIn(
         "attention_logit_gradient:attention_logit_gradient", needs=_HEADS
     ),
-    "raw-attention": BuiltIn("raw_attention:raw_attention", text_specific=False, needs=_HEADS),
+    "raw-attention": BuiltIn(
+        "raw_attention:raw_attention",
+        text_specific=False,
+        needs=_HEADS,
+        needs_also={"": "one reading"},
+    ),
     "gradient": BuiltIn("gradient:gradient"),
     "grad-cam": BuiltIn("grad_cam:grad_cam"),
     "occlusion": BuiltIn("occlusion:occlusion"),

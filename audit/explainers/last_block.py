@@ -24,7 +24,7 @@ from audit.models.readout import Readout
 
 Embed = Callable[[Tower, Tensor], tuple[Tensor, tuple[int, int]]]
 Follow = Callable[[Tensor, Tensor], Tensor]
-"""From the projected attention output of pairs, and the place of each one's picture, to features."""
+"""From the projected attention output of pairs, and the place of each's picture, to features."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,8 @@ class LastBlock:
         target: feature of each pair's target.
         grid: patch rows and columns of the pictures that were run.
         prefix: tokens before the patches.
+        alike: of the tokens that are read, those whose attention is read in the same way; None
+            where the way is not the same for all.
         follow: from the projected attention output to the feature that the score is made of.
     """
 
@@ -51,6 +53,7 @@ class LastBlock:
     target: Float[Tensor, "pairs feature"]
     grid: tuple[int, int]
     prefix: int
+    alike: slice | None
     follow: Follow
 
     def attention(self, heads: int | None = None) -> Float[Tensor, "pictures heads read tokens"]:
@@ -130,13 +133,14 @@ def _of_class_token(
     def follow(projected: Tensor, of: Tensor) -> Tensor:
         return tower.score_features(block.finish(first[of], projected))
 
-    return LastBlock(block, q[:, :1], k, v, picture, target, grid, tower.prefix, follow)
+    place = picture, target, grid, tower.prefix, slice(None)
+    return LastBlock(block, q[:, :1], k, v, *place, follow)
 
 
 def _of_reading(
     reading: Readout, tower: BlockTower, block: Block, x: Tensor, picture: Tensor, target: Tensor
 ) -> LastBlock:
-    place = picture, target, tower.grid, tower.prefix
+    place = picture, target, tower.grid, tower.prefix, reading.queries
     pooling = reading.pooling
     if pooling is not None:
         q, k, v = pooling.qkv(reading.normalized(block.run(x)))

@@ -28,5 +28,10 @@ def raw_attention(
         Maps (pairs, rows, columns) in [0, 1], summing to at most 1.
     """
     seen = last_block(model, images, targets, interface=interface)
-    attention = widen(seen.attention())
+    if seen.alike is None:
+        raise ValueError(
+            "expected one way in which tokens are read, found the class token beside the mean of "
+            "the others; take grad-attention or attention-logit-gradient, which weigh each of them"
+        )
+    attention = widen(seen.attention())[:, :, seen.alike]
     return Explanation(seen.on_grid(seen.patches(attention.mean((1, 2)))[seen.picture]))

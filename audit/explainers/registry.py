@@ -89,7 +89,7 @@ def equivalents_of(explainer: Explainer) -> list[Explainer]:
     model = explainer.at_hand
     if model is None:
         return others
-    return [bound_alike(other, model) for other in others if needs_met(other, model)]
+    return [bound_alike(other, model) for other in others if needs_met(other, model.lacks)]
 
 
 def _resolve(name: str) -> Callable[..., Any]:
@@ -139,6 +139,7 @@ def _bind(name: str, call: Callable[..., Any], given: Mapping[str, str]) -> Expl
         stochastic=bool(getattr(declared, "stochastic", False)),
         model_free=bool(getattr(declared, "model_free", False)),
         needs=str(getattr(declared, "needs", "")),
+        needs_also=() if built_in is None else built_in.needs_with(given),
         asks=asked_for(call),
         source_file=file,
         source_line=line,

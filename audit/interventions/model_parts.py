@@ -1,7 +1,7 @@
 """Where the weights of a model lie on the way from the picture, and from the target, to the score.
 
-Of a model whose parts have names of open_clip's own kind the anatomy says so. Of any other one it is
-measured: autograd numbers the operations of a score, and with them the uses of each parameter.
+Of a model of open_clip's own kind the anatomy says so. Of any other one it is measured: autograd
+numbers the operations of a score, and with them the uses of each parameter.
 """
 
 from __future__ import annotations

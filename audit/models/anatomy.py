@@ -92,7 +92,9 @@ class Anatomy:
         return normalized_image_features(self.model, images)
 
     def text_features(self, tokens: Int[Tensor, "b t"]) -> Float[Tensor, "b e"]:
-        """Normalized text features, by the model's own forward."""
+        """The features that scores are made of, by the model's own forward."""
+        if isinstance(self.text_tower, BlockTower):
+            return self.text_tower.features(tokens)
         return normalized_text_features(self.model, tokens)
 
     def scores(

@@ -102,6 +102,11 @@ class AttentionPooling:
         """Its attention, whose math is that of a block's."""
         return Block("image", 0, self.path, self.module, self.names.parts)
 
+    def makes_queries(self, params: frozenset[str]) -> bool:
+        """Whether one of some parameters, by dotted name, makes its query, keys or values."""
+        own = (self.names.latent, *self.names.weights, *self.names.biases)
+        return not params.isdisjoint(f"{self.path}.{name}" for name in own)
+
     def qkv(
         self, tokens: Float[Tensor, "b t d"]
     ) -> tuple[Float[Tensor, "b 1 e"], Float[Tensor, "b t e"], Float[Tensor, "b t e"]]:
@@ -174,4 +179,3 @@ def _named(path: str, module: nn.Module) -> AttentionPooling | None:
     if row is None or any(found(module, name) is None for name in wanted):
         return None
     return AttentionPooling(path, module, row)
-

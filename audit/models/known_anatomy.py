@@ -7,12 +7,15 @@ computed by the model. The whole is tried on a drawn picture before it is believ
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import replace
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from audit.models.anatomy import Anatomy, UnknownAnatomyError, anatomy_of
 from audit.models.block_check import is_close, largest_error, relative_error
@@ -25,6 +28,7 @@ from audit.models.patch_grids import observed_grid
 from audit.models.readout import Readout, readout_of
 from audit.models.tower_chain import ChainTower, chain_tower
 from audit.models.transformer_block import Block
+from audit.models.value_flow import tensors_among
 
 _TEXT = "a photo of a cat."
 _SEED = 0
@@ -93,6 +97,8 @@ def _image_tower(interface: ModelInterface, module: nn.Module) -> BlockTower:
     given = torch.rand(1, 3, size, size, generator=generator).to(place)
     chain = chain_tower("image", module, interface.features, given)
     tower = _blocks_of(chain, given)
+    if any(any(True for _ in tensors_among(dict(b.extra))) for b in tower.blocks):
+        _expect_nothing_learned(tower, given)
     grid = observed_grid(module, size, lambda images: interface.features(module, images))
     x = tower.embed(given)
     prefix = x.shape[1] - grid[0] * grid[1]
@@ -168,7 +174,7 @@ def _why_no_blocks(chain: ChainTower) -> str:
 def _expect_in_order(tower: BlockTower, given: Tensor, x: Float[Tensor, "1 t d"]) -> None:
     """Tokens stand for patches row by row: other pixels there move the right token most."""
     rows, columns = tower.grid
-    for row, column in {(0, 0), (0, columns - 1), (rows - 1, 0), (rows // 2, columns // 2)}:
+    for row, column in (0, 0), (0, columns - 1), (rows - 1, 0), (rows // 2, columns // 2):
         other = given.clone()
         high, wide = given.shape[2] // rows, given.shape[3] // columns
         patch = other[:, :, row * high : (row + 1) * high, column * wide : (column + 1) * wide]
@@ -180,6 +186,40 @@ def _expect_in_order(tower: BlockTower, given: Tensor, x: Float[Tensor, "1 t d"]
                 f"expected token {expected} to stand for the patch in row {row}, column {column}, "
                 f"found that token {int(moved.argmax())} does"
             )
+
+
+class _Whole(nn.Module):
+    """The feature of a tower as the forward of a module."""
+
+    def __init__(self, tower: BlockTower) -> None:
+        super().__init__()
+        self.model, self._forward = tower.chain.model, tower.chain.forward
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self._forward(self.model, inputs)
+
+
+def _expect_nothing_learned(tower: BlockTower, given: Tensor) -> None:
+    """What blocks are given beside tokens, such as rotary positions, is the same for all weights.
+
+    It is taken from one pass, and would be another's in a copy of the model with other weights.
+    """
+    whole, met = _Whole(tower), list[Tensor]()
+
+    def listen(_: nn.Module, args: tuple[Any, ...], keywords: dict[str, Any]) -> None:
+        met.extend(tensors_among((args[1:], keywords)))
+
+    weights = {n: p.detach() for n, p in whole.named_parameters() if p.is_floating_point()}
+    with ExitStack() as hooks, torch.enable_grad():
+        for block in tower.blocks:
+            handle = block.module.register_forward_pre_hook(listen, with_kwargs=True)
+            hooks.callback(handle.remove)
+        functional_call(whole, {n: w.requires_grad_() for n, w in weights.items()}, (given,))
+    if any(t.requires_grad for t in met):
+        raise UnknownAnatomyError(
+            f"expected '{tower.blocks[0].path}' to be given what no weight decides, beside the "
+            "tokens, found learned positions"
+        )
 
 
 def _reading(tower: BlockTower, embedded: Float[Tensor, "1 t d"]) -> Readout | None:

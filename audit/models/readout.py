@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from audit.models.attention_pooling import AttentionPooling, has_row, pooling_view
+from audit.models.attention_pooling import AttentionPooling
 from audit.models.block_check import is_close
 from audit.models.tower_chain import ChainTower
 
@@ -45,10 +45,16 @@ class Readout:
 
     @property
     def rows(self) -> slice:
-        """The tokens that are looked at, from the first to the last."""
-        if self.pooling is not None:
+        """The tokens that are looked at: the first one alone, or any."""
+        alone = self.pooling is None and self.ranges == ((0, 1),)
+        return slice(0, 1) if alone else slice(None)
+
+    @property
+    def queries(self) -> slice | None:
+        """Of the tokens that look, those whose attention is read alike; None where it is not."""
+        if self.pooling is not None or self.ranges == ((0, 1),):
             return slice(None)
-        return slice(min(a for a, _ in self.ranges), max(b for _, b in self.ranges))
+        return slice(*self.ranges[0]) if len(self.ranges) == 1 else None
 
     @property
     def in_words(self) -> str:
@@ -88,11 +94,8 @@ class Readout:
         return functional.normalize(pooled, dim=-1) if self.unit else pooled
 
     def _means(self, x: Float[Tensor, "b r d"]) -> Float[Tensor, "b e"]:
-        x, first = self.normalized(x), self.rows.start
-        parts = [
-            x[:, a - first] if b - a == 1 else x[:, a - first : b - first].mean(dim=1)
-            for a, b in self.ranges
-        ]
+        x = self.normalized(x)
+        parts = [x[:, a] if b - a == 1 else x[:, a:b].mean(dim=1) for a, b in self.ranges]
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)
 
     def on(self, model: nn.Module, chain: ChainTower) -> Readout:
@@ -132,19 +135,15 @@ def readout_of(
 
 def _candidates(chain: ChainTower, last: int, prefix: int, x: Tensor) -> Iterator[Readout]:
     steps = range(last + 1, len(chain.blocks))
-    for path, module in chain.model.named_modules():
-        inside = [i for i in steps if f"{chain.blocks[i].path}.".startswith(f"{path}.")]
-        if inside and has_row(module):
-            before = tuple(range(last + 1, inside[0]))
-            after = tuple(range(inside[-1] + 1, len(chain.blocks)))
-            plain = Readout(chain, before, (), None, after)
-            view = pooling_view(path, module, plain.normalized(x))
-            if view is not None:
-                yield replace(plain, pooling=view)
+    found = chain.pooling
+    if found is not None and found.first > last:
+        before, after = range(last + 1, found.first), range(found.stop, len(chain.blocks))
+        yield Readout(chain, tuple(before), (), found.view, tuple(after))
     before = tuple(i for i in steps if len(chain.steps[i].shape) == 2)
     after = tuple(i for i in steps if i not in before)
     count = x.shape[1]
     patches = (prefix, count)
-    for ranges in ((0, 1),), ((0, count),), (patches,), ((0, 1), patches):
+    every = ((0, 1),), ((0, count),), (patches,), ((0, 1), patches)
+    for ranges in every:
         if prefix or (0, 1) not in ranges:
             yield Readout(chain, before, ranges, None, after)

@@ -124,6 +124,19 @@ class Tower:
         blocks = tuple(replace(b, module=model.get_submodule(b.path)) for b in self.blocks)
         return replace(self, module=model.get_submodule(self.path), blocks=blocks)
 
+    @property
+    def head_counts(self) -> frozenset[int]:
+        """How many heads its blocks have."""
+        return frozenset(block.heads for block in self.blocks)
+
+    def heads_of(self, index: int) -> int:
+        """Heads of a block."""
+        return self.blocks[index].heads
+
+    def attends(self, index: int) -> bool:
+        """Whether the attention of a step is known: that of every block is."""
+        return index < len(self.blocks)
+
     def words(self, index: int) -> str:
         """A block in words; the number of blocks stands for what follows the last one."""
         return f"block {index}" if index < len(self.blocks) else "the final norm"

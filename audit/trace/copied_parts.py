@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from audit.models.stage import Stage
 from audit.models.structure import AnyTower
-from audit.models.tower_chain import Stage
 from audit.models.transformer_block import Block
 from audit.models.unwrapped_values import plain, plain_tree
 from audit.models.value_flow import tensors_among

@@ -17,13 +17,14 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
 from audit.models.jit_tracing import called
+from audit.models.tower_chain import ChainTower
 from audit.models.unwrapped_values import beneath, is_transformed, plain
 from audit.models.value_flow import tensors_among
 from audit.trace.backward_rules import custom_functions, hooked_modules
 from audit.trace.differentiable_states import (
     OUTPUT,
     PIXELS,
-    differentiable_states,
+    differentiable_graphs,
     gradient_parts,
 )
 from audit.trace.fingerprint import Prints, fingerprint, matches, row_views
@@ -229,21 +230,24 @@ class _Known:
         """Take the gradients of a run's feature, contracted with a cotangent, by some states."""
         tower = run.precision.structure.tower(run.tower)
         self.towers.add(run.tower)
+        asked = {(a.block, a.site) for a in wanted if a.tower == run.tower}
+        parted = {b for b, _ in asked if isinstance(tower, ChainTower) and tower.attends(b)}
+        found: list[tuple[str, Tensor | None]] = []
         with run.precision.entered(), torch.enable_grad():
-            states = list(differentiable_states(tower, run))
-            asked = {(a.block, a.site) for a in wanted if a.tower == run.tower}
-            by = [
-                (site, state)
-                for block, site, state in states[:-1]
-                if (block, site) in asked or site == OUTPUT
-            ]
-            if not by:
-                return
-            feature = states[-1][2]
-            along = cotangent.to(feature.dtype).reshape(feature.shape)
-            found = torch.autograd.grad(feature, [s for _, s in by], along, allow_unused=True)
+            for graph in differentiable_graphs(tower, run, asked):
+                by = [
+                    (site, state)
+                    for block, site, state in graph[:-1]
+                    if (block, site) in asked or site == OUTPUT or block in parted
+                ]
+                if by:
+                    feature = graph[-1][2]
+                    along = cotangent.to(feature.dtype).reshape(feature.shape)
+                    states = [state for _, state in by]
+                    slopes = torch.autograd.grad(feature, states, along, allow_unused=True)
+                    found += [(site, slope) for (site, _), slope in zip(by, slopes, strict=True)]
         pooled = tower.pooled_index(run.inputs) if run.inputs is not None else None
-        for (site, _), gradient in zip(by, found, strict=True):
+        for site, gradient in found:
             if gradient is not None and pooled is not None:
                 tolerance = self._passes.rounding.of_gradients(run.precision)
                 for part in gradient_parts(site, gradient, pooled):

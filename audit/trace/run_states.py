@@ -18,7 +18,13 @@ from audit.trace.patched import TokenRows
 from audit.trace.precision import Precision
 from audit.trace.rounding import Rounding
 from audit.trace.state_index import StateIndex
-from audit.trace.states import tell_block, tell_embedding, tell_final, tell_passed_on
+from audit.trace.states import (
+    pooling_states,
+    tell_block,
+    tell_embedding,
+    tell_final,
+    tell_passed_on,
+)
 
 
 class RunStates:
@@ -68,6 +74,11 @@ class RunStates:
                 run.attention[index] = Expected(state, pooled)
 
         output = tell_block(tower.blocks[index], x, tower.mask(length), pooled, told)
+        if isinstance(tower, ChainTower) and tower.pooling and index == tower.pooling.first:
+            for site, part, state in pooling_states(tower.pooling.view, x):
+                self.register(run, index, site, part, state)
+                if site == "attention" and state.ndim == 4:
+                    run.attention[index] = Expected(state[:, :, 0], pooled)
         run.blocks.add(index)
         return output
 

@@ -13,9 +13,11 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+from audit.models.attention_pooling import AttentionPooling
+from audit.models.stage import Stage
 from audit.models.structure import AnyTower
 from audit.models.tower import Tower
-from audit.models.tower_chain import ChainTower, Stage
+from audit.models.tower_chain import ChainTower
 from audit.models.transformer_block import Block
 from audit.trace.recorded_states import tell_states, tell_states_from
 
@@ -140,6 +142,27 @@ def block_states(
     yield from _token_variants("normalized for the MLP", norm2, pooled)
     yield from _token_variants("MLP output", hidden, pooled)
     yield from _token_variants("output", output, pooled)
+
+
+def pooling_states(pooling: AttentionPooling, tokens: Float[Tensor, "b t d"]) -> Iterator[State]:
+    """Every state of a pooling by attention that receives tokens, and last what it gives."""
+    block = pooling.block
+    q, k, v = pooling.qkv(tokens)
+    logits = block.attention_logits(q, k)
+    attention = logits.softmax(-1)
+    o = block.mix_values(attention, v)
+    projected = block.project(o)
+    first = torch.zeros(len(tokens), dtype=torch.long, device=tokens.device)
+    yield "query", "pooled", q
+    yield from _token_variants("key", k, first)
+    yield from _token_variants("value", v, first)
+    for site, state in (("attention logits", logits), ("attention", attention)):
+        yield site, "all", state
+        yield f"{site} of a head", "pooled", state.flatten(0, 1)
+        yield f"mean {site}", "pooled", state.mean(1)
+    yield "attention output", "pooled", o
+    yield "projected attention output", "pooled", projected
+    yield "output", "pooled", pooling.finish(projected)
 
 
 def final_states(

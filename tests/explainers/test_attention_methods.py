@@ -76,7 +76,8 @@ def test_attention_gradient_by_finite_differences(clip, pairs):
                 moved[0, head, 0, token] += sign * step
                 ends.append(seen.scores(seen.block.mix_values(moved, seen.v)))
             slope = (ends[0] - ends[1]) / (2 * step)
-            assert float(slope.detach()) == pytest.approx(float(gradient[0, head, 0, token]), abs=1e-8)
+            found = float(gradient[0, head, 0, token])
+            assert float(slope.detach()) == pytest.approx(found, abs=1e-8)
 
 
 def test_raw_attention_is_what_the_module_reports(clip, pairs):

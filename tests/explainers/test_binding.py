@@ -122,6 +122,6 @@ def test_equivalents_are_bound_alike_and_need_no_heads_where_there_are_none(file
     explainer = bound(load_explainer(f"{file}:Held"), model, torch.arange(4))
     assert equivalents_of(explainer) == []
     assert explainer.at_hand is not None
-    known = replace(explainer, at_hand=replace(explainer.at_hand, no_heads=""))
+    known = replace(explainer, at_hand=replace(explainer.at_hand, lacks={}))
     assert all(other.at_hand is known.at_hand for other in equivalents_of(known))
     assert len(equivalents_of(known)) == 5

@@ -53,7 +53,7 @@ class Reference:
         present: classes that each picture shows, (pictures, classes).
         scores: score of each picture and class, (pictures, classes).
         masks: share of each patch that the object covers, (pairs, rows, columns), or None.
-        image_blocks: number of blocks of the image tower, 0 where they are not known.
+        image_blocks: number of blocks of the image tower, 0 where a trace knows none by number.
         text_blocks: of the text tower, 0 where there is none.
         image_grid: patch rows and columns.
         score_name: what the scores are: ``cosine`` of two towers, ``logit`` of a class head.

@@ -129,7 +129,8 @@ class AttentionPooling:
     def finish(self, projected: Float[Tensor, "b 1 d"]) -> Float[Tensor, "b d"]:
         """From the projected attention output to what the module gives."""
         part, names = self.block.part, self.names.parts
-        return (projected + part(names.mlp)(part(names.mlp_norm)(projected)))[:, 0]
+        pooled: Tensor = projected + part(names.mlp)(part(names.mlp_norm)(projected))
+        return pooled[:, 0]
 
     def on(self, model: nn.Module) -> AttentionPooling:
         """The same of a copy of the model."""

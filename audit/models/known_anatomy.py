@@ -141,10 +141,7 @@ def _blocks_of(chain: ChainTower, given: Tensor) -> BlockTower:
                 f"known, found '{step.path}' ({type(step.module).__name__}), which is none or is "
                 "not what its parts promise"
             )
-    blocks = tuple(
-        replace(chain.blocks[i], index=n)  # type: ignore[type-var]
-        for n, i in enumerate(known)
-    )
+    blocks = tuple(replace(chain.blocks[i], index=n) for n, i in enumerate(known))
     tower = BlockTower(chain, known[0], blocks)  # type: ignore[arg-type]
     x = tower.run(tower.embed(given), 0, len(blocks))
     made, own = tower.score_features(x), tower.features(given)

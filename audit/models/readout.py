@@ -137,8 +137,8 @@ def _candidates(chain: ChainTower, last: int, prefix: int, x: Tensor) -> Iterato
     steps = range(last + 1, len(chain.blocks))
     found = chain.pooling
     if found is not None and found.first > last:
-        before, after = range(last + 1, found.first), range(found.stop, len(chain.blocks))
-        yield Readout(chain, tuple(before), (), found.view, tuple(after))
+        behind = tuple(range(found.stop, len(chain.blocks)))
+        yield Readout(chain, tuple(range(last + 1, found.first)), (), found.view, behind)
     before = tuple(i for i in steps if len(chain.steps[i].shape) == 2)
     after = tuple(i for i in steps if i not in before)
     count = x.shape[1]

@@ -63,7 +63,7 @@ def _gradients(
     prints: _Gradients = {}
     numbers = count()
     with precision.entered(), torch.enable_grad():
-        for graph in differentiable_graphs(tower, run):
+        for graph in differentiable_graphs(tower, run, None if unit else ()):
             states, feature = graph[:-1], graph[-1][2][:rows]
             feature = functional.normalize(feature, dim=-1) if unit else feature
             direction = torch.ones_like(feature).cumsum(-1).sin()  # without a pattern

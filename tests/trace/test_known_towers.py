@@ -1,13 +1,10 @@
 """Built-in attention methods on models of any library: honest ones pass, Grad-ECLIP is found."""
 
 import copy
-import json
 from functools import cache
 
-import open_clip
 import pytest
 import torch
-from safetensors.torch import save_file
 
 from audit.explainers.binding import bound
 from audit.explainers.contract import run_explainer
@@ -19,7 +16,7 @@ from audit.models.structure import structure_of
 from audit.result.finding import Verdict
 from audit.trace.rounding import Rounding
 from audit.trace.tracing import TracedPair, trace_pair
-from tests.converted_clip import write_as_transformers, write_with_timm_tower
+from tests.converted_clip import write_as_transformers
 from tests.known_towers import known_model, pairs_of
 from tests.trace.judged import judged
 
@@ -86,38 +83,9 @@ def in_transformers(tiny_model, tmp_path_factory):
     return ours, load_model(f"hf:{folder}")
 
 
-@pytest.fixture(scope="module")
-def with_timm_tower(tmp_path_factory):
-    """One small CLIP with an image tower of open_clip's own, and with the same one of timm's."""
-    vision = {"image_size": 160, "layers": 6, "width": 64, "head_width": 32, "patch_size": 16}
-    vision |= {"mlp_ratio": 3, "no_ln_pre": True, "pool_type": "tok"}
-    text = {"context_length": 24, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1}
-    shown = {"mean": [0.5] * 3, "std": [0.5] * 3, "resize_mode": "squash"}
-    config = {
-        "model_cfg": {"embed_dim": 16, "vision_cfg": vision, "text_cfg": text},
-        "preprocess_cfg": shown,
-    }
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        module = open_clip.CLIP(**config["model_cfg"]).eval()
-    for part in module.visual.modules():
-        if isinstance(part, torch.nn.LayerNorm):
-            part.eps = 1e-6  # as timm has it
-    folder = tmp_path_factory.mktemp("timm-tower")
-    own, other = folder / "own", folder / "other"
-    own.mkdir()
-    (own / "open_clip_config.json").write_text(json.dumps(config))
-    save_file(
-        {n: t.contiguous() for n, t in module.state_dict().items()},
-        own / "open_clip_model.safetensors",
-    )
-    write_with_timm_tower(module, config, other, "test_vit")
-    return load_model(f"local-dir:{own}"), load_model(f"local-dir:{other}")
-
-
 @pytest.mark.parametrize(
     ("pair", "specs"),
-    [("in_transformers", EVERY), ("with_timm_tower", ("grad-attention", "grad-eclip"))],
+    [("in_transformers", EVERY)],
 )
 def test_one_model_in_two_libraries_has_the_same_maps_and_verdicts(pair, specs, request):
     ours, theirs = request.getfixturevalue(pair)

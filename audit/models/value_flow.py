@@ -83,7 +83,7 @@ class _Value:
 
 @dataclass
 class _Call:
-    """A module call: the values that went in and came out, by their number."""
+    """A module call: the values that went in and came out, by their number; rows of the former."""
 
     path: str
     given: int | None
@@ -92,6 +92,7 @@ class _Call:
     keywords: dict[str, Any]
     output: Tensor | None
     form: Any
+    rows: int
     shape: tuple[int, ...]
     start: int
     stop: int = -1
@@ -183,7 +184,7 @@ def flow_of(model: nn.Module, call: Callable[[Tensor], Tensor], given: Tensor) -
         for c in _once(watch.calls)
         if next(model.get_submodule(c.path).parameters(), None) is not None
     ]
-    calls = _innermost([c for c in weighty if _leads(c, cuts, watch.values)])
+    calls = _innermost([c for c in weighty if _leads(c, cuts, watch.values, len(given))])
     following = [*(c.given for c in calls[1:]), end][: len(calls)]
     steps = tuple(
         _step(model, c, watch, goes_on=c.gave == after)
@@ -234,8 +235,8 @@ def _once(calls: list[_Call]) -> list[_Call]:
     return [c for c in calls if counts[c.path] == 1 and c.path]
 
 
-def _leads(c: _Call, cuts: set[int], values: list[_Value]) -> bool:
-    """Whether a call leads from a cut to a later one."""
+def _leads(c: _Call, cuts: set[int], values: list[_Value], rows: int) -> bool:
+    """Whether a call leads from a cut to a later one, the rows of the input apart in both."""
     return (
         c.given in cuts
         and c.gave in cuts
@@ -243,6 +244,7 @@ def _leads(c: _Call, cuts: set[int], values: list[_Value]) -> bool:
         and c.given is not None
         and values[c.gave].made > values[c.given].made
         and c.output is not None
+        and len(c.output) == c.rows == rows
     )
 
 
@@ -265,8 +267,9 @@ def _calls_told(model: nn.Module, watch: _Watch) -> Iterator[None]:
         def hook(module: nn.Module, args: tuple[Any, ...], keywords: dict[str, Any]) -> None:
             del module
             given = watch.number_of(args[0]) if args else None
-            shape = tuple(args[0].shape[1:]) if given is not None else ()
-            one = _Call(path, given, None, args, dict(keywords), None, None, shape, next(clock))
+            rows, *shape = args[0].shape if given is not None and args[0].ndim else (0,)
+            form = None, None, rows, tuple(shape)
+            one = _Call(path, given, None, args, dict(keywords), *form, next(clock))
             watch.calls.append(one)
             open_calls.append(one)
 

@@ -84,6 +84,7 @@ class RunStates:
             self.final(tower, x, run)
             return None
         inputs = self._inputs(run, len(x))
+        self._rounding.measure(run.precision)
         x = tell_passed_on(
             tower, x, index, inputs, lambda *state: self.register(run, index, *state)
         )
@@ -94,6 +95,7 @@ class RunStates:
         """Register the states after the last block, from its output, or (b, d) pooled already."""
         pooled = None if x.ndim == 2 else self.pooled(tower, run, len(x), x.shape[1])
         end = len(tower.blocks)
+        self._rounding.measure(run.precision)
         feature = tell_final(
             tower,
             x,

@@ -55,7 +55,10 @@ EXPLAINERS = (
     f"{PLAUSIBLE}:away_from_what_matters",
     f"{PLAUSIBLE}:gradient_times_attention_of_the_first_heads",
 )
-SHARED = ("reference", "explanations", "effects", "faithfulness", "ladder", "rung_faithfulness")
+SHARED = (
+    "reference", "explanations", "performance", "chosen_pairs", "effects", "faithfulness", "ladder",
+    "rung_faithfulness",
+)  # fmt: skip
 SAMPLED = ("grad-eclip", "grad-attention", "raw-attention", "gradient", "edges")
 COSTLY = {"occlusion": 12}  # a hundred passes a picture: its own, smaller audit
 

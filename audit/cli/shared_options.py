@@ -42,7 +42,7 @@ def thresholds_of(
             dot = ""
         if not (check and dot and name):
             raise click.BadParameter(
-                f"expected CHECK.NAME=NUMBER, such as P201.correlation=0.6, got '{key}={value}'",
+                f"expected CHECK.NAME=NUMBER, such as P201.clear=0.6, got '{key}={value}'",
                 param=parameter,
             )
         found.setdefault(check.upper(), {})[name] = number
@@ -187,7 +187,7 @@ judging_options = _all(
             "thresholds",
             callback=thresholds_of,
             metavar="CHECK.NAME=NUMBER",
-            text="A threshold of a check, such as P201.correlation=0.6.",
+            text="A threshold of a check, such as P201.clear=0.6.",
         ),
     )
 )

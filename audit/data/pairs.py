@@ -50,6 +50,8 @@ class Pairs:
         templates: prompt templates with one ``{}``; the first is the text of a pair, and class
             prompts for zero-shot accuracy use the first as well.
         targets: of every class: token ids of its prompt, (classes, context), or its id, (classes,).
+        balanced: whether objects stand everywhere alike by construction, so that positions tell
+            nothing of them.
         notes: what a reader of the result should know of the data, as sentences.
         sha256: hash of everything but the notes.
     """
@@ -64,6 +66,7 @@ class Pairs:
     classes: tuple[str, ...]
     templates: tuple[str, ...]
     targets: Int[Tensor, "classes ..."]
+    balanced: bool = False
     notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:

@@ -26,16 +26,16 @@ from audit.engine.unfinished import subject_document
 from audit.evidence.completion import SOURCES, may_resume
 from audit.evidence.context import Context, Progress
 from audit.evidence.dry_run import records_of, try_explainer
-from audit.evidence.interim_looks import ALWAYS, forget_looks, measured_looks
+from audit.evidence.interim_looks import forget_looks, measured_looks, one_look
 from audit.evidence.kinds import Evidence
-from audit.evidence.plan import evidence_format, gather
+from audit.evidence.plan import evidence_format
 from audit.evidence.tasks import Tasks
 from audit.explainers.call_observer import calling
 from audit.explainers.contract import Explainer
 from audit.explainers.registry import load_explainer
 from audit.explainers.sources import SourceRecord, reading_recorded
 from audit.gate.gating import Gate
-from audit.judging.group_sequential import Judged, judge_at_once, judge_by_looks
+from audit.judging.group_sequential import Judged, judge_by_looks
 from audit.judging.selection import by_check, selected_checks
 from audit.models.model_under_audit import ModelUnderAudit
 from audit.reports.output import set_reports_aside
@@ -163,11 +163,11 @@ def _found(
             checks, looks, severity=severity, thresholds=thresholds, timed=watch.timed
         )
     forget_looks(folder)
-    needs = ALWAYS.union(*(c.needs for c in checks))
-    gathered = gather(context, needs, folder, key, resume=resume)
-    return judge_at_once(
-        checks, gathered, severity=severity, thresholds=thresholds, timed=watch.timed
+    looks = one_look(context, folder, key, resume=resume)
+    found = judge_by_looks(
+        checks, looks, severity=severity, thresholds=thresholds, timed=watch.timed
     )
+    return replace(found, pairs=())
 
 
 def _key(settings: Settings, context: Context) -> str:

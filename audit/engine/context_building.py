@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 from audit.config.settings import Settings, SettingsError
@@ -12,7 +12,7 @@ from audit.data.pairs import Pairs
 from audit.engine.gathering_limits import gathering_limits
 from audit.engine.profiles import SIZES
 from audit.engine.reproduction import command_line, snippet
-from audit.evidence.context import Context, Progress
+from audit.evidence.context import Context, ManyPairs, Progress
 from audit.evidence.explanations import full_name
 from audit.evidence.kinds import Roles
 from audit.explainers.binding import bound
@@ -26,6 +26,7 @@ from audit.models.pristine import pristine_copy
 from audit.nearest_name import hint
 
 POSITIVE = ("grad-attention", "attention-eclip?heads=model&weight=none", "grad-cam", "gradient")
+_TIMES, _BYTES = 10, 300_000_000
 NEGATIVE = ("random", "center-prior", "edges")
 
 
@@ -46,9 +47,9 @@ def load_audited_model(settings: Settings) -> ModelUnderAudit:
     )
 
 
-def load_pairs(settings: Settings, model: ModelUnderAudit) -> Pairs:
-    """The data that the settings name."""
-    count = settings.most_pairs
+def load_pairs(settings: Settings, model: ModelUnderAudit, count: int | None = None) -> Pairs:
+    """The data that the settings name; ``count`` pairs in the place of as many as they ask for."""
+    count = count or settings.most_pairs
     if settings.data == BUNDLED:
         pairs = bundled_pairs(model, count, seed=settings.seed)
     else:
@@ -68,6 +69,15 @@ def load_pairs(settings: Settings, model: ModelUnderAudit) -> Pairs:
             f"{hint(settings.pair, pairs.ids)}; reports name the pairs, such as '{pairs.ids[0]}'"
         )
     return pairs.select([pairs.ids.index(settings.pair)])
+
+
+def many_pairs(settings: Settings, model: ModelUnderAudit, pairs: Pairs) -> ManyPairs | None:
+    """Ten times as many pairs of the data as are audited, as far as memory holds their pictures."""
+    if settings.pair is not None:
+        return None
+    held = _BYTES // (pairs.images[0].numel() * pairs.images.element_size())
+    count = max(min(_TIMES * settings.most_pairs, held), len(pairs))
+    return ManyPairs(count, cache(partial(load_pairs, settings, model, count)))
 
 
 def build_context(
@@ -113,6 +123,7 @@ def build_context(
         ),
         others=find_companion_models(model, models, allow_download=fetch),
         pairs_for=partial(load_pairs, settings),
+        many=many_pairs(settings, model, pairs),
         limits=gathering_limits(settings.thresholds),
     )
 

@@ -62,6 +62,19 @@ class Sizes:
     repeated: int = 6
 
 
+@dataclass(frozen=True)
+class ManyPairs:
+    """More pairs of the data, for performance alone.
+
+    Attributes:
+        count: at most so many, those of the audit among them.
+        load: gives them; called again it gives the same ones.
+    """
+
+    count: int
+    load: Callable[[], Pairs]
+
+
 def _unheard(kind: str) -> None:
     """Nobody asks which kind begins."""
     del kind
@@ -83,6 +96,9 @@ class Context:
         checkpoints: other weights of the model's architecture, rungs of the ladder.
         others: other models, on which the maps are seen as well.
         pairs_for: the data as another model receives them; None where there are no others.
+        many: pairs that performance is measured on; None for those of the audit.
+        part_of_chosen: which part of the chosen pairs falls to these pairs, from 0 to 1: all, or
+            that of a look.
         rungs: of the ladder, where they are chosen already; else their strengths are looked for.
         limits: by kind of evidence, those limits of the checks which judge it that its gatherer
             goes by (`audit.evidence.plan.GOES_BY`).
@@ -103,6 +119,8 @@ class Context:
     checkpoints: tuple[Checkpoint, ...] = ()
     others: tuple[CompanionModel, ...] = ()
     pairs_for: Callable[[ModelUnderAudit], Pairs] | None = None
+    many: ManyPairs | None = None
+    part_of_chosen: tuple[float, float] = (0.0, 1.0)
     rungs: tuple[RungInfo, ...] = ()
     limits: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     tasks: Tasks = field(default_factory=Tasks)
@@ -138,6 +156,10 @@ class Context:
         """Where the weights of the model lie on the way to its score."""
         images, targets = self.pairs.batch(torch.tensor([0]), self.model.device, self.model.dtype)
         return parts_of(self.pristine_model, images, targets)
+
+    def many_pairs(self) -> Pairs:
+        """Pairs that performance is measured on."""
+        return self.pairs if self.many is None else self.many.load()
 
     def batch_size(self) -> int:
         """Pairs per batch."""

@@ -43,4 +43,5 @@ def gather_reference(context: Context) -> Reference:
         text_blocks=0 if text is None else len(text.blocks),
         image_grid=model.patch_grid,
         score_name=getattr(model.interface, "score_name", "cosine"),
+        balanced=pairs.balanced,
     )

@@ -11,14 +11,18 @@ from audit.result.wording import counted, number
 from audit.statistics.bootstrap import bootstrap_interval
 from audit.statistics.estimate import Estimate
 from principles.finding_parts import finite, pair_figure
+from principles.indifference import Zone
 
 
-def of_stage(found: Randomization, reference: Reference, name: str, stage: int) -> Estimate:
+def of_stage(
+    found: Randomization, reference: Reference, name: str, stage: int, level: float = 0.95
+) -> Estimate:
     """Likeness at a stage of the cascade, with its interval over pictures."""
     return bootstrap_interval(
         found.similarity[name][stage].mean(0),
         clusters=reference.picture[found.pairs],
         rng=np.random.default_rng(0),
+        level=level,
     )
 
 
@@ -31,7 +35,7 @@ def survival_limit(found: Randomization, survives: float, outright: float) -> fl
 
 def words(final: Estimate, limit: float) -> str:
     """The likeness at the end, its interval and its limit."""
-    interval = f"95 % interval {number(final.low)} to {number(final.high)}"
+    interval = f"{100 * final.level:.3g} % interval {number(final.low)} to {number(final.high)}"
     if not np.isfinite(final.low):
         interval = "too few pictures for an interval"
     return (
@@ -40,14 +44,16 @@ def words(final: Estimate, limit: float) -> str:
     )
 
 
-def statistic(final: Estimate, limit: float) -> Statistic:
-    """The likeness at the end, beside its limit."""
+def statistic(final: Estimate, zone: Zone) -> Statistic:
+    """The likeness at the end, beside its zone, which is that of its negative."""
     return Statistic(
         name="likeness of the maps after full randomization",
         value=finite(final.value),
         interval=Interval(low=finite(final.low), high=finite(final.high), level=final.level),
-        threshold=limit,
+        threshold=-zone.end(-final.value),
         good_side="below",
+        none=-zone.none,
+        clear=-zone.clear,
         n=final.n,
     )
 

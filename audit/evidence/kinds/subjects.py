@@ -57,6 +57,7 @@ class Reference:
         text_blocks: of the text tower, 0 where there is none.
         image_grid: patch rows and columns.
         score_name: what the scores are: ``cosine`` of two towers, ``logit`` of a class head.
+        balanced: whether positions tell nothing of the objects, by how the pictures are made.
     """
 
     ids: tuple[str, ...]
@@ -71,6 +72,7 @@ class Reference:
     text_blocks: int = 0
     image_grid: tuple[int, int] = (0, 0)
     score_name: str = "cosine"
+    balanced: bool = False
 
     @property
     def correct(self) -> Array:
@@ -82,3 +84,15 @@ class Reference:
     def chance(self) -> float:
         """Accuracy of a guess."""
         return float(self.present.mean())
+
+    @property
+    def margins(self) -> Array:
+        """Score of each pair's class minus that of the best one that its picture does not show.
+
+        The model is right about a pair where this is above zero. Where no class is absent it is, by
+        1 more than the least score there is.
+        """
+        scores = self.scores[self.picture]
+        own = scores[np.arange(len(scores)), self.labels]
+        rivals = np.where(self.present[self.picture], scores.min() - 1.0, scores)
+        return np.asarray(own - rivals.max(1))

@@ -275,7 +275,7 @@ def test_evidence_is_not_judged_under_the_name_of_another_audit(check_tiny, comm
     from audit.engine import auditing as engine
 
     with monkeypatch.context() as patch:
-        patch.setattr(engine, "judge_at_once", interrupted)
+        patch.setattr(engine, "judge_by_looks", interrupted)
         assert check_tiny("edges", select="P104").exit_code == 130
     gone = command("check", "--from-evidence", "audit-report", "--select", "P104")
     assert gone.exit_code == 2

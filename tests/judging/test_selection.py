@@ -31,11 +31,11 @@ def test_names_of_no_check(place):
 
 
 def test_thresholds_must_exist():
-    with pytest.raises(SettingsError, match="check P201 has no threshold 'x'; known: correlation"):
+    with pytest.raises(SettingsError, match="check P201 has no threshold 'x'; known: none, clear"):
         selected_checks(Settings(thresholds={"P201": {"x": 1}}))
     with pytest.raises(SettingsError, match="P101 has no threshold 'x'; known: none"):
         selected_checks(Settings(thresholds={"P101": {"x": 1}}))
-    assert ids(thresholds={"P2": {"correlation": 0.1}})
+    assert ids(thresholds={"P2": {"clear": 0.6}})
 
 
 @pytest.mark.parametrize(
@@ -46,15 +46,16 @@ def test_thresholds_must_exist():
         ("error_rate", float("nan"), "a share above 0, at most 0.5, got nan"),
         ("least_of_each", 0, "a whole number of 1 or more, got 0; the default is 5"),
         ("least_of_each", 2.5, "a whole number of 1 or more, got 2.5"),
-        ("area", float("inf"), "a share from 0 to 1, got inf"),
-        ("area", 6, "a share from 0 to 1, got 6; the default is 0.5"),
+        ("none", float("inf"), "a share from 0 to 1, got inf"),
+        ("none", 6, "a share from 0 to 1, got 6; the default is 0.5"),
+        ("clear", 0.5, r"a number above none \(0.5\), got 0.5; the default is 0.6"),
         ("reliability", 1.1, "a number of at most 1, got 1.1"),
     ],
 )
 def test_thresholds_that_cannot_be(name, value, wanted):
     with pytest.raises(SettingsError, match=rf"threshold P202\.{name}: expected {wanted}"):
         selected_checks(Settings(thresholds={"P202": {name: value}}))
-    assert ids(thresholds={"P202": {"error_rate": 0.5, "least_of_each": 1.0, "area": 0}})
+    assert ids(thresholds={"P202": {"error_rate": 0.5, "least_of_each": 1.0, "none": 0}})
 
 
 def test_the_longest_word_counts():

@@ -14,7 +14,14 @@ FORMER: Mapping[Kind, Mapping[str, str]] = {
     "setting": {},
     "explainer": {"centre-prior": "center-prior"},
     "check": {},  # by id, such as P104
-    "limit": {},  # as CHECK.NAME, such as P201.correlation
+    "limit": {  # as CHECK.NAME
+        "P201.correlation": "P201.clear",
+        "P202.area": "P202.none",
+        "P202.worthwhile_area": "P202.clear",
+        "P203.correlation": "P203.none",
+        "P205.difference": "P205.clear",
+        "P206.gain": "P206.none",
+    },
 }
 _SPEC = re.compile(r"^(?P<before>(?:inverted:)*)(?P<name>[^?]*)(?P<options>\?.*)?$", re.DOTALL)
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import importlib
-import pkgutil
 from dataclasses import replace
 from functools import lru_cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 
-import principles
 from principles.check import Check, documentation_of
+from principles.check_names import check_modules, plugged_checks
 
 
 @lru_cache(maxsize=1)
@@ -20,11 +19,10 @@ def all_checks() -> tuple[Check, ...]:
         ValueError: where a check's file does not document it, or two checks share an id.
     """
     found = []
-    for info in pkgutil.walk_packages(principles.__path__, "principles."):
-        if _is_check(info.name):
-            module = importlib.import_module(info.name)
-            found.append(replace(module.CHECK, documentation=documentation_of(module)))
-    found.extend(_plugged(point) for point in entry_points(group="audit.checks"))
+    for name in check_modules():
+        module = importlib.import_module(name)
+        found.append(replace(module.CHECK, documentation=documentation_of(module)))
+    found.extend(_plugged(point) for point in plugged_checks())
     ids = [check.id for check in found]
     if len(set(ids)) != len(ids):
         raise ValueError(f"expected distinct check ids, found {sorted(ids)}")
@@ -37,8 +35,3 @@ def _plugged(point: EntryPoint) -> Check:
     if check.documentation:
         return check
     return replace(check, documentation=documentation_of(importlib.import_module(point.module)))
-
-
-def _is_check(name: str) -> bool:
-    last = name.rpartition(".")[2]
-    return len(last) > 4 and last[0] == "p" and last[1:4].isdigit() and last[4] == "_"

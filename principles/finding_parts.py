@@ -76,14 +76,21 @@ def source_figure(sources: dict[str, SourceLines], place: str, caption: str) -> 
 
 def witness(roles: Roles, check: str, pair: str, *, alone: bool = True) -> Witness:
     """How to see a violation again: on its worst pair, or on all where one settles nothing."""
-    one = f" --pair {shlex.quote(pair)}" if alone else ""
-    aside = f" --out {ASIDE}/{check} --no-history"
     return Witness(
         pair=pair,
-        command=f"{roles.command} --only {check}{one}{aside}",
+        command=_again(roles.command, check, pair if alone else None),
         snippet=roles.snippet.replace(repr(PAIR_PLACEHOLDER), repr(pair)),
         alone=alone,
     )
+
+
+def _again(command: str, check: str, pair: str | None) -> str:
+    """A command line, or a call of Python, with one check and at most one pair."""
+    if command.endswith(")"):  # a shell's word would end with a quotation mark
+        one = f", pair={pair!r}" if pair is not None else ""
+        return f"{command[:-1]}, select={check!r}{one})"
+    one = f" --pair {shlex.quote(pair)}" if pair is not None else ""
+    return f"{command} --only {check}{one} --out {ASIDE}/{check} --no-history"
 
 
 def grid_of(values: Array) -> list[list[float | None]]:

@@ -28,6 +28,7 @@
     const target = find(location.hash.slice(1));
     if (!target) return;
     if (target.classList.contains("card") && target.hidden) clearGallery();
+    if (target.classList.contains("later")) showRest();
     const summary = target.tagName === "DETAILS" ? target.querySelector("summary") : null;
     if (summary) target.open = true;
     target.scrollIntoView();
@@ -84,9 +85,14 @@
     text: node.textContent.toLowerCase(),
     tags: node.dataset.tags,
   }));
+  const showRest = () => {
+    find("cards").classList.add("whole");
+    find("gallery-rest")?.remove();
+  };
   const gallery = () => {
     const words = find("gallery-search").value.toLowerCase().split(/\s+/).filter(Boolean);
     const tag = find("gallery-filter").value;
+    if (words.length || tag) showRest();
     let shown = 0;
     for (const card of cards) {
       const fits = words.every((word) => card.text.includes(word))
@@ -111,6 +117,7 @@
     find("gallery-tools").addEventListener("submit", (event) => event.preventDefault());
     find("gallery-search").addEventListener("input", gallery);
     find("gallery-filter").addEventListener("change", gallery);
+    find("gallery-rest")?.addEventListener("click", showRest);
     find("gallery-size").addEventListener("change", (event) => {
       find("cards").dataset.size = event.target.value;
     });

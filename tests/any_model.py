@@ -16,6 +16,8 @@ from transformers import CLIPConfig, CLIPModel, ViTConfig, ViTForImageClassifica
 from audit.models.pristine import pristine_copy
 from audit.models.structure import Structure
 from audit.models.tower_chain import chain_tower
+from audit.models.transformer_block import TowerName
+from audit.trace.rounding import Rounding
 from audit.trace.tracing import TracedPair
 
 CLASSES, SIDE, CONTEXT = 10, 64, 16
@@ -32,6 +34,7 @@ class AnyStage:
         tolerance: of scores.
         middle: dotted name of a module halfway.
         last: of the last one that keeps places apart.
+        rounding: the null control of all its traces, None where each has its own.
     """
 
     model: nn.Module
@@ -40,6 +43,7 @@ class AnyStage:
     tolerance: float
     middle: str
     last: str
+    rounding: Rounding | None = None
 
 
 def logits_of(model: nn.Module, images: Tensor) -> Tensor:
@@ -147,14 +151,17 @@ def any_stage(name: str) -> AnyStage:
     pristine = pristine_copy(model)
     target = torch.tensor([3])
     text = None
+    given: dict[TowerName, Tensor] = {"image": image}
     if name == "transformers CLIP":
         target = torch.randint(2, 98, (1, CONTEXT), generator=torch.Generator().manual_seed(1))
         target[:, 11:] = 99
         text = chain_tower("text", pristine, text_features, target)
+        given["text"] = target
         image_tower = chain_tower("image", pristine, image_features, image)
     else:
         image_tower = chain_tower("image", pristine, logits_of, image)
     with torch.no_grad():
         own = float(score(pristine, image, target))
     pair = TracedPair("pair-0", image, target, {"score": own})
-    return AnyStage(model, Structure(pristine, image_tower, text), (pair,), 1e-5, middle, last)
+    structure = Structure(pristine, image_tower, text)
+    return AnyStage(model, structure, (pair,), 1e-5, middle, last, Rounding(given))

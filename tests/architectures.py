@@ -1,181 +1,244 @@
-"""Architectures with random weights: how deeply each one is known, and a score.
+"""Architectures with random weights: how deeply each one is known, and whether it can be audited.
 
-``python -m tests.architectures [--part 1/4] [NAME …]`` loads each one as ``--pretrained random``
-does, and prints a row of a Markdown table: all of open_clip, and a choice of the other libraries.
-Those of more than a billion parameters keep their widths and have two blocks a tower; text towers
-of a hub have small configurations, written here, and so have the models of transformers.
+``python -m tests.architectures`` loads each one as ``--pretrained random`` does: all of open_clip,
+and a choice of the other libraries. It says what is known of its inside, how far the known blocks
+are off by the check on loading, and whether P101 to P105 of `gradient` pass on a random picture,
+through the trace and the judges of an audit. ``--write`` puts the rows into ``docs/models.md``, one
+by one, so that a run that was interrupted goes on where it was; ``--again`` measures those that are
+there once more, ``--inside`` their inside alone. ``--part 1/4`` is a quarter of them.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import gc
-import json
+import dataclasses
+import functools
 import logging
+import multiprocessing
 import tempfile
 import time
+import warnings
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import nullcontext
 from pathlib import Path
 from unittest import mock
 
-import open_clip
 import torch
+from torch import Tensor
 
+from audit.data.pairs import Pairs
+from audit.engine.progress import silent
+from audit.evidence.context import Context, Sizes
+from audit.evidence.kinds import Costs, Evidence, Reference, Roles
+from audit.evidence.traces import gather_trace
+from audit.explainers.binding import bound
+from audit.explainers.registry import load_explainer
+from audit.judging.judge_all import judge_all
 from audit.models.anatomy import UnknownAnatomyError
-from audit.models.loading import known_models, load_model
-from tests import small_transformers
+from audit.models.block_check import checked
+from audit.models.block_table import block_view, call_of, why_not
+from audit.models.loading import load_model
+from audit.models.model_under_audit import ModelUnderAudit
+from audit.models.pristine import pristine_copy
+from audit.models.structure import AnyTower
+from audit.models.tower_chain import ChainTower, Stage
+from audit.result.finding import Verdict
+from principles.catalogue import all_checks
+from tests.architecture_names import (
+    every_name,
+    is_shallow,
+    placed,
+    two_blocks,
+    write_configurations,
+)
+from tests.architecture_rows import (
+    BEGIN,
+    PAGE,
+    PASSED,
+    Row,
+    faults,
+    not_measured,
+    read_rows,
+    too_few_full,
+    written,
+)
 
-MOST = 1_000_000_000
-KINDS = {  # of text towers of a hub, by a part of their names
-    "nllb": {"model_type": "m2m_100", "d_model": 64, "encoder_layers": 2, "decoder_layers": 2,
-             "encoder_attention_heads": 4, "decoder_attention_heads": 4, "encoder_ffn_dim": 64,
-             "decoder_ffn_dim": 64, "vocab_size": 1000},
-    "mt5": {"model_type": "mt5", "d_model": 64, "num_layers": 2, "num_heads": 4, "d_kv": 16,
-            "d_ff": 64, "vocab_size": 1000},
-    "xlm-roberta": {"model_type": "xlm-roberta", "hidden_size": 64, "num_hidden_layers": 2,
-                    "num_attention_heads": 4, "intermediate_size": 64, "vocab_size": 1000},
-    "roberta": {"model_type": "roberta", "hidden_size": 64, "num_hidden_layers": 2,
-                "num_attention_heads": 4, "intermediate_size": 64, "vocab_size": 1000},
-}  # fmt: skip
-TIMM = (
-    "vit_tiny_patch16_224", "vit_small_patch32_224", "deit_tiny_patch16_224",
-    "deit_tiny_distilled_patch16_224", "deit3_small_patch16_224", "vit_relpos_small_patch16_224",
-    "vit_base_patch16_clip_224", "vit_tiny_r_s16_p8_224", "eva02_tiny_patch14_336",
-    "beit_base_patch16_224", "cait_xxs24_224", "xcit_nano_12_p16_224", "mixer_s16_224",
-    "resnet18", "resnet50", "resnetv2_50", "resnext50_32x4d", "seresnet50", "densenet121",
-    "mobilenetv3_small_100", "efficientnet_b0", "tf_efficientnet_lite0", "regnety_002",
-    "convnext_atto", "convnextv2_atto", "swin_tiny_patch4_window7_224",
-    "swinv2_tiny_window8_256", "maxvit_nano_rw_256", "coatnet_0_rw_224", "levit_128s",
-    "pvt_v2_b0", "mobilevit_xxs", "fastvit_t8", "efficientformer_l1", "poolformer_s12",
-    "vitamin_small_224", "hiera_tiny_224", "inception_v3",
-)  # fmt: skip
-TORCHVISION = (
-    "alexnet", "vgg11", "resnet18", "densenet121", "mobilenet_v3_small", "efficientnet_b0",
-    "shufflenet_v2_x0_5", "convnext_tiny", "swin_t", "vit_b_32", "maxvit_t", "googlenet",
-)  # fmt: skip
-HEADING = ("architecture", "inside", "grid", "score", "seconds", "remarks")
-
-
-def every_name() -> list[str]:
-    """All of open_clip, and the choice of the others."""
-    others = [f"timm:{n}" for n in TIMM] + [f"torchvision:{n}" for n in TORCHVISION]
-    return [*sorted(known_models()), *others, *(f"hf:{n}" for n in small_transformers.MADE)]
+CHECKS = ("P101", "P102", "P103", "P104", "P105")
+EXPLAINER = "gradient"
+MOST_SECONDS = 1200
 
 
-def parameters(name: str) -> int:
-    """Without any memory for them; of open_clip's architectures alone."""
-    if ":" in name:
-        return 0
-    config = open_clip.get_model_config(name)
-    if config["text_cfg"].get("hf_model_name"):
-        return 0
-    with torch.device("meta"):
-        model = open_clip.create_model(name, device="meta", load_weights=False, pretrained_hf=False)
-    return sum(p.numel() for p in model.parameters())
+def context_of(model: ModelUnderAudit) -> Context:
+    """An audit of `gradient` on two random pictures, of which one is traced."""
+    texts = ["a photo of a cat.", "a photo of a dog."] if model.uses_templates else ["0", "1"]
+    size = model.image_size
+    images = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
+    places = torch.arange(2)
+    pairs = Pairs(
+        name="random", ids=("pair-0", "pair-1"), images=images, picture=places, labels=places,
+        present=torch.eye(2, dtype=torch.bool), masks=None, classes=tuple(texts),
+        templates=("{}",), targets=model.encode(texts),
+    )  # fmt: skip
+    roles = Roles(EXPLAINER, (), (), None, True, False, False)
+    explainers = {EXPLAINER: bound(load_explainer(EXPLAINER), model, pairs.targets)}
+    pristine, sizes = pristine_copy(model.module), Sizes(traced=1)
+    return Context(model, pristine, pairs, explainers, roles, sizes, 0, silent)
 
 
-@contextlib.contextmanager
-def two_blocks():
-    """Towers are built with two blocks, of open_clip's own and of timm."""
-    config_of, create = open_clip.get_model_config, open_clip.timm_model.timm.create_model
-
-    def shallow(name):
-        config = config_of(name)
-        for section in ("vision_cfg", "text_cfg"):
-            if isinstance(config[section].get("layers"), int):
-                config[section]["layers"] = 2
-        return config
-
-    def created(name, **options):
-        deep = {"depths": (1, 1, 1, 1)} if "convnext" in name else {"depth": 2}
-        return create(name, **{**options, **deep})
-
-    factory = open_clip.factory
-    with (
-        mock.patch.object(factory, "get_model_config", shallow),
-        mock.patch.object(open_clip.timm_model.timm, "create_model", created),
-    ):
-        yield
+def verdicts(context: Context) -> str:
+    """``pass``, or which of the checks do not, and why."""
+    grid, pairs = context.grid, context.pairs
+    nothing = torch.zeros(2, 2).numpy()
+    reference = Reference(
+        ids=pairs.ids, texts=pairs.ids, classes=pairs.classes, picture=nothing[0],
+        labels=nothing[0], present=nothing, scores=nothing, masks=None, image_blocks=0,
+        text_blocks=0, image_grid=grid, score_name=context.model.score_name,
+    )  # fmt: skip
+    trace = gather_trace(context, Costs({EXPLAINER: 1.0}))
+    evidence = Evidence(roles=context.roles, reference=reference, trace=trace)
+    checks = [check for check in all_checks() if check.id in CHECKS]
+    results, failures = judge_all(checks, evidence, [], severity={}, thresholds={})
+    told = [f"{failure}" for failure in failures]
+    told += [
+        f"{r.id} {r.finding.verdict.value}: {r.finding.summary}"
+        for r in results
+        if r.finding.verdict is not Verdict.PASS
+    ]
+    return "; ".join(told) or PASSED
 
 
-def write_configurations(cache: Path) -> None:
-    """Small configurations of text towers where the cache of the hub has those of the real ones."""
-    for name in known_models():
-        tower = open_clip.get_model_config(name)["text_cfg"].get("hf_model_name")
-        if not tower:
-            continue
-        kind = next(config for part, config in KINDS.items() if part in tower)
-        folder = cache / f"models--{tower.replace('/', '--')}"
-        (folder / "snapshots" / "made").mkdir(parents=True, exist_ok=True)
-        (folder / "refs").mkdir(exist_ok=True)
-        (folder / "refs" / "main").write_text("made")
-        (folder / "snapshots" / "made" / "config.json").write_text(json.dumps(kind))
+def insides(tower: AnyTower, given: Tensor) -> Iterator[tuple[bool, float | None]]:
+    """Of each block or step of a tower whether it is known, and its error by the check, if any."""
+    x = tower.embed(given)
+    for block in tower.blocks:
+        mask = tower.mask(x.shape[1])
+        if not isinstance(block, Stage):
+            yield True, checked(block, x, mask)
+        elif why_not(block.module) is None:
+            call = call_of(block.module, (x, *block.step.args), block.step.keywords)
+            view = block_view(block.module, tower.name, block.index, block.path, call.extra)
+            yield False, None if view is None else checked(view, call.x, call.mask)
+        else:
+            yield False, None
+        x = block.run(x, mask)
+        if isinstance(tower, ChainTower) and block.index + 1 < len(tower.blocks):
+            x = tower.passed_on(x, block.index, given)
 
 
-def placed(name: str, made: Path) -> str:
-    """The name, of a model of transformers that of the folder where it is made."""
-    kind = name.removeprefix("hf:")
-    if kind == name:
-        return name
-    small_transformers.write(kind, made / kind)
-    return f"hf:{made / kind}"
-
-
-def row(name: str, made: Path) -> tuple[str, ...]:
-    """What is known of an architecture, as the cells of a row."""
-    started, remarks = time.perf_counter(), []
-    large = parameters(name) > MOST
-    with two_blocks() if large else contextlib.nullcontext():
-        model = load_model(placed(name, made), "random")
-    if large:
-        remarks.append("two blocks a tower")
+@torch.no_grad()
+def inside_of(context: Context) -> tuple[str, str, str, list[str]]:
+    """The cells of what is known of the inside, and why it is not all."""
+    structure, pairs = context.watched().structure, context.pairs
+    counts, errors, refused = [], [], []
+    for tower in structure.towers:
+        found = list(insides(tower, (pairs.images if tower.name == "image" else pairs.targets)[:1]))
+        counts.append(f"{sum(known for known, _ in found)} of {len(found)} {tower.name}")
+        errors += [error for known, error in found if known and error is not None]
+        refused += [error for known, error in found if not known and error is not None]
+    reasons = []
     try:
-        anatomy = model.require_anatomy()
-        inside = f"full: {anatomy.image.heads} heads"
+        context.model.require_anatomy()
+        level = "full"
     except UnknownAnatomyError as error:
-        inside = "scores"
-        remarks.append(str(error).partition(";")[0])
-    text = "a photo of a cat." if model.uses_templates else "0"
-    targets = model.encode([text])
-    images = torch.rand(1, 3, model.image_size, model.image_size)
-    with torch.no_grad():
-        score = float(model.score(images, targets))
-    if model.score_name == "cosine" and not -1.001 <= score <= 1.001:
-        remarks.append("its score is no cosine")
-    grid, spent = "×".join(map(str, model.patch_grid)), time.perf_counter() - started
-    return (
-        name,
-        inside,
-        grid,
-        f"{score:.3f}",
-        f"{spent:.0f}",
-        "; ".join(remarks),
-    )
+        level = "blocks" if errors else "scores"
+        reasons.append(str(error).partition(";")[0])
+    if refused:
+        reasons.append(
+            f"{len(refused)} blocks with names of the table, rebuilt from their parts, are off by "
+            f"{min(refused):.0e} or more"
+        )
+    return level, ", ".join(counts), f"{max(errors):.0e}" if errors else "", reasons
+
+
+def measured(name: str, made: Path, *, judged: bool) -> Row:
+    """Load an architecture and measure it; ``judged`` by the checks as well."""
+    shallow = is_shallow(name)
+    with two_blocks() if shallow else nullcontext():
+        model = load_model(placed(name, made), "random")
+    context = context_of(model)
+    inside, known, error, remarks = inside_of(context)
+    remarks += ["measured with two blocks a tower"] if shallow else []
+    checks = verdicts(context) if judged else "not judged yet"
+    return Row(name, inside, known, error, checks, "; ".join(remarks))
+
+
+def _in_child(name: str, made: Path, judged: bool, sender) -> None:
+    warnings.simplefilter("ignore")
+    try:
+        sender.send(measured(name, made, judged=judged))
+    except Exception as error:  # noqa: BLE001 - of any library; the others go on
+        sender.send(_failed(name, f"{type(error).__name__}: {str(error)[:300]}"))
+
+
+def _failed(name: str, why: str) -> Row:
+    return Row(name, f"FAILED: {why}", "", "", "", "")
+
+
+def measured_apart(name: str, made: Path, *, judged: bool) -> tuple[Row, float]:
+    """The same in a process of its own, which gives its memory back; and how long it took."""
+    started = time.perf_counter()
+    forked = multiprocessing.get_context("fork")
+    receiver, sender = forked.Pipe(duplex=False)
+    process = forked.Process(target=_in_child, args=(name, made, judged, sender))
+    process.start()
+    sender.close()
+    try:
+        row = receiver.recv() if receiver.poll(MOST_SECONDS) else _failed(name, "it took too long")
+    except EOFError:
+        process.join()
+        row = _failed(name, f"its process ended with code {process.exitcode}")
+    process.kill()
+    process.join()
+    return row, time.perf_counter() - started
+
+
+def measure_all(names: list[str], rows: dict[str, Row], options: argparse.Namespace) -> None:
+    """Measure architectures side by side, and write each row when it is there."""
+    kept = dict(rows)
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(options.workers) as workers:
+        made = Path(folder)
+        write_configurations(made)
+        with mock.patch("huggingface_hub.constants.HF_HUB_CACHE", folder):
+            work = functools.partial(measured_apart, made=made, judged=not options.inside)
+            for done in as_completed([workers.submit(work, name) for name in names]):
+                row, seconds = done.result()
+                if options.inside and row.name in kept:
+                    row = dataclasses.replace(row, checks=kept[row.name].checks)
+                rows[row.name] = row
+                print(f"{row.text} {seconds:.0f} s", flush=True)
+                if options.write:
+                    write(row)
+
+
+def write(row: Row) -> None:
+    """Put a row into the page, beside those that it has by now."""
+    page = PAGE.read_text("utf-8")
+    PAGE.write_text(written(page, {**read_rows(page), row.name: row}), encoding="utf-8")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", help="architectures; all by default")
     parser.add_argument("--part", default="1/1", help="which of how many parts, such as 2/4")
+    parser.add_argument("--write", action="store_true", help="put the rows into docs/models.md")
+    parser.add_argument("--again", action="store_true", help="also those that are there already")
+    parser.add_argument("--inside", action="store_true", help="what is known of the inside alone")
+    parser.add_argument("--workers", type=int, default=2, help="processes side by side")
     options = parser.parse_args()
     logging.disable(logging.WARNING)
+    torch.set_num_threads(1)
+    rows = read_rows(PAGE.read_text("utf-8")) if BEGIN in PAGE.read_text("utf-8") else {}
     part, parts = map(int, options.part.split("/"))
     names = options.names or every_name()[part - 1 :: parts]
-    failed = []
-    with tempfile.TemporaryDirectory() as cache:
-        write_configurations(Path(cache))
-        with mock.patch("huggingface_hub.constants.HF_HUB_CACHE", cache):
-            print(f"| {' | '.join(HEADING)} |\n|{' --- |' * len(HEADING)}")
-            for name in names:
-                try:
-                    print(f"| {' | '.join(row(name, Path(cache)))} |", flush=True)
-                except Exception as error:  # noqa: BLE001 - of any library; the others go on
-                    failed.append(name)
-                    print(
-                        f"| {name} | FAILED | | | | {type(error).__name__}: {error} |", flush=True
-                    )
-                gc.collect()
-    raise SystemExit(f"{len(failed)} failed: {', '.join(failed)}" if failed else 0)
+    there = {row.name for row in rows.values() if not faults({row.name: row})}
+    if not (options.names or options.again or options.inside):
+        names = [name for name in names if name not in there]
+    measure_all(names, rows, options)
+    wrong = faults(rows)
+    if not options.names and options.part == "1/1":
+        wrong += [*not_measured(rows), *too_few_full(rows)]
+    raise SystemExit("\n".join(wrong) if wrong else 0)
 
 
 if __name__ == "__main__":

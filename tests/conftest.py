@@ -112,7 +112,9 @@ def in_this_process(request, monkeypatch, tmp_path_factory):
         board = StatusBoard(tmp_path_factory.mktemp("handoff") / "status", create=True)
         arguments = json.loads(json.dumps(job.arguments))
         return json.loads(
-            json.dumps(getattr(import_module(module), function)(**arguments, board=board))
+            json.dumps(
+                getattr(import_module(module), function)(**arguments, **job.live, board=board)
+            )
         )
 
     monkeypatch.setattr(supervision, "supervised", run)

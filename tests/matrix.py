@@ -3,7 +3,9 @@
 ``python -m tests.matrix`` measures it and fails where it is not as recorded in
 ``tests/golden/matrix.json``; with ``--write`` it records it anew. Read the difference before you
 commit it: each changed cell is a changed promise. The suite measures what traces decide of every
-explainer, and the rest on those of `SAMPLED` (`tests/test_matrix.py`).
+explainer of `EXPLAINERS` and of a few of `FIELD`, and the rest on those of `SAMPLED`
+(`tests/test_matrix.py`). Of the methods of `FIELD` only what traces decide is recorded: their other
+cells have not been measured.
 """
 
 from __future__ import annotations
@@ -55,8 +57,35 @@ EXPLAINERS = (
     f"{PLAUSIBLE}:away_from_what_matters",
     f"{PLAUSIBLE}:gradient_times_attention_of_the_first_heads",
 )
-SHARED = ("reference", "explanations", "effects", "faithfulness", "ladder", "rung_faithfulness")
+FIELD = (
+    "input-x-gradient",
+    "integrated-gradients?steps=8",
+    "smooth-grad?samples=8",
+    "grad-cam-plus-plus",
+    "score-cam",
+    "rise?masks=64",
+    "rollout",
+    "grad-sam",
+    "attcat",
+    "game",
+    "legrad",
+    "legrad?score=model",
+    "tam?steps=4",
+    "maskclip",
+    "maskclip?attention=model",
+    "clip-surgery",
+    "m2ib?steps=3&copies=2",
+    "libra-grad",
+    "attn-lrp",
+    "m2ib?steps=3&copies=2&text=released",
+)
+TRACED = ("P101", "P102", "P103", "P104", "P105", "P110")
+SHARED = (
+    "reference", "explanations", "performance", "chosen_pairs", "effects", "faithfulness", "ladder",
+    "rung_faithfulness",
+)  # fmt: skip
 SAMPLED = ("grad-eclip", "grad-attention", "raw-attention", "gradient", "edges")
+SAMPLED_FIELD = ("game", "legrad", "libra-grad")
 COSTLY = {"occlusion": 12}  # a hundred passes a picture: its own, smaller audit
 
 Matrix = dict[str, dict[str, str]]
@@ -70,7 +99,7 @@ def build(
     Args:
         prefixes: of the ids of the checks, such as P2.
         device: of the model.
-        explainers: some of `EXPLAINERS`.
+        explainers: some of `EXPLAINERS` or `FIELD`.
     """
     model = load_model(device=device)
     checks = [check for check in all_checks() if check.id.startswith(prefixes)]
@@ -111,6 +140,7 @@ def main() -> int:
     torch.set_num_threads(1)
     first, second = build(("P1",)), build(("P2",))
     matrix = {spec: {**first[spec], **second[spec]} for spec in EXPLAINERS}
+    matrix |= build(TRACED, explainers=FIELD)
     for spec, row in matrix.items():
         print(f"{spec:<42}", *(f"{check}:{verdict}" for check, verdict in row.items()))
     if "--write" in sys.argv:

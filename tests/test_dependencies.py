@@ -23,7 +23,8 @@ COMES_WITH = {
     "timm": "open-clip-torch",
     "torchvision": "open-clip-torch",
 }
-ASKED_FOR = {"tokenizers"}  # imported where a file needs it; where missing, a message says so
+# Imported where a file needs it, where missing a message says so; or by pytest itself.
+ASKED_FOR = {"tokenizers", "pytest"}
 
 
 def distributions(requirements):
@@ -53,7 +54,7 @@ def test_every_run_time_dependency_is_imported():
 
 def test_every_import_is_a_dependency_or_of_an_extra():
     extras = PROJECT["optional-dependencies"]
-    optional = [*extras["adapters"], *extras["hf"]]
+    optional = [one for name in ("adapters", "hf", "coco", "datasets") for one in extras[name]]
     allowed = modules([*PROJECT["dependencies"], *optional]) | ASKED_FOR
     allowed |= {m for m, d in COMES_WITH.items() if d in distributions(PROJECT["dependencies"])}
     assert imported() - allowed == set()

@@ -89,6 +89,10 @@ def folder(tmp_path):
         rows.append(f"{n}.png,{'cat' if n % 2 else 'dog'},2,2,12,14")
     (tmp_path / "photos" / "manifest.csv").write_text("\n".join(rows))
     Image.fromarray(pixels).save(tmp_path / "photo.png")
+    for n in range(8):
+        place = tmp_path / "classes" / "abcd"[n % 4] / f"{n}.png"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels + np.uint8(n)).save(place)
     for page in TUTORIALS:
         for name, text in files(page).items():
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from audit.explainers.built_in import BUILT_IN
 from principles.catalogue import all_checks
 from tests import matrix
 
@@ -26,10 +27,11 @@ def golden():
     ("checks", "explainers"),
     [
         (TRACED, matrix.EXPLAINERS),
+        (matrix.TRACED, matrix.SAMPLED_FIELD),
         (("P106", "P107", "P108", "P109"), matrix.SAMPLED),
         (("P2",), matrix.SAMPLED),
     ],
-    ids=["traced", "moved", "principle 2"],
+    ids=["traced", "field", "moved", "principle 2"],
 )
 def test_matrix_is_as_recorded(golden, checks, explainers, device):
     recorded = {
@@ -41,8 +43,9 @@ def test_matrix_is_as_recorded(golden, checks, explainers, device):
 
 def test_every_check_meets_every_explainer(golden):
     ids = [check.id for check in all_checks()]
-    assert list(golden) == list(matrix.EXPLAINERS)
-    assert all(list(row) == ids for row in golden.values())
+    assert list(golden) == [*matrix.EXPLAINERS, *matrix.FIELD]
+    assert all(list(golden[spec]) == ids for spec in matrix.EXPLAINERS)
+    assert all(list(golden[spec]) == list(matrix.TRACED) for spec in matrix.FIELD)
 
 
 def test_every_check_of_a_trace_passes_the_faithful(golden):
@@ -53,6 +56,24 @@ def test_no_honest_explainer_is_accused_by_a_trace(golden):
     assert not [
         (spec, check) for spec in HONEST for check in TRACED if golden[spec][check] == "violation"
     ]
+
+
+def test_methods_of_the_field_that_modify_nothing_are_not_accused_by_p101_to_p105(golden):
+    plain = [s for s in matrix.FIELD if not BUILT_IN[s.partition("?")[0]].modifies]
+    assert len(plain) >= 10
+    assert not [(s, c) for s in plain for c in TRACED if golden[s][c] == "violation"]
+
+
+def test_what_methods_of_the_field_modify_is_found_for_the_right_reason(golden):
+    def violated(spec):
+        return {check for check, verdict in golden[spec].items() if verdict == "violation"}
+
+    assert violated("legrad") == {"P104"}
+    assert violated("legrad?score=model") == set()
+    assert violated("libra-grad") == violated("attn-lrp") == {"P110"}
+    noisy, released = (s for s in matrix.FIELD if s.startswith("m2ib"))
+    assert violated(noisy) == {"P104"}
+    assert violated(released) == {"P104", "P105"}
 
 
 def test_grad_eclip_is_caught(golden):

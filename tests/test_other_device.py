@@ -25,9 +25,10 @@ from audit.models.anatomy import anatomy_of
 from audit.models.checkpoints import lay_into, state_sha256
 from tests.audited import audited, parts
 from tests.other_device import OTHER, OtherDeviceError, moved, other_device
+from tests.reduced_settings import reduced
 
 EXPLAINERS = (
-    *BUILT_IN,
+    *map(reduced, BUILT_IN),
     "grad-eclip?weight=raw&heads=model",
     "inverted:gradient",
 )

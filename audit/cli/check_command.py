@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,6 +13,9 @@ from audit.cli import shared_options as shared
 from audit.cli.exit_codes import exit_codes
 from audit.cli.printing import say, say_message, verdict_stands
 from audit.cli.result_files import show_result
+
+if TYPE_CHECKING:
+    from audit.reports.terminal import Detail
 
 
 @click.command()
@@ -24,11 +27,15 @@ from audit.cli.result_files import show_result
 @shared.judging_options
 @shared.gate_options
 @shared.output_options
+@shared.pictures_options
+@shared.detail_options
 @click.option("--show-settings", is_flag=True, help="Print the settings and exit.")
 @click.option(
     "--settings-schema", is_flag=True, help="Print the JSON schema of the settings and exit."
 )
-def check(*, show_settings: bool, settings_schema: bool, **given: Any) -> None:
+def check(
+    *, show_settings: bool, settings_schema: bool, detail: Detail | None, **given: Any
+) -> None:
     """Audit an explainer; the exit code is the gate.
 
     0 no violation, 1 violations, 2 wrong usage or settings, 3 the audit could not be completed.
@@ -51,7 +58,7 @@ def check(*, show_settings: bool, settings_schema: bool, **given: Any) -> None:
         with progress_bars() as progress:
             result, note = check_explainer(settings, progress)
     with verdict_stands():
-        show_result(result, Path(settings.out), settings.formats)
+        show_result(result, Path(settings.out), settings.formats, detail or "usual")
     reused = ", ".join(result.timing.reused)
     resumed = f"went on from an interrupted audit, which had measured {reused}" if reused else ""
     shared.print_notes(text for text in (resumed, note) if text)

@@ -12,13 +12,14 @@ from audit.cli.printing import say
 
 
 @click.command("doctor")
+@shared.grid_option
 @shared.model_options
-def doctor(**given: Any) -> None:
+def doctor(grid: int | str | None, **given: Any) -> None:
     """Load a model, and say what is known of it: inside, preprocessing, score, time, memory."""
     with exit_codes():
         from audit.engine.model_diagnosis import diagnosis
 
         known = {key: value for key, value in given.items() if value is not None}
         name, pretrained = known.pop("model", "bundled"), known.pop("pretrained", None)
-        for line in diagnosis(name, pretrained, known):
+        for line in diagnosis(name, pretrained, known, grid=grid if isinstance(grid, int) else 0):
             say(line)

@@ -9,13 +9,14 @@ from audit.cli.printing import say
 
 
 @click.command()
-@click.argument("check_id", metavar="CHECK")
-def explain(check_id: str) -> None:
-    """Explain a check.
+@click.argument("name", metavar="CHECK|EXPLAINER")
+def explain(name: str) -> None:
+    """Explain a check or an explainer.
 
-    What it does, why it matters, how to fix a violation, and what a pass does not show.
+    Of a check what it does, why it matters, how to fix a violation, and what a pass does not show;
+    of an explainer its definition and source, options, cost, and what of the model it modifies.
     """
     with exit_codes():
         from audit.engine.listing import explained
 
-        say(explained(check_id))
+        say(explained(name))

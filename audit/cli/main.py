@@ -8,7 +8,6 @@ from typing import Any
 
 import click
 
-from audit import __version__
 from audit.cli.check_command import check
 from audit.cli.compare_command import compare
 from audit.cli.doctor_command import doctor
@@ -22,6 +21,7 @@ from audit.cli.map_command import map_
 from audit.cli.printing import say
 from audit.cli.report_command import report
 from audit.errors import USAGE
+from audit.version import __version__
 
 
 class Commands(click.Group):

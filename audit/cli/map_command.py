@@ -22,10 +22,13 @@ from audit.cli.printing import say
 @shared.options_option
 @click.option(
     "--image",
+    "images",
     required=True,
+    multiple=True,
     type=click.Path(exists=True, dir_okay=False),
-    help="Picture file.",
+    help="Picture file; with --grid N, N x N of them, row by row, that of the text first.",
 )
+@shared.grid_option
 @click.option(
     "--text", required=True, help="The text, or name of a class, whose score is explained."
 )
@@ -38,7 +41,13 @@ from audit.cli.printing import say
 )
 @shared.model_options
 def map_(
-    explainer: str, options: dict[str, str], image: str, text: str, out: Path, **given: Any
+    explainer: str,
+    options: dict[str, str],
+    images: tuple[str, ...],
+    grid: int | str | None,
+    text: str,
+    out: Path,
+    **given: Any,
 ) -> None:
     """Draw the map of your own picture and text."""
     with exit_codes():
@@ -49,5 +58,7 @@ def map_(
         known = {key: value for key, value in given.items() if value is not None}
         explainer, notes = shared.explainer_now(explainer)
         shared.print_notes(notes)
-        score, score_name = write_overlay(explainer, options, Path(image), text, out, known)
-    say(f"{out}: {score_name} {score:.4f}")
+        cells = grid if isinstance(grid, int) else 1
+        pictures = [Path(image) for image in images]
+        said = write_overlay(explainer, options, pictures, text, out, known, grid=cells)
+    say(f"{out}: {said}")

@@ -10,6 +10,7 @@ import click
 from audit.cli.printing import say_as_is, show
 
 if TYPE_CHECKING:
+    from audit.reports.terminal import Detail
     from audit.result.schema import Result
 
 result_file = click.Path(exists=True, dir_okay=False)
@@ -22,13 +23,15 @@ def read_result(path: str | Path) -> Result:
     return document.read_result(Path(path))
 
 
-def show_result(result: Result, folder: Path, formats: tuple[str, ...]) -> None:
+def show_result(
+    result: Result, folder: Path, formats: tuple[str, ...], detail: Detail = "usual"
+) -> None:
     """Print the summary of a result whose reports were written to a folder."""
     from audit.reports.formats import FORMATS
     from audit.reports.terminal import render_terminal
 
     shown = "html" if "html" in formats else next(iter(formats), "json")
     path = folder / FORMATS[shown].file_name
-    show(render_terminal(result, path))
+    show(render_terminal(result, path, detail))
     if "github" in formats:
         say_as_is(FORMATS["github"].render(result))

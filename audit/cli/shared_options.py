@@ -1,4 +1,4 @@
-"""Options that several commands share, and how their values are read."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
@@ -7,62 +7,18 @@ from typing import Any, TypeVar
 
 import click
 
+from audit.cli.option_values import (
+    grid_of,
+    pairs_of,
+    samples_of,
+    severities_of,
+    thresholds_of,
+    words_of,
+)
 from audit.cli.printing import say_message
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Decorator = Callable[[Any], Any]
-
-
-def pairs_of(_: click.Context, parameter: click.Parameter, words: Iterable[str]) -> dict[str, str]:
-    """``key=value`` words as a dictionary."""
-    found = {}
-    for word in words:
-        key, equals, value = word.partition("=")
-        if not equals or not key:
-            raise click.BadParameter(f"expected KEY=VALUE, got '{word}'", param=parameter)
-        found[key] = value
-    return found
-
-
-def words_of(_: click.Context, __: click.Parameter, values: Iterable[str]) -> tuple[str, ...]:
-    """Words that may also be joined by commas."""
-    return tuple(word.strip() for value in values for word in value.split(",") if word.strip())
-
-
-def thresholds_of(
-    context: click.Context, parameter: click.Parameter, words: Iterable[str]
-) -> dict[str, dict[str, float]]:
-    """``CHECK.NAME=NUMBER`` words as numbers by check and name."""
-    found: dict[str, dict[str, float]] = {}
-    for key, value in pairs_of(context, parameter, words).items():
-        check, dot, name = key.partition(".")
-        try:
-            number = float(value)
-        except ValueError:
-            dot = ""
-        if not (check and dot and name):
-            raise click.BadParameter(
-                f"expected CHECK.NAME=NUMBER, such as P201.correlation=0.6, got '{key}={value}'",
-                param=parameter,
-            )
-        found.setdefault(check.upper(), {})[name] = number
-    return found
-
-
-def samples_of(_: click.Context, parameter: click.Parameter, word: str | None) -> int | str | None:
-    """A number of pairs, or ``auto``."""
-    if word is None or word == "auto":
-        return word
-    if not word.isdigit():
-        raise click.BadParameter(f"expected a number or auto, got '{word}'", param=parameter)
-    return int(word)
-
-
-def severities_of(
-    context: click.Context, parameter: click.Parameter, words: Iterable[str]
-) -> dict[str, str]:
-    """``CHECK=error`` or ``CHECK=warning`` words."""
-    return {k.upper(): v for k, v in pairs_of(context, parameter, words).items()}
 
 
 def _all(options: Iterable[Decorator]) -> Callable[[Command], Command]:
@@ -131,18 +87,32 @@ ladder_option = click.option(
     help="Other weights of the model (a checkpoint file, or a tag of open_clip), or another model, "
     "shown and not judged (ARCHITECTURE:TAG, local-dir:FOLDER); repeatable.",
 )
+grid_option = click.option(
+    "--grid",
+    callback=grid_of,
+    metavar="N|off",
+    help="Compose N x N pictures of distinct classes to one, whose cells are the masks; without "
+    "it 2 where there are labels and no masks.",
+)
 source_options = _all(
     (
         click.option(
-            "--data", help="bundled, or a manifest: a CSV or Parquet file, or its folder."
+            "--data",
+            help="bundled, a manifest (a CSV or Parquet file, or its folder), folder:FOLDER, "
+            "coco:FOLDER, imagenet-s:FOLDER, voc:FOLDER, pets:FOLDER, hf:FOLDER; 'audit list "
+            "datasets' says what each one reads.",
         ),
+        grid_option,
         click.option(
             "--allow-outside",
             is_flag=True,
             default=None,
-            help="Read files of a manifest that lie outside its folder.",
+            help="Read files of the data that lie outside their folder.",
         ),
-        click.option("--template", help="Prompt for the labels of a manifest, with one {}."),
+        click.option(
+            "--template",
+            help="Prompt for labels, with one {}; openai scores classes by the mean over 80.",
+        ),
     )
 )
 data_options = _all(
@@ -173,7 +143,7 @@ judging_options = _all(
             "select",
             callback=words_of,
             metavar="CHECK",
-            text="Run only these checks, such as P104, or P1 for all of principle 1.",
+            text="Run only these checks, such as P104, P101-P105, or P1 for all of principle 1.",
         ),
         _many("--ignore", callback=words_of, metavar="CHECK", text="Leave out these checks."),
         _many(
@@ -187,7 +157,7 @@ judging_options = _all(
             "thresholds",
             callback=thresholds_of,
             metavar="CHECK.NAME=NUMBER",
-            text="A threshold of a check, such as P201.correlation=0.6.",
+            text="A threshold of a check, such as P201.clear=0.6.",
         ),
     )
 )
@@ -222,6 +192,23 @@ gate_options = _all(
         ),
     )
 )
+pictures_options = _all(
+    (
+        click.option(
+            "--pictures",
+            type=click.IntRange(min=0),
+            metavar="N",
+            help="At most so many pictures in result and reports; the maps stay.",
+        ),
+        click.option(
+            "--no-pictures",
+            "pictures",
+            flag_value=0,
+            type=click.IntRange(min=0),
+            help="No pictures at all, such as of private images.",
+        ),
+    )
+)
 output_options = _all(
     (
         click.option(
@@ -249,6 +236,15 @@ output_options = _all(
             metavar="FOLDER",
             help="Judge the saved evidence in this folder again, without a model.",
         ),
+    )
+)
+
+detail_options = _all(
+    (
+        click.option(
+            "-v", "--verbose", "detail", flag_value="all", help="Every check with its sentence."
+        ),
+        click.option("-q", "--quiet", "detail", flag_value="verdict", help="The verdict only."),
     )
 )
 

@@ -37,6 +37,7 @@ class SettingsError(ValueError):
 
 
 Samples = Annotated[int, Field(ge=1, strict=True)] | Literal["auto"]
+Grid = Annotated[int, Field(ge=2, le=8, strict=True)] | Literal["auto", "off"]
 SeverityName = Literal["error", "warning"]
 Words = Annotated[
     tuple[str, ...], BeforeValidator(as_words, json_schema_input_type=tuple[str, ...] | str)
@@ -54,6 +55,7 @@ OF_EVIDENCE = (
     "tokenizer",
     "ladder",
     "data",
+    "grid",
     "allow_outside",
     "template",
     "samples",
@@ -96,11 +98,23 @@ class Settings(BaseModel):
         description="other weights of the model: checkpoint files or open_clip tags; or other "
         "models, shown and not judged: ARCHITECTURE:TAG, local-dir:FOLDER",
     )
-    data: str = Field("bundled", description="bundled, or a manifest (file or folder)")
-    allow_outside: bool = Field(
-        default=False, description="read files of a manifest that lie outside its folder"
+    data: str = Field(
+        "bundled",
+        description="bundled, a manifest (file or folder), folder:FOLDER, coco:FOLDER, "
+        "imagenet-s:FOLDER, voc:FOLDER, pets:FOLDER, hf:FOLDER, or an entry point",
     )
-    template: str = Field("a photo of a {}.", description="prompt for the labels of a manifest")
+    grid: Grid = Field(
+        "auto",
+        description="pictures in a row and column of a grid, whose cells are the masks; off; auto "
+        "is 2 where there are labels and no masks",
+    )
+    allow_outside: bool = Field(
+        default=False, description="read files of the data that lie outside their folder"
+    )
+    template: str = Field(
+        "a photo of a {}.",
+        description="prompt for labels, with one {}; openai scores classes by the mean over 80",
+    )
     samples: Samples = Field(
         192,
         description="number of pairs; auto adds pairs until the checks are settled; "
@@ -119,8 +133,14 @@ class Settings(BaseModel):
     )
     out: str = Field("audit-report", description="folder for the report and the evidence")
     formats: Words = Field(("html", "json"), description="which reports to write")
-    select: Words = Field((), description="run only these checks (P1 means all of P1xx)")
-    ignore: Words = Field((), description="leave out these checks")
+    pictures: int | None = Field(
+        None,
+        ge=0,
+        description="at most so many pictures in result and reports, 0 for none, such as of "
+        "private images; default all that findings and the gallery show",
+    )
+    select: Words = Field((), description="run only these checks, such as P104, P1 or P101-P105")
+    ignore: Words = Field((), description="leave out these checks, written likewise")
     severity: Annotated[
         dict[str, SeverityName],
         BeforeValidator(as_severities, json_schema_input_type=dict[str, WrittenSeverity]),
@@ -250,6 +270,7 @@ class Settings(BaseModel):
             "timeout",
             "memory",
             "formats",
+            "pictures",
             "attest",
             "history",
             "from_evidence",

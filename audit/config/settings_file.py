@@ -44,24 +44,50 @@ def load_settings(given: Mapping[str, Any], folder: Path | None = None) -> Setti
     for key in ("options", "severity", "thresholds"):
         if isinstance(from_file.get(key), dict) and isinstance(explicit.get(key), dict):
             merged[key] = {**from_file[key], **explicit[key]}
+    if not isinstance(merged.get("waivers", ""), (str, tuple)):
+        merged["waivers"] = parse_waivers(merged["waivers"], path)
+    return _checked(merged, path, set(explicit), (*of_file, *file_notes, *given_notes))
+
+
+def call_settings(given: Mapping[str, Any]) -> Settings:
+    """Settings of a call from Python, which says all that it wants: no file is read.
+
+    Args:
+        given: by name; what is left out has its default.
+
+    Raises:
+        SettingsError: an unknown key (with the nearest known one) or a wrong value.
+    """
+    present, notes = present_keys("setting", given)
+    return _checked(present, "audit.check", set(present), notes)
+
+
+def _checked(
+    merged: Mapping[str, Any], origin: str, explicit: set[str], notes: tuple[str, ...]
+) -> Settings:
+    """Settings out of values, with all notes on them.
+
+    Args:
+        merged: the values.
+        origin: of what nobody gave explicitly, for messages.
+        explicit: names of what was given explicitly.
+        notes: that came up before.
+    """
     for key in merged:
         if key not in Settings.model_fields:
             raise SettingsError(
-                f"{path}: {nearest_of('setting', key, sorted(Settings.model_fields))}"
+                f"{origin}: {nearest_of('setting', key, sorted(Settings.model_fields))}"
             )
-    if not isinstance(merged.get("waivers", ""), (str, tuple)):
-        merged["waivers"] = parse_waivers(merged["waivers"], path)
     try:
         settings = Settings.model_validate(merged)
-        notes = (*of_file, *file_notes, *given_notes, *without_effect(settings))
-        return settings.under_present_names(notes)
+        return settings.under_present_names((*notes, *without_effect(settings)))
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0])
-        origin = "" if name in explicit else f"{path}: "
+        place = "" if name in explicit else f"{origin}: "
         where = ".".join(str(part) for part in first["loc"] if part not in _ALTERNATIVES)
         raise SettingsError(
-            f"{origin}setting '{where}': {first['msg'].lower()}, got {first['input']!r}"
+            f"{place}setting '{where}': {first['msg'].lower()}, got {first['input']!r}"
         ) from error
 
 

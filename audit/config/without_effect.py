@@ -14,7 +14,9 @@ def without_effect(settings: Settings) -> list[str]:
     if settings.samples != "auto":
         reasons["budget"] = "it is the limit of --samples auto"
     if settings.data == "bundled":
-        reasons |= dict.fromkeys(("template", "allow_outside"), "the bundled data needs none")
+        reasons |= dict.fromkeys(
+            ("template", "allow_outside", "grid"), "the bundled data needs none"
+        )
     if settings.model == "bundled":
         reasons["allow_download"] = "the bundled model is here"
     if not settings.resume:

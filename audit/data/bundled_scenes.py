@@ -50,4 +50,5 @@ def bundled_pairs(model: ModelInputs, count: int, *, seed: int = 0) -> Pairs:
         classes=scenes.CLASSES,
         templates=templates,
         targets=model.encode(prompts),
+        balanced=True,
     )

@@ -1,157 +1,77 @@
-"""Pairs from a manifest: a CSV or Parquet file of pictures, labels, and masks or boxes."""
+"""Labelled pictures of a manifest: a CSV or Parquet file of pictures, labels, masks or boxes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-import torch
 from PIL import Image
-from torch import Tensor
 
 from audit.data.errors import DataError
-from audit.data.manifest_table import BOX, mask_columns, read_rows, read_table
-from audit.data.pairs import ModelInputs, Pairs
-from audit.data.picture_files import read_pictures
+from audit.data.labelled_pictures import LabelledPictures, Row
+from audit.data.manifest_boxes import boxes_of
+from audit.data.manifest_table import read_rows, read_table
+from audit.data.mask_files import moved_mask, object_in
+from audit.data.picture_files import inside, open_stored, opener
+from audit.data.upright import OpenedPicture, PictureError
 
-TEMPLATE = "a photo of a {}."
-_NAMED = 3
+INDEX = "class_index"
+Key = tuple[str, str]
 
 
-def manifest_pairs(
-    model: ModelInputs,
-    manifest: Path,
-    count: int | None,
-    *,
-    seed: int = 0,
-    template: str = TEMPLATE,
-    allow_outside: bool = False,
-) -> Pairs:
-    """Read pairs from a manifest.
+def load_manifest(name: str, *, allow_outside: bool) -> LabelledPictures:
+    """The pictures of a manifest.
 
     Args:
-        model: preprocesses pictures and prompts.
-        manifest: a file, or a folder that holds ``manifest.csv`` or ``manifest.parquet``. Columns:
-            ``image``; ``label`` or ``text``; optionally ``id``; ``mask`` (a picture file), or
-            ``x0, y0, x1, y1`` in pixels of the picture, inclusive. Paths are relative to the
-            manifest. A file ``classes.csv`` beside it with a column ``label`` names all classes.
-        count: how many pairs to draw at random, None for all. What a picture shows is read from all
-            of its rows, drawn or not, and a pair has the same id whatever is drawn.
-        seed: of the draw.
-        template: prompt of a label, with one ``{}``; texts are used as they are, and so are labels
-            that name the classes of a model with a class head.
+        name: a file, or a folder that holds ``manifest.csv`` or ``manifest.parquet``. Columns:
+            ``image``; ``label`` or ``text``; optionally ``id``; ``class_index``, which tells apart
+            classes that share a label; ``mask`` (a picture file) with ``mask_value``; or a box as
+            `audit.data.manifest_boxes` reads it. Paths are relative to the manifest. A file
+            ``classes.csv`` beside it with a column ``label`` names all classes.
         allow_outside: also read pictures that do not lie under the manifest's folder.
 
     Raises:
-        DataError: missing file, column, picture, label or box, or a label that is not among the
-            classes.
+        DataError: missing file, column, label or box, or a label that is not among the classes.
     """
-    path = _find(manifest)
+    path = _find(Path(name))
     table, column = read_rows(path)
-    template = template if column == "label" and model.uses_templates else "{}"
-    written = _classes(path, table[column])
-    targets = model.encode([template.format(name) for name in written])
-    kept, index, notes = _distinct(written, targets)
-    table["class"] = table[column].map(dict(zip(written, index, strict=True)))
-    drawn = table
-    if count is not None and count < len(table):
-        rows = np.sort(np.random.default_rng(seed).permutation(len(table))[:count])
-        drawn = table.iloc[rows].reset_index(drop=True)
-    files, picture = np.unique(drawn["image"].to_numpy(dtype=str), return_inverse=True)
-    opened = read_pictures(
-        path.parent,
-        files.tolist(),
-        lambda _, opened: (model.preprocess(opened), opened.size),
-        allow_outside=allow_outside,
-    )
-    sizes = dict(zip(files.tolist(), (size for _, size in opened), strict=True))
-    return Pairs(
+    rows, classes = _classes(path, table, column)
+    number = {key: i for i, key in enumerate(classes)}
+    table["class"] = [number[key] for key in rows]
+    known_as = tuple(index for _, index in classes)
+    return LabelledPictures(
         name=path.parent.name or path.name,
-        ids=tuple(drawn["id"]),
-        images=torch.stack([image for image, _ in opened]),
-        picture=torch.from_numpy(picture),
-        labels=torch.tensor(drawn["class"].to_numpy()),
-        present=_present(table, files, len(kept)),
-        masks=_masks(model, path, drawn, sizes, allow_outside=allow_outside),
-        classes=tuple(written[i] for i in kept),
-        templates=(template,),
-        targets=targets[kept],
-        notes=notes,
+        table=table,
+        classes=tuple(label for label, _ in classes),
+        open=opener(path.parent, allow_outside=allow_outside),
+        mask=_mask_reader(path, table, allow_outside=allow_outside),
+        known_as=known_as if all(known_as) else (),
+        texts=column == "text",
+        strict=True,
     )
 
 
-def _distinct(names: Sequence[str], tokens: Tensor) -> tuple[list[int], list[int], tuple[str, ...]]:
-    """Classes that are the same text to the model are one class, and this is told.
-
-    Returns:
-        The names to keep, by their number; the class of each name; and what is to be told.
-    """
-    first: dict[bytes, int] = {}
-    rows = [row.tobytes() for row in tokens.numpy()]
-    same = [first.setdefault(row, i) for i, row in enumerate(rows)]
-    kept = list(first.values())
-    number = {name: i for i, name in enumerate(kept)}
-    twice = [(i, other) for i, other in enumerate(same) if i != other]
-    if not twice:
-        return kept, [number[i] for i in same], ()
-    named = ", ".join(f"'{names[i]}' as '{names[other]}'" for i, other in twice[:_NAMED])
-    rest = len(twice) - _NAMED
-    more = f" and {rest:,} more" if rest > 0 else ""
-    told = f"Classes that are the same text to the model are taken for one: {named}{more}."
-    return kept, [number[i] for i in same], (told,)
+def _mask_reader(
+    path: Path, table: pd.DataFrame, *, allow_outside: bool
+) -> Callable[[Row, OpenedPicture], Image.Image] | None:
+    if "mask" in table:
+        return partial(_mask_of_file, path.parent, allow_outside=allow_outside)
+    boxes = boxes_of(path, table)
+    return None if boxes is None else boxes.mask
 
 
-def _present(table: pd.DataFrame, files: np.ndarray, classes: int) -> Tensor:
-    """Which classes each picture shows, by all rows of the manifest."""
-    own = table[table["image"].isin(files)]
-    picture = torch.from_numpy(np.searchsorted(files, own["image"].to_numpy(dtype=str)))
-    present = torch.zeros(len(files), classes, dtype=torch.bool)
-    present[picture, torch.tensor(own["class"].to_numpy())] = True
-    return present
-
-
-def _masks(
-    model: ModelInputs,
-    path: Path,
-    table: pd.DataFrame,
-    sizes: dict[str, tuple[int, int]],
-    *,
-    allow_outside: bool,
-) -> Tensor | None:
-    columns = mask_columns(path, table)
-    if not columns:
-        return None
-    if columns == ["mask"]:
-        names, index = np.unique(table["mask"].to_numpy(dtype=str), return_inverse=True)
-        masks = read_pictures(
-            path.parent,
-            names.tolist(),
-            lambda _, opened: model.preprocess_mask(opened.convert("L"))[0] > 0.5,
-            allow_outside=allow_outside,
-        )
-        return torch.stack([masks[i] for i in index])
-    boxes = table[list(BOX)].astype(float).astype(int).to_numpy()
-    pictures = [
-        _box(path, name, sizes[name], box.tolist())
-        for name, box in zip(table["image"], boxes, strict=True)
-    ]
-    return torch.stack([model.preprocess_mask(p)[0] > 0.5 for p in pictures])
-
-
-def _box(path: Path, name: str, size: tuple[int, int], box: list[int]) -> Image.Image:
-    width, height = size
-    mask = np.zeros((height, width), dtype=np.uint8)
-    x0, y0, x1, y1 = box
-    if not (0 <= x0 <= x1 and 0 <= y0 <= y1 and x0 < width and y0 < height):
-        raise DataError(
-            f"{path}: expected a box x0 ≤ x1, y0 ≤ y1 that begins inside the {width}×{height} "
-            f"pixels of '{Path(name).name}', found {x0}, {y0}, {x1}, {y1}; correct it, or leave "
-            "the row out"
-        )
-    mask[y0 : y1 + 1, x0 : x1 + 1] = 255
-    return Image.fromarray(mask)
+def _mask_of_file(
+    folder: Path, row: Row, opened: OpenedPicture, *, allow_outside: bool
+) -> Image.Image:
+    """The mask of a row; what is wrong with its file is said with its name."""
+    name, value = str(row["mask"]), row.get("mask_value")
+    try:
+        stored = open_stored(inside(folder, name, allow_outside=allow_outside))
+        return moved_mask(object_in(stored, None if value is None else int(value)), opened)
+    except PictureError as error:
+        raise PictureError(f"its mask '{name}': {error}") from error
 
 
 def _find(manifest: Path) -> Path:
@@ -165,22 +85,33 @@ def _find(manifest: Path) -> Path:
             return path
     raise DataError(
         f"expected a manifest (CSV or Parquet), or a folder with manifest.csv, found none at "
-        f"'{manifest}'"
+        f"'{manifest}'; a folder with one folder a class is folder:{manifest}, and 'audit list "
+        "datasets' shows what else there is"
     )
 
 
-def _classes(path: Path, labels: pd.Series[str]) -> tuple[str, ...]:
+def _classes(path: Path, table: pd.DataFrame, column: str) -> tuple[list[Key], list[Key]]:
+    """The class of each row, and every class, as its label and, if told, its number."""
     beside = path.parent / "classes.csv"
-    if not beside.is_file():
-        return tuple(sorted(set(labels)))
-    classes = read_table(beside)
-    if "label" not in classes:
+    named = read_table(beside) if beside.is_file() else None
+    if named is not None and "label" not in named:
         raise DataError(
             f"{beside}: expected a column label with the names of all classes, found "
-            f"{', '.join(map(str, classes.columns))}"
+            f"{', '.join(map(str, named.columns))}"
         )
-    names = tuple(dict.fromkeys(classes["label"].astype(str)))
-    unknown = sorted(set(labels) - set(names))
+    numbered = all(INDEX in one for one in (table, table if named is None else named))
+    rows = _keys(table, column, numbered=numbered)
+    if named is None:
+        return rows, sorted(set(rows))
+    every = list(dict.fromkeys(_keys(named, "label", numbered=numbered)))
+    unknown = sorted(set(rows) - set(every))
     if unknown:
-        raise DataError(f"{path}: label '{unknown[0]}' is not in classes.csv beside it")
-    return names
+        label, number = unknown[0]
+        also = f" with class_index {number}" if number else ""
+        raise DataError(f"{path}: label '{label}'{also} is not in classes.csv beside it")
+    return rows, every
+
+
+def _keys(table: pd.DataFrame, column: str, *, numbered: bool) -> list[Key]:
+    numbers = table[INDEX].astype(str) if numbered else [""] * len(table)
+    return list(zip(table[column].astype(str), numbers, strict=True))

@@ -11,7 +11,6 @@ import pandas as pd
 
 from audit.data.errors import DataError
 
-BOX = ("x0", "y0", "x1", "y1")
 _WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _BLOCK = 1 << 20
 
@@ -30,7 +29,9 @@ def read_rows(path: Path) -> tuple[pd.DataFrame, str]:
             f"{path}: expected the columns image and label (or text), found "
             f"{', '.join(map(str, table.columns))}"
         )
-    _expect_values(path, table, ["image", column, *mask_columns(path, table)])
+    asked = [name for name in ("mask", "class_index") if name in table]
+    _expect_values(path, table, ["image", column, *asked])
+    _expect_ids(path, table, "mask_value")
     if "id" not in table:
         table["id"] = range(len(table))
     table = table.astype({"image": str, column: str, "id": str})
@@ -40,23 +41,6 @@ def read_rows(path: Path) -> tuple[pd.DataFrame, str]:
     plain = {name: os.path.normpath(name) for name in table["image"].unique()}
     table["image"] = table["image"].map(plain)  # a.png and ./a.png are one picture
     return table, column
-
-
-def mask_columns(path: Path, table: pd.DataFrame) -> list[str]:
-    """The columns that say where the object is; none where nothing does.
-
-    Raises:
-        DataError: some of the four columns of a box are missing.
-    """
-    if "mask" in table:
-        return ["mask"]
-    sides = [side for side in BOX if side in table]
-    if sides and len(sides) < len(BOX):
-        raise DataError(
-            f"{path}: expected all of the columns {', '.join(BOX)} or none, found "
-            f"{', '.join(sides)}; add the others, or leave these out"
-        )
-    return sides
 
 
 def read_table(path: Path) -> pd.DataFrame:
@@ -104,17 +88,26 @@ def _encoding(path: Path) -> str:
 
 
 def _expect_values(path: Path, table: pd.DataFrame, columns: list[str]) -> None:
-    """Every row has a value in these columns, and a number where it is the side of a box."""
+    """Every row has a value in these columns."""
     for column in columns:
         cells = table[column]
-        if column in BOX:
-            wrong = ~np.isfinite(pd.to_numeric(cells, errors="coerce").to_numpy(dtype=float))
-        else:
-            wrong = (cells.isna() | (cells.astype(str) == "")).to_numpy()
+        wrong = (cells.isna() | (cells.astype(str) == "")).to_numpy()
         if wrong.any():
-            row = int(wrong.argmax())
-            kind = "a whole number of pixels" if column in BOX else "a value"
-            raise DataError(
-                f"{path}: expected {kind} in column {column} of every row, found "
-                f"'{cells.iloc[row]}' in row {row + 1}; fill it in, or leave the row out"
-            )
+            _refuse(path, cells, wrong, "a value")
+
+
+def _expect_ids(path: Path, table: pd.DataFrame, column: str) -> None:
+    """A column holds whole numbers, where there is one."""
+    if column in table:
+        numbers = pd.to_numeric(table[column], errors="coerce").to_numpy(dtype=float)
+        wrong = ~np.isfinite(numbers) | (numbers != np.rint(numbers))
+        if wrong.any():
+            _refuse(path, table[column], wrong, "a whole number")
+
+
+def _refuse(path: Path, cells: pd.Series[str], wrong: np.ndarray, kind: str) -> None:
+    row = int(wrong.argmax())
+    raise DataError(
+        f"{path}: expected {kind} in column {cells.name} of every row, found "
+        f"'{cells.iloc[row]}' in row {row + 1}; fill it in, or leave the row out"
+    )

@@ -13,6 +13,14 @@ from PIL import Image
 from torch import Tensor
 
 
+@dataclass(frozen=True)
+class Skipped:
+    """Something of the data that the audit leaves out, and why."""
+
+    what: str
+    reason: str
+
+
 @runtime_checkable
 class ModelInputs(Protocol):
     """How pictures and texts enter a model, such as `audit.models.model_under_audit` describes."""
@@ -36,7 +44,8 @@ class Pairs:
     """Pictures, texts and masks, already at the model's resolution, on the CPU.
 
     A pair is a picture and the prompt of a class that is present in it; a picture with several
-    objects gives several pairs, which share its row of `images`.
+    objects gives several pairs, which share its row of `images`. What is drawn and split as a whole
+    is the `cluster`: the picture, or the set of grids that are composed of the same photographs.
 
     Attributes:
         name: what the data is called in reports.
@@ -47,11 +56,18 @@ class Pairs:
         present: which classes each picture shows, (pictures, classes).
         masks: where the object of each pair is, (pairs, H, W), or None.
         classes: class names.
-        templates: prompt templates with one ``{}``; the first is the text of a pair, and class
-            prompts for zero-shot accuracy use the first as well.
+        templates: prompt templates with one ``{}``; the first is the text of a pair. Where there
+            are several, class scores are those of `averaged`.
         targets: of every class: token ids of its prompt, (classes, context), or its id, (classes,).
+        averaged: token ids of every class in every template, over which the features of a class
+            are averaged for its scores; None where class scores are those of `targets`.
+        balanced: whether objects stand everywhere alike by construction, so that positions tell
+            nothing of them.
         notes: what a reader of the result should know of the data, as sentences.
-        sha256: hash of everything but the notes.
+        skipped: what was left out of the data, and why.
+        grid: cells of a picture on either side, where pictures are grids of several; else 0.
+        sets: the set of grids that each pair belongs to, (pairs,); None without grids.
+        sha256: hash of everything but the notes and what was skipped.
     """
 
     name: str
@@ -64,16 +80,27 @@ class Pairs:
     classes: tuple[str, ...]
     templates: tuple[str, ...]
     targets: Int[Tensor, "classes ..."]
+    averaged: Int[Tensor, "templates classes context"] | None = None
+    balanced: bool = False
     notes: tuple[str, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
+    grid: int = 0
+    sets: Int[Tensor, " pairs"] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def cluster(self) -> Int[Tensor, " pairs"]:
+        """What each pair is drawn and split with: the set of its grid, else its picture."""
+        return self.picture if self.sets is None else self.sets
 
     @property
     def sha256(self) -> str:
         """Hash of pictures, texts, labels and masks."""
         digest = hashlib.sha256(repr((self.ids, self.classes, self.templates)).encode())
         arrays = [self.images, self.picture, self.labels, self.present, self.targets, self.masks]
+        arrays += [self.averaged, self.sets]
         for array in arrays:
             if array is not None:
                 digest.update(np.ascontiguousarray(array.numpy()).tobytes())
@@ -95,6 +122,7 @@ class Pairs:
             labels=self.labels[index],
             present=self.present[used],
             masks=None if self.masks is None else self.masks[index],
+            sets=None if self.sets is None else self.sets[index],
         )
 
     def batch(

@@ -8,11 +8,11 @@ from typing import Literal
 import numpy as np
 
 from audit.config.settings import Settings
-from audit.data.pairs import Pairs
+from audit.data.pairs import Pairs, Skipped
 from audit.engine.gate_inputs import rule_given
 from audit.engine.picture_drawing import pairs_with_pictures
 from audit.evidence.evenly_spaced import evenly_spaced
-from audit.evidence.kinds import Evidence, TraceEvidence
+from audit.evidence.kinds import Evidence, Reference, TraceEvidence
 from audit.judging.gallery import MOST_PAIRS, gallery
 from audit.judging.group_sequential import Judged, stopping_notes
 from audit.models.model_under_audit import ModelUnderAudit
@@ -29,11 +29,15 @@ from audit.result.schema import (
     ModelInfo,
     PairQuality,
     Result,
+    SkippedItem,
     Timing,
 )
 from audit.result.shown_pairs import pairs_shown
+from audit.statistics.bootstrap import bootstrap_interval
+from audit.statistics.estimate import Estimate
 from audit.statistics.proportions import proportion_interval
 
+_NAMED = 3
 EQUIVALENT = {"float64": 1e-10, "float32": 1e-5, "float16": 1e-2, "bfloat16": 5e-2}
 
 
@@ -68,7 +72,8 @@ def summarize(
     equivalences = _equivalences(evidence, run.dtype)
     cards = gallery(evidence, evenly_spaced(len(pairs), MOST_PAIRS))
     shown = pairs_shown(checks, cards)
-    shown_pairs, pictures = pairs_with_pictures(shown, evidence.reference, pngs(shown))
+    drawn = pngs(shown[: settings.pictures])
+    shown_pairs, pictures = pairs_with_pictures(shown, evidence.reference, drawn)
     failures = [*found.gathered.failures, *found.broken]
     return Result(
         **outcome(explainer.name, checks, failures, rule_given(settings)),
@@ -90,6 +95,7 @@ def summarize(
             *gate_notes,
             *model.notes,
             *pairs.notes,
+            *skipped_notes(pairs.skipped),
             *audit_notes(explainer.name, equivalences, found, run.dtype),
         ],
     )
@@ -120,8 +126,7 @@ def data_info(pairs: Pairs, evidence: Evidence) -> DataInfo:
     """What the report says of the pairs, with the accuracy that was measured on them."""
     accuracy, interval = None, None
     if evidence.reference is not None:
-        correct = evidence.reference.correct
-        estimate = proportion_interval(int(correct.sum()), len(correct))
+        estimate = _accuracy(evidence.reference)
         accuracy = estimate.value
         interval = Interval(low=estimate.low, high=estimate.high, level=estimate.level)
     return DataInfo(
@@ -135,7 +140,19 @@ def data_info(pairs: Pairs, evidence: Evidence) -> DataInfo:
         zero_shot_accuracy=accuracy,
         zero_shot_interval=interval,
         notes=list(pairs.notes),
+        grid=pairs.grid or None,
+        clusters=len(pairs.cluster.unique()),
+        skipped=[SkippedItem(what=one.what, reason=one.reason) for one in pairs.skipped],
     )
+
+
+def _accuracy(reference: Reference) -> Estimate:
+    """Share of pictures whose best class is present; grids of a set are drawn together."""
+    correct = reference.correct
+    if reference.sets is None:
+        return proportion_interval(int(correct.sum()), len(correct))
+    clusters, rng = reference.cluster_of_pictures, np.random.default_rng(0)
+    return bootstrap_interval(correct.astype(float), clusters=clusters, rng=rng)
 
 
 def _controls(evidence: Evidence) -> list[ControlResult]:
@@ -177,6 +194,7 @@ def _pair_quality(evidence: Evidence) -> list[PairQuality]:
         PairQuality(
             pair=pair,
             picture=int(reference.picture[i]),
+            grid_set=None if reference.sets is None else int(reference.sets[i]),
             values={n: v[i] if np.isfinite(v[i]) else None for n, v in measured.items() if i in v},
         )
         for i, pair in enumerate(reference.ids)
@@ -200,10 +218,24 @@ def _equivalences(evidence: Evidence, dtype: str) -> list[Equivalence]:
             mean_rank_correlation=entry.rank_correlation
             if np.isfinite(entry.rank_correlation)
             else None,
-            note=f"equivalent means within {tolerance:g} of the map's range on every pair",
+            note=f"equivalent means within {words.number(tolerance)} of the map's range on every "
+            "pair",
         )
         for entry in evidence.equivalences.entries
     ]
+
+
+def skipped_notes(skipped: Sequence[Skipped]) -> list[str]:
+    """What was left out of the data, a sentence for each reason."""
+    by_reason: dict[str, list[str]] = {}
+    for one in skipped:
+        by_reason.setdefault(one.reason, []).append(one.what)
+    found = []
+    for reason, names in by_reason.items():
+        rest = len(names) - _NAMED
+        more = f" and {rest:,} more" if rest > 0 else ""
+        found.append(f"Left out of the data: {', '.join(names[:_NAMED])}{more}: {reason}.")
+    return found
 
 
 def audit_notes(

@@ -10,12 +10,16 @@ from typing import Any
 
 import torch
 
-from audit import __version__
 from audit.config.settings import Settings, SettingsError
 from audit.engine.assembly import model_info, summarize
-from audit.engine.context_building import build_context, load_audited_model
+from audit.engine.context_building import (
+    build_context,
+    load_audited_explainer,
+    load_audited_model,
+)
 from audit.engine.gate_inputs import load_gate
 from audit.engine.git_revision import must_not_import_from
+from audit.engine.live_objects import NOTHING, LiveObjects
 from audit.engine.picture_drawing import drawn_pictures
 from audit.engine.provenance import conditions, explainer_info, now, timing
 from audit.engine.reproduction import command_line
@@ -26,22 +30,22 @@ from audit.engine.unfinished import subject_document
 from audit.evidence.completion import SOURCES, may_resume
 from audit.evidence.context import Context, Progress
 from audit.evidence.dry_run import records_of, try_explainer
-from audit.evidence.interim_looks import ALWAYS, forget_looks, measured_looks
+from audit.evidence.interim_looks import forget_looks, measured_looks, one_look
 from audit.evidence.kinds import Evidence
-from audit.evidence.plan import evidence_format, gather
+from audit.evidence.plan import evidence_format
 from audit.evidence.tasks import Tasks
 from audit.explainers.call_observer import calling
 from audit.explainers.contract import Explainer
-from audit.explainers.registry import load_explainer
 from audit.explainers.sources import SourceRecord, reading_recorded
 from audit.gate.gating import Gate
-from audit.judging.group_sequential import Judged, judge_at_once, judge_by_looks
+from audit.judging.group_sequential import Judged, judge_by_looks
 from audit.judging.selection import by_check, selected_checks
 from audit.models.model_under_audit import ModelUnderAudit
 from audit.reports.output import set_reports_aside
 from audit.result.schema import Conditions, Result, Timing
 from audit.trace.integrity import Integrity
 from audit.trace.records import ChangeRecord
+from audit.version import __version__
 from principles.check import Check
 
 
@@ -60,6 +64,7 @@ def audited(
     notes: Sequence[str],
     board: StatusBoard,
     foreign: str | None = None,
+    live: LiveObjects = NOTHING,
 ) -> Any:
     """Run an audit in a worker process: settings and result are as JSON holds them.
 
@@ -68,24 +73,32 @@ def audited(
         notes: on the settings, for the result.
         board: tells the supervisor what is being done.
         foreign: a folder that nothing may be imported from.
+        live: objects in the place of what the settings name.
 
     Raises:
         SettingsError: something was imported from there.
     """
+    live.show_sources()
     chosen = Settings.model_validate(settings).with_notes(notes)
-    found = run_audit(chosen, board.tell, board).result.model_dump(mode="json")
+    found = run_audit(chosen, board.tell, board, live).result.model_dump(mode="json")
     if foreign:
         must_not_import_from(Path(foreign))
     return found
 
 
-def run_audit(settings: Settings, progress: Progress, board: StatusBoard | None = None) -> Audit:
+def run_audit(
+    settings: Settings,
+    progress: Progress,
+    board: StatusBoard | None = None,
+    live: LiveObjects = NOTHING,
+) -> Audit:
     """Audit an explainer in this process.
 
     Args:
         settings: what to audit and how.
         progress: told how far the work is.
         board: of a worker process; None where nobody supervises this one.
+        live: objects in the place of what the settings name.
 
     Raises:
         ValueError: unknown names, missing files, wrong settings (subclasses say which).
@@ -101,10 +114,10 @@ def run_audit(settings: Settings, progress: Progress, board: StatusBoard | None 
     gate = load_gate(settings, checks)
     folder = Path(settings.out).resolve() / "evidence"
     set_reports_aside(folder.parent)
-    audited, model, imported = _subjects(settings)
-    context = build_context(settings, model, audited, progress)
+    audited, model, imported = _subjects(settings, live)
+    context = build_context(settings, model, audited, progress, live)
     key = _key(settings, context)
-    run = _conditions(settings, context, key, supervised=board is not None)
+    run = _conditions(settings, context, key, live, supervised=board is not None)
     if board:
         board.leave("subject", subject_document(context, run, started))
     with reading_recorded():
@@ -126,20 +139,20 @@ def run_audit(settings: Settings, progress: Progress, board: StatusBoard | None 
 
 
 def _subjects(
-    settings: Settings,
+    settings: Settings, live: LiveObjects
 ) -> tuple[Explainer, ModelUnderAudit, tuple[ChangeRecord, ...]]:
     """Explainer and model, and what importing the explainer altered of the model's code.
 
     A file or module is imported only when the model is there: what it patches is seen by then.
     """
     foreign = ":" in settings.explainer
-    model = load_audited_model(settings) if foreign else None
+    model = load_audited_model(settings, live) if foreign else None
     integrity = Integrity(model.module, model.module) if model else None
     with reading_recorded(), calling(settings.explainer, 0):
-        audited = load_explainer(settings.explainer, settings.options)
+        audited = load_audited_explainer(settings, live)
     changes = integrity.verify() if integrity else ()
     imported = records_of(changes, "when it was imported", audited)
-    return audited, model or load_audited_model(settings), imported
+    return audited, model or load_audited_model(settings, live), imported
 
 
 def _found(
@@ -163,11 +176,11 @@ def _found(
             checks, looks, severity=severity, thresholds=thresholds, timed=watch.timed
         )
     forget_looks(folder)
-    needs = ALWAYS.union(*(c.needs for c in checks))
-    gathered = gather(context, needs, folder, key, resume=resume)
-    return judge_at_once(
-        checks, gathered, severity=severity, thresholds=thresholds, timed=watch.timed
+    looks = one_look(context, folder, key, resume=resume)
+    found = judge_by_looks(
+        checks, looks, severity=severity, thresholds=thresholds, timed=watch.timed
     )
+    return replace(found, pairs=())
 
 
 def _key(settings: Settings, context: Context) -> str:
@@ -182,7 +195,7 @@ def _key(settings: Settings, context: Context) -> str:
         context.model.state_sha256(),
         context.model.architecture_sha256(),
         context.pairs.sha256,
-        context.checkpoints,
+        [(checkpoint.name, checkpoint.sha256) for checkpoint in context.checkpoints],
         context.others,
         context.roles,
         context.limits,
@@ -190,15 +203,17 @@ def _key(settings: Settings, context: Context) -> str:
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
-def _conditions(settings: Settings, context: Context, key: str, *, supervised: bool) -> Conditions:
+def _conditions(
+    settings: Settings, context: Context, key: str, live: LiveObjects, *, supervised: bool
+) -> Conditions:
     return conditions(
         seed=settings.seed,
         device=settings.device,
         dtype=settings.dtype,
         settings=settings.shown(),
-        command=command_line(settings),
+        command=command_line(settings, live),
         source=context.audited.source_file,
-        checkpoints={c.source: c.sha256 for c in context.checkpoints}
+        checkpoints={c.name: c.sha256 for c in context.checkpoints}
         | {other.source: other.sha256 for other in context.others},
         evidence=key,
         supervised=supervised,

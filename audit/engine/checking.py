@@ -7,13 +7,16 @@ from pathlib import Path
 from audit.config.settings import Settings, SettingsError
 from audit.engine import supervision
 from audit.engine.baseline_revision import with_baseline_of_revision
+from audit.engine.live_objects import NOTHING, LiveObjects
 from audit.engine.output_lock import locked
 from audit.engine.progress import Progress, silent
 from audit.engine.state_folder import ignored_by_git
 from audit.engine.supervision import Limits, WorkerEndedError
-from audit.engine.worker_process import Job
+from audit.engine.worker_process import Job, UnsupervisableError
 from audit.errors import INCOMPLETE
 from audit.evidence.completion import mark_finished
+from audit.explainers.known_names import expect_known_name
+from audit.judging.written_checks import expect_known_checks
 from audit.reports.output import (
     forget_previous,
     known_formats,
@@ -27,7 +30,12 @@ JOB = "audit.engine.auditing:audited"
 
 
 def check_explainer(
-    settings: Settings, progress: Progress = silent, *, foreign: str | None = None
+    settings: Settings,
+    progress: Progress = silent,
+    *,
+    foreign: str | None = None,
+    live: LiveObjects = NOTHING,
+    supervise: bool = True,
 ) -> tuple[Result, str]:
     """Audit as the settings say, and write reports, attestation and history.
 
@@ -39,6 +47,9 @@ def check_explainer(
         settings: what to audit and how.
         progress: told how far the work is.
         foreign: a folder that nothing may be imported from, where another version of it is audited.
+        live: objects in the place of what the settings name.
+        supervise: False to run the explainer in this process, which the result tells. It runs here
+            as well where objects can be given to no other process.
 
     Returns:
         The result, and a note where the history could not be kept.
@@ -56,6 +67,9 @@ def check_explainer(
         raise SettingsError(
             "no explainer given; use --explainer NAME ('audit list explainers' shows all)"
         )
+    if live.explainer is None and not settings.from_evidence:
+        expect_known_name(settings.explainer)
+    expect_known_checks(settings)
     known_formats(settings.formats)
     ignored_by_git(Path(settings.out))
     out = writable(Path(settings.out))
@@ -63,7 +77,8 @@ def check_explainer(
     if attest:
         writable(attest.parent, "--attest")
     with locked(out):
-        result = _result(with_baseline_of_revision(settings), progress, foreign)
+        settings = with_baseline_of_revision(settings)
+        result = _result(settings, progress, foreign, live, supervise=supervise)
         write_reports(result, writable(out), ("json", *settings.formats))
         forget_previous(out)
         if attest:
@@ -75,11 +90,20 @@ def check_explainer(
     return result, _keep(result) if settings.history else ""
 
 
-def _result(settings: Settings, progress: Progress, foreign: str | None) -> Result:
+def _result(
+    settings: Settings,
+    progress: Progress,
+    foreign: str | None,
+    live: LiveObjects,
+    *,
+    supervise: bool,
+) -> Result:
     if settings.from_evidence:
         from audit.engine.rejudging import rejudge
 
         return rejudge(Path(settings.from_evidence), settings)
+    if not supervise:
+        return _in_this_process(settings, progress, live, "as asked")
     given = {
         "settings": settings.model_dump(mode="json"),
         "notes": list(settings.notes),
@@ -87,7 +111,10 @@ def _result(settings: Settings, progress: Progress, foreign: str | None) -> Resu
     }
     limits = Limits(settings.timeout, settings.memory_bytes)
     try:
-        return Result.model_validate(supervision.supervised(Job(JOB, given), limits, progress))
+        job = Job(JOB, given, {"live": live} if live.any else {})
+        return Result.model_validate(supervision.supervised(job, limits, progress))
+    except UnsupervisableError as error:
+        return _in_this_process(settings, progress, live, str(error))
     except KeyboardInterrupt as error:
         raise KeyboardInterrupt(
             f"interrupted; finished evidence is kept in '{settings.out}/evidence', the same "
@@ -97,6 +124,14 @@ def _result(settings: Settings, progress: Progress, foreign: str | None) -> Resu
         from audit.engine.unfinished import unfinished_result
 
         return unfinished_result(settings, error)
+
+
+def _in_this_process(settings: Settings, progress: Progress, live: LiveObjects, why: str) -> Result:
+    """Without a supervisor, which the result and its notes tell; `SettingsError` where strict."""
+    from audit.engine.auditing import run_audit
+
+    told = f"The explainer ran in this process, which it could have ended or altered: {why}."
+    return run_audit(settings.with_notes([*settings.notes, told]), progress, live=live).result
 
 
 def _keep(result: Result) -> str:

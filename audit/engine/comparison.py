@@ -91,7 +91,7 @@ def compare_results(
 
 
 def quality_changes(old: Result, new: Result, *, seed: int = 0) -> list[QualityChange]:
-    """Paired differences of every measure that both results have, bootstrapped over pictures."""
+    """Paired differences of every measure that both have, bootstrapped over what is drawn whole."""
     if old.data.sha256 != new.data.sha256:
         return []
     measures = dict.fromkeys(name for pair in new.pair_quality for name in pair.values)
@@ -106,12 +106,12 @@ def _change(old: Result, new: Result, measure: str, seed: int) -> QualityChange 
 
     before = {pair.pair: pair.values.get(measure) for pair in old.pair_quality}
     rows = [
-        (now, was, pair.picture)
+        (now, was, pair.cluster)
         for pair in new.pair_quality
         if (now := pair.values.get(measure)) is not None
         and (was := before.get(pair.pair)) is not None
     ]
-    if len({picture for _, _, picture in rows}) < 2:
+    if len({cluster for _, _, cluster in rows}) < 2:
         return None
     table = np.array(rows, dtype=np.float64)
     rng = np.random.default_rng(seed)

@@ -7,9 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from audit.config.settings import SettingsError
 from audit.nearest_name import nearest_of
+
+if TYPE_CHECKING:
+    from audit.explainers.registry import Listed
+    from principles.check import Check
 
 
 def explainers() -> Iterator[str]:
@@ -17,8 +22,12 @@ def explainers() -> Iterator[str]:
     from audit.explainers.registry import list_explainers
 
     for one in list_explainers():
-        needs = f" (needs {one.needs})" if one.needs else ""
-        yield f"{one.name:<28} {one.summary}{needs}"
+        notes = [f"needs {one.needs}"] if one.needs else []
+        notes += [f"cost {one.cost}"] if one.cost else []
+        yield f"{one.name:<28} {one.summary}{' (' + '; '.join(notes) + ')' if notes else ''}"
+        if one.modifies:
+            twin = f"; without that: {one.faithful_twin}" if one.faithful_twin else ""
+            yield f"{'':<28}   modifies: {one.modifies}{twin}"
         for option in one.options:
             default = "required" if option.default is None else f"default {option.default}"
             yield f"{'':<28}   --option {option.name}={option.allowed} ({default})"
@@ -48,7 +57,9 @@ def models() -> Iterator[str]:
             )
     yield ""
     yield "Weights are stated: --pretrained TAG, FILE or random; a folder has its own."
-    yield "'audit doctor --model … --pretrained …' says how deeply one can be audited."
+    yield "'audit doctor --model … --pretrained …' says how deeply one can be audited: with full"
+    yield "anatomy where every block of its image tower is known, as in most transformers, else by"
+    yield "scores, gradients and what its modules give."
 
 
 def models_of(key: str) -> Iterator[str]:
@@ -67,10 +78,19 @@ def models_of(key: str) -> Iterator[str]:
 
 
 def datasets() -> Iterator[str]:
-    """Kinds of data."""
-    yield "bundled                      scenes drawn by this package, with exact masks"
-    yield "FILE.csv, FILE.parquet       a manifest: image; label or text; mask or x0,y0,x1,y1; id"
-    yield "FOLDER                       a folder with manifest.csv or manifest.parquet"
+    """Where data come from, and what each source reads."""
+    from audit.data.data_plugins import plugins
+    from audit.data.data_sources import SOURCES
+
+    yield f"{'bundled':<32} scenes drawn by this package, with exact masks"
+    for source in SOURCES.values():
+        needs = f" (needs the extra {source.extra})" if source.extra else ""
+        yield f"{source.form:<32} {source.what}{needs}"
+    for name, point in sorted(plugins().items()):
+        yield f"{name:<32} {point.value}"
+    yield ""
+    yield "Pictures with labels and no masks are composed into grids of 2×2, whose cells are the"
+    yield "masks: --grid N for other grids, --grid off for none. See docs/data.md."
 
 
 def check_table() -> Iterator[str]:
@@ -87,11 +107,11 @@ def explainer_table() -> Iterator[str]:
     """Explainers as a Markdown table."""
     from audit.explainers.registry import list_explainers
 
-    yield "| explainer | what it does | options | needs |"
-    yield "| --- | --- | --- | --- |"
+    yield "| explainer | what it does | options | needs | cost | modifies |"
+    yield "| --- | --- | --- | --- | --- | --- |"
     for one in list_explainers():
         options = ", ".join(f"`{o.name}={o.allowed}`" for o in one.options)
-        yield _row(f"`{one.name}`", one.summary, options, one.needs)
+        yield _row(f"`{one.name}`", one.summary, options, one.needs, one.cost, one.modifies)
 
 
 def catalogue() -> Iterator[str]:
@@ -114,24 +134,49 @@ LISTS: dict[str, Callable[[], Iterator[str]]] = {
 }
 
 
-def explained(check_id: str) -> str:
-    """A check's own documentation.
+def explained(name: str) -> str:
+    """The own documentation of a check or an explainer.
 
     Raises:
-        SettingsError: no such check.
+        SettingsError: there is none of that name.
     """
+    from audit.explainers.registry import list_explainers
     from principles.catalogue import all_checks
 
-    every = {check.id: check for check in all_checks()}
-    check = every.get(check_id.upper())
-    if check is None:
-        raise SettingsError(nearest_of("check", check_id.upper(), every))
+    checks_by_id = {check.id: check for check in all_checks()}
+    explainers_by_name = {one.name: one for one in list_explainers()}
+    if name.upper() in checks_by_id:
+        return _explained_check(checks_by_id[name.upper()])
+    if name in explainers_by_name:
+        return _explained_explainer(explainers_by_name[name])
+    known = [*checks_by_id, *explainers_by_name]
+    asked = name.upper() if name[1:].isdigit() else name
+    raise SettingsError(nearest_of("check or explainer", asked, known))
+
+
+def _explained_check(check: Check) -> str:
     lines = [f"{check.id} {check.name} (severity {check.severity.value})", check.title, ""]
     for section, text in check.documentation.items():
         lines += [f"{section}:", f"  {text}", ""]
     if check.thresholds:
         lines += [f"Thresholds: {', '.join(f'{k} = {v}' for k, v in check.thresholds.items())}", ""]
     return "\n".join([*lines, f"Reference: {check.reference}"])
+
+
+def _explained_explainer(one: Listed) -> str:
+    lines = [one.name, one.description or one.summary, ""]
+    for option in one.options:
+        default = "required" if option.default is None else f"default {option.default}"
+        lines.append(f"Option {option.name}={option.allowed} ({default})")
+    facts = {
+        "Cost of a map": one.cost and f"{one.cost} (F: forward pass, B: backward pass)",
+        "Needs": one.needs,
+        "Modifies": one.modifies or (one.cost and "nothing of the model's own computation"),
+        "Without that": one.faithful_twin,
+        "Depends on the text": "" if one.text_specific else "no, by design",
+        "Looks at the model": "no, it is a control" if one.model_free else "",
+    }
+    return "\n".join([*lines, *(f"{what}: {text}" for what, text in facts.items() if text)])
 
 
 def with_catalogue(text: str, place: str) -> str:

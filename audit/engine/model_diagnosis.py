@@ -15,9 +15,12 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
+from audit.data.grids import cell_masks
 from audit.explainers.binding import bound
 from audit.explainers.contract import run_explainer
+from audit.explainers.model_needs import ANY_SIZE, lacking
 from audit.explainers.registry import load_explainer
+from audit.metrics.localization import mask_on_grid
 from audit.models.anatomy import UnknownAnatomyError
 from audit.models.loading import load_model
 from audit.models.model_under_audit import ModelUnderAudit
@@ -33,13 +36,16 @@ _COPIES = 3  # the untouched one, an edited or degraded one, the explainer's own
 _WIDTH = 14
 
 
-def diagnosis(name: str, pretrained: str | None, settings: Mapping[str, Any]) -> Iterator[str]:
+def diagnosis(
+    name: str, pretrained: str | None, settings: Mapping[str, Any], *, grid: int = 0
+) -> Iterator[str]:
     """Lines about a model, in the order in which they are found out.
 
     Args:
         name: of the model, and its weights, as `load_model` takes them.
         pretrained: likewise.
         settings: what else `load_model` takes.
+        grid: pictures on either side of a grid that is to be composed for it, 0 for none.
 
     Raises:
         ModelError: it cannot be loaded.
@@ -49,6 +55,8 @@ def diagnosis(name: str, pretrained: str | None, settings: Mapping[str, Any]) ->
     yield from _of_weights(model, time.perf_counter() - started)
     yield from _of_inside(model)
     yield from _of_pictures(model)
+    if grid:
+        yield from _of_grids(model, grid)
     yield from _of_one_pair(model)
 
 
@@ -72,14 +80,16 @@ def _of_inside(model: ModelUnderAudit) -> Iterator[str]:
         yield _line("inside", f"not known: {error}")
         yield _line(
             "",
-            "the audit goes on without it; what removes heads, patches tokens or cuts attention "
+            "the audit goes on without it; what reads attention, removes heads or patches tokens "
             "is not applicable",
         )
     else:
         towers = [("image", anatomy.image)]
         towers += [("text", anatomy.text_tower)] if anatomy.text_tower is not None else []
         known = ", ".join(f"{len(t.blocks)} {n} blocks of {t.heads} heads" for n, t in towers)
-        yield _line("inside", f"known: {known}")
+        yield _line("inside", f"full anatomy: {known}")
+        lacks = {need: why for need, why in lacking(model).items() if need != ANY_SIZE}
+        yield from (_line("", f"but {why}") for why in lacks.values())
     rows, columns = model.patch_grid
     yield _line("maps", f"are compared on {rows}×{columns} cells of {model.image_size} pixels")
 
@@ -101,6 +111,20 @@ def _of_pictures(model: ModelUnderAudit) -> Iterator[str]:
         "masks",
         f"a box on a quarter of the picture covers {float(moved.float().mean()):.0%} of the input"
         + ("" if agrees else "; it does NOT lie where the box lies: look at preprocess"),
+    )
+
+
+def _of_grids(model: ModelUnderAudit, n: int) -> Iterator[str]:
+    """How much of each cell of a grid reaches the model, and whether patches cut cells."""
+    masks = cell_masks(model, n)
+    side = masks.shape[-1]
+    shares = mask_on_grid(masks, model.patch_grid)
+    cut = int(((shares > 0) & (shares < 1)).any(0).sum())
+    least = float(masks.flatten(1).sum(1).min()) / side**2
+    yield _line(
+        "grid",
+        f"{n}×{n} pictures of {side // n} px a side in the input, {least:.1%} of it for the "
+        f"smallest cell; {cut} of {shares[0].numel()} patches lie in several cells",
     )
 
 

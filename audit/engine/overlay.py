@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,11 @@ import torch
 from PIL import Image
 
 from audit.config.settings import Settings
-from audit.data.picture_files import PictureError, open_picture
+from audit.data.errors import DataError
+from audit.data.grid_layout import composed, squared
+from audit.data.grids import cell_masks, input_side
+from audit.data.picture_files import in_parallel, open_picture
+from audit.data.upright import PictureError
 from audit.engine import supervision
 from audit.engine.progress import silent
 from audit.engine.status_board import StatusBoard
@@ -22,6 +26,7 @@ from audit.engine.worker_process import Job
 from audit.explainers.binding import bound
 from audit.explainers.contract import run_explainer
 from audit.explainers.registry import load_explainer
+from audit.metrics.localization import energy_in_mask, mask_on_grid
 from audit.models.loading import load_model
 
 JOB = "audit.engine.overlay:overlay"
@@ -31,17 +36,30 @@ _SIDE = 448
 def write_overlay(
     spec: str,
     options: Mapping[str, str],
-    picture: Path,
+    pictures: Sequence[Path],
     text: str,
     out: Path,
     model_settings: Mapping[str, Any],
-) -> tuple[float, str]:
+    *,
+    grid: int = 1,
+) -> str:
     """Explain one pair and write picture and overlay side by side as PNG.
 
     The explainer runs in a process of its own; this one writes the file.
 
+    Args:
+        spec: of the explainer.
+        options: of the explainer.
+        pictures: one, or as many as a grid has cells, in the order of its rows; the text is of the
+            first.
+        text: whose score is explained.
+        out: the file.
+        model_settings: as `load_model` takes them.
+        grid: cells on either side.
+
     Returns:
-        The model's score of the pair, and what it is called.
+        What is to be said of the pair: the model's score, and of a grid the share of the map's
+        positive relevance that lies in the first cell.
 
     Raises:
         ReportedError: what that process raised, such as for an unreadable picture.
@@ -52,25 +70,27 @@ def write_overlay(
     given = {
         "spec": spec,
         "options": dict(options),
-        "picture": str(picture),
+        "pictures": [str(one) for one in pictures],
         "text": text,
         "model_settings": dict(model_settings),
+        "grid": grid,
     }
     limits = supervision.Limits(Settings.model_validate({}).timeout)
     found = supervision.supervised(Job(JOB, given), limits, silent)
     target.write_bytes(base64.b64decode(found["png"]))
-    return float(found["score"]), str(found["score_name"])
+    return str(found["said"])
 
 
 def overlay(
     spec: str,
     options: Mapping[str, str],
-    picture: str,
+    pictures: Sequence[str],
     text: str,
     model_settings: Mapping[str, Any],
+    grid: int,
     board: StatusBoard,
-) -> dict[str, Any]:
-    """The same in the worker process: the PNG in base64, the score and its name.
+) -> dict[str, str]:
+    """The same in the worker process: the PNG in base64, and what is to be said.
 
     Raises:
         ValueError: unknown names, unreadable picture (subclasses say which).
@@ -80,16 +100,42 @@ def overlay(
     settings = dict(model_settings)
     name, pretrained = settings.pop("model", "bundled"), settings.pop("pretrained", None)
     model = load_model(name, pretrained, **settings)
-    try:
-        shown = open_picture(Path(picture))
-    except PictureError as error:
-        raise PictureError(f"'{picture}': {error}") from error
+    shown = _shown(pictures, grid, input_side(model))
     images = model.preprocess(shown)[None].to(model.device, model.dtype)
     targets = model.encode([text]).to(model.device)
     explainer = bound(explainer, model, targets)
-    maps = run_explainer(explainer, model.module, images, targets).maps[0].float().cpu().numpy()
+    drawn = run_explainer(explainer, model.module, images, targets).maps.float().cpu()
     with torch.no_grad():
-        score = float(model.score(images, targets))
+        said = f"{model.score_name} {float(model.score(images, targets)):.4f}"
+    if grid > 1:
+        cell = mask_on_grid(cell_masks(model, grid)[:1], (drawn.shape[1], drawn.shape[2]))
+        share = float(energy_in_mask(drawn, cell))
+        said += f", {share:.1%} of the positive relevance in the first cell (chance {grid**-2:.1%})"
+    return {"png": _png(shown, drawn[0].numpy()), "said": said}
+
+
+def _shown(pictures: Sequence[str], grid: int, side: int) -> Image.Image:
+    """The picture, or the grid of several.
+
+    Raises:
+        DataError: another number of pictures than cells, or one that cannot be read.
+    """
+    if len(pictures) != grid**2:
+        raise DataError(
+            f"expected {grid**2} pictures for {f'--grid {grid}' if grid > 1 else 'one map'}, found "
+            f"{len(pictures)}; repeat --image, the picture of the text first"
+        )
+    opened = []
+    for name in pictures:
+        try:
+            opened += [one.picture for one in in_parallel([Path(name)], open_picture)]
+        except PictureError as error:
+            raise PictureError(f"'{name}': {error}") from error
+    return opened[0] if grid == 1 else composed([squared(one, side) for one in opened], grid)
+
+
+def _png(shown: Image.Image, maps: np.ndarray) -> str:
+    """Picture and overlay side by side, as PNG in base64."""
     base = np.asarray(shown.resize((_SIDE, _SIDE)), dtype=np.float64)
     span = float(np.ptp(maps)) or 1.0
     heat = Image.fromarray(((maps - maps.min()) / span * 255).astype(np.uint8))
@@ -98,5 +144,4 @@ def overlay(
     both = np.concatenate([base, 0.4 * base + 0.6 * color], axis=1).astype(np.uint8)
     png = io.BytesIO()
     Image.fromarray(both).save(png, "PNG")
-    encoded = base64.b64encode(png.getvalue()).decode()
-    return {"png": encoded, "score": score, "score_name": model.score_name}
+    return base64.b64encode(png.getvalue()).decode()

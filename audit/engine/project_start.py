@@ -165,7 +165,7 @@ def _tables() -> str:
     examples = {
         "options": 'heads = "model"',
         "severity": 'P201 = "warning"',
-        "thresholds": "P201 = { correlation = 0.6 }",
+        "thresholds": "P201 = { clear = 0.6 }",
     }
     fields = Settings.model_fields
     return "\n".join(

@@ -10,12 +10,12 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from audit import __version__
 from audit.engine.check_durations import spent_on_checks
 from audit.explainers.contract import Explainer
 from audit.models.loading import PACKAGES
 from audit.result.schema import Conditions, ExplainerInfo, Timing
 from audit.trace.frames import shown_path
+from audit.version import __version__
 
 _PACKAGES = ("torch", *PACKAGES, "numpy", "scipy", "scikit-learn", "pandas")
 

@@ -73,7 +73,8 @@ def rejudge(folder: Path, settings: Settings) -> Result:
     name = old.explainer.name
     shown = pairs_shown(checks, old.gallery)
     reference = found.gathered.evidence.reference
-    shown_pairs, pictures = pairs_with_pictures(shown, reference, _pngs(old))
+    drawn = {pair: png for pair, png in _pngs(old).items() if pair in shown[: settings.pictures]}
+    shown_pairs, pictures = pairs_with_pictures(shown, reference, drawn)
     failures = [*gathering, *found.broken]
     return old.model_copy(
         update={

@@ -25,7 +25,14 @@ from typing import Any
 import psutil
 
 from audit.engine.status_board import Status, StatusBoard
-from audit.engine.worker_process import Job, Worker, start_worker
+from audit.engine.worker_process import (
+    UNREAD,
+    Job,
+    UnsupervisableError,
+    Worker,
+    start_worker,
+    unsupervisable,
+)
 from audit.errors import IncompleteError, ReportedError
 
 _POLL = 0.1  # seconds between looks at the worker
@@ -82,6 +89,7 @@ def supervised(job: Job, limits: Limits, tell: Callable[[str, int, int], None]) 
     Raises:
         ReportedError: the job raised; the message and exit code are the worker's.
         WorkerEndedError: it ended in another way, or had to be ended.
+        UnsupervisableError: the live objects cannot be given to another process.
         KeyboardInterrupt: the user interrupted; the worker has been ended.
     """
     with tempfile.TemporaryDirectory(prefix="audit-", ignore_cleanup_errors=True) as name:
@@ -193,6 +201,9 @@ def _pass_on(worker: Worker) -> threading.Thread:
 
 def _outcome(worker: Worker, handoff: Path, board: StatusBoard, cause: str) -> Any:
     """The job's result, or the error that says why there is none."""
+    unread = handoff / UNREAD
+    if unread.is_file():
+        raise UnsupervisableError(unsupervisable(json.loads(unread.read_text("utf-8"))["cause"]))
     if not cause:
         with contextlib.suppress(OSError, ValueError):
             return json.loads((handoff / "result.json").read_text(encoding="utf-8"))

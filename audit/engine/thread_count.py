@@ -34,5 +34,4 @@ def _is_small(model: ModelUnderAudit) -> bool:
     anatomy = model.anatomy
     if anatomy is None:
         return False
-    rows, columns = anatomy.image.grid
-    return (rows * columns + 1) * anatomy.image.width < _SMALL
+    return anatomy.image.tokens * anatomy.image.width < _SMALL

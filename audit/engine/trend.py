@@ -200,8 +200,7 @@ def _figure(
         subject = (result.model.identity_sha256, result.data.sha256)
         names.setdefault(
             subject,
-            f"{words.model_phrase(result)} on {result.data.name}, "
-            f"{words.counted(result.data.pairs, 'pair')}",
+            f"{words.model_phrase(result)} on {words.data_phrase(result)}",
         )
         commit = (result.conditions.git_commit or "")[:_COMMIT]
         label = " ".join(part for part in (result.timing.started, commit) if part)
@@ -219,7 +218,7 @@ def _figure(
 def mean_quality(result: Result, measure: str) -> tuple[float, Interval | None] | None:
     """Mean of a measure over an audit's pairs with its interval; None where it was not taken."""
     rows = [
-        (value, pair.picture)
+        (value, pair.cluster)
         for pair in result.pair_quality
         if (value := pair.values.get(measure)) is not None
     ]

@@ -22,6 +22,7 @@ from typing import Any
 
 from audit.engine.standard_streams import StandardStreams
 from audit.engine.status_board import StatusBoard
+from audit.engine.worker_process import UNREAD
 from audit.errors import ending, is_usage
 from audit.explainers.call_observer import observed_by
 
@@ -33,12 +34,16 @@ def main(folder: str) -> None:
     handoff = Path(folder)
     job = json.loads((handoff / "job.json").read_text(encoding="utf-8"))
     _die_with(int(job["parent"]))
-    live = handoff / "live.pickle"
     given: dict[str, Any] = dict(job["arguments"])
+    live = handoff / "live.pickle"
     if live.is_file():
-        import cloudpickle  # what the supervisor pickled itself, in a folder of its own
+        try:
+            import cloudpickle  # what the supervisor pickled itself, in a folder of its own
 
-        given |= cloudpickle.loads(live.read_bytes())
+            given |= cloudpickle.loads(live.read_bytes())
+        except Exception as error:  # noqa: BLE001 - of whatever the objects do while they are made
+            _hand_over(handoff / UNREAD, {"cause": f"{type(error).__name__}: {error}"})
+            os._exit(0)
     work(handoff, job["target"], given)
 
 

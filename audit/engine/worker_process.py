@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
+from collections import ChainMap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from types import CodeType
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+UNREAD = "unread.json"
+"""What a worker leaves where it cannot make the live objects again that were pickled for it."""
 
 _BOOT = (
     "import json, sys; job = json.load(open(sys.argv[1] + '/job.json', encoding='utf-8')); "
@@ -89,15 +95,40 @@ def can_fork() -> bool:
 
 def _pickled(live: Mapping[str, Any]) -> bytes:
     try:
-        import cloudpickle
-
-        return bytes(cloudpickle.dumps(dict(live)))
+        return _dumped(dict(live))
     except Exception as error:
-        raise UnsupervisableError(
-            f"expected objects that another process can be given, got {type(error).__name__}: "
-            f"{error}; call the audit before torch has computed anything (then the process can be "
-            "forked), or give the explainer as FILE.py:FUNCTION"
-        ) from error
+        raise UnsupervisableError(unsupervisable(f"{type(error).__name__}: {error}")) from error
+
+
+def _dumped(live: dict[str, Any]) -> bytes:
+    """By cloudpickle, which by itself forgets the file of code that it pickles by value."""
+    import cloudpickle
+
+    usual = cloudpickle.Pickler.dispatch_table
+
+    def with_its_file(code: CodeType) -> tuple[Any, ...]:
+        return with_file, (code.co_filename, *usual[CodeType](code))
+
+    class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # it has no types
+        dispatch_table: ClassVar = ChainMap({CodeType: with_its_file}, usual)
+
+    buffer = io.BytesIO()
+    Pickler(buffer).dump(live)
+    return buffer.getvalue()
+
+
+def with_file(file: str, make: Callable[..., CodeType], arguments: tuple[Any, ...]) -> CodeType:
+    """Code as it was before it was pickled: reports name its lines, and the trace its file."""
+    return make(*arguments).replace(co_filename=file)
+
+
+def unsupervisable(cause: str) -> str:
+    """Why objects cannot be given to another process, and what helps."""
+    return (
+        f"expected objects that another process can be given, got {cause}; call the audit before "
+        "torch has computed anything (then the process can be forked), or give the explainer as "
+        "FILE.py:FUNCTION"
+    )
 
 
 class _Spawned:

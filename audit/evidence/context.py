@@ -22,9 +22,11 @@ from audit.models.ladder_checkpoints import Checkpoint
 from audit.models.model_under_audit import ModelUnderAudit
 from audit.models.pristine import pristine_copy
 from audit.models.structure import Structure, structure_of
+from audit.models.transformer_block import TowerName
 from audit.trace.integrity import Integrity
 from audit.trace.memory import Memory
 from audit.trace.records import ChangeRecord
+from audit.trace.rounding import Rounding
 
 _ACTIVATIONS = {"cpu": 3e6}  # numbers of a block's widest activations in a batch
 _DEVICE = 3e7
@@ -62,9 +64,35 @@ class Sizes:
     repeated: int = 6
 
 
+@dataclass(frozen=True)
+class ManyPairs:
+    """More pairs of the data, for performance alone.
+
+    Attributes:
+        count: at most so many, those of the audit among them.
+        load: gives them; called again it gives the same ones.
+    """
+
+    count: int
+    load: Callable[[], Pairs]
+
+
 def _unheard(kind: str) -> None:
     """Nobody asks which kind begins."""
     del kind
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What traces know of the untouched copy.
+
+    Attributes:
+        structure: its towers, as deep as they are known; they hold the copy itself.
+        rounding: the null control, measured on the first pair when it is asked for.
+    """
+
+    structure: Structure
+    rounding: Rounding
 
 
 @dataclass
@@ -83,6 +111,9 @@ class Context:
         checkpoints: other weights of the model's architecture, rungs of the ladder.
         others: other models, on which the maps are seen as well.
         pairs_for: the data as another model receives them; None where there are no others.
+        many: pairs that performance is measured on; None for those of the audit.
+        part_of_chosen: which part of the chosen pairs falls to these pairs, from 0 to 1: all, or
+            that of a look.
         rungs: of the ladder, where they are chosen already; else their strengths are looked for.
         limits: by kind of evidence, those limits of the checks which judge it that its gatherer
             goes by (`audit.evidence.plan.GOES_BY`).
@@ -90,6 +121,7 @@ class Context:
         before: what the explainer altered when it was imported, or at its first call.
         memory: what the explainer keeps of what it computed at its first call.
         began: told which kind of evidence begins.
+        traced_copies: what traces know of an untouched copy, by its identity.
     """
 
     model: ModelUnderAudit
@@ -103,12 +135,15 @@ class Context:
     checkpoints: tuple[Checkpoint, ...] = ()
     others: tuple[CompanionModel, ...] = ()
     pairs_for: Callable[[ModelUnderAudit], Pairs] | None = None
+    many: ManyPairs | None = None
+    part_of_chosen: tuple[float, float] = (0.0, 1.0)
     rungs: tuple[RungInfo, ...] = ()
     limits: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     tasks: Tasks = field(default_factory=Tasks)
     before: tuple[ChangeRecord, ...] = ()
     memory: Memory = field(default_factory=Memory)
     began: Callable[[str], None] = _unheard
+    traced_copies: dict[int, Watched] = field(default_factory=dict)
 
     @property
     def audited(self) -> Explainer:
@@ -120,14 +155,19 @@ class Context:
         """The untouched copy, called as the model under audit is."""
         return self.model.with_module(self.pristine)
 
-    def structure(self, image: Tensor, target: Tensor) -> Structure:
-        """The towers of the untouched copy, as deep as they are known.
-
-        Args:
-            image: one picture, (1, 3, H, W).
-            target: one target, (1, ...).
-        """
-        return structure_of(self.model.interface, self.pristine, image, target)
+    def watched(self) -> Watched:
+        """What all traces know of the untouched copy; found out once."""
+        known = self.traced_copies.get(id(self.pristine))
+        if known is None:
+            one = torch.tensor([0])
+            image, target = self.pairs.batch(one, self.model.device, self.model.dtype)
+            structure = structure_of(self.model.interface, self.pristine, image, target)
+            given: dict[TowerName, Tensor] = {"image": image}
+            if structure.text is not None:
+                given["text"] = target
+            known = Watched(structure, Rounding(given))
+            self.traced_copies[id(self.pristine)] = known
+        return known
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -138,6 +178,10 @@ class Context:
         """Where the weights of the model lie on the way to its score."""
         images, targets = self.pairs.batch(torch.tensor([0]), self.model.device, self.model.dtype)
         return parts_of(self.pristine_model, images, targets)
+
+    def many_pairs(self) -> Pairs:
+        """Pairs that performance is measured on."""
+        return self.pairs if self.many is None else self.many.load()
 
     def batch_size(self) -> int:
         """Pairs per batch."""
@@ -192,7 +236,7 @@ def batch_size_for(model: ModelUnderAudit) -> int:
     if anatomy is None:
         return _BATCH_IF_UNKNOWN
     tower = anatomy.image
-    tokens = tower.grid[0] * tower.grid[1] + 1
+    tokens = tower.tokens
     per_pair = tokens * max(tower.width * 8, tokens * tower.heads)
     return int(np.clip(_ACTIVATIONS.get(model.device.type, _DEVICE) // per_pair, 1, 256))
 

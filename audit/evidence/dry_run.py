@@ -40,10 +40,12 @@ def try_explainer(context: Context) -> tuple[tuple[ChangeRecord, ...], Memory]:
     module = pristine_copy(context.pristine).requires_grad_()
     pairs = torch.arange(min(2, len(context.pairs)))
     images, targets = context.pairs.batch(pairs, context.model.device, context.model.dtype)
-    structure = context.structure(images[:1], targets[:1])
+    known = context.watched()
     with torch.random.fork_rng(devices=[]):
         try:
-            found, memory = first_call(context.audited, module, structure, images, targets)
+            found, memory = first_call(
+                context.audited, module, known.structure, images, targets, known.rounding
+            )
         except ExplainerReturnError:
             raise
         except Exception as error:

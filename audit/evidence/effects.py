@@ -13,7 +13,7 @@ from torch import Tensor
 from audit.evidence.context import Context
 from audit.evidence.evenly_spaced import evenly_spaced
 from audit.evidence.kinds import Explanations, PatchEffects
-from audit.explainers.occlusion import ACCELERATOR_BATCH, BATCH
+from audit.explainers.probed_features import batch_of
 from audit.interventions.probing import (
     Probed,
     null_control,
@@ -122,7 +122,7 @@ def _painted(context: Context, images: Float[Tensor, "n 3 H W"], fill: Fill) -> 
         side=side,
         stride=side,
         fill=fill,
-        batch=_rows(images),
+        batch=batch_of(images.device),
     )
 
 
@@ -130,7 +130,7 @@ def _patch(context: Context, images: Float[Tensor, "n 3 H W"]) -> Probed:
     anatomy = context.pristine_model.require_anatomy()
     side = _side(context)
     return patch_activations(
-        anatomy, images, mode="removal", side=side, stride=side, batch=_rows(images)
+        anatomy, images, mode="removal", side=side, stride=side, batch=batch_of(images.device)
     )
 
 
@@ -178,7 +178,3 @@ def _images(context: Context, pictures: Int[Tensor, " n"]) -> Float[Tensor, "n 3
 
 def _side(context: Context) -> int:
     return min(SIDE, *context.grid)
-
-
-def _rows(images: Tensor) -> int:
-    return BATCH.get(images.device.type, ACCELERATOR_BATCH)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from audit.evidence.context import Context
 from audit.evidence.kinds import Executed, Reference, TraceEvidence
+from audit.evidence.reference import class_scores
 from audit.explainers.contract import run_explainer
 from audit.models.unwrapped_values import beneath, plain
 from audit.trace.instrument import Instrument, Observer
@@ -71,7 +72,7 @@ def executed_answers(context: Context, reference: Reference) -> Executed:
     flat_picture = np.repeat(np.arange(pictures), width)
     flat_class = candidates.reshape(-1)
     scores, how = _scores(context, flat_picture, flat_class)
-    model = np.take_along_axis(reference.scores, candidates, 1)
+    model = np.take_along_axis(_model_scores(context, reference), candidates, 1)
     found = np.full_like(model, np.nan) if scores is None else scores.reshape(model.shape)
     return Executed(
         how=how,
@@ -79,6 +80,13 @@ def executed_answers(context: Context, reference: Reference) -> Executed:
         model_correct=_correct(model, candidates, reference.present),
         largest_difference=None if scores is None else float(np.abs(found - model).max()),
     )
+
+
+def _model_scores(context: Context, reference: Reference) -> np.ndarray:
+    """The model's score of every picture and class, for the target that is explained."""
+    if context.pairs.averaged is None:
+        return np.asarray(reference.scores)
+    return class_scores(context, context.pristine, averaged=False).double().numpy()
 
 
 def _correct(scores: np.ndarray, candidates: np.ndarray, present: np.ndarray) -> np.ndarray:

@@ -16,6 +16,7 @@ from audit.explainers.registry import equivalents_of
 from audit.metrics.localization import (
     chance_corrected_average_precision,
     energy_gain,
+    grid_pointing,
     mask_on_grid,
     pointing_game,
 )
@@ -31,7 +32,7 @@ def gather_explanations(context: Context) -> Explanations:
         found = context.tasks.one_drawn(f"maps of {name}", functools.partial(context.guarded, work))
         maps[name] = found.double().numpy()
         if masks is not None:
-            quality[name] = localization(found, masks)
+            quality[name] = localization(found, masks, grid=context.pairs.grid > 0)
     return Explanations(maps, quality)
 
 
@@ -49,13 +50,14 @@ def maps_in_single(
 
 
 def localization(
-    maps: Float[Tensor, "n h w"], masks: Float[Tensor, "n h w"]
+    maps: Float[Tensor, "n h w"], masks: Float[Tensor, "n h w"], *, grid: bool = False
 ) -> dict[str, np.ndarray]:
-    """Localization of each map by several measures."""
+    """Localization of each map by several measures, of which one is for the cells of grids."""
     measures = {
         AVERAGE_PRECISION: chance_corrected_average_precision,
         "energy gain": energy_gain,
         "pointing game": pointing_game,
+        **({"grid pointing": grid_pointing} if grid else {}),
     }
     return {name: measure(maps, masks).double().numpy() for name, measure in measures.items()}
 

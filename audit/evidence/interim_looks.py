@@ -57,7 +57,7 @@ def measured_looks(context: Context, folder: Path, key: str, *, resume: bool) ->
         key: identifies model, data, explainer and settings.
         resume: use finished evidence of the same key.
     """
-    blocks = picture_blocks(context.pairs.picture.numpy(), look_sizes(len(context.pairs)))
+    blocks = cluster_blocks(context.pairs.cluster.numpy(), look_sizes(len(context.pairs)))
     sizes = np.cumsum([len(block) for block in blocks]).tolist()
     least = 1 if context.pairs.masks is not None else _LEAST_PROBED
     contexts = [
@@ -65,9 +65,13 @@ def measured_looks(context: Context, folder: Path, key: str, *, resume: bool) ->
             context,
             pairs=context.pairs.select(block),
             sizes=dataclasses.replace(context.sizes, probed=probes),
+            part_of_chosen=part,
         )
-        for block, probes in zip(
-            blocks, probed_at_looks(context.sizes.probed, sizes, least), strict=True
+        for block, probes, part in zip(
+            blocks,
+            probed_at_looks(context.sizes.probed, sizes, least),
+            itertools.pairwise([0.0, *(size / sizes[-1] for size in sizes)]),
+            strict=True,
         )
     ]
     folder.mkdir(parents=True, exist_ok=True)
@@ -87,6 +91,22 @@ def measured_looks(context: Context, folder: Path, key: str, *, resume: bool) ->
         return _joined([parts[block] for block in range(1, number + 1)], wanted)
 
     return Looks(sizes, at)
+
+
+def one_look(context: Context, folder: Path, key: str, *, resume: bool) -> Looks:
+    """All pairs at once: kinds that are asked for later are measured then, and no kind twice."""
+    have: dict[int, Gathered] = {}
+
+    def at(number: int, wanted: frozenset[str]) -> Gathered:
+        given = _given(have, 1) if have else {}
+        new = frozenset(kind for kind in plan(wanted) if kind not in given)
+        if not have or new:
+            again = resume or bool(have)
+            found = gather(context, new, folder, key, resume=again, given=given)
+            have[number] = _added(have[number], found) if have else found
+        return have[number]
+
+    return Looks((len(context.pairs),), at)
 
 
 def probed_at_looks(most: int, sizes: Sequence[int], least: int = 1) -> list[int]:
@@ -149,10 +169,10 @@ def forget_looks(folder: Path) -> None:
     (folder / PLAN).unlink(missing_ok=True)
 
 
-def picture_blocks(picture: Any, sizes: Sequence[int]) -> list[list[int]]:
-    """Pairs in blocks that end near the given sizes, all pairs of a picture in one block."""
-    order = np.argsort(picture, kind="stable")
-    starts = np.flatnonzero(np.diff(picture[order], append=-1)) + 1
+def cluster_blocks(cluster: Any, sizes: Sequence[int]) -> list[list[int]]:
+    """Pairs in blocks that end near the given sizes, all pairs of a cluster in one block."""
+    order = np.argsort(cluster, kind="stable")
+    starts = np.flatnonzero(np.diff(cluster[order], append=-1)) + 1
     nearest = np.minimum(np.searchsorted(starts, np.array(sizes)), len(starts) - 1)
     ends = np.unique(starts[nearest]).tolist()
     return [order[a:b].tolist() for a, b in itertools.pairwise([0, *ends])]

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from audit.evidence.kinds import (
+    ChosenPairs,
     Equivalence,
     Equivalences,
     Evidence,
@@ -26,6 +27,7 @@ PER_PAIR = frozenset(
     {
         "reference",
         "explanations",
+        "chosen_pairs",
         "faithfulness",
         "ladder",
         "rung_faithfulness",
@@ -40,8 +42,8 @@ Kind = TypeVar("Kind")
 def joined(one: Evidence, two: Evidence) -> Evidence:
     """Evidence of both sets of pairs, those of ``one`` first.
 
-    The sets share no picture. Kinds that are measured on a fixed number of pairs stay those of
-    ``one``; a kind that one of the two lacks is lacking.
+    The two share no picture, and no set of grids. Kinds that are measured on a fixed number of
+    pairs stay those of ``one``; a kind that one of the two lacks is lacking.
 
     Raises:
         ValueError: where the two were not measured alike, such as on other rungs.
@@ -53,6 +55,7 @@ def joined(one: Evidence, two: Evidence) -> Evidence:
     kinds: dict[str, Any] = {
         "reference": _reference(one.reference, two.reference),
         "explanations": _both(one.explanations, two.explanations, _explanations),
+        "chosen_pairs": _both(one.chosen_pairs, two.chosen_pairs, _chosen),
         "executed": _both(one.executed, two.executed, _executed),
         "text_specificity": _both(one.text_specificity, two.text_specificity, _texts),
         "faithfulness": _both(
@@ -89,11 +92,24 @@ def _reference(one: Reference, two: Reference) -> Reference:
         present=np.concatenate([one.present, two.present]),
         scores=np.concatenate([one.scores, two.scores]),
         masks=masks,
+        sets=None if one.sets is None or two.sets is None else np.concatenate([one.sets, two.sets]),
     )
 
 
 def _explanations(one: Explanations, two: Explanations) -> Explanations:
     return Explanations(_rows(one.maps, two.maps), _nested(one.localization, two.localization))
+
+
+def _chosen(one: ChosenPairs, two: ChosenPairs) -> ChosenPairs:
+    if not two.ids:
+        return one
+    return ChosenPairs(
+        ids=one.ids + two.ids,
+        cluster=np.concatenate([one.cluster, two.cluster]),
+        margins=np.concatenate([one.margins, two.margins]),
+        area=np.concatenate([one.area, two.area]),
+        localization=_rows(one.localization, two.localization) if one.ids else two.localization,
+    )
 
 
 def _texts(one: TextSpecificity, two: TextSpecificity) -> TextSpecificity:

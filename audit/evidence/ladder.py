@@ -94,7 +94,7 @@ def scores_of_rungs(context: Context) -> Scores:
 def ladder_steps(
     context: Context, reference: Reference, class_scores_on: Scores | None = None
 ) -> list[Step]:
-    """The unmodified model, its degraded copies, and the checkpoints that the user gave.
+    """The unmodified model, its degraded copies, and its checkpoints, its own and those given.
 
     A model that is no better than a guess has nothing to lose: it is not degraded.
 
@@ -123,7 +123,7 @@ def ladder_steps(
     ]
     given = [
         Step(
-            RungInfo(f"checkpoint {c.source}", "checkpoint", float(place), 0, c.sha256),
+            RungInfo(f"checkpoint {c.name}", "checkpoint", float(place), 0, c.sha256),
             partial(c.load, context.pristine),
         )
         for place, c in enumerate(context.checkpoints, 1)

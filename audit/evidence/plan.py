@@ -14,6 +14,7 @@ from time import perf_counter
 from typing import Any
 
 from audit.evidence import kinds, store
+from audit.evidence.chosen_pairs import gather_chosen_pairs, gather_performance
 from audit.evidence.context import Context
 from audit.evidence.cost import gather_costs
 from audit.evidence.effects import gather_effects
@@ -49,6 +50,8 @@ GATHERERS: dict[str, Callable[..., object]] = {
     "repeatability": gather_repeatability,
     "executed": gather_executed,
     "equivalences": gather_equivalences,
+    "performance": gather_performance,
+    "chosen_pairs": gather_chosen_pairs,
     "faithfulness": gather_faithfulness,
     "ladder": gather_ladder,
     "rung_faithfulness": gather_rung_faithfulness,

@@ -9,7 +9,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from audit.evidence.context import Context
+from audit.evidence.context import Context, Watched
 from audit.evidence.cost import is_expensive
 from audit.evidence.evenly_spaced import evenly_spaced
 from audit.evidence.explained_copies import in_full_precision, own_copy
@@ -17,10 +17,7 @@ from audit.evidence.kinds import Costs, SourceLines, TraceEvidence
 from audit.explainers.contract import Explainer
 from audit.models.model_under_audit import ModelUnderAudit
 from audit.models.pristine import pristine_copy_in
-from audit.models.structure import Structure
-from audit.models.transformer_block import TowerName
 from audit.trace.records import PairTrace
-from audit.trace.rounding import Rounding
 from audit.trace.tracing import TracedPair, trace_pair
 
 TRACED_IF_EXPENSIVE = 2
@@ -42,8 +39,7 @@ def gather_trace(context: Context, costs: Costs) -> TraceEvidence:
     chosen = evenly_spaced(len(context.pairs), wanted)
     pairs = [_pair(context, i) for i in chosen]
     null = _null_difference(context, chosen)
-    structure = context.structure(pairs[0].image, pairs[0].targets)
-    known = structure, _rounding(structure, pairs[0])
+    known = context.watched()
     traces, places = _traces(context, context.audited, known, pairs, "tracing the explainer")
     control: tuple[PairTrace, ...] = ()
     if context.roles.positive:
@@ -61,18 +57,10 @@ def gather_trace(context: Context, costs: Costs) -> TraceEvidence:
     )
 
 
-def _rounding(structure: Structure, pair: TracedPair) -> Rounding:
-    """The null control of all traces, measured on one pair when it is asked for."""
-    given: dict[TowerName, Tensor] = {"image": pair.image}
-    if structure.text is not None:
-        given["text"] = pair.targets
-    return Rounding(given)
-
-
 def _traces(
     context: Context,
     explainer: Explainer,
-    known: tuple[Structure, Rounding],
+    known: Watched,
     pairs: list[TracedPair],
     phase: str,
 ) -> tuple[tuple[PairTrace, ...], dict[str, SourceLines]]:
@@ -101,12 +89,13 @@ class _Traced:
 def _traced(
     context: Context,
     explainer: Explainer,
-    known: tuple[Structure, Rounding],
+    known: Watched,
     pair: TracedPair,
 ) -> _Traced:
-    structure, rounding = known
     module = own_copy(context.pristine)  # what is kept for another model is computed again, watched
-    trace, places = trace_pair(explainer, module, structure, pair, rounding, context.memory)
+    trace, places = trace_pair(
+        explainer, module, known.structure, pair, known.rounding, context.memory
+    )
     lines = {str(place): source_lines(str(place), place.file, place.line) for place in places}
     return _Traced(trace, lines)
 
@@ -171,5 +160,4 @@ def _by_hand(model: ModelUnderAudit, images: Tensor, targets: Tensor) -> Tensor:
     for block in tower.blocks:
         q, k, v = block.qkv(block.normalize(x))
         x = block.finish(x, block.project(block.mix_values(block.attention(q, k), v)))
-    feature = torch.nn.functional.normalize(tower.readout(x[:, 0]), dim=-1)
-    return (feature * model.target_features(targets)).sum(-1)
+    return (tower.score_features(x) * model.target_features(targets)).sum(-1)

@@ -15,6 +15,7 @@ from audit.explainers.eclip import (
     loosened_attention,
 )
 from audit.explainers.last_block import attention_gradient
+from audit.models.model_under_audit import ModelInterface
 
 
 def attention_eclip(
@@ -25,6 +26,7 @@ def attention_eclip(
     weight: Weight = "projected",
     heads: Heads = "released",
     input: Input = "model",  # noqa: A002 - the option's name
+    interface: ModelInterface | None = None,
 ) -> Explanation:
     """Attention-ECLIP: gradients of the score by the class token's attention, loosely weighted.
 
@@ -38,6 +40,7 @@ def attention_eclip(
         weight: lambda from ``projected`` or ``raw`` queries and keys, or ``none`` (all 1).
         heads: ``released`` (one head) or the ``model``'s own.
         input: the ``model``'s picture size, or ``own-size``, see `audit.explainers.eclip.own_size`.
+        interface: how the model is called.
 
     Returns:
         Maps (pairs, rows, columns), at least 0, and the scores explained.
@@ -45,9 +48,9 @@ def attention_eclip(
     Source:
         Cui and Fan, "Debunking Grad-ECLIP" (arXiv 2605.12952).
     """
-    seen = eclip_block(model, images, targets, input)
+    seen = eclip_block(model, images, targets, input, interface)
     attention = seen.block.attention(seen.q, seen.k, heads=head_count(heads))
     scores, gradient = attention_gradient(seen, attention)
     weights = loosened_attention(seen, weight)[seen.picture]
-    relevance = gradient[..., 1:].sum(dim=1) * weights
-    return Explanation(seen.on_grid(relevance.relu()), scores)
+    relevance = seen.patches(gradient.sum(dim=1)) * weights
+    return Explanation(seen.on_grid(relevance.sum(dim=1).relu()), scores)

@@ -7,12 +7,15 @@ from torch import Tensor, nn
 
 from audit.explainers.contract import Explanation
 from audit.explainers.last_block import attention_gradient, last_block, widen
+from audit.models.model_under_audit import ModelInterface
 
 
 def attention_logit_gradient(
     model: nn.Module,
     images: Float[Tensor, "pairs 3 H W"],
     targets: Int[Tensor, "pairs ..."],
+    *,
+    interface: ModelInterface | None = None,
 ) -> Explanation:
     """Gradient of the score by the class token's attention logits, summed over the model's heads.
 
@@ -26,9 +29,9 @@ def attention_logit_gradient(
     Source:
         The chain rule through the softmax.
     """
-    seen = last_block(model, images, targets)
-    attention = seen.block.attention(seen.q, seen.k)
+    seen = last_block(model, images, targets, interface=interface)
+    attention = seen.attention()
     scores, gradient = attention_gradient(seen, attention)
-    a = widen(attention)[seen.picture, :, 0]
+    a = widen(attention)[seen.picture]
     relevance = a * (gradient - (a * gradient).sum(dim=-1, keepdim=True))
-    return Explanation(seen.on_grid(relevance.sum(dim=1)[:, 1:]), scores)
+    return Explanation(seen.on_grid(seen.patches(relevance.sum((1, 2)))), scores)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from audit.explainers.contract import AtHand, Explainer
 from audit.explainers.errors import NeedsHeadsError
-from audit.models.anatomy import UnknownAnatomyError
+from audit.explainers.model_needs import NEEDS, lacking
 from audit.models.model_under_audit import ModelUnderAudit
 
 
@@ -29,13 +30,8 @@ def bound(
     Raises:
         NeedsHeadsError: it reads attention heads, and those of the model are not known.
     """
-    try:
-        model.require_anatomy()
-        no_heads = ""
-    except UnknownAnatomyError as error:
-        no_heads = str(error) or f"the inside of {type(model.module).__name__} is not known"
     own = None if classes is None else classes.to(model.device).clone()
-    return bound_alike(explainer, AtHand(model.interface, own, no_heads))
+    return bound_alike(explainer, AtHand(model.interface, own, lacking(model)))
 
 
 def bound_alike(explainer: Explainer, at_hand: AtHand) -> Explainer:
@@ -44,11 +40,11 @@ def bound_alike(explainer: Explainer, at_hand: AtHand) -> Explainer:
     Raises:
         NeedsHeadsError: it reads attention heads, and those of the model are not known.
     """
-    if not needs_met(explainer, at_hand):
+    for need in _unmet(explainer, at_hand.lacks):
+        expected, instead = NEEDS[need]
         raise NeedsHeadsError(
-            f"explainer '{explainer.name}' reads attention heads: expected a model in which they "
-            f"are known, found one in which they are not ({at_hand.no_heads}); choose an explainer "
-            "that needs none, such as gradient, grad-cam or occlusion"
+            f"explainer '{explainer.name}' {expected}, found another ({at_hand.lacks[need]}); "
+            f"{instead}"
         )
     values = {
         "interface": at_hand.interface,
@@ -61,6 +57,10 @@ def bound_alike(explainer: Explainer, at_hand: AtHand) -> Explainer:
     return replace(explainer, explain=explain, at_hand=at_hand)
 
 
-def needs_met(explainer: Explainer, at_hand: AtHand) -> bool:
-    """Whether the model has what the explainer reads of its inside."""
-    return not (explainer.needs == "heads" and at_hand.no_heads)
+def needs_met(explainer: Explainer, lacks: Mapping[str, str]) -> bool:
+    """Whether a model that lacks some of `NEEDS` has what the explainer reads of its inside."""
+    return not _unmet(explainer, lacks)
+
+
+def _unmet(explainer: Explainer, lacks: Mapping[str, str]) -> list[str]:
+    return [need for need in (explainer.needs, *explainer.needs_also) if need in lacks]

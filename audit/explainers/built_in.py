@@ -17,42 +17,151 @@ class BuiltIn:
         unmodified: the options that take the method's modification of the model away.
         equivalents: explainers that give the same maps under the same options.
         needs: ``heads`` where the method reads attention heads, which the model's anatomy tells.
+        cost: of a map, in forward (F) and backward (B) passes of the image tower; texts aside.
+        modifies: what of the model's own computation the method changes; empty for nothing.
+        needs_also: what else it needs, by the option ``name=value`` with which it does; empty for
+            always.
     """
 
     target: str
+    cost: str
     text_specific: bool = True
     model_free: bool = False
     unmodified: Mapping[str, str] = field(default_factory=dict)
     equivalents: tuple[str, ...] = ()
     needs: str = ""
+    modifies: str = ""
+    needs_also: Mapping[str, str] = field(default_factory=dict)
+
+    def needs_with(self, options: Mapping[str, str]) -> tuple[str, ...]:
+        """What else it needs with these options, names out of `audit.explainers.model_needs`."""
+        given = {"", *(f"{name}={value}" for name, value in options.items())}
+        return tuple(need for option, need in self.needs_also.items() if option in given)
 
 
 _HEADS = "heads"
+_OWN_SIZE = {"input=own-size": "any size"}
+_FOLLOWS = {"": "class token"}
 _ECLIP = {"heads": "model", "input": "model"}
+_ONE_HEAD = "the last image block is computed with one head, and at own-size another picture is run"
 BUILT_IN: Mapping[str, BuiltIn] = {
     "grad-eclip": BuiltIn(
         "grad_eclip:grad_eclip",
+        "1F + 1B of the last block",
         unmodified=_ECLIP,
         equivalents=("attention-eclip",),
         needs=_HEADS,
+        modifies=_ONE_HEAD,
+        needs_also=_OWN_SIZE,
     ),
     "attention-eclip": BuiltIn(
         "attention_eclip:attention_eclip",
+        "1F + 1B of the last block",
         unmodified=_ECLIP,
         equivalents=("grad-eclip",),
         needs=_HEADS,
+        modifies=_ONE_HEAD,
+        needs_also=_OWN_SIZE,
     ),
-    "grad-attention": BuiltIn("grad_attention:grad_attention", needs=_HEADS),
+    "grad-attention": BuiltIn(
+        "grad_attention:grad_attention", "1F + 1B of the last block", needs=_HEADS
+    ),
     "attention-logit-gradient": BuiltIn(
-        "attention_logit_gradient:attention_logit_gradient", needs=_HEADS
+        "attention_logit_gradient:attention_logit_gradient",
+        "1F + 1B of the last block",
+        needs=_HEADS,
     ),
-    "raw-attention": BuiltIn("raw_attention:raw_attention", text_specific=False, needs=_HEADS),
-    "gradient": BuiltIn("gradient:gradient"),
-    "grad-cam": BuiltIn("grad_cam:grad_cam"),
-    "occlusion": BuiltIn("occlusion:occlusion"),
-    "random": BuiltIn("controls:random", text_specific=False, model_free=True),
-    "center-prior": BuiltIn("controls:center_prior", text_specific=False, model_free=True),
-    "edges": BuiltIn("controls:edges", text_specific=False, model_free=True),
+    "raw-attention": BuiltIn(
+        "raw_attention:raw_attention",
+        "1F",
+        text_specific=False,
+        needs=_HEADS,
+        needs_also={"": "one reading"},
+    ),
+    "rollout": BuiltIn(
+        "rollout:rollout", "1F", text_specific=False, needs=_HEADS, needs_also=_FOLLOWS
+    ),
+    "grad-sam": BuiltIn("grad_sam:grad_sam", "1F + 1B", needs=_HEADS, needs_also=_FOLLOWS),
+    "attcat": BuiltIn("attcat:attcat", "1F + 1B", needs=_HEADS, needs_also=_FOLLOWS),
+    "game": BuiltIn("game:game", "1F + 1B", needs=_HEADS, needs_also=_FOLLOWS),
+    "legrad": BuiltIn(
+        "legrad:legrad",
+        "1F + 1B of each block",
+        unmodified={"score": "model"},
+        needs=_HEADS,
+        needs_also=_FOLLOWS,
+        modifies="the score explained is that of the mean token of each block, not the model's",
+    ),
+    "tam": BuiltIn(
+        "tam:tam", "1F + steps (F + B of the last block)", needs=_HEADS, needs_also=_FOLLOWS
+    ),
+    "maskclip": BuiltIn(
+        "maskclip:maskclip",
+        "1F",
+        unmodified={"attention": "model"},
+        needs=_HEADS,
+        needs_also=_FOLLOWS,
+        modifies="the last image block mixes no values: each token keeps its own",
+    ),
+    "clip-surgery": BuiltIn(
+        "clip_surgery:clip_surgery",
+        "1F, and one pass of the text tower for each class",
+        needs=_HEADS,
+        needs_also=_FOLLOWS,
+        modifies="patch features come from a second path: value-value attention, no MLP",
+    ),
+    "m2ib": BuiltIn(
+        "m2ib:m2ib",
+        "1F + steps x copies (F + B of the last quarter)",
+        unmodified={"text": "model"},
+        needs=_HEADS,
+        needs_also=_FOLLOWS,
+        modifies="noise is mixed into the tokens that leave a block; with text=released the text "
+        "tower is another function",
+    ),
+    "atman": BuiltIn(
+        "atman:atman",
+        "1F + patches F",
+        needs=_HEADS,
+        needs_also=_FOLLOWS,
+        modifies="one run for each patch, in which attention to it is suppressed",
+    ),
+    "caap": BuiltIn(
+        "caap:caap",
+        "2F + patches F of the blocks from the first on",
+        needs=_HEADS,
+        needs_also=_FOLLOWS,
+        modifies="one run for each patch, in which it is put into an empty picture",
+    ),
+    "libra-grad": BuiltIn(
+        "libra_grad:libra_grad",
+        "1F + 1B",
+        equivalents=("attn-lrp?attention=constant",),
+        needs=_HEADS,
+        needs_also=_FOLLOWS,
+        modifies="the backward pass: attention, norms and gates are constants",
+    ),
+    "attn-lrp": BuiltIn(
+        "attn_lrp:attn_lrp",
+        "1F + 1B",
+        needs=_HEADS,
+        needs_also=_FOLLOWS,
+        modifies="the backward pass: norms and gates are constants, products share the gradient",
+    ),
+    "gradient": BuiltIn("gradient:gradient", "1F + 1B"),
+    "input-x-gradient": BuiltIn("input_x_gradient:input_x_gradient", "1F + 1B"),
+    "integrated-gradients": BuiltIn(
+        "integrated_gradients:integrated_gradients", "1F + steps (F + B)"
+    ),
+    "smooth-grad": BuiltIn("smooth_grad:smooth_grad", "1F + samples (F + B)"),
+    "grad-cam": BuiltIn("grad_cam:grad_cam", "1F + 1B"),
+    "grad-cam-plus-plus": BuiltIn("grad_cam_plus_plus:grad_cam_plus_plus", "1F + 1B"),
+    "score-cam": BuiltIn("score_cam:score_cam", "1F + 1B + channels F"),
+    "occlusion": BuiltIn("occlusion:occlusion", "1F + windows F"),
+    "rise": BuiltIn("rise:rise", "1F + masks F"),
+    "random": BuiltIn("controls:random", "0", text_specific=False, model_free=True),
+    "center-prior": BuiltIn("controls:center_prior", "0", text_specific=False, model_free=True),
+    "edges": BuiltIn("controls:edges", "0", text_specific=False, model_free=True),
 }
 # What an explainer from outside is compared with: each costs about one forward pass.
 CHEAP = (

@@ -15,8 +15,8 @@ from audit.explainers.contract import Explanation
 from audit.explainers.distinct import target_features
 from audit.explainers.errors import ExplainerImportError, UnknownExplainerError
 from audit.explainers.last_block import widen
-from audit.explainers.occlusion import ACCELERATOR_BATCH, BATCH
 from audit.explainers.patches import Grid, patch_means
+from audit.explainers.probed_features import batch_of
 from audit.models.module_interface import ScoreInterface, interface_of
 from audit.nearest_name import hint
 
@@ -95,7 +95,7 @@ def _method(name: str) -> Any:
 
 def _needs(grid: Grid, images: Float[Tensor, "pairs 3 H W"]) -> dict[str, Any]:
     """What some methods need beside the score: baselines, windows, patches as features, batches."""
-    batch = BATCH.get(images.device.type, ACCELERATOR_BATCH)
+    batch = batch_of(images.device)
     (rows, columns), (channels, height, width) = grid, images.shape[1:]
     window = (channels, -(-height // rows), -(-width // columns))
     patches = torch.arange(rows * columns, device=images.device).reshape(1, 1, rows, columns)

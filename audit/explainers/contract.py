@@ -62,12 +62,12 @@ class AtHand:
     Attributes:
         interface: how the model is called.
         classes: the targets of all classes of the data, on the model's device, None without data.
-        no_heads: why the model's attention heads are not known; empty where they are.
+        lacks: needs that the model does not meet (see `Explainer.needs`), each with the reason.
     """
 
     interface: ModelInterface
     classes: Int[Tensor, "classes ..."] | None
-    no_heads: str = ""
+    lacks: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,8 @@ class Explainer:
         stochastic: True where two runs differ by design.
         model_free: True for controls that never look at the model.
         needs: ``heads`` where it reads attention heads, so that they must be known; else empty.
+        needs_also: what else must be known of the model, names out of
+            `audit.explainers.model_needs.NEEDS`.
         asks: what it asks for by keyword, names out of `audit.explainers.options.ASKED_FOR`.
         at_hand: what it was given of that, None before it has met a model.
         source_file: file of the callable, if it has one.
@@ -99,6 +101,7 @@ class Explainer:
     stochastic: bool = False
     model_free: bool = False
     needs: str = ""
+    needs_also: tuple[str, ...] = ()
     asks: tuple[str, ...] = ()
     at_hand: AtHand | None = field(default=None, compare=False)
     source_file: str | None = None

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from audit.explainers.last_block import LastBlock, last_block, widen
 from audit.models.anatomy import Tower
+from audit.models.model_under_audit import ModelInterface
 
 Weight = Literal["projected", "raw", "none"]
 Heads = Literal["released", "model"]
@@ -24,9 +25,11 @@ def eclip_block(
     images: Float[Tensor, "pairs 3 H W"],
     targets: Int[Tensor, "pairs ..."],
     size: Input,
+    interface: ModelInterface | None = None,
 ) -> LastBlock:
     """The last block at the model's picture size, or at a larger one as the released code does."""
-    return last_block(model, images, targets, embed=own_size if size == "own-size" else None)
+    embed = own_size if size == "own-size" else None
+    return last_block(model, images, targets, interface=interface, embed=embed)
 
 
 def head_count(heads: Heads) -> int | None:
@@ -37,7 +40,7 @@ def head_count(heads: Heads) -> int | None:
 @torch.no_grad()
 def loosened_attention(
     seen: LastBlock, weight: Weight
-) -> Float[Tensor, "pictures patches"] | Float[Tensor, "pictures 1"]:
+) -> Float[Tensor, "pictures read patches"] | Float[Tensor, "pictures read 1"]:
     """Weight of each patch: cosine of class-token query and patch key, scaled to [0, 1].
 
     ``projected`` sends both through `out_proj` first (released evaluation code), ``raw`` does not
@@ -45,11 +48,12 @@ def loosened_attention(
     patches have the same cosine the weights are 0, not the released code's NaN.
     """
     if weight == "none":
-        return torch.ones_like(widen(seen.q[:, :, 0]))
-    q, k = seen.q, seen.k[:, 1:]
+        return torch.ones_like(widen(seen.q[..., :1]))
+    q, k = seen.q, seen.k[:, seen.prefix :]
     if weight == "projected":
         q, k = seen.block.project(q), seen.block.project(k)
-    cosine = functional.cosine_similarity(widen(q), widen(k), dim=-1)
+    q, k = (functional.normalize(widen(z), dim=-1) for z in (q, k))
+    cosine = q @ k.mT
     low, high = cosine.aminmax(dim=-1, keepdim=True)
     return (cosine - low) / (high - low).clamp_min(torch.finfo(cosine.dtype).tiny)
 

@@ -28,4 +28,4 @@ class ExplainerImportError(ExplainerSpecError):
 
 
 class NeedsHeadsError(ExplainerSpecError):
-    """The explainer reads attention heads, and those of the model are not known."""
+    """The explainer reads attention heads, and those of the model are not known, or not enough."""

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from audit.explainers.activation_gradient import activation_gradient
 from audit.explainers.contract import Explanation
-from audit.explainers.distinct import distinct_rows, target_features, turns_of
-from audit.explainers.last_block import widen
-from audit.explainers.spatial_activation import chosen_activation, outputs_kept
-from audit.models.module_interface import ScoreInterface, interface_of
+from audit.models.module_interface import ScoreInterface
 
 
 def grad_cam(
@@ -45,23 +42,5 @@ def grad_cam(
     Source:
         Selvaraju et al., "Grad-CAM" (ICCV 2017), equations 1 and 2.
     """
-    interface = interface or interface_of(model)
-    pictures, wanted = distinct_rows(images), target_features(interface, model, targets)
-    turns = turns_of(pictures.of, len(pictures.first))
-    last = int(turns.max())
-    with torch.enable_grad():
-        pixels = images.detach()[pictures.first].clone().requires_grad_()
-        with outputs_kept(model, layer) as outputs:
-            features = interface.features(model, pixels)
-        scores = (features[pictures.of] * wanted).sum(-1)
-        grid = interface.patch_grid(model)
-        seen = chosen_activation(outputs, pixels, grid, scores[turns == 0].sum())
-        del outputs
-        values = widen(seen.on_grid(seen.value.detach()))
-        maps = values.new_empty(len(images), *seen.grid)
-        for turn in range(last + 1):
-            mine = turns == turn
-            (slope,) = torch.autograd.grad(scores[mine].sum(), seen.value, retain_graph=turn < last)
-            weights = widen(seen.on_grid(slope)).mean((2, 3), keepdim=True)
-            maps[mine] = (weights * values).sum(1).relu()[pictures.of[mine]]
-    return Explanation(maps, scores.detach())
+    seen = activation_gradient(model, images, targets, layer, interface)
+    return Explanation(seen.weighed(seen.slopes.mean((2, 3), keepdim=True)), seen.scores)

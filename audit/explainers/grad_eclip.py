@@ -15,6 +15,7 @@ from audit.explainers.eclip import (
     loosened_attention,
 )
 from audit.explainers.last_block import score_gradient, widen
+from audit.models.model_under_audit import ModelInterface
 
 
 def grad_eclip(
@@ -25,13 +26,15 @@ def grad_eclip(
     weight: Weight = "projected",
     heads: Heads = "released",
     input: Input = "model",  # noqa: A002 - the option's name
+    interface: ModelInterface | None = None,
 ) -> Explanation:
     """Grad-ECLIP: channel gradients of the score at the class token's attention output.
 
     Map i is ReLU(sum_c g_c v_ic lambda_i) with g the gradient of the cosine score at the
     concatenated head output before `out_proj`, v the values and lambda the loosened attention. The
     released code computes the last block with one head, so the score explained is not the model's.
-    The text feature is the model's own, as in the released image code.
+    The text feature is the model's own, as in the released image code. Where more tokens are read
+    than the class token, the sum is over them as well.
 
     Args:
         model: the model under audit.
@@ -40,6 +43,7 @@ def grad_eclip(
         weight: lambda from ``projected`` or ``raw`` queries and keys, or ``none`` (all 1).
         heads: ``released`` (one head) or the ``model``'s own.
         input: the ``model``'s picture size, or ``own-size``, see `audit.explainers.eclip.own_size`.
+        interface: how the model is called.
 
     Returns:
         Maps (pairs, rows, columns), at least 0, and the scores explained.
@@ -48,11 +52,11 @@ def grad_eclip(
         Zhao et al., "Gradient-based Visual Explanation for Transformer-based CLIP" (ICML 2024;
         arXiv 2502.18816); official code `generate_emap.py`.
     """
-    seen = eclip_block(model, images, targets, input)
+    seen = eclip_block(model, images, targets, input, interface)
     attention = seen.block.attention(seen.q, seen.k, heads=head_count(heads))
     output = seen.block.mix_values(attention, seen.v)
     scores, gradient = score_gradient(seen.scores, output[seen.picture])
-    values = widen(seen.v)[seen.picture, 1:]
-    relevance = (values @ widen(gradient).mT)[..., 0]
+    values = widen(seen.v)[seen.picture, seen.prefix :]
+    relevance = widen(gradient) @ values.mT
     weights = loosened_attention(seen, weight)[seen.picture]
-    return Explanation(seen.on_grid((relevance * weights).relu()), scores)
+    return Explanation(seen.on_grid((relevance * weights).sum(dim=1).relu()), scores)

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from importlib.metadata import EntryPoint, entry_points
-
 from audit.explainers.errors import ExplainerImportError
 from audit.explainers.explainer_class import expect_explainer_class
 from audit.foreign_import import Importer
-
-GROUP = "audit.explainers"
 
 _IMPORTER = Importer(
     "explainer",
@@ -19,8 +15,3 @@ _IMPORTER = Importer(
 from_plugin = _IMPORTER.from_plugin
 from_file = _IMPORTER.from_file
 from_module = _IMPORTER.from_module
-
-
-def plugins() -> dict[str, EntryPoint]:
-    """Entry points of the group ``audit.explainers`` by name."""
-    return {point.name: point for point in entry_points(group=GROUP)}

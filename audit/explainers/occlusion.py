@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -15,10 +14,8 @@ from audit.explainers.contract import Explanation
 from audit.explainers.distinct import distinct_rows, target_features
 from audit.explainers.last_block import widen
 from audit.explainers.patches import windows
+from audit.explainers.probed_features import probed_features
 from audit.models.module_interface import ScoreInterface, interface_of
-
-BATCH: Mapping[str, int] = {"cpu": 32}  # rows of a forward pass; larger ones leave the caches
-ACCELERATOR_BATCH = 256
 
 
 @torch.no_grad()
@@ -63,27 +60,17 @@ def occlusion(
     scores = (interface.features(model, distinct)[pictures.of] * wanted).sum(-1)
     size = (images.shape[-2], images.shape[-1])
     hidden = windows(size, (rows, columns), window, images.device)
-    features = _occluded_features(partial(interface.features, model), distinct, hidden)
+    features = probed_features(
+        partial(interface.features, model),
+        lambda of, number: distinct[of].masked_fill(hidden[number, None], 0),
+        len(distinct),
+        len(hidden),
+        images.device,
+    )
     left = torch.einsum("pwe,pe->pw", features[pictures.of], wanted)
     drops = widen(scores[:, None] - left)
     drops = drops.reshape(-1, rows - window + 1, columns - window + 1)
     return Explanation(_mean_of_covering(drops, window), scores)
-
-
-def _occluded_features(
-    features_of: Callable[[Tensor], Tensor],
-    pictures: Float[Tensor, "pictures 3 H W"],
-    hidden: Bool[Tensor, "windows H W"],
-) -> Float[Tensor, "pictures windows feature"]:
-    """Features of each picture under each window."""
-    number = len(hidden)
-    batch = BATCH.get(pictures.device.type, ACCELERATOR_BATCH)
-    jobs = torch.arange(len(pictures) * number, device=pictures.device)
-    features = [
-        features_of(pictures[job // number].masked_fill(hidden[job % number, None], 0))
-        for job in (jobs[i : i + batch] for i in range(0, len(jobs), batch))
-    ]
-    return torch.cat(features).reshape(len(pictures), number, -1)
 
 
 def _mean_of_covering(

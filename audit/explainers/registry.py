@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,17 +14,30 @@ from audit.explainers.binding import bound_alike, needs_met
 from audit.explainers.built_in import BUILT_IN, CHEAP, BuiltIn
 from audit.explainers.contract import Explainer
 from audit.explainers.controls import inverted
-from audit.explainers.errors import ExplainerImportError, UnknownExplainerError
-from audit.explainers.explainer_class import ExplainerClass
-from audit.explainers.importing import from_file, from_module, from_plugin, plugins
+from audit.explainers.errors import ExplainerImportError
+from audit.explainers.explainer_class import ExplainerClass, expect_explainer_class
+from audit.explainers.importing import from_file, from_module, from_plugin
+from audit.explainers.known_names import QUERY, plugins, unknown_explainer
 from audit.explainers.options import Option, asked_for, convert_options, options_of
 from audit.former_names import present_explainer
-from audit.nearest_name import hint
 
 
 @dataclass(frozen=True)
 class Listed:
-    """An explainer as `audit list explainers` shows it."""
+    """An explainer as `audit list explainers` and `audit explain` show it.
+
+    Attributes:
+        name: how it is asked for.
+        summary: one sentence of what it does.
+        options: what can be set.
+        text_specific: False where it cannot depend on the text by design.
+        model_free: True for controls that never look at the model.
+        faithful_twin: the same method, by default, without its modification of the model.
+        needs: ``heads`` where it reads attention heads.
+        cost: of a map, in forward (F) and backward (B) passes; empty where nobody says.
+        modifies: what of the model's own computation it changes; empty where nobody says.
+        description: its whole docstring.
+    """
 
     name: str
     summary: str
@@ -34,6 +46,9 @@ class Listed:
     model_free: bool = False
     faithful_twin: str | None = None
     needs: str = ""
+    cost: str = ""
+    modifies: str = ""
+    description: str = ""
 
 
 _FORMS = (
@@ -41,7 +56,6 @@ _FORMS = (
     Listed("captum:<class>", "A method of captum.attr on the score, such as Saliency."),
     Listed("pytorch-grad-cam:<class>", "A method of pytorch-grad-cam, such as GradCAM."),
 )
-_QUERY = re.compile(r"^(?P<name>.+?)\?(?P<query>[^?=&]+=[^?&]*(?:&[^?=&]+=[^?&]*)*)$")
 
 
 def list_explainers() -> list[Listed]:
@@ -66,13 +80,33 @@ def load_explainer(spec: str, options: Mapping[str, str] | None = None) -> Expla
         ExplainerImportError: where a file or module cannot be imported or has no such function.
     """
     spec, _ = present_explainer(spec)
-    match = _QUERY.match(spec)
+    match = QUERY.match(spec)
     name, query = (match["name"], match["query"]) if match else (spec, "")
     given = {**dict(parse_qsl(query, keep_blank_values=True)), **(options or {})}
     prefix, _, rest = name.partition(":")
     if prefix == "inverted" and rest:
         return inverted(load_explainer(rest, given))
     return _bind(name, _resolve(name), given)
+
+
+def given_explainer(
+    call: Callable[..., Any], name: str, options: Mapping[str, str] | None = None
+) -> Explainer:
+    """An explainer out of a function, a class or another callable, with its options bound.
+
+    Args:
+        call: ``(model, images, targets) -> maps``, or a class that is built with the model and
+            called with ``(images, targets)``.
+        name: in reports; that of no registered explainer.
+        options: what it takes beside the pairs.
+
+    Raises:
+        UnknownOptionError: for an option or value that it does not take.
+        ExplainerImportError: it cannot be called so.
+    """
+    if isinstance(call, type):
+        expect_explainer_class(call, name)
+    return _bind(name, call, options or {})
 
 
 def equivalents_of(explainer: Explainer) -> list[Explainer]:
@@ -89,7 +123,7 @@ def equivalents_of(explainer: Explainer) -> list[Explainer]:
     model = explainer.at_hand
     if model is None:
         return others
-    return [bound_alike(other, model) for other in others if needs_met(other, model)]
+    return [bound_alike(other, model) for other in others if needs_met(other, model.lacks)]
 
 
 def _resolve(name: str) -> Callable[..., Any]:
@@ -116,11 +150,7 @@ def _resolve(name: str) -> Callable[..., Any]:
         return from_file(place, function)
     if place and all(part.isidentifier() for part in f"{place}.{function}".split(".")):
         return from_module(place, function)
-    raise UnknownExplainerError(
-        f"unknown explainer '{name}'{hint(name, [*BUILT_IN, *plugged])}; `audit list "
-        "explainers` shows all; a file is given as path/to/file.py:function, a module as "
-        "package.module:function"
-    )
+    raise unknown_explainer(name)
 
 
 def _bind(name: str, call: Callable[..., Any], given: Mapping[str, str]) -> Explainer:
@@ -139,6 +169,7 @@ def _bind(name: str, call: Callable[..., Any], given: Mapping[str, str]) -> Expl
         stochastic=bool(getattr(declared, "stochastic", False)),
         model_free=bool(getattr(declared, "model_free", False)),
         needs=str(getattr(declared, "needs", "")),
+        needs_also=() if built_in is None else built_in.needs_with(given),
         asks=asked_for(call),
         source_file=file,
         source_line=line,
@@ -151,7 +182,8 @@ def _twin(
     """The same method without its modification of the model, as a spec."""
     if built_in is None:
         return getattr(call, "faithful_twin", None)
-    asked = {option.name: option.default or "" for option in options_of(call)} | dict(given)
+    defaults = {o.name: o.default for o in options_of(call) if o.default not in (None, "None")}
+    asked = defaults | dict(given)
     plain = asked | dict(built_in.unmodified)
     return None if plain == asked else f"{name}?{urlencode(plain)}"
 
@@ -161,11 +193,15 @@ def _summary(call: Callable[..., Any]) -> str:
 
 
 def _source(call: Callable[..., Any]) -> tuple[str | None, int | None]:
+    """File and first line of a callable, of what was typed the name that Python gives it."""
+    plain: Any = inspect.unwrap(call)
     try:
-        plain = inspect.unwrap(call)
         return inspect.getsourcefile(plain), inspect.getsourcelines(plain)[1]
     except (TypeError, OSError):
-        return None, None
+        pass
+    made = next((vars(plain)[n] for n in ("__init__", "__call__") if n in vars(plain)), None)
+    code = getattr(made if isinstance(plain, type) else plain, "__code__", None)
+    return (code.co_filename, code.co_firstlineno) if code else (None, None)
 
 
 def _listed(name: str) -> Listed:
@@ -185,4 +221,7 @@ def _listed(name: str) -> Listed:
         bool(getattr(declared, "model_free", False)),
         None if needed else _twin(name, built_in, call, {}),
         str(getattr(declared, "needs", "")),
+        str(getattr(declared, "cost", "")),
+        str(getattr(declared, "modifies", "")),
+        inspect.getdoc(call) or "",
     )

@@ -1,6 +1,6 @@
 """Where the weights of a model lie on the way from the picture, and from the target, to the score.
 
-Of a model whose inside is known the anatomy says so. Of any other one it is measured: autograd
+Of a model of open_clip's own kind the anatomy says so. Of any other one it is measured: autograd
 numbers the operations of a score, and with them the uses of each parameter.
 """
 
@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from audit.interventions.copies import copy_with, weights_of
-from audit.models.anatomy import Anatomy, TowerName
+from audit.models.anatomy import Anatomy, Tower, TowerName
 from audit.models.model_under_audit import ModelUnderAudit
 
 MOST_STAGES = 24
@@ -60,7 +60,7 @@ def parts_of(
         targets: token ids or class ids, which say whether there is a text tower.
     """
     anatomy = model.anatomy
-    if anatomy is not None:
+    if anatomy is not None and isinstance(anatomy.image, Tower):
         return parts_of_anatomy(anatomy, class_ids=targets.ndim == 1)
     weights = weights_of(model.module)
     picture, target = _uses(model, images[:1], targets[:1])
@@ -72,9 +72,9 @@ def parts_of(
     stages = staged({n: use[at] for n, at in near.items() if at not in own})
     of_target = staged({n: use[at] for n, at in near.items() if at in own})
     if targets.ndim > 1:
-        return ModelParts(stages, of_target, (), tuple(stages), apart)
+        return ModelParts(stages, of_target, (), tuple(stages), apart, anatomy)
     image = {**of_target, **_apart_from(of_target, stages)}
-    return ModelParts(image, {}, tuple(of_target), tuple(stages), apart)
+    return ModelParts(image, {}, tuple(of_target), tuple(stages), apart, anatomy)
 
 
 def parts_of_anatomy(anatomy: Anatomy, *, class_ids: bool = False) -> ModelParts:

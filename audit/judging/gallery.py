@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from audit.evidence.kinds import AVERAGE_PRECISION, Evidence, Explanations, Reference, Roles
-from audit.result.figures import NamedMap, PairFigure
+from audit.result.figures import DIFFERENCE, NamedMap, PairFigure
 from audit.result.finding import Finding, Verdict
 
 MOST_PAIRS = 1000
@@ -81,7 +81,7 @@ def _worst(
         maps = [
             ("as executed", executed),
             (_TWIN, twin[index]),
-            ("difference", executed - twin[index]),
+            (DIFFERENCE, executed - twin[index]),
         ]
     return PairFigure(
         title="The worst pair",

@@ -8,9 +8,10 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 from audit.evidence.interim_looks import ALWAYS, Looks
+from audit.evidence.joining import PER_PAIR
 from audit.evidence.plan import Gathered, plan
 from audit.judging.judge_all import ERROR_RATE, Timed, judge_all
-from audit.judging.multiplicity import SETTLED
+from audit.judging.multiplicity import SETTLED, Gone
 from audit.result.finding import Verdict
 from audit.result.schema import CheckResult, Failure
 from audit.statistics.spending import levels
@@ -48,8 +49,12 @@ def judge_at_once(
     thresholds: Mapping[str, Mapping[str, float]],
     timed: Timed = nullcontext,
 ) -> Judged:
-    """Judge evidence of all pairs: one look."""
-    judged, broken = judge_all(
+    """Judge saved evidence of all pairs: one look.
+
+    Evidence that a check asks for, and that was not saved, is an ERROR.
+    """
+    judge = functools.partial(
+        judge_all,
         checks,
         gathered.evidence,
         gathered.failures,
@@ -57,6 +62,10 @@ def judge_at_once(
         thresholds=thresholds,
         timed=timed,
     )
+    judged, broken = judge(to_come=_on_demand(checks))
+    asked = frozenset(kind for result in judged for kind in result.finding.wants)
+    if asked:
+        judged, broken = judge(to_come=_on_demand(checks) - asked)
     return Judged(judged, broken, gathered, 1, {c.id: 1 for c in checks})
 
 
@@ -74,8 +83,9 @@ def judge_by_looks(
     what the checks need that are still open and may be settled; an open one whose evidence does
     not grow, or ends, is left without a verdict. Error rates are shared among the open checks by
     Holm's procedure, those left included, and each share is spent over the looks by a boundary
-    (`audit.statistics.spending.levels`), so that the chance of any wrong verdict at any look keeps
-    the error rate (Maurer and Bretz 2013). To leave a check makes no verdict and costs none of it.
+    (`audit.statistics.spending.levels`), so that the chance of any wrong pass at any look keeps the
+    error rate, and so does that of any wrong violation (Maurer and Bretz 2013). To leave a check
+    makes no verdict and costs none of it.
 
     Args:
         checks: see `principles.check.Check`.
@@ -85,29 +95,30 @@ def judge_by_looks(
         timed: times the judging of each check, by its id.
     """
     judge = functools.partial(judge_all, severity=severity, thresholds=thresholds, timed=timed)
-    left, others = [c for c in checks if ERROR_RATE in c.thresholds], 0
+    left, gone = [c for c in checks if _grows(c)], dict[int, Gone]()
     wanted, found = _needs(checks), _Found()
     spend = [functools.partial(_level, looks.pairs, look) for look in range(len(looks.pairs))]
     for number, pairs in enumerate(looks.pairs, 1):
-        if gone := looks.lacking(number, wanted):
-            there = [c for c in left if not gone & (ALWAYS | _planned(c))]
+        if lacking := looks.lacking(number, wanted):
+            there = [c for c in left if not lacking & (ALWAYS | _planned(c))]
             found.unsaved |= {c.id for c in left if c not in there}
-            others += len(left) - len(there)
+            gone = _with_gone(gone, [c for c in left if c not in there], found.latest)
             left, wanted = there, _needs(there)
             if not left:
                 break
-        at = functools.partial(judge, spend=spend[number - 1], others=others)
+        at = functools.partial(judge, spend=spend[number - 1], gone=gone)
         found.gathered, judged, failed = _at_look(left, looks, number, wanted, at)
         found.add(judged, failed, number)
         found.unsaved |= {r.id for r in judged if looks.lacking(number, frozenset(r.finding.wants))}
         open_ = [c for c in left if found.latest[c.id].finding.verdict is Verdict.INCONCLUSIVE]
         if not open_ or number == len(looks.pairs):
             break
-        forecast = functools.partial(judge, spend=spend[-1], others=others)
+        gone = _with_gone(gone, [c for c in left if c not in open_], found.latest)
+        forecast = functools.partial(judge, spend=spend[-1], gone=gone)
         wanted, left = _worth_a_look(open_, found.gathered, forecast, pairs, looks.pairs[-1])
         if not left:
             break
-        others += len(open_) - len(left)
+        gone = _with_gone(gone, [c for c in open_ if c not in left], found.latest)
     return _with_the_rest(checks, found, judge, looks.pairs)
 
 
@@ -209,6 +220,23 @@ def _worth_a_look(
         return frozenset(), []
     wanted = _needs([c for c in checks if c.id in may])
     return wanted, [c for c in checks if _planned(c) <= frozenset(plan(wanted))]
+
+
+def _grows(check: Check) -> bool:
+    """Whether it shares an error rate, and more pairs are more evidence for it."""
+    return ERROR_RATE in check.thresholds and bool((check.needs - ALWAYS) & PER_PAIR)
+
+
+def _with_gone(
+    gone: Mapping[int, Gone], checks: Sequence[Check], latest: Mapping[str, CheckResult]
+) -> dict[int, Gone]:
+    """Those that are gone, by principle, and these checks as their latest verdicts have them."""
+    result = dict(gone)
+    for check in checks:
+        known = latest.get(check.id)
+        before = result.get(check.principle, Gone())
+        result[check.principle] = before.and_one(known.finding.verdict if known else None)
+    return result
 
 
 def _level(pairs: Sequence[int], look: int, rate: float) -> float:

@@ -7,11 +7,17 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 from audit.evidence.kinds import Evidence
 from audit.judging.gallery import with_worst_pair
-from audit.judging.multiplicity import holm_over_checks, with_adjusted_p, with_shared_rate
+from audit.judging.multiplicity import (
+    Gone,
+    holm_over_checks,
+    with_adjusted_p,
+    with_shared_rate,
+)
 from audit.result.finding import Finding, Severity, Verdict
 from audit.result.numbers import Statistic
 from audit.result.schema import CheckResult, Failure
@@ -32,13 +38,13 @@ def judge_all(
     severity: Mapping[str, str],
     thresholds: Mapping[str, Mapping[str, float]],
     spend: Callable[[float], float] = float,
-    others: int = 0,
+    gone: Mapping[int, Gone] = MappingProxyType({}),
     to_come: frozenset[str] = frozenset(),
     timed: Timed = nullcontext,
 ) -> tuple[list[CheckResult], list[Failure]]:
     """Judge every check on the evidence that it declares, and on nothing else.
 
-    The checks with a threshold ``error_rate`` share it by Holm's procedure: see
+    The checks of a principle with a threshold ``error_rate`` share it by Holm's procedure: see
     `audit.judging.multiplicity.holm_over_checks`.
 
     Args:
@@ -49,7 +55,7 @@ def judge_all(
         thresholds: overrides by check and name.
         spend: the level at which to judge for an error rate, below it where evidence is looked at
             several times.
-        others: checks that are left without a verdict and share the error rate all the same.
+        gone: by principle, checks that are no longer judged and share the error rate all the same.
         to_come: kinds of evidence that a check may still ask for; without them it is an ERROR.
         timed: times the judging of each check, by its id.
 
@@ -59,7 +65,10 @@ def judge_all(
     results, broken = [], []
     limits_of = {c.id: c.limits(thresholds.get(c.id)) for c in checks}
     judge = partial(_judge, evidence=evidence, failures=failures, to_come=to_come, timed=timed)
-    tested = _tested(checks, judge, limits_of, spend, others)
+    tested: dict[str, tuple[Finding, Failure | None]] = {}
+    for principle in {c.principle: None for c in checks}:
+        own = [c for c in checks if c.principle == principle and ERROR_RATE in c.thresholds]
+        tested |= _tested(own, judge, limits_of, spend, gone.get(principle, Gone()))
     for check in checks:
         limits = limits_of[check.id]
         finding, failure = tested.get(check.id) or judge(check, limits)
@@ -77,17 +86,22 @@ def _tested(
     judge: Callable[[Check, CheckLimits], tuple[Finding, Failure | None]],
     limits: Mapping[str, CheckLimits],
     spend: Callable[[float], float],
-    others: int,
+    gone: Gone,
 ) -> dict[str, tuple[Finding, Failure | None]]:
     """The checks that share an error rate."""
-    by_id = {c.id: c for c in checks if ERROR_RATE in c.thresholds}
+    by_id = {c.id: c for c in checks}
     rates = {name: float(limits[name].values()[ERROR_RATE]) for name in by_id}
 
     def at(name: str, rate: float) -> tuple[Finding, Failure | None]:
         return judge(by_id[name], replace(limits[name], **{ERROR_RATE: spend(rate)}))
 
-    found = holm_over_checks(rates, at, lambda one: one[0], others)
-    together = others + sum(bool(one[0].statistics) for one, _ in found.values())
+    found = holm_over_checks(rates, at, lambda one: one[0], gone)
+    together = (
+        gone.passed
+        + gone.violated
+        + gone.left
+        + sum(bool(one[0].statistics) for one, _ in found.values())
+    )
     adjusted = with_adjusted_p({name: finding for name, ((finding, _), _) in found.items()})
     return {
         name: (with_shared_rate(adjusted[name], spend(rate), together, rates[name]), failure)

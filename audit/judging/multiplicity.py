@@ -1,9 +1,15 @@
-"""Several checks, one error rate: Holm's procedure over checks that judge by intervals."""
+"""Several checks, two error rates: Holm's procedure for passes and, apart from it, for violations.
+
+A pass is wrong where there is no relation, a violation where there is a clear one. So the tests of
+"no relation" make one family of hypotheses and those of "a clear relation" another, and each keeps
+the error rate over the checks of a principle.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
@@ -15,42 +21,95 @@ SETTLED = frozenset({Verdict.PASS, Verdict.VIOLATION})
 Found = TypeVar("Found")
 
 
+@dataclass(frozen=True)
+class Gone:
+    """Checks that were tested at earlier looks and are no longer judged.
+
+    Attributes:
+        passed: settled so; what would have accused them is still a hypothesis.
+        violated: likewise.
+        left: without a verdict; since who is left depends on the data, they count in both families.
+    """
+
+    passed: int = 0
+    violated: int = 0
+    left: int = 0
+
+    @property
+    def number(self) -> int:
+        """How many they are."""
+        return self.passed + self.violated + self.left
+
+    def and_one(self, verdict: Verdict | None) -> Gone:
+        """These and one more."""
+        passed, violated = verdict is Verdict.PASS, verdict is Verdict.VIOLATION
+        left = not (passed or violated)
+        return Gone(self.passed + passed, self.violated + violated, self.left + left)
+
+    def in_family(self, wanted: Verdict) -> int:
+        """Hypotheses that were not rejected, of those that this verdict rejects."""
+        return self.left + (self.violated if wanted is Verdict.PASS else self.passed)
+
+
 def holm_over_checks(
     rates: Mapping[str, float],
     judge: Callable[[str, float], Found],
     finding_of: Callable[[Found], Finding],
-    others: int = 0,
+    gone: Gone = Gone(),
 ) -> dict[str, tuple[Found, float]]:
-    """Judge checks so that the chance of any wrong verdict among them keeps the error rate.
+    """Judge checks so that wrong passes among them, and wrong violations, keep the error rate each.
 
-    Holm's step-down procedure in terms of intervals: with m checks open each is judged at its rate
-    over m; those that are settled leave, the others are judged again at the rate over their number,
-    until none is settled. Interval and p-value decide alike, so that this is Holm (1979) with both
-    directions of each verdict counted (Shaffer 1980). A check without a statistic makes no test
-    and takes no share.
+    Holm's step-down procedure (1979) in terms of intervals, once for each of the two verdicts: with
+    m checks in a family each is judged at its rate over m; those that come out so leave, the others
+    are judged again at the rate over their number, until none comes out. Interval and one-sided
+    p-value decide alike; that an estimate also has to lie on its side of the middle only makes
+    rejections rarer. A check without a statistic makes no test and takes no share. One that is
+    settled in neither family is shown at the smaller of its shares, at which it is open as well.
 
     Args:
         rates: error rate of each check; where they differ, the largest bounds the family's.
-        judge: what a check finds at an error rate; pure.
+        judge: what a check finds at an error rate, in both directions; pure.
         finding_of: the finding in what `judge` returns.
-        others: checks that were tested before, are not settled, and are no longer judged: they
-            keep their part of the error rate, since who is left depends on the data.
+        gone: checks that were tested before and are no longer judged.
 
     Returns:
         Per check what was found, and the error rate at which it was.
     """
-    result = {name: (judge(name, rate), rate) for name, rate in rates.items()}
-    open_ = [name for name, (found, _) in result.items() if finding_of(found).statistics]
-    while open_:
-        for name in open_:
-            share = rates[name] / (len(open_) + others)
-            if share != result[name][1]:
-                result[name] = (judge(name, share), share)
-        left = [n for n in open_ if finding_of(result[n][0]).verdict not in SETTLED]
-        if len(left) == len(open_):
-            break
-        open_ = left
-    return result
+    known: dict[tuple[str, float], Found] = {}
+
+    def finding(name: str, rate: float) -> Finding:
+        if (name, rate) not in known:
+            known[name, rate] = judge(name, rate)
+        return finding_of(known[name, rate])
+
+    tested = [name for name, rate in rates.items() if finding(name, rate).statistics]
+    shares = dict(rates)
+    if tested:
+        passed, unpassed = _step_down(tested, rates, finding, Verdict.PASS, gone)
+        violated, unviolated = _step_down(tested, rates, finding, Verdict.VIOLATION, gone)
+        shares |= {n: min(unpassed.get(n, 1.0), unviolated.get(n, 1.0)) for n in tested}
+        shares |= violated | passed
+    for name, rate in shares.items():
+        finding(name, rate)
+    return {name: (known[name, rate], rate) for name, rate in shares.items()}
+
+
+def _step_down(
+    tested: Sequence[str],
+    rates: Mapping[str, float],
+    finding: Callable[[str, float], Finding],
+    wanted: Verdict,
+    gone: Gone,
+) -> tuple[dict[str, float], dict[str, float]]:
+    """The share at which each check came to a verdict, and that of those that did not."""
+    open_, settled = list(tested), dict[str, float]()
+    while True:
+        share = {n: rates[n] / (len(open_) + gone.in_family(wanted)) for n in open_}
+        out = {n: share[n] for n in open_ if finding(n, share[n]).verdict is wanted}
+        if not out:
+            return settled, share
+        settled |= out
+        open_ = [n for n in open_ if n not in out]
 
 
 def with_shared_rate(finding: Finding, rate: float, together: int, whole: float) -> Finding:
@@ -65,9 +124,9 @@ def with_shared_rate(finding: Finding, rate: float, together: int, whole: float)
     if not finding.statistics or (together < 2 and math.isclose(rate, whole)):
         return finding
     words = (
-        f"Judged at an error rate of {rate:.2g} (intervals of {100 * (1 - rate):.4g} %). The "
-        f"checks that were tested together ({together}) share one error rate, {whole:g} in all, by "
-        "Holm's procedure: the chance of a wrong verdict among them stays below that."
+        f"Judged at an error rate of {rate:.2g} (intervals of {100 * (1 - 2 * rate):.4g} %). The "
+        f"checks that were tested together ({together}) share one error rate for wrong passes and "
+        f"one for wrong violations, {whole:g} in all for each, by Holm's procedure."
     )
     return finding.model_copy(update={"detail": [*finding.detail, words]})
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
 from audit.config.settings import Settings, SettingsError
+from audit.judging.written_checks import ids_of
 from audit.nearest_name import nearest_of
 from principles.catalogue import all_checks
 from principles.check import Check
@@ -15,53 +16,39 @@ V = TypeVar("V")
 
 
 def selected_checks(settings: Settings) -> list[Check]:
-    """The checks that were asked for, by id or by prefix such as ``P1``.
+    """The checks that were asked for: ids, prefixes such as ``P1``, or ranges such as P101-P105.
 
     Raises:
         SettingsError: a name that matches no check, a threshold that no such check has, or no
             check left.
     """
     checks = list(all_checks())
-    for words in (settings.select, settings.ignore, settings.severity, settings.thresholds):
+    for words in (settings.severity, settings.thresholds):
         _known(words, checks)
     for word, values in settings.thresholds.items():
         _known_thresholds(word, values, checks)
-    chosen = [c for c in checks if not settings.select or _matches(c.id, settings.select)]
-    chosen = [c for c in chosen if not _matches(c.id, settings.ignore)]
+    known = [c.id for c in checks]
+    chosen = ids_of("select", settings.select, known) if settings.select else frozenset(known)
+    chosen -= ids_of("ignore", settings.ignore, known)
     if not chosen:
         raise SettingsError("no check is left to run; select more or ignore fewer")
-    return chosen
+    return [c for c in checks if c.id in chosen]
 
 
 def required_checks(settings: Settings, chosen: Iterable[Check]) -> frozenset[str]:
-    """Ids of the checks that must come to a verdict: ids, prefixes or ranges such as P101-P105.
+    """Ids of the checks that must come to a verdict, written as for `selected_checks`.
 
     Raises:
         SettingsError: a name that matches no check, or a required check that does not run.
     """
-    known, running = [c.id for c in all_checks()], {c.id for c in chosen}
-    found: set[str] = set()
-    for word in settings.require:
-        first, dash, last = (part.strip() for part in word.upper().partition("-"))
-        for end in (first, last) if dash else (first,):
-            if not _starting(known, end):
-                hint = nearest_of("check", end, known)
-                raise SettingsError(f"require: {hint}, a prefix such as P1, or a range: P101-P105")
-        if dash and last < first:
-            raise SettingsError(f"require: expected a range such as P101-P105, got '{word}'")
-        last = last or first
-        found |= {i for i in known if first <= i <= last or i.startswith(last)}
-    if missing := sorted(found - running):
+    found = ids_of("require", settings.require, [c.id for c in all_checks()])
+    if missing := sorted(found - {c.id for c in chosen}):
         raise SettingsError(
             f"require: expected checks that run, but {', '.join(missing)} "
             f"{'is' if len(missing) == 1 else 'are'} left out by select or ignore; select or "
             "require them both"
         )
-    return frozenset(found)
-
-
-def _starting(known: Iterable[str], prefix: str) -> list[str]:
-    return [check for check in known if prefix and check.startswith(prefix)]
+    return found
 
 
 def by_check(values: Mapping[str, V], checks: Iterable[Check]) -> dict[str, V]:

@@ -7,27 +7,37 @@ added in one place, by the names of its parts.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.nn import functional
 
 from audit.models.block_table import block_view, why_not
+from audit.models.block_tower import BlockTower
 from audit.models.tower import Tower, TowerNames
 from audit.models.transformer_block import Block, TowerName
 
 __all__ = [
     "Anatomy",
     "Block",
+    "BlockTower",
+    "KnownTower",
     "Tower",
     "TowerName",
     "TowerNames",
     "UnknownAnatomyError",
     "anatomy_of",
+    "features_of_class_token",
     "normalized_image_features",
     "normalized_text_features",
+    "reads_class_token",
 ]
+
+
+KnownTower = Tower | BlockTower
+"""A tower of open_clip's own kind, of which every part has a name, or one of any library."""
 
 
 class UnknownAnatomyError(TypeError):
@@ -41,17 +51,18 @@ class Anatomy:
     Attributes:
         model: the whole module.
         image: the image tower.
-        text_tower: the text tower, None for a model whose targets are class ids.
+        text_tower: the text tower, None for a model whose targets are class ids, or whose text
+            tower is not known.
         score_parameters: names of parameters that scale or shift the score and are in no tower.
     """
 
     model: nn.Module
-    image: Tower
-    text_tower: Tower | None
+    image: KnownTower
+    text_tower: KnownTower | None
     score_parameters: tuple[str, ...] = ()
 
     @property
-    def text(self) -> Tower:
+    def text(self) -> KnownTower:
         """The text tower.
 
         Raises:
@@ -64,20 +75,29 @@ class Anatomy:
             )
         return self.text_tower
 
-    def tower(self, name: TowerName) -> Tower:
+    def tower(self, name: TowerName) -> KnownTower:
         """A tower by name."""
         return self.image if name == "image" else self.text
 
     def tower_of(self, path: str) -> TowerName:
         """The tower that a parameter belongs to, by its dotted name."""
-        return "image" if path.startswith(f"{self.image.path}.") else "text"
+        return "image" if self.image.holds(path) else "text"
+
+    def on(self, model: nn.Module) -> Anatomy:
+        """The same of a copy of the model."""
+        text = None if self.text_tower is None else self.text_tower.on(model)
+        return replace(self, model=model, image=self.image.on(model), text_tower=text)
 
     def image_features(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b e"]:
-        """Normalized image features, by the model's own forward."""
+        """The features that scores are made of, by the model's own forward."""
+        if isinstance(self.image, BlockTower):
+            return self.image.features(images)
         return normalized_image_features(self.model, images)
 
     def text_features(self, tokens: Int[Tensor, "b t"]) -> Float[Tensor, "b e"]:
-        """Normalized text features, by the model's own forward."""
+        """The features that scores are made of, by the model's own forward."""
+        if isinstance(self.text_tower, BlockTower):
+            return self.text_tower.features(tokens)
         return normalized_text_features(self.model, tokens)
 
     def scores(
@@ -85,6 +105,31 @@ class Anatomy:
     ) -> Float[Tensor, " b"]:
         """Cosine score of each pair, in [-1, 1]."""
         return (self.image_features(images) * self.text_features(tokens)).sum(-1)
+
+
+def reads_class_token(tower: KnownTower) -> bool:
+    """Whether the feature is made of the first token alone."""
+    return isinstance(tower, Tower) or (
+        tower.reading is not None and tower.reading.rows == slice(0, 1)
+    )
+
+
+def features_of_class_token(
+    tower: KnownTower, tokens: Float[Tensor, "rows width"]
+) -> Float[Tensor, "rows e"]:
+    """The feature that the score is made of, from class tokens that leave the last block.
+
+    Raises:
+        ValueError: the tower reads no class token.
+    """
+    if isinstance(tower, Tower):
+        return functional.normalize(tower.readout(tokens), dim=-1)
+    if tower.reading is None or not reads_class_token(tower):
+        raise ValueError(
+            f"expected a tower that reads a class token behind '{tower.blocks[-1].path}', found "
+            "one that reads its tokens in another way"
+        )
+    return tower.reading.of_rows(tokens[:, None])
 
 
 def normalized_image_features(

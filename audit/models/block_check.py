@@ -24,6 +24,29 @@ KNOWN = 1e-6
 _SEED = 0
 
 
+def is_close(made: Tensor, own: Tensor) -> bool:
+    """Whether values are those of a model, to a relative L2 error of `KNOWN`.
+
+    That is in float32; coarser numbers are allowed as many more of their roundings.
+    """
+    return made.shape == own.shape and relative_error(made, own) <= largest_error(own.dtype)
+
+
+def relative_error(made: Float[Tensor, "*shape"], own: Float[Tensor, "*shape"]) -> float:
+    """L2 norm of the difference over that of what a model gives; infinite where it is not finite.
+
+    Zeros are approached by nothing but zeros.
+    """
+    norm = own.double().norm().clamp(min=torch.finfo(torch.float64).tiny)
+    error = float((made - own).double().norm() / norm)
+    return error if math.isfinite(error) else math.inf
+
+
+def largest_error(dtype: torch.dtype) -> float:
+    """What `KNOWN` is in numbers of another precision."""
+    return KNOWN * max(1.0, torch.finfo(dtype).eps / torch.finfo(torch.float32).eps)
+
+
 def rebuilt(
     block: Block, x: Float[Tensor, "b t d"], mask: Mask | None = None
 ) -> Float[Tensor, "b t d"]:
@@ -57,10 +80,9 @@ def checked(block: Block, x: Float[Tensor, "b *t d"], mask: Mask | None = None) 
     with torch.autocast("cpu", enabled=False):
         try:
             own = seen.run(x, mask)
-            error = (rebuilt(seen, x, mask) - own).double().norm() / own.double().norm()
+            return relative_error(rebuilt(seen, x, mask), own)
         except RuntimeError:  # shapes that do not go together, or kernels of half precision alone
             return math.inf
-    return float(error) if torch.isfinite(error) else math.inf
 
 
 def exposed(block: Block) -> Block:

@@ -10,7 +10,8 @@ from jaxtyping import Float, Int
 from PIL import Image
 from torch import Tensor, nn
 
-from audit.models.anatomy import Anatomy, anatomy_of
+from audit.models.anatomy import Anatomy
+from audit.models.known_anatomy import known_anatomy
 from audit.models.module_interface import FeatureInterface
 from audit.models.patch_grids import grid_of
 from audit.models.picture_transform import PictureTransform
@@ -115,4 +116,4 @@ class ComposedInterface:
 
     def anatomy(self, module: nn.Module) -> Anatomy:
         """The view of the module's inside; `UnknownAnatomyError` where it is not known."""
-        return anatomy_of(module)
+        return known_anatomy(self, module)

@@ -58,8 +58,17 @@ def load_model(
         )
     module = module.eval().to(device=torch_device, dtype=torch_dtype)
     expect_finite(module.state_dict(), f"{pretrained or name} in {dtype}")
+    on_the_way = bundled.TOWER_PATHS if name == BUNDLED and pretrained is None else ()
     return ModelUnderAudit(
-        name, pretrained, module, interface, torch_device, torch_dtype, notes, tokenizer
+        name,
+        pretrained,
+        module,
+        interface,
+        torch_device,
+        torch_dtype,
+        notes,
+        tokenizer,
+        tuple(str(path) for path in on_the_way),
     )
 
 

@@ -79,6 +79,8 @@ class ModelUnderAudit:
         dtype: of its parameters.
         notes: what a reader of the result should know of the weights, as sentences.
         tokenizer: folder of its tokenizer, where one was given.
+        training_states: files of tensors that its own training passed through, earliest first;
+            what one does not hold is as in the finished model.
     """
 
     name: str
@@ -89,6 +91,7 @@ class ModelUnderAudit:
     dtype: torch.dtype
     notes: tuple[str, ...] = ()
     tokenizer: str | None = None
+    training_states: tuple[str, ...] = ()
 
     @property
     def score_name(self) -> str:

@@ -20,13 +20,13 @@ from torchvision.transforms.functional import InterpolationMode, to_tensor
 
 from audit.models.anatomy import (
     Anatomy,
-    anatomy_of,
     normalized_image_features,
     normalized_text_features,
 )
 from audit.models.checkpoints import looks_like_file
 from audit.models.errors import ModelError
 from audit.models.folder_config import read_config, read_json, weights_of
+from audit.models.known_anatomy import known_anatomy
 from audit.models.network import REMEDY, expect_weights_at_hand, file_of_hub, network
 from audit.models.open_clip_weights import activation_notes, load_weights
 from audit.models.patch_grids import grid_of
@@ -120,7 +120,7 @@ class OpenClipInterface:
 
     def anatomy(self, module: nn.Module) -> Anatomy:
         """The view of the module's inside; `UnknownAnatomyError` where it is not known."""
-        return anatomy_of(module)
+        return known_anatomy(self, module)
 
 
 def known_models() -> dict[str, list[str]]:

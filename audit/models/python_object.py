@@ -58,7 +58,7 @@ def model_of(
         )
     names = ClassNames.of(classes)
     called = score_name or ("logit" if score is None else "score")
-    head = ClassHead(names, score, called, {"score": _described(score), **(settings or {})})
+    head = ClassHead(names, score, called, {"score": described(score), **(settings or {})})
     return _made(module, preprocess, head, preprocess_mask, name, names.notes)
 
 
@@ -91,9 +91,9 @@ def two_towers_of(
     Raises:
         ModelError: one of these is something else.
     """
-    described = {"features": _described(features), "target_features": _described(target_features)}
+    functions = {"features": described(features), "target_features": described(target_features)}
     targets = OwnTargets(
-        encode, features, target_features, score_name, {**described, **(settings or {})}
+        encode, features, target_features, score_name, {**functions, **(settings or {})}
     )
     return _made(module, preprocess, targets, preprocess_mask, name, ())
 
@@ -110,7 +110,7 @@ def _made(
         raise ModelError(
             f"expected a torch module as the model, got {type(module).__name__}; give an nn.Module"
         )
-    pictures = PictureTransform.of(preprocess, _described(preprocess))
+    pictures = PictureTransform.of(preprocess, described(preprocess))
     first = next((p for p in module.parameters() if p.is_floating_point()), torch.zeros(1))
     return ModelUnderAudit(
         name=name or type(module).__name__,
@@ -123,7 +123,7 @@ def _made(
     )
 
 
-def _described(function: Any) -> str:
+def described(function: Any) -> str:
     """A function in words that are the same in every process: its source, or what it shows."""
     if function is None:
         return ""

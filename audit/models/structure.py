@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor, nn
 
 from audit.models.anatomy import Anatomy, UnknownAnatomyError
+from audit.models.block_tower import BlockTower
 from audit.models.model_under_audit import ModelInterface
 from audit.models.tower import Tower
 from audit.models.tower_chain import ChainTower, chain_tower
@@ -71,11 +72,14 @@ class Structure:
 
 
 def _of(anatomy: Anatomy) -> Structure:
+    image, text = anatomy.image, anatomy.text_tower
+    if isinstance(image, BlockTower) or isinstance(text, BlockTower):
+        raise UnknownAnatomyError("its towers are seen as steps")
     scale = getattr(anatomy.model, anatomy.score_parameters[0], None)
     return Structure(
         model=anatomy.model,
-        image=anatomy.image,
-        text=anatomy.text_tower,
+        image=image,
+        text=text,
         score_parameters=anatomy.score_parameters,
         logit_scale=1.0 if scale is None else float(scale.detach().exp()),
     )

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.nn import functional
 
 from audit.models.transformer_block import Block, TowerName
 from audit.models.value_flow import tensors_among
@@ -78,6 +79,16 @@ class Tower:
         return self.blocks[-1].width
 
     @property
+    def prefix(self) -> int:
+        """Tokens before the patches: the class token, of text none."""
+        return int(self.name == "image")
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens a picture becomes."""
+        return self.prefix + self.grid[0] * self.grid[1]
+
+    @property
     def projection(self) -> Any:
         """The projection to the feature: a parameter, a linear layer, or None."""
         return getattr(self.module, self.names.projection, None)
@@ -112,6 +123,19 @@ class Tower:
         """The same tower of a copy of the model."""
         blocks = tuple(replace(b, module=model.get_submodule(b.path)) for b in self.blocks)
         return replace(self, module=model.get_submodule(self.path), blocks=blocks)
+
+    @property
+    def head_counts(self) -> frozenset[int]:
+        """How many heads its blocks have."""
+        return frozenset(block.heads for block in self.blocks)
+
+    def heads_of(self, index: int) -> int:
+        """Heads of a block."""
+        return self.blocks[index].heads
+
+    def attends(self, index: int) -> bool:
+        """Whether the attention of a step is known: that of every block is."""
+        return index < len(self.blocks)
 
     def words(self, index: int) -> str:
         """A block in words; the number of blocks stands for what follows the last one."""
@@ -187,3 +211,7 @@ class Tower:
         elif projection is not None:
             feature = feature @ projection
         return feature
+
+    def score_features(self, x: Float[Tensor, "b t d"]) -> Float[Tensor, "b e"]:
+        """The image tower's normalized feature, given what the last block gives."""
+        return functional.normalize(self.readout(x[:, 0]), dim=-1)

@@ -14,46 +14,18 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils._pytree import tree_map_only
 
 from audit.models.block_check import KNOWN, checked
 from audit.models.block_table import block_view, call_of, why_not
+from audit.models.pooling_steps import PoolingSteps, pooling_steps
+from audit.models.stage import Stage
 from audit.models.substitution import gives, what_enters
 from audit.models.tower import Entrance
 from audit.models.transformer_block import Block, TowerName
-from audit.models.value_flow import Step, flow_of, tensors_among
+from audit.models.value_flow import Step, flow_of
 
 Forward = Callable[[nn.Module, Tensor], Tensor]
 """What a tower computes: its feature, given the whole model and pictures or token ids."""
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A step of a tower whose inside is not known.
-
-    Attributes:
-        tower: the tower that it belongs to.
-        index: its place in the tower, from 0.
-        path: dotted name of the module in the model.
-        module: the step itself.
-        step: how it is called.
-    """
-
-    tower: TowerName
-    index: int
-    path: str
-    module: nn.Module
-    step: Step
-
-    def run(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """The step as the model runs it."""
-        del mask
-
-        def fitting(t: Tensor) -> Tensor:
-            return t.to(x.device, x.dtype if t.is_floating_point() else t.dtype)
-
-        args, keywords = tree_map_only(Tensor, fitting, (self.step.args, self.step.keywords))
-        return next(tensors_among(self.module(x, *args, **keywords)))
 
 
 @dataclass(frozen=True)
@@ -73,7 +45,9 @@ class ChainTower:
         entrances: by the weight that it meets, which step a value enters.
         weights: dotted names of its parameters.
         attention_mask: what blocks are called with, (..., t, t), or None.
+        pooling: of the tokens by attention, None where there is none that is known.
         normalizes: whether ``forward`` gives the last step's result at unit length.
+        outputs: whether ``forward`` makes its feature of what the model itself gives.
     """
 
     name: TowerName
@@ -88,6 +62,8 @@ class ChainTower:
     weights: frozenset[str] = frozenset()
     normalizes: bool = False
     attention_mask: Tensor | None = None
+    outputs: bool = False
+    pooling: PoolingSteps | None = None
 
     @property
     def path(self) -> str:
@@ -101,10 +77,29 @@ class ChainTower:
     def on(self, model: nn.Module) -> ChainTower:
         """The same tower of a copy of the model."""
         blocks = tuple(replace(b, module=model.get_submodule(b.path)) for b in self.blocks)
-        return replace(self, model=model, blocks=blocks)
+        pooling = self.pooling and replace(self.pooling, view=self.pooling.view.on(model))
+        return replace(self, model=model, blocks=blocks, pooling=pooling)
+
+    @property
+    def head_counts(self) -> frozenset[int]:
+        """How many heads the attention that is known has, of each block and pooling."""
+        return frozenset(self.heads_of(i) for i in range(len(self.blocks))) - {0}
+
+    def heads_of(self, index: int) -> int:
+        """Heads of a block, or of the pooling that a step begins; 0 where they are not known."""
+        if self.pooling is not None and index == self.pooling.first:
+            return self.pooling.view.block.heads
+        block = self.blocks[index]
+        return block.heads if isinstance(block, Block) else 0
+
+    def attends(self, index: int) -> bool:
+        """Whether a step is a block, or begins a pooling, of which the attention is known."""
+        return index < len(self.blocks) and self.heads_of(index) > 0
 
     def words(self, index: int) -> str:
         """A step in words; the number of steps stands for the end of the tower."""
+        if self.pooling is not None and self.pooling.first <= index < self.pooling.stop:
+            return f"'{self.pooling.view.path}'"
         return f"'{self.blocks[index].path}'" if index < len(self.blocks) else "the tower's end"
 
     def mask(self, length: int) -> Float[Tensor, "*of t t"] | None:
@@ -250,6 +245,7 @@ def chain_tower(
         entrances=entrances,
         weights=flow.weights,
         normalizes=_normalizes(forward(model, given), flow.steps),
+        outputs=flow.outputs,
     )
     return _with_known_blocks(tower, given)
 
@@ -258,6 +254,8 @@ def _with_known_blocks(tower: ChainTower, given: Tensor) -> ChainTower:
     """The tower with a view of the inside of each block that is what the table says."""
     found: list[Block | Stage] = []
     masks: list[Tensor] = []
+    pooling: PoolingSteps | None = None
+    paths = [stage.path for stage in tower.blocks]
     x = tower.embed(given)
     for stage in tower.blocks:
         assert isinstance(stage, Stage)  # noqa: S101 - just built so
@@ -270,11 +268,12 @@ def _with_known_blocks(tower: ChainTower, given: Tensor) -> ChainTower:
             masks += [call.mask] if call.mask is not None else []
         else:
             found.append(stage)
+            pooling = pooling or pooling_steps(tower.model, paths, stage.index, x)
         x = stage.run(x)
         if stage.index + 1 < len(tower.blocks):
             x = tower.passed_on(x, stage.index, given)
     mask = masks[0] if masks else None
-    return replace(tower, blocks=tuple(found), attention_mask=mask)
+    return replace(tower, blocks=tuple(found), attention_mask=mask, pooling=pooling)
 
 
 def _normalizes(feature: Tensor, steps: tuple[Step, ...]) -> bool:

@@ -116,7 +116,7 @@ class Block:
         """
         q, k, v = self._projected(y)
         names, rotary = self.names, self.rotary
-        return self._met(q, names.query_norm, rotary), self._met(k, names.key_norm, rotary), v
+        return self.met(q, names.query_norm, rotary), self.met(k, names.key_norm, rotary), v
 
     def split_heads(
         self, z: Float[Tensor, "b t d"], heads: int | None = None
@@ -257,7 +257,10 @@ class Block:
         q, k, v = functional.linear(y, weight, bias).chunk(3, dim=-1)
         return q, k, v
 
-    def _met(self, z: Tensor, norm: str, rotary: Rotary | None) -> Tensor:
+    def met(
+        self, z: Float[Tensor, "b t e"], norm: str, rotary: Rotary | None = None
+    ) -> Float[Tensor, "b t e"]:
+        """Queries or keys as they meet: after a norm of this name within each head, and turned."""
         layer = found(self.module, norm)
         if rotary is None and (layer is None or isinstance(layer, nn.Identity)):
             return z

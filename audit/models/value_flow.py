@@ -54,6 +54,8 @@ class Flow:
         steps: modules with parameters, each called once, that everything flows through, in their
             order; of modules within each other the inner ones. None where there is no cut.
         whole: dotted name of the module whose call is the pass, None where it is more than one.
+        outputs: whether the model itself is called with the input, and what it gives is computed
+            with further.
         entry_weights: parameters that meet the input, by dotted name, and the operation.
         weights: all parameters that are used.
     """
@@ -62,6 +64,7 @@ class Flow:
     whole: str | None
     entry_weights: Mapping[str, str]
     weights: frozenset[str] = frozenset()
+    outputs: bool = False
 
 
 @dataclass
@@ -83,7 +86,7 @@ class _Value:
 
 @dataclass
 class _Call:
-    """A module call: the values that went in and came out, by their number."""
+    """A module call: the values that went in and came out, by their number; rows of the former."""
 
     path: str
     given: int | None
@@ -92,6 +95,7 @@ class _Call:
     keywords: dict[str, Any]
     output: Tensor | None
     form: Any
+    rows: int
     shape: tuple[int, ...]
     start: int
     stop: int = -1
@@ -183,7 +187,7 @@ def flow_of(model: nn.Module, call: Callable[[Tensor], Tensor], given: Tensor) -
         for c in _once(watch.calls)
         if next(model.get_submodule(c.path).parameters(), None) is not None
     ]
-    calls = _innermost([c for c in weighty if _leads(c, cuts, watch.values)])
+    calls = _innermost([c for c in weighty if _leads(c, cuts, watch.values, len(given))])
     following = [*(c.given for c in calls[1:]), end][: len(calls)]
     steps = tuple(
         _step(model, c, watch, goes_on=c.gave == after)
@@ -194,7 +198,8 @@ def flow_of(model: nn.Module, call: Callable[[Tensor], Tensor], given: Tensor) -
     for n in watch.aliases:
         met |= watch.values[n].weights
     entry = _first_of_each({path: met[path] for path, _ in model.named_parameters() if path in met})
-    return Flow(steps, whole, entry, frozenset(watch.used))
+    outputs = whole is None and any(not c.path and c.given == 0 for c in watch.calls)
+    return Flow(steps, whole, entry, frozenset(watch.used), outputs)
 
 
 def _first_of_each(met: Mapping[str, str]) -> dict[str, str]:
@@ -234,8 +239,8 @@ def _once(calls: list[_Call]) -> list[_Call]:
     return [c for c in calls if counts[c.path] == 1 and c.path]
 
 
-def _leads(c: _Call, cuts: set[int], values: list[_Value]) -> bool:
-    """Whether a call leads from a cut to a later one."""
+def _leads(c: _Call, cuts: set[int], values: list[_Value], rows: int) -> bool:
+    """Whether a call leads from a cut to a later one, the rows of the input apart in both."""
     return (
         c.given in cuts
         and c.gave in cuts
@@ -243,6 +248,7 @@ def _leads(c: _Call, cuts: set[int], values: list[_Value]) -> bool:
         and c.given is not None
         and values[c.gave].made > values[c.given].made
         and c.output is not None
+        and len(c.output) == c.rows == rows
     )
 
 
@@ -265,8 +271,9 @@ def _calls_told(model: nn.Module, watch: _Watch) -> Iterator[None]:
         def hook(module: nn.Module, args: tuple[Any, ...], keywords: dict[str, Any]) -> None:
             del module
             given = watch.number_of(args[0]) if args else None
-            shape = tuple(args[0].shape[1:]) if given is not None else ()
-            one = _Call(path, given, None, args, dict(keywords), None, None, shape, next(clock))
+            rows, *shape = args[0].shape if given is not None and args[0].ndim else (0,)
+            form = None, None, rows, tuple(shape)
+            one = _Call(path, given, None, args, dict(keywords), *form, next(clock))
             watch.calls.append(one)
             open_calls.append(one)
 
@@ -276,9 +283,7 @@ def _calls_told(model: nn.Module, watch: _Watch) -> Iterator[None]:
         del module, args
         one = open_calls.pop()
         every = list(tensors_among(out))
-        first = (
-            every[0] if len(every) == 1 else None
-        )  # of several, one cannot be put in their place
+        first = every[0] if len(every) == 1 else None  # one cannot stand for several
         one.gave, one.stop = watch.number_of(first), next(clock)
         if first is not None and one.gave is not None:
             with _disable_current_modes():

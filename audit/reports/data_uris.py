@@ -64,13 +64,13 @@ class Thumbnail:
 
 
 def scale_of(grids: Iterable[Grid]) -> Scale:
-    """One scale over `grids`: lowest to highest, or symmetric about zero where any is negative."""
+    """One scale over `grids`: lowest to highest, or about zero where both signs occur."""
     values = np.concatenate([_array(grid).ravel() for grid in grids] or [np.empty(0)])
     values = values[np.isfinite(values)]
     if not values.size:
         return Scale(None, None, signed=False)
     low, high = float(values.min()), float(values.max())
-    if low < 0:
+    if low < 0 < high:
         return Scale(-max(-low, high), max(-low, high), signed=True)
     return Scale(low, high, signed=False)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,17 +17,27 @@ from markupsafe import Markup
 
 from audit.reports import charts, pair_views, statuses
 from audit.reports.data_uris import ramp_uri
+from audit.reports.glossary import GLOSSARY
 from audit.result import wording as words
 from audit.result.figures import PairFigure
-from audit.result.finding import Finding
+from audit.result.finding import Finding, Verdict
 from audit.result.schema import CheckResult, Result
 
-__all__ = ["CheckView", "Page", "PairCard", "PrincipleView", "render_html", "render_page"]
+__all__ = [
+    "CheckView",
+    "Page",
+    "PairCard",
+    "PrincipleView",
+    "render_html",
+    "render_page",
+    "render_template",
+]
 
 _PRINCIPLES: Final = {
     1: "The explanation is computed on the unmodified model",
     2: "The quality of the maps tracks the performance of the model",
 }
+_FIRST_CARDS: Final = 8
 _SLUG: Final = re.compile(r"[^A-Za-z0-9_-]+")
 
 
@@ -77,6 +88,7 @@ class Page:
     key_evidence: KeyEvidence | None
     cards: tuple[PairCard, ...]
     tags: tuple[str, ...]
+    first_cards: int  # the others wait behind a control
     anchors: dict[str, str]  # pair → its card
     photos: dict[str, pair_views.Photo]  # by the pictures' keys
 
@@ -100,21 +112,22 @@ def render_page(template: str, *, styles: Iterable[str], **content: object) -> s
         content: what the template shows.
     """
     style, script = "\n".join(map(_asset, styles)), _asset("report.js")
-    return (
-        _environment()
-        .get_template(template)
-        .render(
-            **content,
-            style=Markup(style),  # noqa: S704 - our own file
-            script=Markup(script),  # noqa: S704 - our own file
-            style_hash=_hash(style),
-            script_hash=_hash(script),
-        )
+    return render_template(
+        template,
+        **content,
+        style=Markup(style),  # noqa: S704 - our own file
+        script=Markup(script),  # noqa: S704 - our own file
+        style_hash=_hash(style),
+        script_hash=_hash(script),
     )
 
 
+def render_template(template: str, **content: object) -> str:
+    """Render a template of `report_templates`; strings are escaped and spelled out."""
+    return _environment().get_template(template).render(**content)
+
+
 def _page(result: Result) -> Page:
-    anchors = {card.pair: f"pair-{index}" for index, card in enumerate(result.gallery, 1)}
     naming = _naming(result.checks)
     cards = tuple(
         PairCard(
@@ -122,14 +135,16 @@ def _page(result: Result) -> Page:
             figure=figure,
             tags=(*figure.tags, *naming.get(figure.pair, ())),
         )
-        for index, figure in enumerate(result.gallery, 1)
+        for index, figure in enumerate(_worst_first(result), 1)
     )
+    anchors = {card.figure.pair: card.anchor for card in cards}
     principles = _principles(result)
     return Page(
         principles=principles,
         key_evidence=_key_evidence(principles),
         cards=cards,
         tags=tuple(sorted({tag for card in cards for tag in card.tags})),
+        first_cards=_FIRST_CARDS,
         anchors=anchors,
         photos=pair_views.photos(result),
     )
@@ -155,6 +170,25 @@ def _principles(result: Result) -> tuple[PrincipleView, ...]:
         worst = groups[0][0] if groups else None
         views.append(PrincipleView(principle, title, sentence, worst, groups))
     return tuple(views)
+
+
+def _worst_first(result: Result) -> list[PairFigure]:
+    """The gallery: pairs that a violation names, then the others, each by the quality of its map.
+
+    Quality is the first measure that the result has of its pairs; one without it comes last.
+    """
+    violated = [c for c in result.checks if c.finding.verdict is Verdict.VIOLATION]
+    named = {pair for check in violated for pair in _named(check.finding)}
+    quality = {
+        one.pair: next((v for v in one.values.values() if v is not None), None)
+        for one in result.pair_quality
+    }
+
+    def order(figure: PairFigure) -> tuple[bool, float]:
+        found = quality.get(figure.pair)
+        return figure.pair not in named, math.inf if found is None else found
+
+    return sorted(result.gallery, key=order)
 
 
 def _key_evidence(principles: Iterable[PrincipleView]) -> KeyEvidence | None:
@@ -228,6 +262,7 @@ def _environment() -> jinja2.Environment:
         scatter_view=charts.scatter_view,
         plot=charts.PLOT,
         ramp_uri=ramp_uri,
+        glossary=GLOSSARY,
     )
     return environment
 

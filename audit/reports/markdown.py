@@ -46,7 +46,7 @@ def _subject(result: Result) -> str:
     parts = {
         "Explainer": words.explainer_phrase(result),
         "model": words.model_phrase(result),
-        "data": f"{result.data.name}, {words.counted(result.data.pairs, 'pair')}",
+        "data": words.data_phrase(result),
     }
     return "; ".join(f"{name}: **{escape_markdown(value, 120)}**" for name, value in parts.items())
 

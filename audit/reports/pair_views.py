@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from audit.reports.data_uris import (
+    Grid,
     Scale,
     Thumbnail,
     map_uri,
@@ -19,7 +20,7 @@ from audit.reports.data_uris import (
     scale_of,
     thumbnail,
 )
-from audit.result.figures import Figure, PairFigure
+from audit.result.figures import DIFFERENCE, Figure, PairFigure
 from audit.result.schema import Result, ShownPair
 from audit.result.shown_pairs import figures_of_pairs
 
@@ -30,11 +31,12 @@ _ORDER: Final = ("pair", "bars", "scatter", "source", "table")
 
 @dataclass(frozen=True)
 class MapView:
-    """A map as a picture, with the range of its own color scale."""
+    """A map as a picture, with the range of its color scale; ``own`` where no other shares it."""
 
     title: str
     uri: str
     scale: Scale
+    own: bool
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class Photo:
 
 @dataclass(frozen=True)
 class PairView:
-    """A pair's text and pictures; `scale` is set where all maps share one."""
+    """A pair's text and pictures; `scale` is set where the maps share one."""
 
     text: str
     photo: Photo | None
@@ -87,6 +89,9 @@ def pair_view(
 ) -> PairView:
     """Text, picture, mask and maps of a pair, on one scale where the figure asks for it.
 
+    A difference keeps a scale of its own: on that of the maps, which may have one sign and be far
+    larger, it would not be seen.
+
     Args:
         figure: the pair and its maps.
         shown_pairs: what the result says of pairs.
@@ -95,11 +100,12 @@ def pair_view(
     """
     shown = shown_pairs.get(figure.pair, ShownPair(text=""))
     grids = [(one.title, reduced(one.values, exact=exact)) for one in figure.maps]
-    shared = scale_of(grid for _, grid in grids) if figure.shared_scale else None
+    alike = [grid for title, grid in grids if title != DIFFERENCE]
+    shared = scale_of(alike) if figure.shared_scale and alike else None
     maps = []
     for title, grid in grids:
-        scale = shared or scale_of([grid])
-        maps.append(MapView(title, map_uri(grid, scale), scale))
+        scale = _about_zero(grid) if title == DIFFERENCE else shared or scale_of([grid])
+        maps.append(MapView(title, map_uri(grid, scale), scale, own=scale is not shared))
     return PairView(
         text=shown.text,
         photo=photos.get(shown.picture or ""),
@@ -107,3 +113,12 @@ def pair_view(
         maps=tuple(maps),
         scale=shared,
     )
+
+
+def _about_zero(grid: Grid) -> Scale:
+    """A scale with zero in the middle, whatever the signs are."""
+    found = scale_of([grid])
+    if found.low is None or found.high is None:
+        return found
+    reach = max(-found.low, found.high)
+    return Scale(-reach, reach, signed=True)

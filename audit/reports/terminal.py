@@ -1,10 +1,10 @@
-"""The result in the terminal: verdicts, statistics, one sentence each, and where the report is."""
+"""The result in the terminal: what failed first, then what passed in a line each."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.padding import Padding
@@ -15,7 +15,10 @@ from audit.reports import statuses
 from audit.result import wording as words
 from audit.result.schema import CheckResult, Result
 
-__all__ = ["TerminalReport", "render_terminal"]
+__all__ = ["Detail", "TerminalReport", "render_terminal"]
+
+Detail = Literal["verdict", "usual", "all"]
+"""``verdict`` is one line, ``all`` gives every check its sentence and statistic."""
 
 _STYLES: Final = {
     "violation": "bold red",
@@ -26,6 +29,7 @@ _STYLES: Final = {
     "pass": "green",
     "not-applicable": "dim",
 }
+_BRIEF: Final = frozenset({"pass", "not-applicable"})
 _INDENT: Final = 7
 _PLACES: Final = 2
 _LINE: Final = 600
@@ -34,21 +38,26 @@ _LINE: Final = 600
 class TerminalReport:
     """A rich renderable; without color or Unicode where the console has none."""
 
-    def __init__(self, result: Result, report_path: Path | str | None) -> None:
+    def __init__(self, result: Result, report_path: Path | str | None, detail: Detail) -> None:
         self._result = result
         self._report_path = report_path
+        self._detail = detail
 
     def __rich_console__(
         self, console: Console, options: ConsoleOptions
     ) -> Iterator[RenderableType]:
         """Yield the report's parts, one after the other."""
         result, plain = self._result, _ascii if options.ascii_only else _unicode
+        if self._detail == "verdict":
+            yield _headline(result, plain)
+            return
         yield Text()
         yield _headline(result, plain)
         yield _subject(result, plain)
         yield Text()
-        for check in result.checks:
-            yield _check(check, plain)
+        for check in _what_failed_first(result):
+            brief = self._detail == "usual" and statuses.status_of(check).key in _BRIEF
+            yield _head(check, plain) if brief else _check(check, plain)
         yield Text()
         for failure in result.failures:
             yield Text(plain(f"{failure.where}: {failure.message}"), style="magenta")
@@ -59,9 +68,17 @@ class TerminalReport:
             yield Text.assemble("report: ", (plain(str(self._report_path)), "bold"))
 
 
-def render_terminal(result: Result, report_path: Path | str | None = None) -> TerminalReport:
+def render_terminal(
+    result: Result, report_path: Path | str | None = None, detail: Detail = "usual"
+) -> TerminalReport:
     """The report for ``rich.console.Console.print``; foreign text is never read as markup."""
-    return TerminalReport(result, report_path)
+    return TerminalReport(result, report_path, detail)
+
+
+def _what_failed_first(result: Result) -> list[CheckResult]:
+    """The checks by status, those of one status by id."""
+    order = [status.key for status in statuses.STATUSES]
+    return sorted(result.checks, key=lambda check: order.index(statuses.status_of(check).key))
 
 
 def _headline(result: Result, plain: Callable[[str], str]) -> Text:
@@ -77,7 +94,7 @@ def _subject(result: Result, plain: Callable[[str], str]) -> Table:
     rows = {
         "explainer": words.explainer_phrase(result),
         "model": words.model_phrase(result),
-        "data": f"{result.data.name}, {words.counted(result.data.pairs, 'pair')}",
+        "data": words.data_phrase(result),
     }
     table = Table.grid(padding=(0, 2))
     table.add_column()
@@ -87,15 +104,19 @@ def _subject(result: Result, plain: Callable[[str], str]) -> Table:
     return table
 
 
-def _check(check: CheckResult, plain: Callable[[str], str]) -> Group:
+def _head(check: CheckResult, plain: Callable[[str], str]) -> Text:
     status = statuses.status_of(check)
     style = _STYLES[status.key]
-    head = Text.assemble(
+    return Text.assemble(
         (f"{_glyph(status, plain)} ", style),
         (plain(words.shorten(check.id, 12)), "bold"),
         f" {plain(words.shorten(check.name, 48))}  ",
         (status.word.lower(), style),
     )
+
+
+def _check(check: CheckResult, plain: Callable[[str], str]) -> Group:
+    status = statuses.status_of(check)
     lines = [Text(plain(check.finding.summary))]
     measured = next((one for one in check.finding.statistics if one.value is not None), None)
     if measured is not None:
@@ -106,6 +127,7 @@ def _check(check: CheckResult, plain: Callable[[str], str]) -> Group:
     if status.key in statuses.VIOLATED and check.how_to_fix:
         remedy = f"How to fix it: {check.how_to_fix}"
         lines.append(Text(plain(remedy), style="dim"))
+    head = _head(check, plain)
     return Group(head, *(Padding(line, (0, 0, 0, _INDENT), expand=False) for line in lines))
 
 

@@ -8,6 +8,9 @@ from pydantic import Field
 
 from audit.result.numbers import Frozen, Interval
 
+DIFFERENCE = "difference"
+"""Title of a map that is one minus another: it is drawn on a scale of its own, about zero."""
+
 
 class NamedMap(Frozen):
     """A saliency map on its patch grid, row by row from the top left."""

@@ -24,6 +24,9 @@ class Interval(Frozen):
 class Statistic(Frozen):
     """A measured number beside the threshold that it was judged by.
 
+    Where a zone of indifference decides, ``none`` is the value of no relation, refuted to pass, and
+    ``clear`` the least that counts, refuted to accuse; ``threshold`` is the one of the two that the
+    number has to refute.
     ``p`` is the two-sided p-value of the null hypothesis that ``p_test`` names; ``p_adjusted`` the
     same after Holm's procedure over the checks that were tested together. Verdicts go by intervals.
     """
@@ -33,6 +36,8 @@ class Statistic(Frozen):
     interval: Interval | None = None
     threshold: float | None = None
     good_side: Literal["above", "below"] | None = None
+    none: float | None = None
+    clear: float | None = None
     n: int | None = None
     smallest_visible_effect: float | None = None
     unit: str = ""

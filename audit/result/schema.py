@@ -110,8 +110,20 @@ class ModelInfo(Frozen):
         return same and self.state_sha256 == other.state_sha256
 
 
+class SkippedItem(Frozen):
+    """Something of the data that was left out, and why."""
+
+    what: str
+    reason: str
+
+
 class DataInfo(Frozen):
-    """The pairs that were used."""
+    """The pairs that were used.
+
+    ``grid`` is the number of cells on either side of a picture that is a grid of several, else
+    None. ``clusters`` counts what intervals are drawn over: pictures, or sets of grids. ``skipped``
+    is what was left out of the data.
+    """
 
     name: str
     pairs: int
@@ -123,6 +135,9 @@ class DataInfo(Frozen):
     zero_shot_accuracy: float | None = None
     zero_shot_interval: Interval | None = None
     notes: list[str] = []
+    grid: int | None = None
+    clusters: int | None = None
+    skipped: list[SkippedItem] = []
 
 
 class Conditions(Frozen):
@@ -176,11 +191,20 @@ class Failure(Frozen):
 
 
 class PairQuality(Frozen):
-    """Quality of the audited map of one pair; pairs that share a picture share its number."""
+    """Quality of the audited map of one pair; pairs that share a picture share its number.
+
+    ``grid_set`` is the number of its set of grids, None where pictures are no grids.
+    """
 
     pair: str
     picture: int
+    grid_set: int | None = None
     values: dict[str, float | None]
+
+    @property
+    def cluster(self) -> int:
+        """What it is drawn with: its set of grids, else its picture."""
+        return self.picture if self.grid_set is None else self.grid_set
 
 
 class ShownPair(Frozen):

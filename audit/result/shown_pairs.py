@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from audit.result.figures import PairFigure
 from audit.result.schema import CheckResult, Result
 
-__all__ = ["figures_of_pairs", "pairs_shown", "picture_key", "without_gallery"]
+__all__ = ["figures_of_pairs", "pairs_shown", "picture_key", "with_pictures", "without_gallery"]
 
 
 def figures_of_pairs(checks: Iterable[CheckResult]) -> list[PairFigure]:
@@ -38,3 +38,18 @@ def without_gallery(result: Result) -> Result:
     pictures = {key: png for key, png in result.pictures.items() if key in used}
     update = {"gallery": [], "shown_pairs": shown, "pictures": pictures}
     return result.model_copy(update=update)
+
+
+def with_pictures(result: Result, most: int | None) -> Result:
+    """The result with at most so many of its pictures, those of findings first; None for all."""
+    if most is None:
+        return result
+    order = pairs_shown(result.checks, result.gallery)
+    shown = (result.shown_pairs[pair].picture for pair in order if pair in result.shown_pairs)
+    kept = list(dict.fromkeys(key for key in shown if key in result.pictures))[:most]
+    pairs = {
+        pair: one if one.picture in kept else one.model_copy(update={"picture": None})
+        for pair, one in result.shown_pairs.items()
+    }
+    pictures = {key: png for key, png in result.pictures.items() if key in kept}
+    return result.model_copy(update={"shown_pairs": pairs, "pictures": pictures})

@@ -13,6 +13,7 @@ from audit.result.schema import Result
 __all__ = [
     "ascii_only",
     "bounds",
+    "data_phrase",
     "explainer_phrase",
     "extras",
     "model_phrase",
@@ -153,6 +154,16 @@ def model_phrase(result: Result) -> str:
     """The model and its weights, such as ``ViT-B-16, openai``."""
     model = result.model
     return f"{model.name}, {model.pretrained}" if model.pretrained else model.name
+
+
+def data_phrase(result: Result) -> str:
+    """The data and how much of them, such as ``photos, 240 pairs, grid 2×2, 60 sets``."""
+    data = result.data
+    parts = [data.name, counted(data.pairs, "pair")]
+    if data.grid:
+        parts.append(f"grid {data.grid}{TIMES}{data.grid}")
+        parts += [counted(data.clusters, "set")] if data.clusters else []
+    return ", ".join(parts)
 
 
 def visible(text: str) -> str:

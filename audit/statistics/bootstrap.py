@@ -7,6 +7,7 @@ resamples are one matrix product: see `mean`, `ratio_of_means` and `audit.statis
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped
@@ -66,20 +67,57 @@ def bootstrap_interval(
     Raises:
         ValueError: where every row has a NaN.
     """
+    drawn = bootstrap_draws(values, statistic, clusters=clusters, rng=rng, resamples=resamples)
+    return drawn.interval(level)
+
+
+@dataclass(frozen=True)
+class Draws:
+    """A statistic and its values over resamples, of which intervals of any level can be had.
+
+    Attributes:
+        value: of the data.
+        drawn: of each resample; empty where there is a single cluster.
+        n: clusters.
+        dropped: rows left out because of a NaN.
+    """
+
+    value: float
+    drawn: Float[np.ndarray, " b"]
+    n: int
+    dropped: int
+
+    def interval(self, level: float) -> Estimate:
+        """The statistic with its interval: see `bootstrap_interval`."""
+        if not len(self.drawn):
+            return Estimate(self.value, np.nan, np.nan, level, self.n, self.dropped)
+        n, shares = self.n, expanded_shares(self.n, level)
+        low, high = np.nanquantile(self.drawn, shares)
+        if shares[0] * len(self.drawn) < _LEAST_IN_TAIL:
+            quantile = float(stats.t.ppf((1 + level) / 2, n - 1))
+            reach = quantile * self.drawn.std() * np.sqrt(n / (n - 1))
+            low, high = min(low, self.value - reach), max(high, self.value + reach)
+        return Estimate(self.value, float(low), float(high), level, n, self.dropped)
+
+
+def bootstrap_draws(
+    values: Shaped[np.ndarray, "n ..."],
+    statistic: Statistic = mean,
+    *,
+    clusters: Shaped[np.ndarray, " n"] | None = None,
+    rng: np.random.Generator,
+    resamples: int = 2000,
+) -> Draws:
+    """What `bootstrap_interval` takes its quantiles of, with its arguments."""
     rows, index, dropped = without_nan(values, clusters)
     n = int(index.max()) + 1
     value = float(statistic(rows, np.ones((1, len(rows))))[0])
     if n == 1:
-        return Estimate(value, np.nan, np.nan, level, n, dropped)
-    draws = np.concatenate(
+        return Draws(value, np.zeros(0), n, dropped)
+    drawn = np.concatenate(
         [statistic(rows, part[:, index]) for part in _draws(n, resamples, len(rows), rng)]
     )
-    shares = expanded_shares(n, level)
-    low, high = np.nanquantile(draws, shares)
-    if shares[0] * resamples < _LEAST_IN_TAIL:
-        reach = float(stats.t.ppf((1 + level) / 2, n - 1) * draws.std() * np.sqrt(n / (n - 1)))
-        low, high = min(low, value - reach), max(high, value + reach)
-    return Estimate(value, float(low), float(high), level, n, dropped)
+    return Draws(value, drawn, n, dropped)
 
 
 def draw_weights(n: int, resamples: int, rng: np.random.Generator) -> Float[np.ndarray, "b n"]:

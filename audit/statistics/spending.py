@@ -12,6 +12,7 @@ from jaxtyping import Float
 from scipy import optimize, stats
 
 _POINTS = 401
+_FAR = 8.0  # standard deviations below zero, beyond which there is nothing
 
 
 def spent(fraction: float) -> float:
@@ -27,16 +28,17 @@ def spent(fraction: float) -> float:
 def levels(
     fractions: Sequence[float], rate: float, spending: Callable[[float], float] = spent
 ) -> tuple[float, ...]:
-    """Two-sided level of the interval at each look, so that all looks together err at ``rate``.
+    """One-sided level of the test at each look, so that all looks together err at ``rate``.
 
     The boundary of Lan and DeMets (1983) for a statistic whose increments are independent, as of a
     mean of more and more pairs, by the recursive integration of Armitage, McPherson and Rowe
     (1969). What two looks share more than pairs, such as the rungs of a ladder, only makes wrong
-    verdicts rarer: they then come at the same looks.
+    verdicts rarer: they then come at the same looks. Whoever stops for the other verdict crosses
+    this boundary less often still.
 
     Args:
         fractions: pairs at each look over the pairs at the last one, rising to 1.
-        rate: chance of any verdict at any look where there is no effect.
+        rate: chance of the verdict at any look where it is wrong.
         spending: part of it that may be spent until a fraction of the pairs is there.
 
     Raises:
@@ -70,8 +72,8 @@ def _levels(
     for now in fractions:
         spread, spends = math.sqrt(now - before), rate * (spending(now) - spending(before))
         edge = _edge(density, spread, spends)
-        found.append(float(2 * stats.norm.sf(edge / math.sqrt(now))))
-        density, before = _inside(density, spread, edge), now
+        found.append(float(stats.norm.sf(edge / math.sqrt(now))))
+        density, before = _below(density, spread, edge, math.sqrt(now)), now
     return tuple(found)
 
 
@@ -79,20 +81,19 @@ _Density = tuple[Float[np.ndarray, " _"], Float[np.ndarray, " _"]]  # points, th
 
 
 def _edge(density: _Density, spread: float, spends: float) -> float:
-    """What a step of this spread exceeds, to either side, with the chance to be spent."""
+    """What a step of this spread exceeds with the chance to be spent."""
     points, weights = density
 
     def excess(edge: float) -> float:
-        above, below = (edge - points) / spread, (-edge - points) / spread
-        return float(weights @ (stats.norm.sf(above) + stats.norm.cdf(below))) - spends
+        return float(weights @ stats.norm.sf((edge - points) / spread)) - spends
 
-    return float(optimize.brentq(excess, 0.0, 40.0))
+    return float(optimize.brentq(excess, -40.0, 40.0))
 
 
-def _inside(density: _Density, spread: float, edge: float) -> _Density:
+def _below(density: _Density, spread: float, edge: float, now: float) -> _Density:
     """The density after a step, of what has not crossed the edge; trapezoidal rule."""
     points, weights = density
-    grid = np.linspace(-edge, edge, _POINTS)
+    grid = np.linspace(min(-_FAR * now, edge - now), edge, _POINTS)
     after = stats.norm.pdf((grid[:, None] - points) / spread) @ weights / spread
     after[[0, -1]] /= 2
     return grid, after * (grid[1] - grid[0])

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from audit.models.structure import AnyTower
+from audit.models.tower_chain import ChainTower
 from audit.models.transformer_block import Block
 from audit.models.unwrapped_values import plain, plain_tree
 from audit.trace.attention_calls import ATTENTION_CALLS, softmax_call
@@ -100,11 +101,18 @@ class AttentionEvents:
             for block in tower.blocks
             if isinstance(block, Block) and block.makes_queries(lineage.params)
         ]
+        places += [
+            (tower.pooling.first, tower.name)
+            for tower in self.passes.structure.towers
+            if isinstance(tower, ChainTower)
+            and tower.pooling is not None
+            and tower.pooling.view.makes_queries(lineage.params)
+        ]
         if not places:
             return None
         index, name = max(places)
         tower = self.passes.structure.tower(name)
-        known = index < len(tower.blocks) and isinstance(tower.blocks[index], Block)
+        known = index < len(tower.blocks) and tower.attends(index)
         return (tower, index) if known else None
 
     def _is_attention(self, t: Tensor, where: tuple[AnyTower, int]) -> bool:

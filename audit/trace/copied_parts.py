@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from audit.models.stage import Stage
 from audit.models.structure import AnyTower
-from audit.models.tower_chain import Stage
 from audit.models.transformer_block import Block
 from audit.models.unwrapped_values import plain, plain_tree
 from audit.models.value_flow import tensors_among
@@ -57,6 +57,10 @@ class CopiedParts:
 
     def before(self, module: nn.Module, path: str, args: tuple[Any, ...]) -> None:
         """A module of a copy is about to run, which stands for the model's of this path."""
+        for tower in self._passes.structure.towers:
+            if path == tower.whole and not tower.entry_weights and args:
+                weight = next(p for p in module.parameters() if p.is_floating_point())
+                self._passes.enter_tower(tower, args[0], weight, self._frames.caller()[0])
         if path not in self._blocks:
             return
         precision = self._passes.precisions.now(next(module.parameters(), None))

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from audit.models.structure import AnyTower
 from audit.models.tower import Tower
-from audit.models.transformer_block import Block, TowerName
+from audit.models.transformer_block import TowerName
 from audit.models.unwrapped_values import plain
 from audit.trace.lineage import words_of
 from audit.trace.map_origin import MapOrigin, distinct_prints
@@ -106,8 +106,7 @@ class DeviationRecords:
         return all(rows_of(s, given) for s in fewer) if fewer else None
 
     def _heads(self, tower: TowerName, block: int) -> int:
-        known = self._recorder.structure.tower(tower).blocks[block]
-        return known.heads if isinstance(known, Block) else 0
+        return self._recorder.structure.tower(tower).heads_of(block)
 
     def _given_state(self, tower: AnyTower, block: int, *, pooled: bool) -> Tensor:
         """What the given input gives to a block or the final norm, (t, d), or (1, d) pooled."""

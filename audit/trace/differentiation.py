@@ -12,8 +12,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd import forward_ad, graph
+
+from audit.trace.backward_hooks import Arrives, Way, every_hook
 
 
 class Differentiating:
@@ -27,6 +29,12 @@ class Differentiating:
     ) -> None:
         """These gradients came out, none where they were added to the ``grad`` of leaves."""
 
+    def tensor_hooked(self, t: Tensor, hook: object) -> Arrives | None:
+        """A tensor has got a hook, or is to keep its gradient; see `HooksTold`."""
+
+    def module_hooked(self, module: nn.Module, way: Way, hooks: Sequence[object]) -> Arrives | None:
+        """A module runs that has hooks for gradients; likewise."""
+
     def tangent_enters(self, tangent: Tensor) -> None:
         """A direction of forward mode."""
 
@@ -37,7 +45,7 @@ class Differentiating:
 @contextmanager
 def every_derivative(told: Differentiating) -> Iterator[None]:
     """Tell of every derivative, from any thread."""
-    with _backward_mode(told), _forward_mode(told):
+    with _backward_mode(told), _forward_mode(told), every_hook(told):
         yield
 
 

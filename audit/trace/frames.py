@@ -20,9 +20,11 @@ _HERE = str(Path(__file__).parent)
 _TORCH = str(Path(torch.__file__).parent)
 _CALLS = frozenset({"_call_impl", "inner", "_slow_forward"})
 _ENGINE = graph.__file__
+_CHECKPOINT = str(Path(_TORCH) / "utils" / "checkpoint.py")
 _ANATOMY = str(Path(__file__).parent.parent / "models")
 _STANDARD = sysconfig.get_path("stdlib")
 _PACKAGES = tuple({sysconfig.get_path("purelib"), sysconfig.get_path("platlib")})
+_TYPED = ("<ipython-input-", "<python-input-")  # cells and lines of a prompt; "<…>" else is made
 _PROJECT = Path(__file__).resolve().parents[2]
 
 
@@ -59,12 +61,12 @@ class Frames:
         packages = {_folder(name) for name in modules} - {None, _TORCH}
         self._packages = tuple(f"{p}{os.sep}" for p in packages if p)
         self._files = files
-        self._shared = ""
+        self._own, self._shared = "", ""
         self._kinds: dict[str, str] = {}
 
     def explainer_lies_in(self, file: str | None) -> None:
         """The explainer's source, which may lie in one file or package with the model."""
-        own = file or ""
+        own = self._own = file or ""
         self._packages = tuple(p for p in self._packages if not own.startswith(p))
         self._shared = own if own in self._files else ""
         self._files = self._files - {own}
@@ -74,7 +76,9 @@ class Frames:
         found = self._kinds.get(file)
         if found is None:
             found = "explainer"
-            if file.startswith((_TORCH, "<")) or _is_library(file):
+            if file.startswith(_TYPED) or (file == self._own and file.startswith("<")):
+                found = "explainer" if file not in self._files else "model"
+            elif file.startswith((_TORCH, "<")) or _is_library(file):
                 found = "torch"
             elif file in self._files or file.startswith(self._packages):
                 found = "model"
@@ -114,12 +118,38 @@ class Frames:
             frame = frame.f_back
         return False
 
+    def caller_is_backward_rule(self) -> bool:
+        """Whether a module runs as a part of a gradient: in a hook, or in a custom backward.
+
+        What a checkpoint computes again is a part of the forward pass.
+        """
+        frame: FrameType | None = sys._getframe(1)  # noqa: SLF001
+        own = False
+        while frame is not None:
+            file = frame.f_code.co_filename
+            if file == _CHECKPOINT:
+                return False
+            if file == _ENGINE and frame.f_code.co_name == "_engine_run_backward":
+                return own
+            own = own or self._kind_of(frame) == "explainer"
+            frame = frame.f_back
+        return False
+
     def _kind_of(self, frame: FrameType) -> str:
         """Whose code a frame runs; where model and explainer share a file, methods tell."""
         file = frame.f_code.co_filename
         if file == self._shared and isinstance(frame.f_locals.get("self"), nn.Module):
             return "model"
         return self.kind(file)
+
+
+def line_of(function: Any) -> Place:
+    """Where a function or another callable is written; `UNKNOWN` where nobody can tell."""
+    function = inspect.unwrap(getattr(function, "func", function))
+    if not (inspect.isfunction(function) or inspect.ismethod(function)):
+        function = type(function).__call__
+    code = getattr(function, "__code__", None)
+    return UNKNOWN if code is None else Place(code.co_filename, code.co_firstlineno, code.co_name)
 
 
 def call_keywords() -> dict[str, Any]:

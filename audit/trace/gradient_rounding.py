@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import count
 
 import torch
 from torch import Tensor
@@ -10,7 +11,7 @@ from torch.nn import functional
 
 from audit.models.pristine import pristine_copy_in
 from audit.models.transformer_block import TowerName
-from audit.trace.differentiable_states import differentiable_states
+from audit.trace.differentiable_states import graphs_of_states
 from audit.trace.fingerprint import Prints
 from audit.trace.lineage import Lineage
 from audit.trace.observations import Run
@@ -59,16 +60,20 @@ def _gradients(
     """Fingerprints of the gradients of the first rows' features along one direction."""
     tower = precision.structure.tower(name)
     run = Run(name, 0, Lineage(), None, frozenset(), precision, inputs=inputs)
-    with precision.entered(), torch.enable_grad():
-        states = list(differentiable_states(tower, run))
-        feature = states[-1][2][:rows]
-        feature = functional.normalize(feature, dim=-1) if unit else feature
-        direction = torch.ones_like(feature).cumsum(-1).sin()  # without a pattern
-        found = torch.autograd.grad(
-            feature, [state for _, _, state in states[:-1]], direction, allow_unused=True
-        )
     prints: _Gradients = {}
-    for number, ((block, site, _), slope) in enumerate(zip(states, found, strict=False)):
-        if slope is not None:
-            prints[block, site, number] = prints_of(slope[:rows])
+    numbers = count()
+    with precision.entered(), torch.enable_grad():
+        blocks = range(len(tower.blocks)) if unit else ()
+        every = {(index, "") for index in blocks}
+        for graph in graphs_of_states(tower, run, "feature", every, hooked=False):
+            states, feature = graph[:-1], graph[-1][2][:rows]
+            feature = functional.normalize(feature, dim=-1) if unit else feature
+            direction = torch.ones_like(feature).cumsum(-1).sin()  # without a pattern
+            found = torch.autograd.grad(
+                feature, [state for _, _, state in states], direction, allow_unused=True
+            )
+            for (block, site, _), slope in zip(states, found, strict=True):
+                number = next(numbers)
+                if slope is not None:
+                    prints[block, site, number] = prints_of(slope[:rows])
     return prints

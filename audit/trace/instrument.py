@@ -20,6 +20,7 @@ from torch.utils._python_dispatch import _disable_current_modes as modes_set_asi
 
 from audit.models.jit_tracing import called, graphs_recorded_without_modes
 from audit.models.unwrapped_values import outside_transforms
+from audit.trace.backward_hooks import Arrives, Gradients, Way
 from audit.trace.differentiation import Differentiating, every_derivative
 from audit.trace.exits import every_exit
 from audit.trace.operations import Operation, operation
@@ -36,6 +37,12 @@ class Observer(Differentiating):
     """
 
     differentiating: Differentiating | None = None
+
+    def inside(self) -> Any:
+        """What runs by itself now, so that of operations the results alone are noted, or None."""
+
+    def gave_inside(self, where: Any, name: str, out: Any) -> None:
+        """An operation has run there; what this does calls no operation."""
 
     def before_operation(self, operation: Operation) -> Any:
         """An operation is about to run; the result is handed to `after_operation`."""
@@ -57,9 +64,10 @@ class Observer(Differentiating):
 
 
 class _Thread(threading.local):
-    """Whether the observer is at work in a thread."""
+    """Whether the observer is at work in a thread, and whether autograd was on before."""
 
     noting = False
+    differentiable = True
 
 
 class Instrument(TorchDispatchMode, Differentiating):
@@ -113,6 +121,8 @@ class Instrument(TorchDispatchMode, Differentiating):
         """One thread at a time notes what it saw; what it does itself meanwhile is not seen."""
         with self._lock:
             before, self._thread.noting = self._thread.noting, True
+            if not before:
+                self._thread.differentiable = torch.is_grad_enabled()
             try:
                 with outside_transforms(), torch.no_grad():
                     yield
@@ -131,6 +141,11 @@ class Instrument(TorchDispatchMode, Differentiating):
         kwargs = kwargs or {}
         if self.observer is None or self._thread.noting:
             return called(func, args, kwargs)
+        where = self.observer.inside()
+        if where is not None:
+            out = called(func, args, kwargs)
+            self.observer.gave_inside(where, func.overloadpacket.__name__, out)
+            return out
         now = operation(func, args, kwargs)
         with self.noting():
             note = self.observer.before_operation(now)
@@ -139,12 +154,16 @@ class Instrument(TorchDispatchMode, Differentiating):
             self.observer.after_operation(note, now, out)
         return out
 
+    def differentiable(self) -> bool:
+        """Whether what is seen now is computed with autograd on."""
+        return self._thread.differentiable
+
     @property
     def _told(self) -> Observer | None:
         return None if self._thread.noting else self.observer
 
     def _before_module(self, module: nn.Module, args: tuple[Any, ...]) -> None:
-        if (observer := self._told) is not None:
+        if (observer := self._told) is not None and observer.inside() is None:
             with self.aside():
                 observer.before_module(module, args)
 
@@ -184,6 +203,32 @@ class Instrument(TorchDispatchMode, Differentiating):
         if (told := self._differentiating) is not None:
             with self.aside():
                 told.after_gradient(note, inputs, gradients)
+
+    def tensor_hooked(self, t: Tensor, hook: object) -> Arrives | None:
+        """A tensor has got a hook, or is to keep its gradient."""
+        if (told := self._differentiating) is None:
+            return None
+        with self.aside():
+            return self._unseen(told.tensor_hooked(t, hook))
+
+    def module_hooked(self, module: nn.Module, way: Way, hooks: Sequence[object]) -> Arrives | None:
+        """A module runs that has hooks for gradients."""
+        if (told := self._differentiating) is None:
+            return None
+        with self.aside():
+            return self._unseen(told.module_hooked(module, way, hooks))
+
+    def _unseen(self, arrives: Arrives | None) -> Arrives | None:
+        """A reader of gradients whose work is not seen."""
+        if arrives is None:
+            return None
+
+        def reading(by_inputs: Gradients, by_outputs: Gradients) -> None:
+            if self._told is not None:
+                with self.aside():
+                    arrives(by_inputs, by_outputs)
+
+        return reading
 
     def tangent_enters(self, tangent: Tensor) -> None:
         """A direction of forward mode."""

@@ -123,6 +123,8 @@ class Integrity:
             if now.flags.get(flag, was_set) != was_set:
                 altering = flag == "training"
                 what = f"{flag} {was_set} → {not was_set}"
+                if altering and next(module.children(), None) is None:
+                    what = f"{what} of {before.type.__name__}"
                 yield Change("structure", path, what, when, altering=altering)
 
     def is_patched(self) -> bool:

@@ -13,7 +13,9 @@ from dataclasses import dataclass, replace
 
 from audit.models.transformer_block import TowerName
 
-TERMINAL_SITES = frozenset({"feature", "unit feature"})
+OUTPUTS = "outputs"
+"""What the model's own call gives, where its feature is computed of that."""
+TERMINAL_SITES = frozenset({"feature", "unit feature", OUTPUTS})
 ORDERED_SITES = TERMINAL_SITES | {"input", "output", "after attention", "final norm"}
 
 

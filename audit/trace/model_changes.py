@@ -42,6 +42,7 @@ class ModelChanges:
         self._looked_at: set[str] = set()
         self._below: dict[str, list[str]] = {}
         self._harmless: dict[Change, bool] = {}
+        self._modes: set[str] = set()
 
     def module(self, path: str, args: tuple[Any, ...]) -> None:
         """Check a module that is about to run, and the one that holds it."""
@@ -160,6 +161,19 @@ class ModelChanges:
             for change in found:
                 self.changes.setdefault(change, place)
 
+    def copy_runs(self, path: str, module: nn.Module, args: tuple[Any, ...]) -> None:
+        """Check the mode of a module of a copy that is about to run; the path is the original's."""
+        before = self.integrity.modules[path]
+        usual = module.training == before.flags["training"] or type(module) is not before.type
+        if usual or path in self._modes or next(module.children(), None) is not None:
+            return
+        self._modes.add(path)
+        twin = copy.deepcopy(self._pristine[path]).train(module.training)
+        if not _same_in_mode(self._pristine[path], twin, args, call_keywords()):
+            mode = "training" if module.training else "evaluation"
+            what = f"{type(module).__name__} in {mode} mode, in a copy"
+            self.note([Change("structure", path, what, "during")])
+
     def _same_result(self, change: Change, path: str, args: tuple[Any, ...]) -> bool:
         """Whether a changed attribute leaves what the module computes from these arguments."""
         known = self._harmless.get(change)
@@ -190,6 +204,15 @@ def _given_by(module: nn.Module, args: tuple[Any, ...], keywords: dict[str, Any]
             return next(tensors_among(module(*plain_tree(args), **plain_tree(keywords))), None)
     except Exception:  # noqa: BLE001 - what cannot be replayed is not proven harmless
         return None
+
+
+def _same_in_mode(
+    pristine: nn.Module, twin: nn.Module, args: tuple[Any, ...], keywords: dict[str, Any]
+) -> bool:
+    """Whether an untouched module gives the same in another mode, as one without dropout does."""
+    with torch.random.fork_rng(devices=[]):
+        before, after = _given_by(pristine, args, keywords), _given_by(twin, args, keywords)
+    return before is not None and after is not None and same_values(before, after)
 
 
 def _memory_of(t: Tensor) -> int:

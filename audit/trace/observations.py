@@ -37,6 +37,7 @@ class Run:
         blocks: blocks whose states are registered.
         attention: per block, what attention the model has there.
         features: what the model makes of it, (b, e).
+        outputs: what the model's own call gives, where features are computed of that.
     """
 
     tower: TowerName
@@ -50,6 +51,7 @@ class Run:
     blocks: set[int] = field(default_factory=set)
     attention: dict[int, Expected] = field(default_factory=dict)
     features: Tensor | None = None
+    outputs: Tensor | None = None
 
 
 @dataclass

@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from audit.trace.frames import Frames, Place
+from audit.trace.hook_lines import HookLines
 from audit.trace.lineage import Lineage
 from audit.trace.lineages import Lineages
 from audit.trace.model_changes import ModelChanges
@@ -22,6 +23,7 @@ class ParameterUses:
         lineages: of every tensor, parameters among them.
         watch: checks the model's own parameters.
         frames: finds the explainer's line.
+        hook_lines: that of a hook.
     """
 
     def __init__(
@@ -30,12 +32,14 @@ class ParameterUses:
         lineages: Lineages[Any],
         watch: ModelChanges,
         frames: Frames,
+        hook_lines: HookLines,
     ) -> None:
         self.uses: dict[tuple[str, Place], int] = {}
         self._passes = passes
         self._lineages = lineages
         self._watch = watch
         self._frames = frames
+        self._hook_lines = hook_lines
         towers = list(passes.structure.towers)
         self._entries = {
             (path, operation): tower
@@ -70,6 +74,7 @@ class ParameterUses:
         entered = next((t for t in tensors if not self._is_parameter(t)), None)
         if entered is None:
             return
+        place = self._hook_lines.behind(place, own=own)
         if (path, name) in self._entries:
             self._passes.enter_tower(self._entries[path, name], entered, tensor, place)
         if (path, name) in self._blocks:

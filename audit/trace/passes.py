@@ -6,14 +6,14 @@ the deviation, and whose states are what the unmodified model makes of these val
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from audit.models.structure import AnyTower, Structure
-from audit.models.transformer_block import Block, TowerName
+from audit.models.transformer_block import TowerName
 from audit.models.unwrapped_values import plain
 from audit.trace.alterations import Alterations
 from audit.trace.fingerprint import fingerprint
@@ -42,6 +42,7 @@ class Passes:
         lineages: of every tensor seen.
         precisions: those that the explainer computes in.
         rounding: how far it moves states.
+        differentiable: whether the explainer computes with autograd on.
     """
 
     def __init__(
@@ -52,16 +53,17 @@ class Passes:
         lineages: Lineages[Any],
         precisions: Precisions,
         rounding: Rounding,
+        differentiable: Callable[[], bool],
     ) -> None:
         self.structure = structure
+        self.differentiable = differentiable
         self.given = given
         self.targets = targets
         self.lineages = lineages
         self.precisions = precisions
         self.rounding = rounding
         self.runs = Runs()
-        blocks = [block for tower in structure.towers for block in tower.blocks]
-        heads = frozenset(block.heads for block in blocks if isinstance(block, Block))
+        heads = frozenset[int]().union(*(tower.head_counts for tower in structure.towers))
         self.index = StateIndex(heads, self._of_cast)
         self.states = RunStates(given, targets, rounding, self.index)
         self.entries: list[Entry] = []
@@ -138,7 +140,7 @@ class Passes:
             if len(values) > 1 or not equal:
                 known = lineage if lineage.deviates else Lineage()
                 run = self.runs.opened(tower, values, known, precision)
-                if inputs.requires_grad:
+                if inputs.requires_grad or self.differentiable():
                     self.runs.keep_inputs(run, values)
         fits = values.shape[1:] == given.shape[1:]
         entry = Entry(
@@ -246,7 +248,7 @@ class Passes:
         """Whether these are the tokens that the model itself gives to this norm."""
         sites = {(a.tower, a.block, a.site) for a in found}
         expected = {(tower.name, index, "input"), (tower.name, index - 1, "output")}
-        parts = {"all", "pooled"} if index == len(tower.blocks) else {"all"}
+        parts = {"all", "pooled"} if _each_token_alone(tower, index) else {"all"}
         return sites <= expected and {a.part for a in found} <= parts
 
     def _altered(
@@ -282,3 +284,11 @@ class Passes:
             return False
         sites = {(a.block, a.site) for a in lineage.anchors}
         return bool(self.find(x)) or (len(sites) == 1 and x.ndim == 2)
+
+
+def _each_token_alone(tower: AnyTower, index: int) -> bool:
+    """Whether what is entered treats each token by itself: the end of a tower, or a norm."""
+    if index == len(tower.blocks):
+        return True
+    weights = tower.blocks[index].module.parameters()
+    return not tower.attends(index) and all(weight.ndim == 1 for weight in weights)

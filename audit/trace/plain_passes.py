@@ -25,7 +25,8 @@ from audit.models.transformer_block import Block
 from audit.models.unwrapped_values import beneath, plain
 from audit.models.value_flow import tensors_among
 from audit.trace.frames import Frames, Place, call_keywords
-from audit.trace.lineage import Anchor, Lineage, union
+from audit.trace.hook_lines import HookLines
+from audit.trace.lineage import TERMINAL_SITES, Anchor, Lineage, union
 from audit.trace.model_changes import ModelChanges
 from audit.trace.module_snapshot import PASSING_HOOKS, has_hooks
 from audit.trace.observations import Run
@@ -87,6 +88,7 @@ class PlainPasses:
         passes: where runs are kept.
         frames: finds the explainer's line.
         watch: of the model's weights and structure.
+        hook_lines: finds the line of a hook.
     """
 
     def __init__(
@@ -96,10 +98,12 @@ class PlainPasses:
         passes: Passes,
         frames: Frames,
         watch: ModelChanges,
+        hook_lines: HookLines,
     ) -> None:
         self._passes = passes
         self._frames = frames
         self._watch = watch
+        self._hook_lines = hook_lines
         self._make_up = MakeUp(model)
         self._thread = _Thread()
         self._draws = random.Random(0)  # noqa: S311 - which passes are replayed is no secret
@@ -114,7 +118,8 @@ class PlainPasses:
         part = self._parts.get(id(module))
         if part is None or part.module is not module:
             return
-        place, _ = self._frames.caller()
+        place, own = self._frames.caller()
+        place = self._hook_lines.behind(place, own=own)
         weight = next(p for p in module.parameters() if p.is_floating_point())
         usual = self._is_usual(part, args)
         if part.takes_input(alone=usual) and args and isinstance(args[0], Tensor):
@@ -206,7 +211,7 @@ class PlainPasses:
     def _comes_out(self, part: _Part, anchor: Anchor) -> bool:
         if part.index is None:
             return anchor.terminal
-        sites = {"output", "input", "feature", "unit feature"}
+        sites = {"output", "input", *TERMINAL_SITES}
         return anchor.site in sites and anchor.block in {part.index, part.follows}
 
     def _is_usual(self, part: _Part, args: tuple[Any, ...]) -> bool:

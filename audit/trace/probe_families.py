@@ -39,27 +39,28 @@ def surrounds(
         leads there.
     """
     points, target = family.double(), given.double()
-    if len(family) == 2:
-        return _between_two(points, target)
+    if 1 < len(family) <= FEWEST and _between_few(points, target):
+        return True
     if len(family) < FEWEST:
         return False
     return _around_each_place(points, target) or _on_the_path(points.flatten(1), target.flatten())
 
 
-def _between_two(points: Tensor, target: Tensor) -> bool:
-    """Whether two members scatter around the target, as two draws of the same noise do.
+def _between_few(points: Tensor, target: Tensor) -> bool:
+    """Whether two or three members scatter around the target, as draws of the same noise do.
 
-    Their mean is then as far from it as they are from their mean, and the two differences have
-    nothing to do with each other.
+    Their mean is then as far from it as their scatter foretells, and has nothing to do with how
+    they differ from it.
     """
     center = points.mean(0)
-    off, half = (center - target).flatten(), (points[0] - points[1]).flatten() / 2
-    sizes = float(off.norm()), float(half.norm())
+    off, rest = (center - target).flatten(), (points - center).flatten(1)
+    sizes = float(off.norm()) * len(points) ** 0.5, float(rest.norm()) / (len(points) - 1) ** 0.5
     if min(sizes) <= 0:
         return False
-    alike = abs(float(off @ half)) / (sizes[0] * sizes[1])
+    alike = (rest @ off).abs() / (rest.norm(dim=1) * off.norm())
     spread = len(off) ** -0.5
-    return max(sizes) <= _SAME_SPREAD * min(sizes) and alike <= _NOISE * spread
+    scattered = bool((alike <= _NOISE * spread).all())
+    return max(sizes) <= _SAME_SPREAD * min(sizes) and scattered
 
 
 def _around_each_place(points: Tensor, target: Tensor) -> bool:

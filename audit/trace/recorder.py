@@ -14,11 +14,13 @@ from audit.models.structure import Structure
 from audit.models.transformer_block import TowerName
 from audit.models.unwrapped_values import beneath, plain
 from audit.models.value_flow import tensors_among
+from audit.trace.anchored import Anchored
 from audit.trace.attention_events import OUTSIDE, AttentionEvents
 from audit.trace.copied_parts import CopiedParts
 from audit.trace.derivatives import Derivatives
 from audit.trace.feature_span import is_strange
 from audit.trace.frames import Frames, Place
+from audit.trace.hook_lines import HookLines
 from audit.trace.instrument import Instrument, Observer
 from audit.trace.integrity import Integrity
 from audit.trace.lineage import EMPTY, Anchor, Lineage, union
@@ -26,6 +28,7 @@ from audit.trace.lineages import Lineages
 from audit.trace.memory import Memory, recalled
 from audit.trace.model_changes import ModelChanges
 from audit.trace.module_calls import ModuleCalls
+from audit.trace.module_snapshot import BACKWARD_HOOKS, has_hooks
 from audit.trace.operations import (
     CREATING,
     RESHAPING,
@@ -69,9 +72,8 @@ class Recorder(Observer):
     ) -> None:
         self.instrument = Instrument(image.device, self)
         integrity.own_hooks = self.instrument.hooks
-        self.structure, self.targets = structure, targets
+        self.structure, self.targets, self.integrity = structure, targets, integrity
         pristine = structure.model
-        self.integrity = integrity
         self.frames = Frames(model)
         self.given: dict[TowerName, Tensor] = {"image": image}
         if structure.text is not None:
@@ -86,66 +88,72 @@ class Recorder(Observer):
                 self.lineages,
                 precisions,
                 rounding or Rounding(self.given),
+                self.instrument.differentiable,
             )
         towers = frozenset({"", *(tower.path for tower in structure.towers)})
         self.watch = ModelChanges(integrity, pristine, self.frames, towers)
         self.modules = ModuleCalls(
             model, pristine, self.watch, self.lineages, structure.score_parameters
         )
-        self.plain = PlainPasses(model, structure, self.passes, self.frames, self.watch)
+        self.hook_lines = HookLines(self.frames, self.lineages.get)
+        self.plain = PlainPasses(
+            model, structure, self.passes, self.frames, self.watch, self.hook_lines
+        )
         self.copied = CopiedParts(self.passes, self.frames)
         self.attending = AttentionEvents(self.passes, self.frames)
         self.probed = ProbeScores(self.passes, self.frames)
         self.derivatives = Derivatives(
-            model,
+            self.modules,
             self.passes,
             self.lineages,
             self.probed,
             self.frames,
             structure.logit_scale,
         )
-        self.derivatives.gradients.models = self.modules.roots
         self.differentiating = self.derivatives
         self.origins = Origins(ParameterValues(integrity.originals), self.frames)
         for t, lineage in recalled(memory or Memory(), self.passes):
             self.origins.earlier[t] = lineage
         self.foreign: list[Place] = []
-        self.parameters = ParameterUses(self.passes, self.lineages, self.watch, self.frames)
+        self.parameters = ParameterUses(
+            self.passes, self.lineages, self.watch, self.frames, self.hook_lines
+        )
         self.exports: dict[str, Place] = {}
-        self.clean: set[TowerName] = set()
+        self.anchored = Anchored(self.passes)
 
     # -- modules and processes --------------------------------------------------------------------
 
     def before_module(self, module: nn.Module, args: tuple[Any, ...]) -> None:
         """A module is about to run."""
-        self.derivatives.module_runs()
-        if not self.plain.within():
+        rule = self.derivatives.module_runs()
+        if rule:
             self.modules.before(module, args)
-            self._copy_runs(module, args)
+        elif not self.plain.within():
+            path = self.modules.path_of(module)
+            if path is not None:
+                self.hook_lines.begins(module, args, whole=not path)
+            self.modules.before(module, args)
+            if (original := self.modules.copied.get(id(module))) is not None:
+                self.copied.before(module, original, args)
             self.plain.begins(module, args)
-
-    def _copy_runs(self, module: nn.Module, args: tuple[Any, ...]) -> None:
-        """A module of a copy of the model is about to run."""
-        path = self.modules.copied.get(id(module))
-        if path is None:
-            return
-        self.copied.before(module, path, args)
-        for tower in self.structure.towers:
-            if path == tower.whole and not tower.entry_weights and args:
-                weight = next(p for p in module.parameters() if p.is_floating_point())
-                self.passes.enter_tower(tower, args[0], weight, self.frames.caller()[0])
 
     def after_module(self, module: nn.Module, args: tuple[Any, ...], out: Any) -> None:
         """A module has run."""
         del args
         self.modules.after(module, out)
+        if self.derivatives.module_ends():
+            return
+        if self.modules.path_of(module) is not None and not self.plain.within():
+            self.hook_lines.ends(module, out)
+        if has_hooks(module, BACKWARD_HOOKS):
+            self.derivatives.hooked_module_gave(module, out)
         if (other := self.copied.after(module, out)) is not None:
             self.lineages[other[0]] = union([self.lineages.get(other[0]), other[1]])
         found = self.plain.ends(module, out)
         if found is not None:
             result, anchors, blocks = found
             self.attending.calls += blocks
-            self.lineages[result] = self._anchored(anchors)
+            self.lineages[result] = self.anchored.lineage(anchors)
             self.derivatives.output(result, anchors)
 
     def starts(self, event: str) -> None:
@@ -160,18 +168,29 @@ class Recorder(Observer):
         towers = (run.tower,) if run.given or index is not None else ()
         found = self.passes.find(t, towers) if t.numel() > 1 else []
         anchor = Anchor(run.tower, index or 0, "inside", "all", run.number)
-        return self._anchored(found[0] if found else frozenset({anchor}))
+        return self.anchored.lineage(found[0] if found else frozenset({anchor}))
 
     # -- operations -------------------------------------------------------------------------------
+
+    def inside(self) -> PlainPass | None:
+        """The pass of the model in which nothing can come between."""
+        return self.plain.within()
+
+    def gave_inside(self, where: PlainPass, name: str, out: Any) -> None:
+        """An operation has run in such a pass."""
+        for t in results_of(name, out):
+            self.origins.made(t)
+            self.lineages.inside(t, where)
 
     def before_operation(self, operation: Operation) -> Lineage | None:
         """What the results inherit; None where nothing is to be noted."""
         name, tensors = operation.name, operation.tensors
-        if name in CREATING or not tensors or self.plain.within():
+        if name in CREATING or not tensors:
             return None
         if self.derivatives.in_engine():  # it unpacks what it has kept, and gives derivatives alone
             return EMPTY
         self._recognize(tensors)
+        self.hook_lines.next(tensors)
         inherited = union(self.lineages.get(t) for t in tensors)
         if not (self.derivatives.taking() or self.derivatives.any_tangent(tensors)):
             self.parameters.before(name, tensors)
@@ -179,14 +198,11 @@ class Recorder(Observer):
 
     def after_operation(self, note: Lineage | None, operation: Operation, out: Any) -> None:
         """Note the lineage of each result."""
-        where = self.plain.within()
-        if where is None and not self.derivatives.taking():
+        if not self.derivatives.taking():
             self.derivatives.gradients.follow(operation, list(tensors_among(out)))
         for t in results_of(operation.name, out):
             self.origins.made(t)
-            if where is not None:
-                self.lineages.inside(t, where)
-            elif (
+            if (
                 note is not None
                 and not t.is_meta
                 and not self.derivatives.is_tangent(t, operation.tensors)
@@ -223,7 +239,7 @@ class Recorder(Observer):
         if any(t.shape == g.shape and torch.equal(plain(t), g) for g in self.given.values()):
             return EMPTY
         if t.numel() > 1 and (found := self.passes.find(t)):
-            return self._anchored(found[0])
+            return self.anchored.lineage(found[0])
         lineage = self.origins.of(t)
         from_outside = Operation(None, OUTSIDE, (t,), {}, [t])
         return self.attending.other(from_outside, t, lineage)
@@ -248,7 +264,7 @@ class Recorder(Observer):
     def _set(self, operation: Operation, t: Tensor, inherited: Lineage) -> None:
         found = self._found(t, inherited)
         if found:
-            lineage = self._still_deviating(self._anchored(found[0]), inherited)
+            lineage = self.anchored.still_deviating(self.anchored.lineage(found[0]), inherited)
             self.attending.same(operation.name)
             self.derivatives.output(t, found[0])
         elif self.derivatives.only_derivative():
@@ -269,15 +285,6 @@ class Recorder(Observer):
         towers = {a.tower for a in inherited.anchors if not a.terminal}
         return self.passes.find(t, towers | {self.structure.tower_of(p) for p in inherited.params})
 
-    def _still_deviating(self, lineage: Lineage, inherited: Lineage) -> Lineage:
-        """A state that another attention or altered values led to is a state only to rounding.
-
-        In a coarse dtype that is too much to acquit it.
-        """
-        kept = Lineage(events=inherited.events, alterations=inherited.alterations)
-        coarse = any(self.passes.runs[a.run].precision.is_coarse for a in lineage.anchors)
-        return union([lineage, kept]) if coarse else lineage
-
     def _with_stranger(self, lineage: Lineage) -> Lineage:
         place, _ = self.frames.caller()
         if lineage.outside:
@@ -285,14 +292,3 @@ class Recorder(Observer):
             return union([lineage, self.origins.not_known(place, why, mixed=True)])
         self.foreign.append(place)
         return union([lineage, Lineage(foreign=frozenset({len(self.foreign) - 1}))])
-
-    def _anchored(self, found: frozenset[Anchor]) -> Lineage:
-        for anchor in found:
-            run = self.passes.runs[anchor.run]
-            if run.given and (anchor.terminal or (anchor.site == "input" and anchor.block)):
-                self.clean.add(run.tower)
-        runs = {a.run for a in found}
-        inherits = union([self.passes.runs[r].inherits for r in runs])
-        if (classes := self.passes.classes) is not None and all(a.terminal for a in found):
-            found |= {Anchor("text", 0, "feature", "pooled", classes.number)}
-        return inherits.inherited(found) if inherits is not EMPTY else Lineage(anchors=found)

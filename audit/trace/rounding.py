@@ -45,6 +45,10 @@ class Rounding:
         known = self._known(precision, chained=not precision.is_coarse)
         return MARGIN * known.get(site, known[USUAL])
 
+    def measure(self, precision: Precision) -> None:
+        """Measure now what is measured once: not while modules give what they are told."""
+        self.tolerance(precision, USUAL)
+
     def of_features(self, precision: Precision) -> float:
         """The same for features, to which the roundings of all blocks have added up."""
         known = self._known(precision, chained=True)

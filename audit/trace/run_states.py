@@ -12,13 +12,19 @@ from audit.models.tower import Tower
 from audit.models.tower_chain import ChainTower
 from audit.models.transformer_block import TowerName
 from audit.models.unwrapped_values import plain
-from audit.trace.lineage import Anchor
+from audit.trace.lineage import OUTPUTS, Anchor
 from audit.trace.observations import Expected, Run
 from audit.trace.patched import TokenRows
 from audit.trace.precision import Precision
 from audit.trace.rounding import Rounding
 from audit.trace.state_index import StateIndex
-from audit.trace.states import tell_block, tell_embedding, tell_final, tell_passed_on
+from audit.trace.states import (
+    pooling_states,
+    tell_block,
+    tell_embedding,
+    tell_final,
+    tell_passed_on,
+)
 
 
 class RunStates:
@@ -68,6 +74,11 @@ class RunStates:
                 run.attention[index] = Expected(state, pooled)
 
         output = tell_block(tower.blocks[index], x, tower.mask(length), pooled, told)
+        if isinstance(tower, ChainTower) and tower.pooling and index == tower.pooling.first:
+            for site, part, state in pooling_states(tower.pooling.view, x):
+                self.register(run, index, site, part, state)
+                if site == "attention" and state.ndim == 4:
+                    run.attention[index] = Expected(state[:, :, 0], pooled)
         run.blocks.add(index)
         return output
 
@@ -84,6 +95,7 @@ class RunStates:
             self.final(tower, x, run)
             return None
         inputs = self._inputs(run, len(x))
+        self._rounding.measure(run.precision)
         x = tell_passed_on(
             tower, x, index, inputs, lambda *state: self.register(run, index, *state)
         )
@@ -94,12 +106,19 @@ class RunStates:
         """Register the states after the last block, from its output, or (b, d) pooled already."""
         pooled = None if x.ndim == 2 else self.pooled(tower, run, len(x), x.shape[1])
         end = len(tower.blocks)
+        self._rounding.measure(run.precision)
+
+        def told(site: str, part: str, state: Tensor) -> None:
+            self.register(run, end, site, part, state)
+            if site == OUTPUTS:
+                run.outputs = state.detach()
+
         feature = tell_final(
             tower,
             x,
             pooled,
             self._inputs(run, len(x)),
-            lambda *state: self.register(run, end, *state),
+            told,
         )
         run.features = feature.detach()
         run.blocks.add(end)

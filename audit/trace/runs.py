@@ -13,7 +13,7 @@ from audit.trace.lineage import Anchor, Lineage
 from audit.trace.observations import Run
 from audit.trace.precision import Precision
 
-_MOST_INPUTS = 64
+_MOST_INPUTS = 64  # pictures
 
 
 class Runs(list[Run]):
@@ -22,6 +22,7 @@ class Runs(list[Run]):
     def __init__(self) -> None:
         super().__init__()
         self._with_inputs: deque[Run] = deque()
+        self._kept = 0
         self._chosen: dict[tuple[int, tuple[int, ...]], Run] = {}
 
     def new(
@@ -48,8 +49,11 @@ class Runs(list[Run]):
         """Keep what entered a run, for gradients by it, until many later ones have come."""
         run.inputs = inputs
         self._with_inputs.append(run)
-        if len(self._with_inputs) > _MOST_INPUTS:
-            self._with_inputs.popleft().inputs = None
+        self._kept += len(inputs)
+        while self._kept > _MOST_INPUTS and len(self._with_inputs) > 1:
+            first = self._with_inputs.popleft()
+            self._kept -= 0 if first.inputs is None else len(first.inputs)
+            first.inputs = None
 
     def kept_from_earlier(
         self, tower: AnyTower, tokens: Tensor | None, features: Tensor, precision: Precision

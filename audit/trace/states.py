@@ -7,16 +7,21 @@ its own module is a state.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
+from audit.models.attention_pooling import AttentionPooling
+from audit.models.stage import Stage
 from audit.models.structure import AnyTower
 from audit.models.tower import Tower
-from audit.models.tower_chain import ChainTower, Stage
+from audit.models.tower_chain import ChainTower
 from audit.models.transformer_block import Block
+from audit.models.value_flow import tensors_among
+from audit.trace.lineage import OUTPUTS
 from audit.trace.recorded_states import tell_states, tell_states_from
 
 State = tuple[str, str, Tensor]  # site, part, values
@@ -87,15 +92,36 @@ def tell_final(
             if site == "feature":
                 feature = state
         return feature
-    feature = tell_states_from(
-        tower.model,
-        lambda begins: tower.readout(x, inputs, begins),
-        lambda site, t: told(site, "all", t),
-    )
+    with outputs_kept(tower) as outputs:
+        feature = tell_states_from(
+            tower.model,
+            lambda begins: tower.readout(x, inputs, begins),
+            lambda site, t: told(site, "all", t),
+        )
+    for output in outputs[:1]:
+        told(OUTPUTS, "pooled", output)
     told("feature", "pooled", feature)
     if tower.normalizes:
         told("unit feature", "pooled", functional.normalize(feature, dim=-1))
     return feature
+
+
+@contextmanager
+def outputs_kept(tower: ChainTower) -> Iterator[list[Tensor]]:
+    """Keep what the model's own calls give, where the tower's feature is computed of that."""
+    kept: list[Tensor] = []
+    if not tower.outputs:
+        yield kept
+        return
+
+    def gave(_module: nn.Module, _args: object, out: object) -> None:
+        kept.extend(t.clone() for t in tensors_among(out) if t.is_floating_point())
+
+    handle = tower.model.register_forward_hook(gave)
+    try:
+        yield kept
+    finally:
+        handle.remove()
 
 
 def block_states(
@@ -140,6 +166,27 @@ def block_states(
     yield from _token_variants("normalized for the MLP", norm2, pooled)
     yield from _token_variants("MLP output", hidden, pooled)
     yield from _token_variants("output", output, pooled)
+
+
+def pooling_states(pooling: AttentionPooling, tokens: Float[Tensor, "b t d"]) -> Iterator[State]:
+    """Every state of a pooling by attention that receives tokens, and last what it gives."""
+    block = pooling.block
+    q, k, v = pooling.qkv(tokens)
+    logits = block.attention_logits(q, k)
+    attention = logits.softmax(-1)
+    o = block.mix_values(attention, v)
+    projected = block.project(o)
+    first = torch.zeros(len(tokens), dtype=torch.long, device=tokens.device)
+    yield "query", "pooled", q
+    yield from _token_variants("key", k, first)
+    yield from _token_variants("value", v, first)
+    for site, state in (("attention logits", logits), ("attention", attention)):
+        yield site, "all", state
+        yield f"{site} of a head", "pooled", state.flatten(0, 1)
+        yield f"mean {site}", "pooled", state.mean(1)
+    yield "attention output", "pooled", o
+    yield "projected attention output", "pooled", projected
+    yield "output", "pooled", pooling.finish(projected)
 
 
 def final_states(

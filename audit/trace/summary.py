@@ -63,7 +63,7 @@ def summarize(
             for c, place in recorder.watch.changes.items()
         ),
         copies=tuple(f"{k}: {v}" if v else k for k, v in recorder.modules.copies.items()),
-        clean_features=recorder.clean >= set(recorder.given),
+        clean_features=recorder.anchored.clean >= set(recorder.given),
         map_known=descent.known,
         map_reasons=tuple(reasons_of(recorder, descent.of_maps)),
         map_of_score=_map_of_score(recorder, descent),

@@ -71,11 +71,15 @@ def _of_scores(
 
 
 def _of_classes(t: Tensor, run: Run, pictures: list[Anchor], passes: Passes) -> list[int]:
-    """Columns of the model's own logits."""
-    found = [f for n in {a.run for a in pictures} if (f := passes.runs[n].features) is not None]
-    if not found or run.tokens is None:
-        return []
-    return _columns(t, (), torch.cat(found).double()[:, run.tokens], passes)
+    """Columns of the model's own scores, or of its outputs, one for each class."""
+    runs = [passes.runs[n] for n in sorted({a.run for a in pictures})]
+    for known in ([r.features for r in runs], [r.outputs for r in runs]):
+        scores = [one.double() for one in known if one is not None and one.ndim == 2]
+        if run.tokens is None or not scores or scores[0].shape[1] != len(run.tokens):
+            continue
+        if rows := _columns(t, (), torch.cat(scores)[:, run.tokens], passes):
+            return rows
+    return []
 
 
 def _columns(

@@ -103,7 +103,12 @@ def watched(work: Callable[[], Tensor], device: torch.device) -> Tensor:
 
 
 def first_call(
-    explainer: Explainer, model: nn.Module, structure: Structure, images: Tensor, targets: Tensor
+    explainer: Explainer,
+    model: nn.Module,
+    structure: Structure,
+    images: Tensor,
+    targets: Tensor,
+    rounding: Rounding,
 ) -> tuple[list[Change], Memory]:
     """Call an explainer for the first time.
 
@@ -113,6 +118,7 @@ def first_call(
         structure: of a deep copy that nobody else touches.
         images: (pairs, 3, H, W).
         targets: (pairs, context).
+        rounding: the null control of the audit.
 
     Returns:
         What it left otherwise, and what it keeps of the tensors that it computed.
@@ -121,7 +127,7 @@ def first_call(
         Exception: whatever the explainer raises, and what `run_explainer` does.
     """
     integrity = Integrity(model, structure.model)
-    recorder = Recorder(model, structure, integrity, images[:1], targets[:1])
+    recorder = Recorder(model, structure, integrity, images[:1], targets[:1], rounding)
     recorder.frames.explainer_lies_in(explainer.source_file)
     inspected, changes = integrity.inspecting(explainer.explain, recorder.instrument.aside)
     try:

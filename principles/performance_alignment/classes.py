@@ -21,7 +21,14 @@ _MOST, _MOST_CLASSES = math.log(1e6), 100_000
 
 @dataclass(frozen=True)
 class Classes:
-    """Classes with enough pairs: their numbers, pairs, right pairs, and mean quality."""
+    """Classes with enough pairs: their numbers, pairs, right pairs, and mean quality of maps.
+
+    Attributes:
+        index: of the classes.
+        pairs: of each that its accuracy is measured on.
+        right: those of them about which the model is right.
+        quality: per explainer, over the pairs that maps were drawn for.
+    """
 
     index: Array
     pairs: Array
@@ -34,16 +41,41 @@ class Classes:
         return np.asarray(self.right / self.pairs)
 
 
-def by_class(labels: Array, correct: Array, values: dict[str, Array], least: int) -> Classes:
-    """Pairs, right pairs and mean quality of every class with at least ``least`` pairs."""
-    counts = np.bincount(labels)
-    index = np.flatnonzero(counts >= max(least, 2))
-    right = np.bincount(labels, weights=correct, minlength=len(counts))[index]
+def by_class(
+    labels: Array,
+    values: dict[str, Array],
+    least: int,
+    many_labels: Array,
+    many_correct: Array,
+) -> Classes:
+    """Accuracy and mean quality of every class with at least ``least`` pairs of either.
+
+    Args:
+        labels: class of each pair that maps were drawn for.
+        values: quality of each such pair, per explainer.
+        least: pairs of a class.
+        many_labels: class of each pair that performance was measured on.
+        many_correct: whether the model is right about it.
+    """
+    classes = max(int(labels.max(initial=0)), int(many_labels.max(initial=0))) + 1
+    counts, many = (np.bincount(x, minlength=classes) for x in (labels, many_labels))
+    index = np.flatnonzero((counts >= max(least, 2)) & (many >= max(least, 2)))
+    right = np.bincount(many_labels, weights=many_correct, minlength=classes)[index]
     quality = {
-        name: np.bincount(labels, weights=v, minlength=len(counts))[index] / counts[index]
+        name: np.bincount(labels, weights=v, minlength=classes)[index] / counts[index]
         for name, v in values.items()
     }
-    return Classes(index, counts[index], right, quality)
+    return Classes(index, many[index], right, quality)
+
+
+def attenuated(clear: float, reliable: Sequence[float]) -> float:
+    """What noise leaves of a correlation: itself times the root of the reliabilities.
+
+    Source: Spearman's correction for attenuation (1904). Reliabilities below 0.05, or unknown, are
+    taken as 0.05, so that noise alone accuses nobody.
+    """
+    known = [r if math.isfinite(r) else 0.0 for r in reliable]
+    return clear * math.sqrt(math.prod(min(max(r, LEAST_RELIABILITY), 1.0) for r in known))
 
 
 def pairs_wanted(classes: Classes) -> str:

@@ -1,4 +1,4 @@
-"""What the checks of principle 2 share: measures of quality, votes by interval, controls."""
+"""What the checks of principle 2 share: measures of quality, controls, numbers for the report."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from audit.evidence.kinds import AVERAGE_PRECISION, Explanations, Faithfulness, Reference, Roles
+from audit.evidence.kinds import AVERAGE_PRECISION, Explanations, Faithfulness, Roles
 from audit.result.figures import Figure
 from audit.result.finding import Finding, Verdict, Witness
 from audit.result.numbers import Interval, Statistic
@@ -21,9 +21,10 @@ from audit.statistics.power import (
 )
 from audit.trace.records import Array
 from principles.finding_parts import finite, interval_words, listed
+from principles.indifference import Zone, level_of
 
-ERROR_RATE = 0.05
 CONTROL_LEVEL = 0.95  # controls are a gate, no claim: they take no share of the error rate
+CONTROL_RATE = (1 - CONTROL_LEVEL) / 2
 LEAST_RANGE = 0.1  # of the usual range of scores, below which faithfulness has no scale
 
 
@@ -45,7 +46,10 @@ class Measure:
 
     def known(self, explainer: str) -> Measure:
         """The same without the pairs on which an explainer has no value."""
-        keep = np.isfinite(self.values[explainer])
+        return self.at(np.isfinite(self.values[explainer]))
+
+    def at(self, keep: Array) -> Measure:
+        """The same on some of the pairs."""
         values, again = (
             {name: v[keep] for name, v in table.items()} for table in (self.values, self.again)
         )
@@ -72,36 +76,30 @@ def measures(explanations: Explanations, faithfulness: Faithfulness, roles: Role
     Faithfulness is insertion minus deletion over the model's own full minus empty score of the
     pair; a pair whose full score hardly differs from its empty one has none.
     """
-    audited, other = roles.audited, faithfulness
-    found = []
+    audited, found = roles.audited, []
     if audited in explanations.localization:
         values = {n: v[AVERAGE_PRECISION] for n, v in explanations.localization.items()}
         found.append(Measure("localization", np.arange(len(values[audited])), values))
-    if audited in other.gaps:
-        scale, second = _scale(other.span), _scale(other.other_span)
-        values = {n: v / scale for n, v in other.gaps.items()}
-        again = {n: v / second for n, v in other.other_gaps.items()}
-        found.append(Measure("faithfulness", other.probed, values, again))
+    if (measured := faithfulness_of(faithfulness, roles)) is not None:
+        found.append(measured)
     known = [m.known(audited) for m in found]
     return [m for m in known if len(m.pairs)]
+
+
+def faithfulness_of(measured: Faithfulness, roles: Roles) -> Measure | None:
+    """Faithfulness of the probed pairs, None where that of the audited maps was not measured."""
+    if roles.audited not in measured.gaps:
+        return None
+    scale, second = _scale(measured.span), _scale(measured.other_span)
+    values = {n: v / scale for n, v in measured.gaps.items()}
+    again = {n: v / second for n, v in measured.other_gaps.items()}
+    return Measure("faithfulness", measured.probed, values, again)
 
 
 def _scale(span: Array) -> Array:
     """Full minus empty score of each pair, NaN where it hardly differs from zero."""
     least = LEAST_RANGE * max(float(np.median(span)), 0.0) if len(span) else 0.0
     return np.where(span > least, span, np.nan)
-
-
-def pair_margin(reference: Reference) -> Array:
-    """Score of each pair's class minus that of the best class that its picture does not show.
-
-    The model is right about a pair where this is above zero. Where no class is absent it is, by 1
-    more than the least score there is.
-    """
-    scores = reference.scores[reference.picture]
-    own = scores[np.arange(len(scores)), reference.labels]
-    rivals = np.where(reference.present[reference.picture], scores.min() - 1.0, scores)
-    return np.asarray(own - rivals.max(1))
 
 
 def combined(readings: Sequence[Reading]) -> Finding:
@@ -131,19 +129,12 @@ def combined(readings: Sequence[Reading]) -> Finding:
 
 def level_for(name: str, roles: Roles, rate: float) -> float:
     """Level of an explainer's interval: of the audited one by the error rate of the check."""
-    return 1 - rate if name == roles.audited else CONTROL_LEVEL
+    return level_of(rate) if name == roles.audited else CONTROL_LEVEL
 
 
 def resamples_for(base: int, level: float) -> int:
     """Bootstrap draws that leave some in each tail at this level."""
     return min(max(base, math.ceil(10 / (1 - level) - 1e-6)), 20_000)
-
-
-def vote(estimate: Estimate, threshold: float) -> Verdict:
-    """PASS above the threshold with the whole interval, VIOLATION if nothing of it is above."""
-    if estimate.above(threshold):
-        return Verdict.PASS
-    return Verdict.VIOLATION if estimate.high <= threshold else Verdict.INCONCLUSIVE
 
 
 def others(roles: Roles, known: Mapping[str, object]) -> list[str]:
@@ -157,25 +148,23 @@ def judged(roles: Roles, known: Mapping[str, object]) -> list[str]:
     return [name for name in names if name in known]
 
 
-def controls_fail(
-    estimates: Mapping[str, Estimate], roles: Roles, threshold: float, does: str
-) -> str:
+def controls_fail(estimates: Mapping[str, Estimate], roles: Roles, zone: Zone, does: str) -> str:
     """Why a measure cannot speak here, empty where it can.
 
     Args:
         estimates: per explainer.
         roles: which is which.
-        threshold: above which a control passes.
+        zone: by which a control passes.
         does: what passing means, as in ``tracks the ladder``.
     """
     faithful = others(roles, estimates)
-    if faithful and not any(estimates[n].above(threshold) for n in faithful):
+    if faithful and not any(zone.decide(estimates[n]) is Verdict.PASS for n in faithful):
         best = max(faithful, key=lambda n: estimates[n].value)
         return f"no faithful control {does} (best {best}, {interval_words(estimates[best])})"
     passing = [
         n
         for n in roles.negative
-        if n in estimates and n != roles.audited and estimates[n].above(threshold)
+        if n in estimates and n != roles.audited and zone.decide(estimates[n]) is Verdict.PASS
     ]
     return f"the model-free control {listed(passing)} {does} as well" if passing else ""
 
@@ -186,12 +175,12 @@ def reasons(*clauses: str) -> str:
 
 
 def statistic(
-    name: str, estimate: Estimate, threshold: float, smallest: float = math.nan, test: str = ""
+    name: str, estimate: Estimate, zone: Zone, smallest: float = math.nan, test: str = ""
 ) -> Statistic:
-    """An estimate beside its threshold; larger is better. ``test`` says where its p comes from.
+    """An estimate beside its zone; larger is better. ``test`` says where its p comes from.
 
-    Where no smallest effect is given, it is the distance from the threshold that an interval of
-    this width would have cleared.
+    Where no smallest effect is given, it is the distance from an end of the zone that an interval
+    of this width would have cleared.
     """
     p = estimate.p if estimate.p is not None and math.isfinite(estimate.p) else None
     if not math.isfinite(smallest):
@@ -202,8 +191,10 @@ def statistic(
         interval=Interval(
             low=finite(estimate.low), high=finite(estimate.high), level=estimate.level
         ),
-        threshold=threshold,
+        threshold=zone.end(estimate.value),
         good_side="above",
+        none=zone.none,
+        clear=zone.clear,
         n=estimate.n,
         smallest_visible_effect=finite(smallest),
         p=p if test else None,

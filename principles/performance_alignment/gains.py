@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from audit.evidence.kinds import Executed, Reference, Roles
 from audit.result.finding import Verdict
 from audit.statistics.estimate import Estimate
 from audit.statistics.paired import paired_difference
+from principles.indifference import Zone
 from principles.performance_alignment.estimates import Measure, others
 from principles.performance_alignment.prediction import above_ladder
 from principles.performance_alignment.rung_quality import RungQuality
@@ -22,42 +23,35 @@ class Gain:
     Attributes:
         of: whose quality is subtracted.
         size: the difference.
-        predicted: by a ladder, else measured of a twin. Maps from a worse model should be worse
-            than those of a twin; than what a ladder has at that accuracy they should not be better.
+        predicted: by a ladder, else measured of a twin.
+        negligible: the difference that does not count as better.
     """
 
     of: str
     size: Estimate
     predicted: bool
+    negligible: float
 
-    def bar(self, negligible: float) -> float:
-        """Below which the gain has to lie."""
-        return negligible if self.predicted else 0.0
-
-    def verdict(self, negligible: float) -> Verdict:
-        """VIOLATION where the gain is wholly above what is negligible."""
-        if self.size.below(self.bar(negligible)):
-            return Verdict.PASS
-        limit = negligible if self.predicted else -negligible
-        return Verdict.VIOLATION if self.size.above(limit) else Verdict.INCONCLUSIVE
+    @property
+    def verdict(self) -> Verdict:
+        """PASS where the maps are not better by more than what is negligible, by its zone."""
+        turned = replace(
+            self.size, value=-self.size.value, low=-self.size.high, high=-self.size.low
+        )
+        return Zone(-self.negligible, 0.0).decide(turned)
 
     @property
     def words(self) -> dict[Verdict, str]:
         """What the maps are, by verdict."""
-        if self.predicted:
-            return {
-                Verdict.PASS: "are no better than that predicts:",
-                Verdict.VIOLATION: "are better than that predicts:",
-                Verdict.INCONCLUSIVE: "may or may not be better than that predicts:",
-            }
+        than = "than that predicts" if self.predicted else "than the model's"
         return {
-            Verdict.PASS: "are worse too:",
-            Verdict.VIOLATION: "are nevertheless not worse:",
-            Verdict.INCONCLUSIVE: "may or may not be worse:",
+            Verdict.PASS: f"are no better {than}:",
+            Verdict.VIOLATION: f"are nevertheless better {than}:",
+            Verdict.INCONCLUSIVE: f"may or may not be better {than}:",
         }
 
 
-def gains_over(
+def gain_over(
     measure: Measure,
     rungs: RungQuality | None,
     executed: Executed,
@@ -66,29 +60,27 @@ def gains_over(
     *,
     level: float,
     negligible: float,
-) -> list[Gain]:
-    """Quality of the audited maps against the twin's, and against a ladder's prediction.
+) -> Gain | None:
+    """Quality of the audited maps against the twin's or, without one, a ladder's prediction.
 
-    The ladder is the twin's or, without one, a faithful control's: on its own ladder the audited
-    explainer would be compared with itself, since what it executes is worse there as well. A gain
-    over the prediction counts only where there is no twin, or where it is wholly above what
-    is negligible: the prediction is an interpolation, the twin a measurement.
+    The ladder is a faithful control's: on its own the audited explainer would be compared with
+    itself, since what it executes is worse there as well. The prediction is an interpolation and
+    the twin a measurement, which therefore decides where there is one. None where there is neither.
     """
-    gains = []
     if roles.twin in measure.values:
-        gain = paired_difference(
+        size = paired_difference(
             measure.values[roles.audited],
             measure.values[roles.twin],
-            clusters=reference.picture[measure.pairs],
+            clusters=reference.cluster[measure.pairs],
             rng=np.random.default_rng(0),
             level=level,
         )
-        gains.append(Gain(f"that of its faithful twin ({roles.twin})", gain, predicted=False))
-    bases = [roles.twin] if gains else others(roles, rungs.values if rungs else {})
-    base = next((b for b in bases if rungs and b in rungs.values and rungs.rungs_with(b) > 1), None)
-    if rungs and base:
-        size = above_ladder(rungs, roles.audited, base, measure.pairs, executed.correct, level)
-        above = Gain(f"what the ladder of {base} has at that accuracy", size, predicted=True)
-        if not gains or above.verdict(negligible) is Verdict.VIOLATION:
-            gains.append(above)
-    return gains
+        of = f"that of its faithful twin ({roles.twin})"
+        return Gain(of, size, predicted=False, negligible=negligible)
+    bases = others(roles, rungs.values if rungs else {})
+    base = next((b for b in bases if rungs and rungs.rungs_with(b) > 1), None)
+    if rungs is None or base is None:
+        return None
+    size = above_ladder(rungs, roles.audited, base, measure.pairs, executed.correct, level)
+    of = f"what the ladder of {base} has at that accuracy"
+    return Gain(of, size, predicted=True, negligible=negligible)

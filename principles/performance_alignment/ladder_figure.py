@@ -16,7 +16,7 @@ _KINDS = {
     "random-blocks": "random topmost blocks",
     "interpolation": "interpolation to random weights",
     "removed-heads": "removed attention heads",
-    "checkpoint": "a checkpoint that was given",
+    "checkpoint": "a checkpoint",
 }
 
 

@@ -6,7 +6,8 @@ random blocks (with `--profile full` also by interpolation to random weights and
 the model are known, by removed attention heads), in several strengths and draws; other checkpoints
 of the model that you give (`--ladder FILE`) are a family of rungs of their own. The statistic is
 the rank correlation within each family of rungs, pooled, with an interval by bootstrap over
-pictures and rungs. Other models (`--ladder ARCHITECTURE:TAG`, `local-dir:FOLDER`) are shown beside
+pictures and rungs: it passes above 0, with an estimate above 0.25, and is violated below 0.5, with
+one below. Other models (`--ladder ARCHITECTURE:TAG`, `local-dir:FOLDER`) are shown beside
 it and never judged. Quality is localization (average precision of the mask, chance-corrected) where
 there are masks, and faithfulness (insertion minus deletion, over each rung's own full minus empty
 score) where there are none or where localization may not speak. A measure speaks only if a faithful
@@ -43,16 +44,14 @@ from audit.statistics.ladder_trend import ladder_correlation
 from audit.statistics.split_half import Measurement
 from principles.check import Check
 from principles.finding_parts import interval_words
+from principles.indifference import Zone, ZoneLimits
 from principles.limits import (
     AtMostOne,
-    CheckLimits,
     Correlation,
-    ErrorRate,
     NotNegative,
     Share,
 )
 from principles.performance_alignment.estimates import (
-    ERROR_RATE,
     Reading,
     combined,
     controls_fail,
@@ -62,7 +61,6 @@ from principles.performance_alignment.estimates import (
     reasons,
     resamples_for,
     statistic,
-    vote,
 )
 from principles.performance_alignment.ladder_figure import ladder_figure, other_models_figure
 from principles.performance_alignment.reliability import RELIABILITY, Reliability, over_rungs
@@ -80,14 +78,14 @@ RESAMPLES = 2000
 
 
 @dataclass(frozen=True)
-class Limits(CheckLimits):
+class Limits(ZoneLimits):
     """What a correlation over the ladder is judged by."""
 
-    correlation: Correlation = 0.5
+    none: Correlation = 0.0
+    clear: Correlation = 0.5
     least_accuracy_spread: Share = 0.15
     identity_tolerance: NotNegative = 1e-5
     reliability: AtMostOne = RELIABILITY
-    error_rate: ErrorRate = ERROR_RATE
 
 
 def judge(
@@ -98,7 +96,7 @@ def judge(
     limits: Limits,
     rung_faithfulness: RungFaithfulness | None = None,
 ) -> Finding:
-    """Violated where the correlation lies below the threshold with its whole interval."""
+    """Violated where the correlation lies below the least that counts with its whole interval."""
     found = _on_the_ladder(ladder, rung_faithfulness, reference, roles, limits)
     found = found.model_copy(update={"detail": [*found.detail, *ladder.left_out]})
     return _beside(found, other_models, reference, roles)
@@ -134,7 +132,7 @@ def _on_the_ladder(
 
 
 def _reading(measure: RungQuality, roles: Roles, limits: Limits, pairs: int) -> Reading:
-    threshold = limits.correlation
+    zone = limits.zone
     correlation = partial(_correlation, measure)
     figures = [ladder_figure(measure, roles)]
     known = {name: measure.rungs_with(name) for name in judged(roles, measure.values)}
@@ -152,25 +150,23 @@ def _reading(measure: RungQuality, roles: Roles, limits: Limits, pairs: int) -> 
         if rungs >= _FEWEST
     }
     ours = estimates[roles.audited]
-    verdict = vote(ours, threshold)
+    verdict = zone.decide(ours)
     reliable = _reliability(measure, roles, limits.reliability)
-    why = reasons(controls_fail(estimates, roles, threshold, "tracks the ladder"), reliable.why)
-    controls = pairs_for_controls(estimates, roles, threshold, pairs)
+    why = reasons(controls_fail(estimates, roles, zone, "tracks the ladder"), reliable.why)
+    controls = pairs_for_controls(estimates, roles, zone, pairs)
     gates = max(controls, reliable.pairs_needed)
     settles, more = whole(gates), ""
     if why:
         more = f" {settling_words(gates)}"
     if verdict is Verdict.INCONCLUSIVE and not why:
         many = correlation(roles.audited, ours.level, pictures=False)
-        settles, more = _settling(ours, many, threshold, pairs)
+        settles, more = _settling(ours, many, zone.end(ours.value), pairs)
     return Reading(
         may_speak=not why,
         verdict=verdict,
-        sentence=_sentence(measure.name, ours, threshold, why) + more,
+        sentence=_sentence(measure.name, ours, zone, why) + more,
         statistics=[
-            statistic(
-                f"rank correlation of {measure.name} with accuracy", ours, threshold, test=_TEST
-            ),
+            statistic(f"rank correlation of {measure.name} with accuracy", ours, zone, test=_TEST),
             reliable.statistic,
         ],
         figures=figures,
@@ -200,7 +196,7 @@ def _settling(
     Args:
         ours: the correlation with its interval.
         many: the same with the interval that any number of pictures would leave.
-        threshold: on one side of which the interval has to lie.
+        threshold: the end of the zone that has to be refuted.
         pairs: that there are.
     """
     side = 0 if ours.value > threshold else 1
@@ -249,16 +245,16 @@ def _reliability(measure: RungQuality, roles: Roles, least: float) -> Reliabilit
     return over_rungs(tables, measure.name, families, measure.picture, least)
 
 
-def _sentence(measure: str, ours: Estimate, threshold: float, why: str) -> str:
+def _sentence(measure: str, ours: Estimate, zone: Zone, why: str) -> str:
     if why:
         return f"By {measure} nothing can be said: {why}."
-    found = vote(ours, threshold)
+    found = zone.decide(ours)
     verb = {
         Verdict.PASS: "rises with accuracy over the ladder",
         Verdict.VIOLATION: "does not follow accuracy over the ladder",
     }.get(found, "may or may not follow accuracy over the ladder")
     correlation = f"rank correlation {interval_words(ours)}, n = {ours.n} rungs"
-    return f"Map quality ({measure}) {verb}: {correlation}."
+    return f"Map quality ({measure}) {verb}: {correlation}.{zone.faint_words(ours)}"
 
 
 CHECK = Check(

@@ -2,7 +2,9 @@
 
 What it does: Takes the share of right pairs and the mean map quality of each class, and asks
 whether the classes that the model knows better have the better maps: Spearman correlation over the
-classes with enough pairs, with its interval. Localization decides where there are masks,
+classes with enough pairs, with its interval. Accuracies are those of many pairs, measured by
+forward passes alone; the least correlation that counts is lowered by what noise of accuracies and
+qualities leaves of one. Localization decides where there are masks,
 faithfulness where there are none or where the controls do not let localization speak: a faithful
 control must pass, no model-free one may, and two halves of the pictures (each with its own fill, of
 faithfulness) must agree about the order of the classes by a faithful control's maps. It also tells
@@ -26,7 +28,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from audit.evidence.kinds import Explanations, Faithfulness, Reference, Roles
+from audit.evidence.kinds import Explanations, Faithfulness, Performance, Reference, Roles
 from audit.result.figures import Point, ScatterFigure, Series, TableFigure
 from audit.result.finding import Finding, Severity, Verdict
 from audit.result.wording import percent
@@ -37,10 +39,12 @@ from audit.statistics.power import smallest_visible_effect
 from audit.trace.records import Array
 from principles.check import Check
 from principles.finding_parts import interval_words, witness
-from principles.limits import AtMostOne, CheckLimits, Correlation, Count, ErrorRate
+from principles.indifference import Zone, ZoneLimits
+from principles.limits import AtMostOne, Correlation, Count
 from principles.performance_alignment.classes import (
     LEAST_RELIABILITY,
     Classes,
+    attenuated,
     by_class,
     pairs_for_classes,
     pairs_for_correlation,
@@ -48,7 +52,6 @@ from principles.performance_alignment.classes import (
     settling_words,
 )
 from principles.performance_alignment.estimates import (
-    ERROR_RATE,
     Measure,
     Reading,
     combined,
@@ -57,10 +60,8 @@ from principles.performance_alignment.estimates import (
     level_for,
     measures,
     others,
-    pair_margin,
     reasons,
     statistic,
-    vote,
 )
 from principles.performance_alignment.reliability import RELIABILITY, Reliability, over_classes
 from principles.performance_alignment.settling import whole
@@ -69,32 +70,41 @@ _TEST = "permutations of the classes, the null being no relation"
 
 
 @dataclass(frozen=True)
-class Limits(CheckLimits):
+class Limits(ZoneLimits):
     """What a correlation over classes is judged by."""
 
-    correlation: Correlation = 0.0
+    none: Correlation = 0.0
+    clear: Correlation = 0.5
     least_pairs: Count = 3
     least_classes: Count = 8
     reliability: AtMostOne = RELIABILITY
-    error_rate: ErrorRate = ERROR_RATE
 
 
 def judge(
     explanations: Explanations,
     faithfulness: Faithfulness,
+    performance: Performance,
     reference: Reference,
     roles: Roles,
     limits: Limits,
 ) -> Finding:
-    """Violated where nothing of the interval lies above the threshold."""
+    """Violated where the interval lies below the least that counts, as far as noise leaves it."""
+    many = performance.labels, performance.margins > 0
+    if not len(performance.labels):
+        many = reference.labels, reference.margins > 0
     measured = measures(explanations, faithfulness, roles)
-    return combined([_reading(m, reference, roles, limits) for m in measured])
+    return combined([_reading(m, many, reference, roles, limits) for m in measured])
 
 
-def _reading(measure: Measure, reference: Reference, roles: Roles, limits: Limits) -> Reading:
+def _reading(
+    measure: Measure,
+    many: tuple[Array, Array],
+    reference: Reference,
+    roles: Roles,
+    limits: Limits,
+) -> Reading:
     labels = reference.labels[measure.pairs]
-    correct = pair_margin(reference)[measure.pairs] > 0
-    classes = by_class(labels, correct, measure.values, limits.least_pairs)
+    classes = by_class(labels, measure.values, limits.least_pairs, *many)
     lack = _lack(classes, labels, limits)
     if lack:
         sentence = f"By {measure.name} nothing can be said: {lack}"
@@ -106,37 +116,41 @@ def _reading(measure: Measure, reference: Reference, roles: Roles, limits: Limit
             pairs_to_settle=needed,
             more_pairs_help=needed is not None,
         )
-    threshold, rate = limits.correlation, limits.error_rate
-    quality = classes.quality
+    rate, quality = limits.error_rate, classes.quality
+    picture, least = reference.cluster[measure.pairs], limits.reliability
+    controls = others(roles, quality) or [roles.audited]
+    reliable = over_classes(measure, classes, labels, picture, controls, least)
+    accuracies = reliability_of_shares(classes.right, classes.pairs)
+    zone = Zone(limits.none, _clear(limits, (accuracies, reliable.value)))
     found = {
         n: _correlation(quality[n], classes.accuracy, level_for(n, roles, limits.error_rate))
         for n in judged(roles, quality)
     }
-    ours, verdict = found[roles.audited], vote(found[roles.audited], threshold)
+    ours, verdict = found[roles.audited], zone.decide(found[roles.audited])
     rng = np.random.default_rng(0)
     p = spearman_permutation(quality[roles.audited], classes.accuracy, rng=rng).p
     tested = replace(ours, p=p if p is not None and np.isfinite(p) else None)
-    picture, least = reference.picture[measure.pairs], limits.reliability
-    controls = others(roles, quality) or [roles.audited]
-    reliable = over_classes(measure, classes, labels, picture, controls, least)
     own = over_classes(measure, classes, labels, picture, [roles.audited], least)
-    why = reasons(
-        controls_fail(found, roles, threshold, "follows accuracy over classes"), reliable.why
-    )
+    why = reasons(controls_fail(found, roles, zone, "follows accuracy over classes"), reliable.why)
     name = f"rank correlation of {measure.name} with accuracy over classes"
-    smallest = smallest_visible_effect("correlation", ours.n, alpha=rate)
-    settles, wanted = _settling(classes, ours, own, reliable, rate)
+    smallest = smallest_visible_effect("correlation", ours.n, alpha=2 * rate)
+    settles, wanted = _settling(classes, ours, own, reliable, 2 * rate)
     first = int(np.flatnonzero(labels == _worst(classes, roles))[0])
     return Reading(
         may_speak=not why,
         verdict=verdict,
-        sentence=_sentence(measure.name, ours, verdict, why, wanted),
-        statistics=[statistic(name, tested, threshold, smallest, _TEST), reliable.statistic],
+        sentence=_sentence(measure.name, ours, zone, why, wanted),
+        statistics=[statistic(name, tested, zone, smallest, _TEST), reliable.statistic],
         figures=[_scatter(measure.name, classes, reference, roles), _table(measure.name, found)],
         witness=witness(roles, "P203", reference.ids[measure.pairs[first]], alone=False),
         pairs_to_settle=settles,
         more_pairs_help=settles is not None,
     )
+
+
+def _clear(limits: Limits, reliable: tuple[float, float]) -> float:
+    """The least correlation that counts, as far as noise of accuracies and qualities leaves it."""
+    return limits.none + attenuated(limits.clear - limits.none, reliable)
 
 
 def _settling(
@@ -181,7 +195,8 @@ def _correlation(quality: Array, accuracy: Array, level: float) -> Estimate:
     return spearman_interval(quality, accuracy, level=level)
 
 
-def _sentence(measure: str, ours: Estimate, verdict: Verdict, why: str, wanted: str) -> str:
+def _sentence(measure: str, ours: Estimate, zone: Zone, why: str, wanted: str) -> str:
+    verdict = zone.decide(ours)
     if why:
         return (
             f"By {measure} nothing can be said: {why}; the audited maps have "
@@ -193,7 +208,7 @@ def _sentence(measure: str, ours: Estimate, verdict: Verdict, why: str, wanted: 
     more = f" {wanted}" if verdict is Verdict.INCONCLUSIVE else ""
     return (
         f"Map quality ({measure}) {verb} accuracy over classes: rank correlation "
-        f"{interval_words(ours)}, n = {ours.n} classes.{more}"
+        f"{interval_words(ours)}, n = {ours.n} classes.{zone.faint_words(ours)}{more}"
     )
 
 

@@ -23,6 +23,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -44,15 +45,15 @@ from audit.statistics.power import visible_distance
 from audit.statistics.proportions import paired_proportion_difference
 from principles.check import Check
 from principles.finding_parts import finite, interval_words
+from principles.indifference import ERROR_RATE, level_of
 from principles.limits import AtMostOne, CheckLimits, ErrorRate, Share
 from principles.performance_alignment.estimates import (
-    ERROR_RATE,
     Measure,
     Reading,
     combined,
     measures,
 )
-from principles.performance_alignment.gains import gains_over
+from principles.performance_alignment.gains import Gain, gain_over
 from principles.performance_alignment.reliability import RELIABILITY, over_explainers
 from principles.performance_alignment.rung_quality import RungQuality, rung_measures
 from principles.performance_alignment.settling import whole
@@ -81,25 +82,23 @@ def judge(
     ladder: Ladder | None = None,
     rung_faithfulness: RungFaithfulness | None = None,
 ) -> Finding:
-    """Violated where the executed model is worse and its maps are not."""
-    if executed.how == "none":
-        summary = "The explainer exposes no score, so what it executes cannot be asked to classify."
-        return Finding(verdict=Verdict.NOT_APPLICABLE, summary=summary)
-    if float(executed.model_correct.mean()) < 2 * reference.chance:
-        summary = (
-            f"The unmodified model is right on {percent(executed.model_correct.mean())} of the "
-            f"pictures, chance is {percent(reference.chance)}: nothing can get worse."
-        )
-        return Finding(verdict=Verdict.INCONCLUSIVE, summary=summary)
-    level = 1 - limits.error_rate
+    """Violated where the executed model is worse and its maps are better."""
+    if nothing := _nothing_to_judge(executed, reference):
+        return nothing
+    level, negligible = level_of(limits.error_rate), limits.negligible_drop
     drop = paired_proportion_difference(executed.correct, executed.model_correct, level)
-    if (executed.correct == executed.model_correct).all():
+    if executed.how == "model":
+        drop = Estimate(0.0, 0.0, 0.0, level, drop.n)  # by what the trace shows, for all pictures
+    elif (executed.correct == executed.model_correct).all():
         drop = replace(drop, p=None)  # they never disagree: there is nothing to test
-    statistics = [_statistic("executed minus model accuracy", drop, 0.0, _MCNEMAR)]
+    statistics = [_drop(drop, negligible)]
     words = _accuracy_words(executed, drop)
-    negligible = limits.negligible_drop
-    if executed.how == "model" or drop.above(-negligible) or not drop.below(0.0):
-        return _not_worse(executed, drop, words, statistics, negligible)
+    if executed.how == "model" or drop.above(-negligible):
+        same = "What the explainer executes is the model: " if executed.how == "model" else ""
+        return Finding(verdict=Verdict.PASS, summary=f"{same}{words}", statistics=statistics)
+    if not drop.below(0.0):
+        summary = f"{words} More pictures are needed to tell."
+        return Finding(verdict=Verdict.INCONCLUSIVE, summary=summary, statistics=statistics)
     asked = {"ladder": ladder, "rung_faithfulness": rung_faithfulness}
     if wants := [kind for kind, there in asked.items() if there is None]:
         return Finding(
@@ -119,10 +118,36 @@ def judge(
     if not found.statistics:
         summary = f"{words} There is no measure of quality here to compare the maps by."
         return Finding(verdict=Verdict.INCONCLUSIVE, summary=summary, statistics=statistics)
-    figures = [_table(executed, measured, roles)]
-    return found.model_copy(
-        update={"statistics": [*statistics, *found.statistics], "figures": figures}
-    )
+    found = _with_the_drop(found, drop, statistics, negligible)
+    return found.model_copy(update={"figures": [_table(executed, measured, roles)]})
+
+
+def _nothing_to_judge(executed: Executed, reference: Reference) -> Finding | None:
+    """Where no score is exposed, or the model itself knows nothing."""
+    if executed.how == "none":
+        summary = "The explainer exposes no score, so what it executes cannot be asked to classify."
+        return Finding(verdict=Verdict.NOT_APPLICABLE, summary=summary)
+    if float(executed.model_correct.mean()) < 2 * reference.chance:
+        summary = (
+            f"The unmodified model is right on {percent(executed.model_correct.mean())} of the "
+            f"pictures, chance is {percent(reference.chance)}: nothing can get worse."
+        )
+        return Finding(verdict=Verdict.INCONCLUSIVE, summary=summary)
+    return None
+
+
+def _with_the_drop(
+    found: Finding, drop: Estimate, statistics: list[Statistic], negligible: float
+) -> Finding:
+    """What the maps say, which accuses only where the drop is not negligible either."""
+    if found.verdict is Verdict.PASS:  # by the maps, whose number comes first
+        ordered = [*found.statistics[:1], *statistics, *found.statistics[1:]]
+        return found.model_copy(update={"statistics": ordered})
+    update: dict[str, Any] = {"statistics": [*statistics, *found.statistics]}
+    if found.verdict is Verdict.VIOLATION and not drop.below(-negligible):
+        update["verdict"] = Verdict.INCONCLUSIVE
+        update["summary"] = f"{found.summary} The drop in accuracy may be negligible."
+    return found.model_copy(update=update)
 
 
 def _reading(
@@ -135,55 +160,25 @@ def _reading(
     limits: Limits,
 ) -> Reading:
     """What a measure says of the maps, of an executed model that is worse."""
-    negligible = limits.negligible_quality
-    level = 1 - limits.error_rate
-    gains = gains_over(
-        measure, rungs, executed, reference, roles, level=level, negligible=negligible
-    )
-    if not gains:
+    level, negligible = level_of(limits.error_rate), limits.negligible_quality
+    gain = gain_over(measure, rungs, executed, reference, roles, level=level, negligible=negligible)
+    if gain is None:
         return Reading(may_speak=False, verdict=Verdict.INCONCLUSIVE, sentence=words)
-    picture = reference.picture[measure.pairs]
-    reliable = over_explainers(measure, roles, picture, limits.reliability)
-    votes = [gain.verdict(negligible) for gain in gains]
-    verdict = next(v for v in (Verdict.VIOLATION, Verdict.INCONCLUSIVE, Verdict.PASS) if v in votes)
-    gain = gains[votes.index(verdict)]
-    verb = gain.words[verdict]
+    picture = reference.cluster[measure.pairs]
+    unit = reference.cluster_name
+    reliable = over_explainers(measure, roles, picture, limits.reliability, unit)
+    verb = gain.words[gain.verdict]
     if reliable.why:
         verb = f"cannot be compared, since {reliable.why};"
     return Reading(
         may_speak=not reliable.why,
-        verdict=verdict,
+        verdict=gain.verdict,
         sentence=f"{words} Its maps ({measure.name}) {verb} quality minus {gain.of} is "
         f"{interval_words(gain.size)}.",
-        statistics=[
-            *(
-                _statistic(f"{measure.name} minus {one.of}", one.size, one.bar(negligible), _FLIPS)
-                for one in gains
-            ),
-            reliable.statistic,
-        ],
+        statistics=[_gain(f"{measure.name} minus {gain.of}", gain), reliable.statistic],
         pairs_to_settle=whole(reliable.pairs_needed) if reliable.why else None,
         more_pairs_help=math.isfinite(reliable.pairs_needed),
     )
-
-
-def _not_worse(
-    executed: Executed,
-    drop: Estimate,
-    words: str,
-    statistics: list[Statistic],
-    negligible: float,
-) -> Finding:
-    if executed.how == "model":
-        summary = (
-            "What the explainer executes is the model: it is right on "
-            f"{percent(executed.model_correct.mean())} of {len(executed.correct)} pictures."
-        )
-        return Finding(verdict=Verdict.PASS, summary=summary, statistics=statistics)
-    if drop.above(-negligible):
-        return Finding(verdict=Verdict.PASS, summary=words, statistics=statistics)
-    summary = f"{words} More pictures are needed to tell."
-    return Finding(verdict=Verdict.INCONCLUSIVE, summary=summary, statistics=statistics)
 
 
 def _accuracy_words(executed: Executed, drop: Estimate) -> str:
@@ -194,16 +189,30 @@ def _accuracy_words(executed: Executed, drop: Estimate) -> str:
     )
 
 
-def _statistic(name: str, e: Estimate, threshold: float, test: str) -> Statistic:
+def _drop(drop: Estimate, negligible: float) -> Statistic:
+    """The drop in accuracy: one value is refuted to pass, and to accuse."""
+    name, limit = "executed minus model accuracy", -negligible
+    return _statistic(name, drop, _MCNEMAR, threshold=limit, good_side="above")
+
+
+def _gain(name: str, gain: Gain) -> Statistic:
+    """The gain of the maps beside its zone."""
+    none, clear = gain.negligible, 0.0
+    end = none if gain.size.value < (none + clear) / 2 else clear
+    ends = {"threshold": end, "none": none, "clear": clear}
+    return _statistic(name, gain.size, _FLIPS, good_side="below", **ends)
+
+
+def _statistic(name: str, e: Estimate, test: str, **more: Any) -> Statistic:
     return Statistic(
         name=name,
         value=finite(e.value),
         interval=Interval(low=finite(e.low), high=finite(e.high), level=e.level),
-        threshold=threshold,
         n=e.n,
         smallest_visible_effect=finite(visible_distance(e.low, e.high, e.level)),
         p=e.p,
         p_test="" if e.p is None else test,
+        **more,
     )
 
 

@@ -3,7 +3,7 @@
 What it does: Explains every picture a second time, asked for a class that it does not show
 (drawn evenly from the absent ones), and asks whether the map leaves the object of the pair's own
 class: mean paired difference in localization of that object, with an interval by bootstrap over
-pictures. Smaller differences than the threshold count as none. A faithful control must pass and no
+pictures. A faithful control must pass and no
 model-free one may, and two halves of the pictures must agree about the explainers' means of
 this difference (split-half reliability).
 
@@ -35,16 +35,16 @@ from audit.evidence.kinds import (
 )
 from audit.result.figures import PairFigure, TableFigure
 from audit.result.finding import Finding, Severity, Verdict
-from audit.result.wording import number
+from audit.result.wording import counted, number
 from audit.statistics.bootstrap import bootstrap_interval
 from audit.statistics.estimate import Estimate
 from audit.trace.records import Array
 from principles.check import Check
 from principles.finding_parts import interval_words, pair_figure, witness
-from principles.limits import AtMostOne, CheckLimits, Correlation, ErrorRate
+from principles.indifference import Zone, ZoneLimits
+from principles.limits import AtMostOne, Correlation
 from principles.performance_alignment.estimates import (
     CONTROL_LEVEL,
-    ERROR_RATE,
     Measure,
     controls_fail,
     flipped,
@@ -54,7 +54,6 @@ from principles.performance_alignment.estimates import (
     resamples_for,
     statistic,
     visible_difference,
-    vote,
 )
 from principles.performance_alignment.reliability import (
     RELIABILITY,
@@ -71,16 +70,16 @@ from principles.performance_alignment.settling import (
 
 RESAMPLES = 2000
 _SHOWN = 3
-_TEST = "sign flips of pictures, the null being a mean difference at the threshold"
+_TEST = "sign flips of {}s, the null being no difference"
 
 
 @dataclass(frozen=True)
-class Limits(CheckLimits):
+class Limits(ZoneLimits):
     """What a difference in localization is judged by."""
 
-    difference: Correlation = 0.02
+    none: Correlation = 0.0
+    clear: Correlation = 0.04
     reliability: AtMostOne = RELIABILITY
-    error_rate: ErrorRate = ERROR_RATE
 
 
 def judge(
@@ -90,7 +89,7 @@ def judge(
     roles: Roles,
     limits: Limits,
 ) -> Finding:
-    """Violated where nothing of the interval lies above the threshold."""
+    """Violated where the interval lies below the least that counts."""
     other = text_specificity
     if roles.audited not in other.localization:
         summary = "There are no masks, so no object that a map could leave."
@@ -103,33 +102,33 @@ def judge(
         summary = "Every picture shows every class, so that none is absent."
         return Finding(verdict=Verdict.NOT_APPLICABLE, summary=summary)
     found = {
-        name: drop(d, reference.picture, level_for(name, roles, limits.error_rate))
+        name: drop(d, reference.cluster, level_for(name, roles, limits.error_rate))
         for name, d in differences.items()
     }
-    threshold = limits.difference
+    zone = limits.zone
     reliable = _reliability(differences, roles, reference, limits.reliability)
-    why = reasons(controls_fail(found, roles, threshold, "leaves the object"), reliable.why)
-    verdict = Verdict.INCONCLUSIVE if why else vote(found[roles.audited], threshold)
+    why = reasons(controls_fail(found, roles, zone, "leaves the object"), reliable.why)
+    verdict = Verdict.INCONCLUSIVE if why else zone.decide(found[roles.audited])
     pairs = len(reference.ids)
     settles = settled_at(
         found[roles.audited],
-        threshold,
+        zone,
         pairs,
-        pairs_for_controls(found, roles, threshold, pairs),
+        pairs_for_controls(found, roles, zone, pairs),
         reliable.pairs_needed,
     )
     settles = settles if verdict is Verdict.INCONCLUSIVE else pairs
-    tested = flipped(found[roles.audited], ours, reference.picture, threshold)
-    smallest = visible_difference(ours, reference.picture, found[roles.audited].level)
+    tested = flipped(found[roles.audited], ours, reference.cluster, zone.none)
+    smallest = visible_difference(ours, reference.cluster, found[roles.audited].level)
     worst = _worst(ours, other.localization[roles.audited][AVERAGE_PRECISION])
     shown = [reference.ids[i] for i in worst] if verdict is Verdict.VIOLATION else []
     name = "localization, own class minus absent class"
     return Finding(
         verdict=verdict,
-        summary=_summary(found[roles.audited], verdict, why, ours, reference, threshold, settles),
+        summary=_summary(found[roles.audited], verdict, why, ours, reference, zone, settles),
         detail=_declared(roles),
         statistics=[
-            statistic(name, tested, threshold, smallest, _TEST),
+            statistic(name, tested, zone, smallest, _TEST.format(reference.cluster_name)),
             reliable.statistic,
         ],
         samples=shown,
@@ -153,7 +152,7 @@ def _reliability(
 ) -> Reliability:
     """Of the differences: do halves agree how far each explainer's maps leave the object?"""
     measure = Measure("text specificity", np.arange(len(reference.ids)), differences)
-    return over_explainers(measure, roles, reference.picture, least)
+    return over_explainers(measure, roles, reference.cluster, least, reference.cluster_name)
 
 
 def _worst(difference: Array, absent: Array) -> Array:
@@ -185,18 +184,20 @@ def _summary(
     why: str,
     difference: Array,
     reference: Reference,
-    threshold: float,
+    zone: Zone,
     settles: float,
 ) -> str:
-    size = f"localization falls by {interval_words(ours)}, n = {ours.n} pictures"
+    units = counted(ours.n, reference.cluster_name)
+    size = f"localization falls by {interval_words(ours)}, n = {units}"
+    faint = zone.faint_words(ours)
     if why:
         more = settling_words(settles)
         return f"Nothing can be said: {why}; for the audited maps {size}. {more}"
     if verdict is Verdict.PASS:
         return f"Asked for a class that is absent, the maps leave the object: {size}."
     if verdict is Verdict.VIOLATION:
-        return f"Asked for a class that is absent, the maps stay on the object: {size}."
-    more = pairs_to_settle(ours, threshold, difference, reference.picture)
+        return f"Asked for a class that is absent, the maps stay on the object: {size}.{faint}"
+    more = pairs_to_settle(ours, zone, difference, reference.cluster)
     return f"Maps may or may not leave the object when asked for an absent class: {size}; {more}."
 
 

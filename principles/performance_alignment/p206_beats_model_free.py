@@ -2,11 +2,13 @@
 
 What it does: Compares the quality of the maps, pair by pair, with that of maps that never look at
 the model: a center prior, an edge detector and a random map. It passes if the maps beat each of
-them, and is violated if one of them is at least as good; the intervals, by bootstrap over pictures,
-share the error rate between the controls. Localization decides where there are masks, faithfulness
-where there are none or where no faithful control beats the model-free ones by localization. A
-measure speaks only if two halves of the pictures (each with its own fill, of faithfulness) agree
-about the means of the explainers.
+them, each tested at the whole error rate, and is violated if their lead over one is less than
+counts, for which the controls share the rate; intervals are by bootstrap over pictures.
+Localization decides where there are masks, faithfulness where there are none or where no faithful
+control beats the model-free ones by localization. A measure speaks only if two halves of the
+pictures (each with its own fill, of faithfulness) agree about the means of the explainers. A
+violation is an error where objects stand everywhere alike, as in the bundled scenes and in grids,
+and a warning elsewhere.
 
 Why it matters: What a fixed blob in the middle does as well needs no explainer.
 
@@ -29,15 +31,15 @@ from audit.evidence.kinds import Explanations, Faithfulness, Reference, Roles
 from audit.result.figures import PairFigure, TableFigure
 from audit.result.finding import Finding, Severity, Verdict
 from audit.result.numbers import Statistic
-from audit.result.wording import DASH, number
-from audit.statistics.bootstrap import bootstrap_interval
-from audit.statistics.estimate import Estimate
+from audit.result.wording import DASH, counted, number
+from audit.statistics.bootstrap import Draws, bootstrap_draws
 from audit.trace.records import Array
 from principles.check import Check
 from principles.finding_parts import interval_words, pair_figure, witness
-from principles.limits import AtMostOne, CheckLimits, ErrorRate, Number
+from principles.indifference import ERROR_RATE, Zone, ZoneLimits
+from principles.limits import AtMostOne, Number
 from principles.performance_alignment.estimates import (
-    ERROR_RATE,
+    CONTROL_RATE,
     Measure,
     Reading,
     combined,
@@ -45,31 +47,28 @@ from principles.performance_alignment.estimates import (
     measures,
     others,
     reasons,
-    resamples_for,
     statistic,
     visible_difference,
-    vote,
 )
 from principles.performance_alignment.reliability import RELIABILITY, over_explainers
+from principles.performance_alignment.rivals import Lead, lead_over, pairs_for, why_no_control
 from principles.performance_alignment.settling import (
     pairs_to_settle,
-    settled_at,
     settling_words,
     whole,
 )
 
 RESAMPLES = 2000
 _SHOWN = 2
-Gains = dict[str, Estimate]
 
 
 @dataclass(frozen=True)
-class Limits(CheckLimits):
+class Limits(ZoneLimits):
     """What a gain over model-free maps is judged by."""
 
-    gain: Number = 0.0
+    none: Number = 0.0
+    clear: Number = 0.04
     reliability: AtMostOne = RELIABILITY
-    error_rate: ErrorRate = ERROR_RATE
 
 
 def judge(
@@ -79,9 +78,11 @@ def judge(
     roles: Roles,
     limits: Limits,
 ) -> Finding:
-    """Violated where nothing of an interval lies above the threshold."""
+    """Violated where an interval lies below the least gain that counts."""
     measured = measures(explanations, faithfulness, roles)
-    return combined([_reading(m, reference, roles, explanations.maps, limits) for m in measured])
+    found = combined([_reading(m, reference, roles, explanations.maps, limits) for m in measured])
+    grave = found.verdict is Verdict.VIOLATION and reference.balanced
+    return found.model_copy(update={"severity": Severity.ERROR}) if grave else found
 
 
 def _reading(
@@ -91,31 +92,28 @@ def _reading(
     maps: dict[str, Array],
     limits: Limits,
 ) -> Reading:
-    threshold = limits.gain
-    picture = reference.picture[measure.pairs]
-    faithful = {n: gains(measure, roles, n, picture) for n in others(roles, measure.values)}
-    found = gains(measure, roles, roles.audited, picture, limits.error_rate)
-    reliable = over_explainers(measure, roles, picture, limits.reliability)
-    why = reasons(_cannot_speak(faithful, threshold), reliable.why)
-    best = deciding(found, threshold)
-    verdict = verdict_of(found, threshold)
+    zone, pairs = limits.zone, len(reference.ids)
+    picture = reference.cluster[measure.pairs]
+    faithful = {
+        n: gains(measure, roles, n, picture, zone, CONTROL_RATE)
+        for n in others(roles, measure.values)
+    }
+    found = gains(measure, roles, roles.audited, picture, zone, limits.error_rate)
+    reliable = over_explainers(measure, roles, picture, limits.reliability, reference.cluster_name)
+    why = reasons(why_no_control(faithful, "beats the model-free ones"), reliable.why)
+    best, ours = next(iter(found.shown.items()))
+    unit = reference.cluster_name
     difference = measure.values[roles.audited] - measure.values[best]
-    more = pairs_to_settle(found[best], threshold, difference, picture)
-    settles = settled_at(
-        found[best],
-        threshold,
-        len(reference.ids),
-        _pairs_for_controls(faithful, threshold, len(reference.ids)),
-        reliable.pairs_needed,
-    )
+    more = pairs_to_settle(ours, zone, difference, picture)
+    settles = max(pairs_for(found, faithful, pairs), reliable.pairs_needed)
     shown = np.argsort(difference, kind="stable")[:_SHOWN]
     chosen = [int(i) for i in measure.pairs[shown]]
     return Reading(
         may_speak=not why,
-        verdict=verdict,
-        sentence=_sentence(measure.name, best, found[best], verdict, why, more, settles),
+        verdict=found.verdict,
+        sentence=_sentence(measure.name, best, found, why, more, settles, unit),
         statistics=[
-            *_statistics(measure, roles, found, picture, threshold, best),
+            *_statistics(measure, roles, found, picture, unit),
             reliable.statistic,
         ],
         figures=[
@@ -129,103 +127,55 @@ def _reading(
 
 
 def gains(
-    measure: Measure, roles: Roles, name: str, picture: Array, rate: float = ERROR_RATE
-) -> Gains:
-    """What an explainer's maps have over each model-free control, at a shared error rate."""
-    controls = [n for n in roles.negative if n in measure.values]
-    level = 1 - rate / max(len(controls), 1)
+    measure: Measure, roles: Roles, name: str, picture: Array, zone: Zone, rate: float = ERROR_RATE
+) -> Lead:
+    """What an explainer's maps have over each model-free control."""
     ours = measure.values[name]
-    return {
-        control: bootstrap_interval(
+
+    def over(control: str, resamples: int) -> Draws:
+        return bootstrap_draws(
             ours - measure.values[control],
             clusters=picture,
             rng=np.random.default_rng(0),
-            resamples=resamples_for(RESAMPLES, level),
-            level=level,
+            resamples=resamples,
         )
-        for control in controls
-    }
 
-
-def deciding(found: Gains, threshold: float) -> str:
-    """The control by which the verdict goes.
-
-    The one that beats the maps most clearly where one does, and else the one that they beat least
-    clearly, or not at all.
-    """
-    if verdict_of(found, threshold) is Verdict.VIOLATION:
-        return min(found, key=lambda control: found[control].high)
-    return min(found, key=lambda control: found[control].low)
-
-
-def verdict_of(found: Gains, threshold: float) -> Verdict:
-    """PASS above every control, VIOLATION not above some."""
-    votes = {vote(gain, threshold) for gain in found.values()}
-    if Verdict.VIOLATION in votes:
-        return Verdict.VIOLATION
-    return Verdict.PASS if votes == {Verdict.PASS} else Verdict.INCONCLUSIVE
-
-
-def _cannot_speak(faithful: dict[str, Gains], threshold: float) -> str:
-    if not faithful or any(verdict_of(g, threshold) is Verdict.PASS for g in faithful.values()):
-        return ""
-    name, found = next(iter(faithful.items()))
-    control = deciding(found, threshold)
-    return (
-        f"no faithful control beats the model-free ones ({name} against {control}: "
-        f"{interval_words(found[control])})"
-    )
-
-
-def _pairs_for_controls(faithful: dict[str, Gains], threshold: float, pairs: int) -> float:
-    """Pairs at which a faithful control would beat the model-free ones, by what it shows now."""
-    if not _cannot_speak(faithful, threshold):
-        return pairs
-    return min(
-        max(
-            settled_at(gain, threshold, pairs) if gain.value > threshold else math.inf
-            for gain in found.values()
-        )
-        for found in faithful.values()
-    )
+    controls = [n for n in roles.negative if n in measure.values]
+    return lead_over(controls, over, zone, rate, RESAMPLES)
 
 
 def _sentence(
-    measure: str,
-    control: str,
-    ours: Estimate,
-    verdict: Verdict,
-    why: str,
-    more: str,
-    settles: float,
+    measure: str, control: str, found: Lead, why: str, more: str, settles: float, unit: str
 ) -> str:
-    size = f"{interval_words(ours)}, n = {ours.n} pictures"
+    ours = found.shown[control]
+    size = f"{interval_words(ours)}, n = {counted(ours.n, unit)}"
     if why:
         return (
             f"By {measure} nothing can be said: {why}; the audited maps have a gain over {control} "
             f"of {size}. {settling_words(settles)}"
         )
-    if verdict is Verdict.PASS:
+    if found.verdict is Verdict.PASS:
         return f"Maps beat every model-free control ({measure}): the gain over {control} is {size}."
-    if verdict is Verdict.VIOLATION:
-        return f"Maps are no better than {control} ({measure}): the gain is {size}."
+    if found.verdict is Verdict.VIOLATION:
+        faint = found.zone.faint_words(ours)
+        return f"Maps are no better than {control} ({measure}): the gain is {size}.{faint}"
     return f"Maps may or may not beat {control} ({measure}): the gain is {size}; {more}."
 
 
 def _statistics(
-    measure: Measure, roles: Roles, found: Gains, picture: Array, threshold: float, best: str
+    measure: Measure, roles: Roles, found: Lead, picture: Array, unit: str
 ) -> list[Statistic]:
     """The gain over each control; first the one that decides."""
-    ours = measure.values[roles.audited]
+    ours, tests = measure.values[roles.audited], len(found.whole)
     return [
         statistic(
             f"gain in {measure.name} over {control}",
-            flipped(gain, ours - measure.values[control], picture, threshold, len(found)),
-            threshold,
+            flipped(gain, ours - measure.values[control], picture, found.zone.none, tests),
+            found.zone,
             visible_difference(ours - measure.values[control], picture, gain.level),
-            f"sign flips of pictures, times {len(found)} controls, the null being no gain",
+            f"sign flips of {unit}s, times {tests} controls, the null being no gain",
         )
-        for control, gain in sorted(found.items(), key=lambda item: (item[0] != best, item[1].low))
+        for control, gain in found.shown.items()
     ]
 
 
@@ -241,13 +191,13 @@ def _figure(
     )
 
 
-def _table(measure: Measure, roles: Roles, found: Gains) -> TableFigure:
-    names = dict.fromkeys((roles.audited, *others(roles, measure.values), *found))
+def _table(measure: Measure, roles: Roles, found: Lead) -> TableFigure:
+    names = dict.fromkeys((roles.audited, *others(roles, measure.values), *found.whole))
     rows = [
         [
             name,
             number(float(np.nanmean(measure.values[name]))),
-            interval_words(found[name]) if name in found else DASH,
+            interval_words(found.shown[name]) if name in found.whole else DASH,
         ]
         for name in names
     ]

@@ -41,6 +41,7 @@ class Reliability:
         pictures: that were split.
         pairs: behind them.
         parts: whose agreement it is.
+        unit: what was split, in one word: pictures, or sets of grids.
     """
 
     value: float
@@ -50,6 +51,7 @@ class Reliability:
     pictures: int
     pairs: int
     parts: str = HALVES
+    unit: str = "picture"
 
     @property
     def why(self) -> str:
@@ -59,7 +61,7 @@ class Reliability:
         if math.isnan(self.value):
             return (
                 f"whether {self.parts} agree about {self.what} cannot be told from "
-                f"{counted(self.pictures, 'picture')} (reliability unknown, {number(self.least)} "
+                f"{counted(self.pictures, self.unit)} (reliability unknown, {number(self.least)} "
                 "is the least)"
             )
         needed = self.pairs_needed
@@ -95,7 +97,9 @@ class Reliability:
         )
 
 
-def over_explainers(measure: Measure, roles: Roles, picture: Array, least: float) -> Reliability:
+def over_explainers(
+    measure: Measure, roles: Roles, picture: Array, least: float, unit: str = "picture"
+) -> Reliability:
     """Do two halves of the pictures agree about the mean quality of the explainers?
 
     Correlated are the means themselves: explainers that are equally good have no order to repeat,
@@ -111,9 +115,10 @@ def over_explainers(measure: Measure, roles: Roles, picture: Array, least: float
         again=again,
         ranks=False,
     )
-    parts = HALVES if again is None else f"{HALVES}, each with its own fill,"
+    halves = f"two halves of the {unit}s"
+    parts = halves if again is None else f"{halves}, each with its own fill,"
     what = "how far the explainers lie apart"
-    return Reliability(value, least, measure.name, what, n, len(picture), parts)
+    return Reliability(value, least, measure.name, what, n, len(picture), parts, unit)
 
 
 def over_fills(measure: Measure, roles: Roles, picture: Array, least: float) -> Reliability | None:

@@ -73,7 +73,7 @@ def rung_measures(
         found.append(("faithfulness", faithful.probed, _with_a_scale(faithful), faithful.span))
     return {
         name: RungQuality(
-            name, ladder.rungs, ladder.correct, pairs, reference.picture[pairs], values, below
+            name, ladder.rungs, ladder.correct, pairs, reference.cluster[pairs], values, below
         )
         for name, pairs, values, below in found
     }

@@ -8,39 +8,38 @@ from collections.abc import Mapping
 import numpy as np
 
 from audit.evidence.kinds import Roles
+from audit.result.finding import Verdict
 from audit.statistics.correlation import spread_between
 from audit.statistics.estimate import Estimate
 from audit.statistics.power import pairs_needed, pairs_to_clear
 from audit.trace.records import Array
+from principles.indifference import Zone
 from principles.performance_alignment.estimates import controls_fail, others
 
 
 def pairs_for_controls(
-    estimates: Mapping[str, Estimate], roles: Roles, threshold: float, pairs: int
+    estimates: Mapping[str, Estimate], roles: Roles, zone: Zone, pairs: int
 ) -> float:
     """Pairs at which the controls would let a measure speak, by what they show now.
 
-    The pairs that there are where they do already; infinite where a faithful control lies on the
-    wrong side of the threshold, or a model-free one passes: more pairs would confirm that.
+    The pairs that there are where they do already; infinite where a faithful control lies below the
+    middle of the zone, or a model-free one passes: more pairs would confirm that.
     """
-    if not controls_fail(estimates, roles, threshold, ""):
+    if not controls_fail(estimates, roles, zone, ""):
         return pairs
-    faithful = others(roles, estimates)
-    if faithful and not any(estimates[n].above(threshold) for n in faithful):
-        best = max((estimates[n] for n in faithful), key=lambda e: e.value)
-        needed = None
-        if best.value > threshold:
-            ends = (best.low, best.high, best.level)
-            needed = pairs_to_clear(best.value, *ends, threshold, pairs)
-        return math.inf if needed is None else needed
-    return math.inf
+    faithful = [estimates[n] for n in others(roles, estimates)]
+    if not faithful or any(zone.decide(e) is Verdict.PASS for e in faithful):
+        return math.inf
+    best = max(faithful, key=lambda e: e.value)
+    return settled_at(best, zone, pairs) if best.value > zone.middle else math.inf
 
 
-def settled_at(ours: Estimate, threshold: float, pairs: int, *others_: float) -> float:
+def settled_at(ours: Estimate, zone: Zone, pairs: int, *others_: float) -> float:
     """Pairs at which an effect of the size seen would be settled, and whatever else is needed."""
     needed: float | None = pairs
-    if ours.low <= threshold <= ours.high:
-        needed = pairs_to_clear(ours.value, ours.low, ours.high, ours.level, threshold, pairs)
+    if zone.decide(ours) is Verdict.INCONCLUSIVE:
+        ends = (ours.low, ours.high, ours.level)
+        needed = pairs_to_clear(ours.value, *ends, zone.end(ours.value), pairs)
     return max([math.inf if needed is None else needed, *others_])
 
 
@@ -56,10 +55,10 @@ def settling_words(pairs: float) -> str:
     return "At the sizes seen, no number of pairs would settle it."
 
 
-def pairs_to_settle(estimate: Estimate, threshold: float, difference: Array, picture: Array) -> str:
+def pairs_to_settle(estimate: Estimate, zone: Zone, difference: Array, picture: Array) -> str:
     """How many pairs would show a difference of the size seen, as a clause."""
     spread, n = spread_between(difference, picture)
-    effect = estimate.value - threshold
+    effect = estimate.value - zone.end(estimate.value)
     if not np.isfinite(spread) or spread == 0 or effect == 0:
         return "how many pairs would settle it is unknown"
     pictures = pairs_needed(effect, spread=spread, alpha=1 - estimate.level)

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 import numpy as np
 
 from audit.evidence.kinds import Reference, TraceEvidence
-from audit.result.figures import BarsFigure, Figure
+from audit.result.figures import DIFFERENCE, BarsFigure, Figure
 from audit.result.numbers import Statistic
 from audit.trace.records import AttentionRecord, PairTrace
 from principles.finding_parts import pair_figure, source_figure
@@ -110,7 +110,7 @@ def _attention_figure(
             f"Attention of the class token, image block {record.block}",
             "Where the class token looks, mean over heads: as the explainer executes it, as the "
             "unmodified model computes it, and the first minus the second.",
-            [("as executed", executed), ("model", model), ("difference", executed - model)],
+            [("as executed", executed), ("model", model), (DIFFERENCE, executed - model)],
             shared_scale=True,
         )
     ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from audit.result.wording import number
@@ -32,12 +34,19 @@ def computation_faults(trace: PairTrace, grid: Grid) -> list[Fault]:
             continue
         after = f" after {listed(alteration.after, 2)}" if alteration.after else ""
         where = alteration.where or f"block {alteration.block}"
-        how = f", computed with {listed(alteration.params, 2)}" if alteration.params else ""
+        how = f", computed with {_with(alteration.params, trace)}" if alteration.params else ""
         what = (
             f"{alteration.tower} tower: values that are not the model's enter {where}{after}{how}"
         )
         found.append(Fault(trace.pair, what, alteration.place))
     return found or _own_blocks(trace)
+
+
+def _with(params: Sequence[str], trace: PairTrace) -> str:
+    """Parameters in words, and what of their modules is not as it was."""
+    holders = {name.rpartition(".")[0] for name in params}
+    altered = [c.what for c in trace.changes if c.path in holders and c.kind == "structure"]
+    return listed(params, 2) + "".join(f" ({what})" for what in altered[:1])
 
 
 def _own_blocks(trace: PairTrace) -> list[Fault]:

@@ -16,8 +16,10 @@ def statistic(vote: Vote, sense: Sense) -> Statistic:
         name=f"lead over the best model-free map ({SENSES[sense]} captured)",
         value=finite(lead.value),
         interval=Interval(low=finite(lead.low), high=finite(lead.high), level=lead.level),
-        threshold=0.0,
+        threshold=vote.zone.end(lead.value),
         good_side="above",
+        none=vote.zone.none,
+        clear=vote.zone.clear,
         n=lead.n,
         smallest_visible_effect=finite((lead.high - lead.low) / 2),
     )

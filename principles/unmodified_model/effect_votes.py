@@ -14,6 +14,7 @@ from audit.statistics.estimate import Estimate
 from audit.statistics.paired import paired_difference
 from audit.trace.records import Array
 from principles.finding_parts import interval_words
+from principles.indifference import Zone, level_of
 
 Sense = Literal["signed", "unsigned"]
 SENSES: dict[Sense, str] = {"signed": "effect", "unsigned": "size of the effect"}
@@ -21,13 +22,22 @@ SENSES: dict[Sense, str] = {"signed": "effect", "unsigned": "size of the effect"
 
 @dataclass(frozen=True)
 class Vote:
-    """What one sense of the effect says."""
+    """What one sense of the effect says.
+
+    Attributes:
+        verdict: of this sense alone.
+        why: in words.
+        rival: the best model-free map.
+        lead: over it, at the level of the verdict.
+        zone: of the lead.
+        means: what each map captures of the effect.
+    """
 
     verdict: Verdict
     why: str
     rival: str
     lead: Estimate
-    margin: float
+    zone: Zone
     means: dict[str, float]
 
 
@@ -38,8 +48,12 @@ def vote_of(
     sense: Sense,
     share_of_ceiling: float,
     least_ceiling: float,
+    rate: float,
 ) -> Vote:
     """Whether the map leads the best model-free one, where ceiling and control let that be told.
+
+    A lead in either sense passes, so that the two share the error rate; to be accused a map has to
+    fail in both, each at the whole rate.
 
     Args:
         found: the effects, and what each map captures of them.
@@ -48,46 +62,53 @@ def vote_of(
         sense: of the effect.
         share_of_ceiling: lead, as a share of the ceiling's, below which it is none.
         least_ceiling: below which two kinds of intervention hardly agree.
+        rate: of each kind of wrong verdict.
     """
     table = found.agreement if sense == "signed" else found.unsigned_agreement
     ceiling = found.ceiling if sense == "signed" else found.unsigned_ceiling
     agreement = {name: values.mean(0) for name, values in table.items()}
     means = {name: float(np.nanmean(values)) for name, values in agreement.items()}
     rival = max((n for n in roles.negative if n in agreement), key=lambda n: means[n])
-    clusters = reference.picture[found.pairs]
+    clusters = reference.cluster[found.pairs]
     top = _lead(ceiling.mean(0), agreement[rival], clusters)
-    lead = _lead(agreement[roles.audited], agreement[rival], clusters)
-    margin = share_of_ceiling * top.value
+    zone = Zone(0.0, share_of_ceiling * top.value)
     means["ceiling"] = float(np.nanmean(ceiling))
-    verdict, why = _speaks(lead, margin, sense, rival)
+    levels = {Verdict.PASS: level_of(rate / len(SENSES)), Verdict.VIOLATION: level_of(rate)}
+    leads = {
+        v: _lead(agreement[roles.audited], agreement[rival], clusters, level)
+        for v, level in levels.items()
+    }
+    verdict = next((v for v, one in leads.items() if zone.decide(one) is v), Verdict.INCONCLUSIVE)
+    lead = leads.get(verdict, leads[Verdict.PASS])
+    why = _words(verdict, lead, zone, sense, rival, reference.cluster_name)
     if not top.above(0) or means["ceiling"] < least_ceiling:
         verdict, why = Verdict.INCONCLUSIVE, _low_ceiling(means, rival, sense)
     elif sense == "signed" and verdict is not Verdict.PASS:
         faithful = [n for n in roles.positive if n in agreement and n != roles.audited]
-        leads = [_lead(agreement[n], agreement[rival], clusters) for n in faithful]
-        if leads and not any(one.above(0) for one in leads):
+        known = [_lead(agreement[n], agreement[rival], clusters) for n in faithful]
+        if known and not any(one.above(0) for one in known):
             verdict, why = Verdict.INCONCLUSIVE, _weak_control(faithful[0], means, rival, sense)
-    return Vote(verdict, why, rival, lead, margin, means)
+    return Vote(verdict, why, rival, lead, zone, means)
 
 
-def _lead(one: Array, other: Array, clusters: Array) -> Estimate:
-    return paired_difference(one, other, clusters=clusters, rng=np.random.default_rng(0))
+def _lead(one: Array, other: Array, clusters: Array, level: float = 0.95) -> Estimate:
+    rng = np.random.default_rng(0)
+    return paired_difference(one, other, clusters=clusters, rng=rng, level=level)
 
 
-def _speaks(lead: Estimate, margin: float, sense: Sense, rival: str) -> tuple[Verdict, str]:
-    words = f"lead over {rival} {interval_words(lead)}, {counted(lead.n, 'picture')}"
+def _words(
+    verdict: Verdict, lead: Estimate, zone: Zone, sense: Sense, rival: str, unit: str
+) -> str:
+    words = f"lead over {rival} {interval_words(lead)}, {counted(lead.n, unit)}"
     what = f"the {SENSES[sense]} of removing patches"
-    if lead.above(0):
-        return Verdict.PASS, f"The map finds {what} better than any model-free map ({words})."
-    if lead.below(margin):
+    if verdict is Verdict.PASS:
+        return f"The map finds {what} better than any model-free map ({words})."
+    if verdict is Verdict.VIOLATION:
         return (
-            Verdict.VIOLATION,
-            f"The map finds {what} no better than a map that never looks at the model ({words}).",
+            f"The map finds {what} no better than a map that never looks at the model ({words})."
+            f"{zone.faint_words(lead)}"
         )
-    return (
-        Verdict.INCONCLUSIVE,
-        f"The map may or may not find {what} better than a model-free map ({words}).",
-    )
+    return f"The map may or may not find {what} better than a model-free map ({words})."
 
 
 def _low_ceiling(means: dict[str, float], rival: str, sense: Sense) -> str:

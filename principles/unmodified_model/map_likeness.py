@@ -11,14 +11,18 @@ from audit.result.wording import counted, number
 from audit.statistics.bootstrap import bootstrap_interval
 from audit.statistics.estimate import Estimate
 from principles.finding_parts import finite, pair_figure
+from principles.indifference import Zone
 
 
-def of_stage(found: Randomization, reference: Reference, name: str, stage: int) -> Estimate:
-    """Likeness at a stage of the cascade, with its interval over pictures."""
+def of_stage(
+    found: Randomization, reference: Reference, name: str, stage: int, level: float = 0.95
+) -> Estimate:
+    """Likeness at a stage of the cascade, with its interval over pictures, or sets of grids."""
     return bootstrap_interval(
         found.similarity[name][stage].mean(0),
-        clusters=reference.picture[found.pairs],
+        clusters=reference.cluster[found.pairs],
         rng=np.random.default_rng(0),
+        level=level,
     )
 
 
@@ -29,25 +33,27 @@ def survival_limit(found: Randomization, survives: float, outright: float) -> fl
     return float(np.clip(band, survives, outright))
 
 
-def words(final: Estimate, limit: float) -> str:
+def words(final: Estimate, limit: float, unit: str = "picture") -> str:
     """The likeness at the end, its interval and its limit."""
-    interval = f"95 % interval {number(final.low)} to {number(final.high)}"
+    interval = f"{100 * final.level:.3g} % interval {number(final.low)} to {number(final.high)}"
     if not np.isfinite(final.low):
-        interval = "too few pictures for an interval"
+        interval = f"too few {unit}s for an interval"
     return (
         f"likeness to the map on the unmodified model {number(final.value)} ({interval}, limit "
-        f"{number(limit)}, {counted(final.n, 'picture')})"
+        f"{number(limit)}, {counted(final.n, unit)})"
     )
 
 
-def statistic(final: Estimate, limit: float) -> Statistic:
-    """The likeness at the end, beside its limit."""
+def statistic(final: Estimate, zone: Zone) -> Statistic:
+    """The likeness at the end, beside its zone, which is that of its negative."""
     return Statistic(
         name="likeness of the maps after full randomization",
         value=finite(final.value),
         interval=Interval(low=finite(final.low), high=finite(final.high), level=final.level),
-        threshold=limit,
+        threshold=-zone.end(-final.value),
         good_side="below",
+        none=-zone.none,
+        clear=-zone.clear,
         n=final.n,
     )
 

@@ -4,9 +4,11 @@ What it does: Compares forward methods, module classes, submodules, plain attrib
 counts, hooks and flags with a snapshot: of every module at the moment it runs, and of all when the
 explainer has been imported, has been called for the first time, and has returned. Library functions
 that attention goes through are watched too, and so are default dtype, default device and gradient
-mode. Hooks that only observe and are removed are fine, and so are flags that do not change what the
-model computes, methods that are wrapped only to read, and gradients left on parameters: these are
-told. What is left behind is put back, so that the other checks judge the model as it was.
+mode. A copy that runs in training mode, where a norm or dropout gives other values, is another
+network as well. Hooks that only observe and are removed are fine, and so are flags that do not
+change what the model computes, methods that are wrapped only to read, and gradients left on
+parameters: these are told. What is left behind is put back, so that the other checks judge the
+model as it was.
 
 Why it matters: A head count of one instead of twelve, a patched forward or a forgotten hook makes
 another network of the same weights.

@@ -3,8 +3,9 @@
 What it does: Draws all parameters of the model anew (class token, positions, every projection and
 norm included), from the readout of the image tower down to its embedding and then the text tower,
 and compares the maps with those of the unmodified model by absolute rank correlation. The map
-survives where its likeness at the end lies, with its whole interval over pictures, above both a
-half and what the explainer's maps of different pictures share, or where it has not changed at all.
+survives where its likeness at the end exceeds both a half and what the explainer's maps of
+different pictures share, by an estimate beyond that limit and an interval over pictures that leaves
+the zone of 0.1 on its other side; or where it has not changed at all.
 Every parameter must have been reached, a faithful control must change, and the explainer must
 agree with itself on an equal copy; else nothing is said.
 
@@ -23,7 +24,7 @@ model. Inverted maps and noise that is seeded by the weights pass too.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -33,7 +34,8 @@ from audit.result.wording import number, percent
 from audit.statistics.estimate import Estimate
 from principles.check import Check
 from principles.finding_parts import witness
-from principles.limits import CheckLimits, NotNegative, Share
+from principles.indifference import ERROR_RATE, Zone, level_of
+from principles.limits import CheckLimits, ErrorRate, NotNegative, Share
 from principles.unmodified_model import map_likeness as likeness
 
 
@@ -43,7 +45,9 @@ class Limits(CheckLimits):
 
     survives: Share = 0.5
     survives_outright: Share = 0.9
+    indifference: NotNegative = 0.1  # around it, where either verdict would do
     unchanged: NotNegative = 1e-3  # relative change, up to which it is the same map
+    error_rate: ErrorRate = ERROR_RATE
 
 
 def judge(
@@ -55,14 +59,16 @@ def judge(
     if reached < 1:
         summary = f"Expected every parameter to be drawn anew, reached {percent(reached)} of them."
         return Finding(verdict=Verdict.ERROR, summary=summary)
-    final = likeness.of_stage(found, reference, roles.audited, -1)
+    level = level_of(limits.error_rate)
+    final = likeness.of_stage(found, reference, roles.audited, -1, level)
     limit = likeness.survival_limit(found, limits.survives, limits.survives_outright)
-    verdict, summary = _verdict(found, reference, roles, final, limit, limits.unchanged)
+    zone = Zone(-limit - limits.indifference, -limit + limits.indifference)
+    verdict, summary = _verdict(found, reference, roles, final, zone, limits.unchanged)
     if verdict is Verdict.VIOLATION and roles.random_weights:
         verdict = Verdict.INCONCLUSIVE
         summary = (
             "The weights of the model are random, as asked for, and drawn anew they are random "
-            f"again: {likeness.words(final, limit)}. Audit a trained model."
+            f"again: {likeness.words(final, limit, reference.cluster_name)}. Audit a trained model."
         )
     violated = verdict is Verdict.VIOLATION
     row = int(found.similarity[roles.audited][-1].mean(0).argmax())
@@ -70,7 +76,7 @@ def judge(
     return Finding(
         verdict=verdict,
         summary=summary,
-        statistics=[likeness.statistic(final, limit)],
+        statistics=[likeness.statistic(final, zone)],
         samples=[pair] if violated else [],
         figures=likeness.figures(found, reference, roles, limit, row),
         witness=witness(roles, "P107", pair) if violated else None,
@@ -82,10 +88,11 @@ def _verdict(
     reference: Reference,
     roles: Roles,
     final: Estimate,
-    limit: float,
+    zone: Zone,
     unchanged: float,
 ) -> tuple[Verdict, str]:
-    words = likeness.words(final, limit)
+    limit = -zone.middle
+    words = likeness.words(final, limit, reference.cluster_name)
     if bool((found.change <= unchanged).all()):
         return Verdict.VIOLATION, (
             "The map survives: with every parameter of the model drawn anew it is the same map."
@@ -99,17 +106,17 @@ def _verdict(
                 f"The faithful control {name} survives full randomization as well (likeness "
                 f"{number(control.value)}): this model and data allow no verdict."
             )
-    if final.above(limit):
-        return Verdict.VIOLATION, f"The map survives full randomization of the model: {words}."
+    depends = replace(final, value=-final.value, low=-final.high, high=-final.low)
+    verdict = zone.decide(depends)
+    if verdict is Verdict.VIOLATION:
+        return verdict, f"The map survives full randomization of the model: {words}."
     itself = likeness.of_stage(found, reference, roles.audited, 0)
     if not itself.low > max(limit, final.high):
         return Verdict.INCONCLUSIVE, (
             f"Two runs on the same model agree no better (likeness {number(itself.value)}) than "
             "runs on different ones may: the explainer's own randomness hides the answer."
         )
-    verdict, does = Verdict.INCONCLUSIVE, "may or may not"
-    if final.below(limit):
-        verdict, does = Verdict.PASS, "does not"
+    does = "does not" if verdict is Verdict.PASS else "may or may not"
     return verdict, f"The map {does} survive full randomization of the model: {words}."
 
 

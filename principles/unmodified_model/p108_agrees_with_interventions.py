@@ -8,8 +8,9 @@ agreement is the share of the effect that its top windows capture, over the firs
 windows: 0 for a random order, 1 for the best one, -1 for the worst. It is compared pair by pair
 with the best map that never looks at the model. As some maps show where the score comes from and
 others only where it is sensitive, the effect is taken with its sign and by its size, and a map that
-leads in either sense passes. It is violated where the map leads by less than a tenth of the
-ceiling's lead, with its whole interval, in both senses. The ceiling is what the other kind of
+leads in either sense passes: by an interval above zero and an estimate above half of what counts,
+which is a tenth of the ceiling's lead. It is violated where in both senses the whole interval lies
+below that tenth and the estimate below its half. The ceiling is what the other kind of
 intervention captures as a map; with its sign the effect speaks only where a faithful control beats
 the model-free maps.
 
@@ -36,7 +37,8 @@ from audit.result.finding import Finding, Severity, Verdict
 from audit.result.wording import number
 from principles.check import Check
 from principles.finding_parts import witness
-from principles.limits import CheckLimits, Correlation, Share
+from principles.indifference import ERROR_RATE
+from principles.limits import CheckLimits, Correlation, ErrorRate, Share
 from principles.unmodified_model import effect_figures as figures
 from principles.unmodified_model.effect_votes import SENSES, combined, vote_of
 
@@ -47,6 +49,7 @@ class Limits(CheckLimits):
 
     share_of_ceiling: Share = 0.1  # a lead below this share of the ceiling's is none
     least_ceiling: Correlation = 0.2  # below which two kinds of intervention hardly agree
+    error_rate: ErrorRate = ERROR_RATE
 
 
 def judge(
@@ -66,16 +69,17 @@ def judge(
     if not np.isfinite(effects.ceiling).any():
         summary = "Removing patches moves no score here: there is no effect to be found."
         return Finding(verdict=Verdict.INCONCLUSIVE, summary=summary)
-    if len(np.unique(reference.picture[effects.pairs])) < 2:
+    if len(np.unique(reference.cluster[effects.pairs])) < 2:
         summary = "One picture shows its effects below, but allows no verdict: audit more pairs."
         figure = figures.maps(effects, reference, explanations, roles, 0)
         return Finding(verdict=Verdict.INCONCLUSIVE, summary=summary, figures=[figure])
     if not np.ptp(explanations.maps[roles.audited], axis=(1, 2)).any():
         summary = "The map is constant on every picture: it ranks no patch above another."
         return Finding(verdict=Verdict.NOT_APPLICABLE, summary=summary)
-    gates = limits.share_of_ceiling, limits.least_ceiling
+    gates = limits.share_of_ceiling, limits.least_ceiling, limits.error_rate
     votes = {sense: vote_of(effects, reference, roles, sense, *gates) for sense in SENSES}
     verdict = combined([vote.verdict for vote in votes.values()])
+    order = sorted(votes, key=lambda sense: votes[sense].verdict is not verdict)
     violated = verdict is Verdict.VIOLATION
     row = _worst(effects, roles)
     pair = reference.ids[int(effects.pairs[row])]
@@ -83,7 +87,7 @@ def judge(
         verdict=verdict,
         summary=next(vote.why for vote in votes.values() if vote.verdict is verdict),
         detail=[*(vote.why for vote in votes.values()), *([effects.note] if effects.note else [])],
-        statistics=[figures.statistic(vote, sense) for sense, vote in votes.items()],
+        statistics=[figures.statistic(votes[sense], sense) for sense in order],
         samples=[pair] if violated else [],
         figures=[
             *(figures.bars(vote, sense) for sense, vote in votes.items()),

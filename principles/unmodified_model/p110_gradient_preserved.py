@@ -3,7 +3,9 @@
 What it does: Takes each gradient that the explainer took once more on the untouched model: what the
 explainer makes of the model's outputs is run again with autograd on, then the model itself, and the
 gradient by the same state (the pixels, a block's input, an attention) must come out, to what
-rounding explains in this run.
+rounding explains in this run. So must gradients that come to hooks on modules and tensors, and
+those that tensors keep. What runs within a backward pass, as the rules of relevance propagation do,
+is judged here, by the gradients that it gives.
 
 Why it matters: Guided backpropagation, relevance propagation rules, clamped and detached gradients
 are methods of their own. Their maps are no gradients of the model's score, whatever one thinks of

@@ -46,7 +46,7 @@ def row(explainer: Explainer, context: Context) -> tuple[float, float, float]:
     pair = TracedPair("pair", images, targets, {"cosine": 0.0})
     rounding = Rounding({"image": images, "text": targets})
     model = copy.deepcopy(context.pristine).requires_grad_()
-    structure = context.structure(images, targets)
+    structure = context.watched().structure
 
     def bare() -> torch.Tensor:
         return explainer.explain(model, images, targets)

@@ -275,7 +275,7 @@ def test_evidence_is_not_judged_under_the_name_of_another_audit(check_tiny, comm
     from audit.engine import auditing as engine
 
     with monkeypatch.context() as patch:
-        patch.setattr(engine, "judge_at_once", interrupted)
+        patch.setattr(engine, "timing", interrupted)  # evidence is there, no result
         assert check_tiny("edges", select="P104").exit_code == 130
     gone = command("check", "--from-evidence", "audit-report", "--select", "P104")
     assert gone.exit_code == 2
@@ -338,7 +338,7 @@ def test_explain(command):
         assert section in done.output
     unknown = command("explain", "P140")
     assert unknown.exit_code == 2
-    assert "unknown check 'P140'" in unknown.output
+    assert "unknown check or explainer 'P140'" in unknown.output
 
 
 def test_report_renders_again(check_tiny, command):

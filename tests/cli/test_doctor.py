@@ -15,7 +15,7 @@ def test_a_known_model(command, tiny_model):
     done = command("doctor", "--model", tiny_model)
     assert done.exit_code == 0, done.output
     told = lines(done.output)
-    assert told["inside"] == "known: 2 image blocks of 4 heads, 1 text blocks of 2 heads"
+    assert told["inside"] == "full anatomy: 2 image blocks of 4 heads, 1 text blocks of 2 heads"
     assert told["maps"] == "are compared on 4×4 cells of 24 pixels"
     assert told["masks"] == "a box on a quarter of the picture covers 25% of the input"
     assert told["score"].startswith("cosine ")

@@ -126,12 +126,49 @@ def _effects(found: object) -> Evidence:
     return _evidence(effects=found, explanations=Explanations({"ours": p108.MAPS}, {}))
 
 
+def likeness_up_to(beyond: float) -> str:
+    """Maps below the limit whose interval ends so far beyond it."""
+    wide = lambda spread: _evidence(randomization=p107.evidence(0.45, spread))  # noqa: E731
+    reach = judged("P107", wide(0.1)).statistics[0].interval.high - 0.45
+    return verdict("P107", wide(0.1 * (0.05 + beyond) / reach))
+
+
+def error_rate_of_likeness(rate: float) -> str:
+    """The interval of data at a rate ends on the end of the zone."""
+    found = _evidence(randomization=p107.evidence(0.45, 0.2))
+    high = judged("P107", found, error_rate=rate).statistics[0].interval.high
+    return verdict("P107", found, indifference=high - 0.5)
+
+
+def _leading(by: float, spread: float) -> Evidence:
+    """A map whose captured effects lead those of the edges, 0.1, by so much."""
+    return _effects(p108.evidence(0.1 + by, spread=spread - 1))
+
+
 def lead_up_to_a_share_of_the_ceilings(share: float) -> str:
     """A lead of zero whose interval ends at this share of the ceiling's lead."""
-    spread_of = lambda spread: _effects(p108.evidence(0.1, spread=spread - 1))  # noqa: E731
-    reach = judged("P108", spread_of(1.0)).statistics[0].interval.high
+    reach = judged("P108", _leading(0.0, 0.5)).statistics[0].interval.high
     ceilings_lead = 0.9 - 0.1
-    return verdict("P108", spread_of(share * ceilings_lead / reach))
+    return verdict("P108", _leading(0.0, 0.5 * share * ceilings_lead / reach))
+
+
+def error_rate_of_leads(rate: float) -> str:
+    """The interval of a lead at a rate ends on zero."""
+    noise = 0.2 * np.random.default_rng(0).normal(size=p108.N)
+
+    def build(lead: float) -> Evidence:
+        found = p108.evidence(0.1)
+        ours = {"ours": np.stack([0.1 + lead + noise + 0.05] * 2)}
+        return _effects(
+            replace(
+                found,
+                agreement=found.agreement | ours,
+                unsigned_agreement=found.unsigned_agreement | ours,
+            )
+        )
+
+    low = judged("P108", build(0.3), error_rate=rate).statistics[0].interval.low
+    return verdict("P108", build(0.3 - low))
 
 
 def ceiling(height: float) -> str:

@@ -96,9 +96,10 @@ def on_ladder(noise: float, **changed: float) -> Evidence:
 
 
 def of_samples(noise: float, *, gain: float = 1.0) -> Evidence:
-    """Maps that are better where the model is right."""
-    better = {"audited": gain * RIGHT, "faithful": 2.0 * RIGHT}
-    table = {n: better.get(n, LEVELS[n]) + noise * NOISE[n] for n in NAMES}
+    """Maps that are better where the model is right, beside model-free ones that are all alike."""
+    better = {"audited": gain * RIGHT + noise * NOISE["audited"]}
+    better["faithful"] = 2.0 * RIGHT + noise * NOISE["faithful"]
+    table = {n: better.get(n, np.full(N, LEVELS[n])) for n in NAMES}
     return made(table, RIGHT, per_picture=1)
 
 
@@ -147,8 +148,7 @@ EVIDENCE = {
     "P205": of_texts,
     "P206": beside_model_free,
 }
-CORRELATION = {"P201": "correlation", "P202": "area", "P203": "correlation"}
-BAR = CORRELATION | {"P205": "difference", "P206": "gain"}
+BAR = ("P201", "P202", "P203", "P205", "P206")
 
 
 # The error rate and the reliability that all of them share.
@@ -161,7 +161,8 @@ def error_rate(check: str) -> Callable[[float], str]:
     def decide(rate: float) -> str:
         evidence = EVIDENCE[check](settled[check])
         low = judged(check, evidence, error_rate=rate).statistics[0].interval.low
-        return verdict(check, evidence, **{BAR[check]: low, "reliability": 0.0})
+        none = low + 0.5 if check == "P202" else low
+        return verdict(check, evidence, none=none, clear=none + 1e-3, reliability=0.0)
 
     return decide
 
@@ -185,7 +186,10 @@ def control_level(level: float) -> str:
         "faithful": {"average precision": drawn[nearest][LABELS]}
     }
     explanations = replace(evidence.explanations, localization=localization)
-    found = judged("P203", replace(evidence, explanations=explanations), reliability=0.0)
+    known_well = {"none": 0.0, "clear": 1e-6}  # an interval above zero passes
+    found = judged(
+        "P203", replace(evidence, explanations=explanations), reliability=0.0, **known_well
+    )
     return "silent" if "no faithful control" in found.summary else "speaks"
 
 
@@ -225,40 +229,107 @@ def _noisy(evidence: Evidence, noise: float) -> Evidence:
 # Bars of single checks.
 
 
-def _low(check: str) -> Callable[[Evidence], float]:
-    return lambda evidence: judged(check, evidence).statistics[0].interval.low
+def _end(check: str, side: str) -> Callable[[Evidence], float]:
+    def read(evidence: Evidence) -> float:
+        return getattr(judged(check, evidence, reliability=0.0).statistics[0].interval, side)
+
+    return read
 
 
-def correlation_over_rungs(low: float) -> str:
-    """An interval that ends so low."""
-    return verdict("P201", tuned(on_ladder, _low("P201"), low, (0.0, 2.0), within=0.02))
+def _at_an_end(
+    check: str, side: str, build: Callable[[float], Evidence], ends: tuple[float, float]
+) -> Callable[[float], str]:
+    """Evidence whose interval ends at a value, tuned."""
+
+    def decide(wanted: float) -> str:
+        found = tuned(build, _end(check, side), wanted, ends, within=0.02)
+        return verdict(check, found, reliability=0.0)
+
+    return decide
 
 
-def area(low: float) -> str:
-    """An interval that ends so low."""
-    build = lambda loss: of_samples(1.0, gain=2.0 - loss)  # noqa: E731
-    return verdict("P202", tuned(build, _low("P202"), low, (0.0, 3.0), within=4e-3))
+def _without_order(share: float) -> Evidence:
+    """A ladder that the maps follow in a share of its rungs at random."""
+    ladder, rng = _ladder(0.0), np.random.default_rng(11)
+    mixed = rng.permutation(np.linspace(1.0, 0.1, RUNGS))
+    quality = (1 - share) * mixed + share * np.linspace(0.1, 1.0, RUNGS)
+    localization = ladder.localization | {"audited": quality[:, None] + 0.05 * NOISE["random"]}
+    return replace(on_ladder(0.0), ladder=replace(ladder, localization=localization))
 
 
-def correlation_over_classes(low: float) -> str:
-    """An interval that ends so low."""
-    return verdict("P203", tuned(of_classes, _low("P203"), low, (0.0, 60.0), within=0.02))
+correlation_over_rungs = _at_an_end("P201", "low", on_ladder, (0.0, 2.0))
+no_correlation_over_rungs = _at_an_end("P201", "high", _without_order, (-0.6, 1.0))
+correlation_over_classes = _at_an_end("P203", "low", of_classes, (0.0, 60.0))
 
 
-def fall_under_absent_text(difference: float) -> str:
-    """Localization that falls by the same everywhere."""
-    return verdict("P205", of_texts(0.0, audited=difference))
+def area(value: float) -> str:
+    """An interval that ends so low, where model-free maps have no area."""
+    found = tuned(_weaker, _end("P202", "low"), value - 0.5, (0.0, 3.0), within=4e-3)
+    return verdict("P202", found)
 
 
-def gain_over_model_free(gain: float) -> str:
-    """Maps that are better than the best model-free ones by the same everywhere."""
-    evidence = beside_model_free(0.1)
-    edges = evidence.explanations.localization["edges"]["average precision"]
-    localization = evidence.explanations.localization | {
-        "audited": {"average precision": edges + gain}
-    }
-    explanations = replace(evidence.explanations, localization=localization)
-    return verdict("P206", replace(evidence, explanations=explanations))
+def area_that_counts(value: float) -> str:
+    """An interval that ends so high."""
+    found = tuned(_weaker, _end("P202", "high"), value - 0.5, (1.0, 4.0), within=4e-3)
+    return verdict("P202", found)
+
+
+def _weaker(loss: float) -> Evidence:
+    return of_samples(1.0, gain=2.0 - loss)
+
+
+def correlation_of_classes_that_counts(value: float) -> str:
+    """An interval that ends so high, of what noise leaves of a correlation."""
+
+    def build(turned: float) -> Evidence:
+        known = LABELS // 2 + 1.0
+        order = np.random.default_rng(12).permutation(CLASSES)[LABELS]
+        quality = order - turned * known
+        table = {"audited": quality, "faithful": known + 0.1 * NOISE["faithful"]}
+        table |= {"random": NOISE["random"], "edges": NOISE["edges"]}
+        return made(table, known > EACH, labels=LABELS, per_picture=1)
+
+    def read(evidence: Evidence) -> float:
+        first = judged("P203", evidence, reliability=0.0).statistics[0]
+        return first.interval.high - first.clear + 0.5
+
+    found = tuned(build, read, value, (-1.0, 4.0), within=0.03)
+    return verdict("P203", found, reliability=0.0)
+
+
+def _between(check: str, build: Callable[[float], Evidence], side: str) -> Callable[[float], str]:
+    """A difference whose interval ends at a value on one side; it moves as the difference does.
+
+    The interval is that of a clear verdict, as the level of others may be another.
+    """
+    far = 1.0 if side == "low" else -1.0
+
+    def decide(value: float) -> str:
+        end = _end(check, side)(build(far)) - far
+        return verdict(check, build(value - end), reliability=0.0)
+
+    return decide
+
+
+fall_under_absent_text = _between("P205", lambda d: of_texts(0.3, audited=d), "low")
+fall_that_counts = _between("P205", lambda d: of_texts(0.3, audited=d), "high")
+
+
+def _over_the_edges(spread: float) -> Callable[[float], Evidence]:
+    def build(gain: float) -> Evidence:
+        evidence = beside_model_free(0.1)
+        edges = evidence.explanations.localization["edges"]["average precision"]
+        ours = edges + gain + spread * NOISE["audited"]
+        localization = evidence.explanations.localization | {"audited": {"average precision": ours}}
+        return replace(
+            evidence, explanations=replace(evidence.explanations, localization=localization)
+        )
+
+    return build
+
+
+gain_over_model_free = _between("P206", _over_the_edges(0.3), "low")
+gain_that_counts = _between("P206", _over_the_edges(0.3), "high")
 
 
 def accuracy_spread(spread: float) -> str:
@@ -324,7 +395,7 @@ def classes(count: int) -> str:
 def drop_of_accuracy(size: float) -> str:
     """An executed model whose drop is no larger than this, with its whole interval."""
     outcomes = {
-        wrong: paired_proportion_difference(np.arange(2000) >= wrong, np.ones(2000, bool))
+        wrong: paired_proportion_difference(np.arange(2000) >= wrong, np.ones(2000, bool), 0.9)
         for wrong in range(15, 45)
     }
     wrong = min(outcomes, key=lambda w: abs(outcomes[w].low + size))
@@ -335,9 +406,9 @@ def drop_of_accuracy(size: float) -> str:
 
 
 def gain_of_a_worse_model(size: float) -> str:
-    """Maps that are worse than a twin's by no more than this, if they are worse at all."""
-    low = judged("P204", executed(1.0)).statistics[1].interval.low
-    return verdict("P204", executed(1.0, gain=-0.3 - low - size))
+    """Maps of a worse model whose gain over those of a twin ends so high."""
+    high = judged("P204", executed(0.1)).statistics[0].interval.high
+    return verdict("P204", executed(0.1, gain=-0.3 - high + size))
 
 
 def times_chance(factor: float) -> str:

@@ -136,6 +136,10 @@ CALLS = [
         "gradients:MOST_RUNS", 32, trace_calls.passes_behind_a_score,
         32, "the model's", 33, "not compared",
     ),
+    Row(
+        "kept_gradients:MOST_BEFORE", 4.0, trace_calls.gradient_kept_before,
+        3.9, "compared", 4.1, "not compared",
+    ),
     Row("plain_passes:REPLAYED", 16, trace_calls.passes_all_replayed, 16, "all", 48, "some"),
     Row(
         "tracing:SAME_MAP", 1e-5, trace_calls.changed_when_computed_again,
@@ -163,6 +167,7 @@ HARMLESS = {
     "frames:PROJECT": "a folder",
     "literal: reasons 0.5": "which cause is told first",
     # time and memory alone
+    "step_rounding:SAMPLED": "time: values of a large state by which rounding is measured",
     "samples:ROWS_OF_AN_ENTRY": "memory: a family is judged by some of its members",
     "samples:SAMPLES": "memory: a family is judged by some of its members",
     "fingerprint:CACHED": "time: size of a part that is summed at once",
@@ -176,7 +181,7 @@ HARMLESS = {
     "differentiation:INPUTS": "place of an argument",
     "literal: attention_calls 9": "place of an argument",
     "literal: fingerprint 0.6180339887498949": "fixed weights without a pattern",
-    "gradients:TINY": "no division by zero",
+    "known_gradients:TINY": "no division by zero",
     "map_origin:TINY": "no division by zero",
     "deviation_records:TINY": "no division by zero",
     "literal: probe_families 1e-300": "no division by zero",

@@ -12,10 +12,11 @@ from torch import Tensor, nn
 
 from audit.explainers.contract import Explainer
 from audit.models.tower import Tower
+from audit.trace import kept_gradients
 from audit.trace.copied_parts import CopiedParts
 from audit.trace.differentiable_states import PIXELS
 from audit.trace.frames import UNKNOWN, Frames
-from audit.trace.gradients import Gradients
+from audit.trace.gradients import GradientComparison
 from audit.trace.integrity import Integrity
 from audit.trace.lineage import Anchor, Lineage
 from audit.trace.map_origin import MapOrigin
@@ -125,15 +126,15 @@ def later_runs_with_gradients(count: int) -> str:
     return "forgotten" if runs[0].inputs is None else "known"
 
 
-def _features(gradients: Gradients, recorder: Recorder, picture: Tensor) -> Tensor:
+def _features(gradients: GradientComparison, recorder: Recorder, picture: Tensor) -> Tensor:
     """Features of a picture, told to be the model's outputs."""
     with torch.no_grad():
         features = _stage().pristine.encode_image(picture)
-    gradients.output(features, replace(recorder.passes.runs[0], inputs=picture))
+    gradients.output(features, replace(recorder.passes.runs[0], inputs=picture), "feature")
     return features
 
 
-def _then(gradients: Gradients, name: str, operands: list[Tensor]) -> Tensor:
+def _then(gradients: GradientComparison, name: str, operands: list[Tensor]) -> Tensor:
     """An operation on the model's outputs, that is followed."""
     func = getattr(torch.ops.aten, name).default if name != "add" else torch.ops.aten.add.Tensor
     result: Tensor = func(*operands)
@@ -144,7 +145,7 @@ def _then(gradients: Gradients, name: str, operands: list[Tensor]) -> Tensor:
 def operations_to_the_score(count: int) -> str:
     """A scalar so many operations after the feature: is its gradient compared with the model's?"""
     recorder = _recorder()
-    gradients, picture = Gradients(_stage().model, recorder.passes), _stage().pair.image
+    gradients, picture = GradientComparison([_stage().model], recorder.passes), _stage().pair.image
     steps = [_features(gradients, recorder, picture)]
     for _ in range(count):
         steps.append(_then(gradients, "neg", steps[-1:]))
@@ -156,7 +157,7 @@ def operations_to_the_score(count: int) -> str:
 def passes_behind_a_score(count: int) -> str:
     """The model's own gradient by the last of so many pictures, whose features are added up."""
     recorder = _recorder()
-    gradients, given = Gradients(_stage().model, recorder.passes), _stage().pair.image
+    gradients, given = GradientComparison([_stage().model], recorder.passes), _stage().pair.image
     pictures = [given + number for number in range(count)]
     features = [_features(gradients, recorder, picture) for picture in pictures]
     steps = [features[0]]
@@ -168,6 +169,13 @@ def passes_behind_a_score(count: int) -> str:
     if not gradients.seen:
         return "not compared"
     return "the model's" if all(seen.own for seen in gradients.seen) else "another"
+
+
+def gradient_kept_before(times: float) -> str:
+    """A gradient to which one is added, and that was so many times as large before."""
+    kept, before = torch.ones(4, requires_grad=True), torch.full((4,), times)
+    kept.grad = before + 1
+    return "compared" if dict(kept_gradients.grown([(kept, before)])) else "not compared"
 
 
 def passes_all_replayed(count: int) -> str:

@@ -7,8 +7,8 @@ import torch
 from PIL import Image
 
 from audit.data.errors import DataError
-from audit.data.manifest import manifest_pairs
 from audit.models.loading import load_model
+from tests.data.drawn import drawn as manifest_pairs
 
 COLUMNS = ("image", "label", "x0", "y0", "x1", "y1")
 ROWS = [(f"p{i // 2}.png", ("cat", "dog", "owl")[(i // 2 + i) % 3], 2, 1, 9, 5) for i in range(12)]
@@ -77,7 +77,7 @@ def changed(column, value):
         (changed("label", None), "a value in column label of every row, found '' in row 4"),
         (changed("image", None), "a value in column image of every row"),
         (changed("x1", 1), "expected a box x0 ≤ x1"),
-        (changed("y0", 24), "begins inside the 24×24 pixels of 'p1.png'"),
+        (changed("y0", 24), "'p1.png, id 3': .* begins inside the 24×24 pixels of the"),
     ],
 )
 def test_rows_that_lack_something_are_named(model, manifest, rows, message):

@@ -14,9 +14,10 @@ import torch
 from PIL import Image
 
 from audit.data.errors import DataError
-from audit.data.manifest import manifest_pairs
-from audit.data.picture_files import PictureError, open_picture
+from audit.data.picture_files import open_picture
+from audit.data.upright import PictureError
 from audit.models.loading import load_model
+from tests.data.drawn import drawn as manifest_pairs
 
 
 @pytest.fixture(scope="module")
@@ -119,9 +120,9 @@ def test_devices_are_no_pictures(place):
 def test_files_outside_of_the_folder_need_a_word(model, manifest, tmp_path, form, column):
     picture(5).save(tmp_path / "outside.png")
     name = str(tmp_path / "outside.png") if form == "absolute" else form
-    other = "a.png"
+    other = "b.png"
     row = (name, "cat", other) if column == "image" else (other, "cat", name)
-    folder = manifest([row, ("b.png", "dog", "c.png")], ("image", "label", "mask"))
+    folder = manifest([row, ("c.png", "dog", "c.png")], ("image", "label", "mask"))
     (folder / "link.png").symlink_to(tmp_path / "outside.png")
     (folder / "linked").symlink_to(tmp_path)
     with pytest.raises(DataError, match=r"outside of it.*--allow-outside"):

@@ -4,11 +4,14 @@ import numpy as np
 import pytest
 
 from audit.data import scenes
+from audit.data.scene_difficulty import HARDEST
+from audit.data.scene_shapes import FILL_PATTERNS, OUTLINE_MASKS, PERIOD
 from audit.data.scenes import CLASSES, SIZE, TEMPLATES, Scene, draw_scene, draw_scenes
 
-# Digest of the first 64 test scenes of seed 0. A change here makes every recorded figure on
-# the scenes, and the bundled weights, those of other pictures.
-PINNED = "3ae49c5e91464c2e7399dd7aaa5fd757b8a6fd312bc5b530ef3842505f88ce4d"
+# Digests of the first 64 test scenes of seed 0, easy and graded. A change here makes every
+# recorded figure on the scenes, and the bundled weights, those of other pictures.
+EASY = "3ae49c5e91464c2e7399dd7aaa5fd757b8a6fd312bc5b530ef3842505f88ce4d"
+GRADED = "79a640b6283e26c660e2a794859dee758a29824083cfc96c55b7c2ff12463334"
 
 
 def digest(drawn: list[Scene]) -> str:
@@ -22,7 +25,55 @@ def digest(drawn: list[Scene]) -> str:
 
 
 def test_pixels_are_the_same_bytes_on_every_machine() -> None:
-    assert digest(draw_scenes(64)) == PINNED
+    assert digest(draw_scenes(64, level=0)) == EASY
+    assert digest(draw_scenes(64)) == GRADED
+
+
+def test_a_quarter_is_easy_and_the_others_spread_over_all_levels() -> None:
+    levels = np.array([scene.level for scene in draw_scenes(800, split="train")])
+    assert 160 <= (levels == 0).sum() <= 240
+    assert np.bincount(levels[levels > 0] - 1, minlength=HARDEST).reshape(4, 25).sum(1).min() >= 115
+
+
+def test_levels_of_tests_lie_higher() -> None:
+    """The highest of three even draws: at most half the top in one case of eight."""
+    levels = np.array([scene.level for scene in draw_scenes(800)])
+    assert 160 <= (levels == 0).sum() <= 240
+    graded = levels[levels > 0]
+    assert 0.08 <= (graded <= HARDEST // 2).mean() <= 0.18
+
+
+def test_a_level_that_is_given_is_drawn_like_one_that_is_found() -> None:
+    for index in range(6):
+        scene = draw_scene(index)
+        again = draw_scene(index, level=scene.level)
+        assert digest([scene]) == digest([again])
+        assert again.level == scene.level
+
+
+def test_levels_make_objects_smaller_fainter_and_noisier() -> None:
+    easy, hard = ([draw_scene(i, level=level) for i in range(150)] for level in (0, HARDEST))
+    area = [np.mean([scene.masks.sum() for scene in drawn]) for drawn in (easy, hard)]
+    assert area[1] < 0.75 * area[0]
+    steps = [
+        np.mean([np.abs(np.diff(scene.image.astype(int), axis=1)).mean() for scene in drawn])
+        for drawn in (easy, hard)
+    ]
+    assert steps[1] > 1.3 * steps[0]
+
+
+def test_distractors_have_no_class_and_lie_below_the_objects(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Painting them in other colors moves no mask, and shows where they lie."""
+    drawn = [draw_scene(i, level=HARDEST) for i in range(30)]
+    monkeypatch.setattr(scenes, "OTHER_RGB", np.zeros_like(scenes.OTHER_RGB))
+    changed = 0
+    for index, scene in enumerate(drawn):
+        again = draw_scene(index, level=HARDEST)
+        assert (again.masks == scene.masks).all()
+        changed += (again.image != scene.image).any(axis=2)[~scene.masks.any(axis=0)].sum()
+    assert changed > 30 * 100
 
 
 def test_classes_are_color_by_fill() -> None:
@@ -39,18 +90,19 @@ def test_shapes_and_dtypes() -> None:
     assert scene.masks.dtype == np.bool_
 
 
-def test_masks_are_disjoint_and_never_small() -> None:
-    for scene in draw_scenes(300):
+@pytest.mark.parametrize(("level", "least"), [(0, 100), (None, 20)])
+def test_masks_are_disjoint_and_never_small(level: int | None, least: int) -> None:
+    for scene in draw_scenes(300, level=level):
         assert scene.masks.sum(axis=0).max() == 1
-        assert scene.masks.sum(axis=(1, 2)).min() >= 100
+        assert scene.masks.sum(axis=(1, 2)).min() >= least
 
 
 def test_masks_are_exactly_the_painted_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
     """Paint over: with every object left out, the picture differs inside the masks only."""
-    drawn = draw_scenes(40)
+    drawn = draw_scenes(40, level=0)
     monkeypatch.setattr(scenes, "paint", lambda bits, *_: bits.random_raw(5))
     for index, scene in enumerate(drawn):
-        changed = (scene.image != draw_scene(index).image).any(axis=2)
+        changed = (scene.image != draw_scene(index, level=0).image).any(axis=2)
         visible = scene.masks.any(axis=0)
         assert not changed[~visible].any()
         assert changed[visible].mean() > 0.95
@@ -90,7 +142,7 @@ def test_splits_seeds_and_indices_differ() -> None:
     assert len(images) == len(keys)
 
 
-@pytest.mark.parametrize("outline", scenes.OUTLINE_MASKS)
+@pytest.mark.parametrize("outline", OUTLINE_MASKS)
 @pytest.mark.parametrize("radius", [9, 13, 21])
 def test_outlines_stay_inside_their_circle(outline, radius: int) -> None:
     y, x = np.indices((SIZE, SIZE)) - SIZE // 2
@@ -99,18 +151,25 @@ def test_outlines_stay_inside_their_circle(outline, radius: int) -> None:
     assert (y**2 + x**2)[mask].max() <= (radius + 1) ** 2
 
 
-@pytest.mark.parametrize("fill", scenes.FILL_PATTERNS[1:])
+@pytest.mark.parametrize("fill", FILL_PATTERNS[1:])
 def test_patterned_fills_repeat_and_darken_about_half(fill) -> None:
     y, x = np.indices((24, 24))
     dark = fill(y, x)
     assert 0.3 < dark.mean() < 0.6
-    assert (dark == fill(y + scenes.PERIOD, x)).all()
-    assert (dark == fill(y, x + scenes.PERIOD)).all()
+    assert (dark == fill(y + PERIOD, x)).all()
+    assert (dark == fill(y, x + PERIOD)).all()
 
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"index": -1}, {"index": 2**32}, {"seed": -1}, {"split": "valid"}, {"objects": 0}],
+    [
+        {"index": -1},
+        {"index": 2**32},
+        {"seed": -1},
+        {"split": "valid"},
+        {"objects": 0},
+        {"level": 101},
+    ],
 )
 def test_arguments_out_of_range_are_named(wrong: dict) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):

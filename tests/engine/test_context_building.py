@@ -20,7 +20,9 @@ def asking(model, images, targets, *, interface, classes):
 
 @pytest.fixture
 def built(monkeypatch):
-    monkeypatch.setattr(context_building, "load_pairs", lambda _, model: class_pairs(model))
+    monkeypatch.setattr(
+        context_building, "load_pairs", lambda _, model, *others: class_pairs(model)
+    )
 
     def build(spec):
         settings = Settings(explainer=spec, samples=6, profile="quick")

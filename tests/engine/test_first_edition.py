@@ -64,7 +64,8 @@ def test_every_line_that_init_wrote_works_when_uncommented(settings_of, tmp_path
 def test_settings_that_people_wrote(settings_of):
     settings = settings_of("used.toml")
     assert settings.explainer == "center-prior"
-    assert settings.notes == (NOTE,)
+    assert NOTE in settings.notes
+    assert all("is now called" in note for note in settings.notes)
     assert [check.id for check in selected_checks(settings)] == [
         check.id for check in all_checks() if check.id != "P206"
     ]
@@ -142,7 +143,7 @@ def test_renamed_settings_checks_and_limits(tmp_path, monkeypatch):
         "setting": {"pairs": "samples"},
         "explainer": {},
         "check": {"P150": "P104"},
-        "limit": {"P201.rho": "P201.correlation"},
+        "limit": {"P201.rho": "P201.clear"},
     }
     monkeypatch.setattr(former_names, "FORMER", former)
     (tmp_path / "audit.toml").write_text(
@@ -152,12 +153,12 @@ def test_renamed_settings_checks_and_limits(tmp_path, monkeypatch):
     settings = load_settings({"ignore": ("P150",)}, tmp_path)
     assert (settings.samples, settings.select, settings.ignore) == (7, ("P104", "P201"), ("P104",))
     assert settings.severity == {"P104": "warning"}
-    assert settings.thresholds == {"P201": {"correlation": 0.6}}
+    assert settings.thresholds == {"P201": {"clear": 0.6}}
     said = " ".join(settings.notes)
     for kind, name, now in (
         ("setting", "pairs", "samples"),
         ("check", "p150", "P104"),
-        ("limit", "P201.rho", "P201.correlation"),
+        ("limit", "P201.rho", "P201.clear"),
     ):
         assert f"{kind} '{name}' is now called '{now}'" in said
 

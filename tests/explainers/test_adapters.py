@@ -7,7 +7,7 @@ from copy import deepcopy
 import pytest
 import torch
 
-from audit.explainers import captum_adapter
+from audit.explainers import probed_features
 from audit.explainers.contract import run_explainer
 from audit.explainers.errors import ExplainerImportError, UnknownExplainerError, UnknownOptionError
 from audit.explainers.registry import load_explainer
@@ -118,7 +118,7 @@ def test_real_captum_gives_the_same_maps_in_batches(name, clip, pairs, monkeypat
     explainer = load_explainer(f"captum:{name}")
     large = run_explainer(explainer, clip, *pairs).maps
     most, passes = max(rows), len(rows)
-    monkeypatch.setattr(captum_adapter, "BATCH", {"cpu": len(pairs[0])})
+    monkeypatch.setattr(probed_features, "BATCH", {"cpu": len(pairs[0])})
     small = run_explainer(explainer, clip, *pairs).maps
     torch.testing.assert_close(large, small)
     assert len(pairs[0]) < most <= 32

@@ -65,7 +65,7 @@ def test_attention_gradient_by_finite_differences(clip, pairs):
     """The identity behind Attention-ECLIP, with no derivative rule: sum_c g_c v_ic = dS/da_i."""
     images, tokens = pairs[0][:1], pairs[1][:1]
     seen = last_block(clip, images, tokens)
-    attention = seen.block.attention(seen.q, seen.k)
+    attention = seen.attention()
     _, gradient = attention_gradient(seen, attention)
     step = 1e-5
     for head in range(4):
@@ -76,7 +76,8 @@ def test_attention_gradient_by_finite_differences(clip, pairs):
                 moved[0, head, 0, token] += sign * step
                 ends.append(seen.scores(seen.block.mix_values(moved, seen.v)))
             slope = (ends[0] - ends[1]) / (2 * step)
-            assert float(slope.detach()) == pytest.approx(float(gradient[0, head, token]), abs=1e-8)
+            found = float(gradient[0, head, 0, token])
+            assert float(slope.detach()) == pytest.approx(found, abs=1e-8)
 
 
 def test_raw_attention_is_what_the_module_reports(clip, pairs):

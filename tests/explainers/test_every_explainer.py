@@ -11,9 +11,18 @@ from audit.explainers.built_in import BUILT_IN
 from audit.explainers.contract import run_explainer
 from audit.explainers.registry import load_explainer
 from audit.models.anatomy import anatomy_of
+from tests.reduced_settings import reduced
 
-SPECS = [*BUILT_IN, "grad-eclip?input=own-size", "attention-eclip?heads=model&weight=raw"]
-HONEST = ["grad-attention", "attention-logit-gradient", "gradient", "occlusion"]
+SPECS = [
+    *map(reduced, BUILT_IN),
+    "grad-eclip?input=own-size",
+    "attention-eclip?heads=model&weight=raw",
+]
+HONEST = [
+    "grad-attention", "attention-logit-gradient", "gradient", "occlusion", "score-cam", "game",
+    "smooth-grad?samples=1", "tam?steps=2", "legrad?score=model", "atman", "caap", "clip-surgery",
+    "libra-grad", "attn-lrp",
+]  # fmt: skip
 every = pytest.mark.parametrize("spec", [*SPECS, "inverted:occlusion"])
 
 

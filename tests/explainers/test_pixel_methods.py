@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from audit.explainers import occlusion as occlusion_module
+from audit.explainers import probed_features
 from audit.explainers.gradient import gradient
 from audit.explainers.occlusion import occlusion
 from audit.models.anatomy import anatomy_of
@@ -59,7 +59,7 @@ def test_occlusion(fixture, window, build_pairs, request):
 
 def test_occlusion_in_small_batches_is_the_same(clip, pairs, monkeypatch):
     whole = occlusion(clip, *pairs).maps
-    monkeypatch.setattr(occlusion_module, "BATCH", {"cpu": 4})
+    monkeypatch.setattr(probed_features, "BATCH", {"cpu": 4})
     torch.testing.assert_close(occlusion(clip, *pairs).maps, whole, rtol=0, atol=1e-12)
 
 

@@ -7,7 +7,7 @@ from importlib.metadata import EntryPoint
 import pytest
 import torch
 
-from audit.explainers import importing
+from audit.explainers import known_names
 from audit.explainers.built_in import BUILT_IN, CHEAP
 from audit.explainers.contract import run_explainer
 from audit.explainers.errors import (
@@ -233,11 +233,11 @@ def test_plugins(file, clip, pairs, monkeypatch):
     (file.parent / "a_plugin.py").write_text(file.read_text())
     monkeypatch.syspath_prepend(str(file.parent))
     points = [
-        EntryPoint("mean-color", "a_plugin:mean_color", importing.GROUP),
-        EntryPoint("grad-eclip", "a_plugin:mean_color", importing.GROUP),
-        EntryPoint("broken", "a_plugin:nothing", importing.GROUP),
+        EntryPoint("mean-color", "a_plugin:mean_color", known_names.GROUP),
+        EntryPoint("grad-eclip", "a_plugin:mean_color", known_names.GROUP),
+        EntryPoint("broken", "a_plugin:nothing", known_names.GROUP),
     ]
-    monkeypatch.setattr(importing, "entry_points", lambda group: points)
+    monkeypatch.setattr(known_names, "entry_points", lambda group: points)
     explainer = load_explainer("mean-color?scale=1")
     torch.testing.assert_close(run_explainer(explainer, clip, *pairs).maps, pairs[0].mean(1))
     assert explainer.faithful_twin == "grad-attention"

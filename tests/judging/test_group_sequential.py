@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from audit.evidence.interim_looks import Looks, picture_blocks
+from audit.evidence.interim_looks import Looks, cluster_blocks
 from audit.evidence.joining import joined
 from audit.evidence.kinds import Ladder, RungFaithfulness, RungInfo
 from audit.evidence.plan import Gathered
@@ -215,7 +215,7 @@ def test_given_up_is_only_what_no_number_of_pairs_would_settle(finding, pairs, m
 
 def test_pairs_of_a_picture_stay_in_one_block():
     picture = np.array([0, 0, 1, 2, 2, 2, 3, 4])
-    blocks = picture_blocks(picture, [2, 4, 8])
+    blocks = cluster_blocks(picture, [2, 4, 8])
     assert blocks == [[0, 1], [2, 3, 4, 5], [6, 7]]
-    backwards = picture_blocks(picture[::-1], [3, 8])
+    backwards = cluster_blocks(picture[::-1], [3, 8])
     assert sorted(pair for block in backwards for pair in block) == list(range(8))

@@ -8,13 +8,13 @@ import torch
 from PIL import Image
 from torch import nn
 
-from audit.data.manifest import manifest_pairs
 from audit.models.anatomy import UnknownAnatomyError
 from audit.models.class_names import ClassNames, imagenet
 from audit.models.errors import ModelError
 from audit.models.pristine import pristine_copy
 from audit.models.python_object import model_of
 from audit.models.tower_chain import chain_tower
+from tests.data.drawn import drawn as manifest_pairs
 
 SIDE, CLASSES = 16, ("cat", "dog", "great white shark")
 

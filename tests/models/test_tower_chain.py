@@ -54,3 +54,26 @@ def test_a_model_that_is_run_for_every_class_has_no_steps_and_is_a_tower_all_the
     model, given, tower = built(forward)
     assert tower.blocks == ()
     torch.testing.assert_close(tower.readout(tower.embed(given), given), model(given))
+
+
+class MergesRows(nn.Module):
+    """A layer that takes the tokens of all pictures as so many rows, as LeViT's norms do."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.BatchNorm1d(4)
+
+    def forward(self, x):
+        return self.norm(x.flatten(0, 1)).view_as(x)
+
+
+@torch.no_grad()
+def test_a_step_keeps_the_rows_of_the_input_apart():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(6, 4), MergesRows(), nn.Linear(4, 5)).eval()
+    given = torch.randn(1, 3, 6)
+    tower = chain_tower("image", model, lambda model, inputs: model(inputs).mean(1), given)
+    assert [block.path for block in tower.blocks] == ["0", "1", "2"]
+    more = torch.randn(2, 3, 6)
+    x = tower.run(tower.embed(more), 0, len(tower.blocks), more)
+    torch.testing.assert_close(tower.readout(x, more), model(more).mean(1))

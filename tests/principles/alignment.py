@@ -6,10 +6,12 @@ import numpy as np
 from scipy import stats
 
 from audit.evidence.kinds import (
+    ChosenPairs,
     Evidence,
     Explanations,
     Faithfulness,
     OtherModels,
+    Performance,
     Reference,
     Roles,
     TextSpecificity,
@@ -18,7 +20,16 @@ from audit.evidence.kinds import (
 ROLES = Roles("audited", ("faithful",), ("random", "edges"), None, True, False, False)
 
 
-def made(quality=None, correct=None, *, labels=None, per_picture=2, faithfulness=None, roles=ROLES):
+def made(
+    quality=None,
+    correct=None,
+    *,
+    labels=None,
+    per_picture=2,
+    faithfulness=None,
+    roles=ROLES,
+    area=None,
+):
     """Evidence with the given quality per explainer, localization or faithfulness or both.
 
     Args:
@@ -28,15 +39,26 @@ def made(quality=None, correct=None, *, labels=None, per_picture=2, faithfulness
         per_picture: pairs that share a picture.
         faithfulness: insertion minus deletion per explainer, for the first pairs.
         roles: of the explainers.
+        area: of the objects.
     """
     n = len(next(iter((quality or faithfulness).values())))
     correct = np.ones(n, bool) if correct is None else np.asarray(correct)
     labels = np.arange(n) % 10 if labels is None else np.asarray(labels)
     maps = {name: np.zeros((n, 2, 2)) for name in (quality or faithfulness)}
     localization = {} if quality is None else {k: _named(v) for k, v in quality.items()}
+    reference = _reference(correct, labels, np.arange(n) // per_picture)
+    chosen = ChosenPairs(
+        ids=reference.ids,
+        cluster=reference.picture,
+        margins=reference.margins,
+        area=np.zeros(n) if area is None else area,
+        localization=quality or {},
+    )
     return Evidence(
         roles=roles,
-        reference=_reference(correct, labels, np.arange(n) // per_picture),
+        reference=reference,
+        performance=Performance(reference.margins, labels, np.arange(n)),
+        chosen_pairs=chosen,
         explanations=Explanations(maps, localization),
         faithfulness=_faithfulness(faithfulness or {}),
         other_models=OtherModels(),

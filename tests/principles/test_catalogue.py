@@ -4,7 +4,7 @@ from importlib.metadata import EntryPoint
 
 import pytest
 
-from principles import catalogue
+from principles import catalogue, check_names
 
 SECTIONS = """\
 What it does: Nothing.
@@ -40,7 +40,7 @@ def checks_with(tmp_path, monkeypatch):
         monkeypatch.syspath_prepend(tmp_path)
         point = EntryPoint("P191", f"{name}:CHECK", "audit.checks")
         monkeypatch.setattr(
-            catalogue, "entry_points", lambda group: [point][: group == point.group]
+            check_names, "entry_points", lambda group: [point][: group == point.group]
         )
         catalogue.all_checks.cache_clear()
         return {check.id: check for check in catalogue.all_checks()}

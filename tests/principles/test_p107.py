@@ -42,14 +42,14 @@ def evidence(final, spread=0.02, control=0.1, itself=1.0, **other):
         (0.1, 0.05, Verdict.PASS),
         (0.45, 0.02, Verdict.PASS),
         (0.55, 0.02, Verdict.VIOLATION),
-        (0.5, 0.2, Verdict.INCONCLUSIVE),
+        (0.49, 0.5, Verdict.INCONCLUSIVE),
         (0.97, 0.02, Verdict.VIOLATION),
     ],
 )
 def test_the_interval_decides(judged, final, spread, verdict):
     found = judged(CHECK, randomization=evidence(final, spread))
     assert found.verdict is verdict
-    assert found.statistics[0].threshold == 0.5
+    assert (found.statistics[0].none, found.statistics[0].clear) == (0.6, 0.4)
 
 
 def test_nobody_is_accused_on_a_model_of_random_weights(judged):
@@ -81,7 +81,7 @@ def test_maps_that_all_look_alike_raise_the_limit(judged):
     alike = evidence(0.6, unrelated=np.full(50, 0.8))
     found = judged(CHECK, randomization=alike)
     assert found.verdict is Verdict.PASS
-    assert found.statistics[0].threshold == 0.8
+    assert (found.statistics[0].none, found.statistics[0].clear) == pytest.approx((0.9, 0.7))
 
 
 def test_one_map_for_all_pictures_is_no_excuse(judged):

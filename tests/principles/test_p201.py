@@ -173,7 +173,7 @@ def test_too_few_rungs_are_not_settled_by_more_pairs():
     """Quality that falls on two rungs, whatever the pictures: only more rungs would tell."""
     found = ladder(1.0)
     mine = found.localization["mine"].copy()
-    mine[[2, 9]] += [[-0.6], [0.6]]
+    mine[[1, 2, 9, 10]] += [[-0.7], [-0.6], [0.6], [0.7]]
     uneven = dataclasses.replace(found, localization={**found.localization, "mine": mine})
     finding = CHECK.finding(evidence(uneven))
     assert finding.verdict is Verdict.INCONCLUSIVE

@@ -12,9 +12,9 @@ from audit.statistics.correlation import (
     spread_between,
 )
 from audit.statistics.power import smallest_visible_effect
+from principles.indifference import Zone
 from principles.performance_alignment import p203_tracks_classes as p203
-from principles.performance_alignment.classes import by_class, pairs_for_correlation
-from principles.performance_alignment.estimates import vote
+from principles.performance_alignment.classes import attenuated, by_class, pairs_for_correlation
 from tests.principles.alignment import at_most, made
 
 CLASSES, EACH = 20, 12
@@ -36,7 +36,7 @@ def test_better_maps_of_better_known_classes_pass():
     assert found.verdict is Verdict.PASS
     assert found.statistics[0].n == CLASSES
     assert found.statistics[0].smallest_visible_effect == pytest.approx(
-        smallest_visible_effect("correlation", CLASSES)
+        smallest_visible_effect("correlation", CLASSES, alpha=0.1)
     )
 
 
@@ -46,10 +46,21 @@ def test_worse_maps_of_better_known_classes_are_a_violation():
     assert LABELS[int(found.witness.pair.removeprefix("pair-"))] == 0  # unknown, and the best map
 
 
-def test_no_relation_is_inconclusive_and_says_how_many_pairs_it_takes():
-    found = judged(NOISE[0])
+def test_no_relation_over_enough_classes_is_a_violation_and_over_few_says_what_it_takes():
+    assert judged(NOISE[0]).verdict is Verdict.VIOLATION
+    few = LABELS < 9
+    given = {"correct": CORRECT[few], "labels": LABELS[few], "faithful": KNOWN[few] + NOISE[1, few]}
+    given |= {"random": NOISE[2, few], "edges": NOISE[3, few]}
+    found = judged(NOISE[0, few], **given)
     assert found.verdict is Verdict.INCONCLUSIVE
-    assert "0.800 would need about" in found.summary
+    assert "could have been seen" in found.summary
+
+
+def test_noise_of_counting_alone_accuses_nobody():
+    """Few pairs tell a class's accuracy so badly that a clear relation may look like none."""
+    reliable = (0.1, 0.9)
+    assert attenuated(0.5, reliable) == pytest.approx(0.15)
+    assert attenuated(0.5, (np.nan, -1.0)) == pytest.approx(0.5 * 0.05)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +102,7 @@ def test_inconclusive_says_what_could_be_seen_and_what_would_settle_it():
     weak = 0.35 * KNOWN + 6 * NOISE[0] * 10
     found = judged(weak, faithful=KNOWN + NOISE[1])
     assert found.verdict is Verdict.INCONCLUSIVE
-    smallest = smallest_visible_effect("correlation", CLASSES)
+    smallest = smallest_visible_effect("correlation", CLASSES, alpha=0.1)
     assert f"a true rank correlation of {number(smallest)} could have been seen" in found.summary
     assert found.pairs_to_settle > len(LABELS)
     assert f"{found.pairs_to_settle:,} pairs would settle" in found.summary
@@ -100,7 +111,7 @@ def test_inconclusive_says_what_could_be_seen_and_what_would_settle_it():
 
 def test_classes_that_are_known_well_are_settled_by_more_classes_only():
     rng = np.random.default_rng(0)
-    order = np.argsort(0.3 * np.arange(CLASSES) + 6 * rng.normal(size=CLASSES)).argsort()
+    order = np.argsort(0.5 * np.arange(CLASSES) + 6 * rng.normal(size=CLASSES)).argsort()
     found = judged(order[LABELS] + NOISE[0])
     assert 0.05 < abs(found.statistics[0].value) < 0.4
     assert found.verdict is Verdict.INCONCLUSIVE
@@ -134,7 +145,7 @@ def test_so_many_more_pairs_settle_as_often_as_stated():
 def test_by_class_against_a_loop():
     rng = np.random.default_rng(0)
     labels, correct, quality = rng.integers(0, 9, 40), rng.random(40) < 0.5, rng.random(40)
-    found = by_class(labels, correct, {"a": quality}, 4)
+    found = by_class(labels, {"a": quality}, 4, labels, correct)
     for i, c in enumerate(found.index):
         assert found.accuracy[i] == pytest.approx(correct[labels == c].mean())
         assert found.quality["a"][i] == pytest.approx(quality[labels == c].mean())
@@ -178,10 +189,9 @@ def test_without_a_relation_wrong_verdicts_stay_at_the_stated_rate(classes, each
     labels = np.repeat(np.arange(classes), each)
     for _ in range(runs):  # many classes are always right: ties in accuracy
         correct = rng.random(len(labels)) < rng.choice([0.6, 0.9, 1.0], classes)[labels]
-        found = by_class(labels, correct, {"a": rng.normal(size=len(labels))}, 3)
-        votes.append(vote(spearman_interval(found.quality["a"], found.accuracy), 0.0))
+        found = by_class(labels, {"a": rng.normal(size=len(labels))}, 3, labels, correct)
+        votes.append(Zone(0.0, 0.5).decide(spearman_interval(found.quality["a"], found.accuracy)))
     assert votes.count(Verdict.PASS) <= at_most(0.025, runs)
-    assert votes.count(Verdict.VIOLATION) <= at_most(0.025, runs)
 
 
 @pytest.mark.parametrize("n", [12, 40])

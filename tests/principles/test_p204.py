@@ -52,16 +52,16 @@ def judged(
 
 @pytest.mark.parametrize(
     ("gain", "verdict"),
-    [(-0.1, Verdict.PASS), (0.0, Verdict.VIOLATION), (0.1, Verdict.VIOLATION)],
+    [(-0.1, Verdict.PASS), (0.0, Verdict.PASS), (0.1, Verdict.VIOLATION)],
 )
-def test_a_worse_executed_model_must_come_with_worse_maps(gain, verdict):
+def test_a_worse_executed_model_must_not_come_with_better_maps(gain, verdict):
     finding = judged(gain)
     assert finding.verdict is verdict
     assert "70.0 % of 200 pictures, the model on 100.0 %" in finding.summary
 
 
 def test_unclear_maps_are_inconclusive():
-    assert judged(-0.01, noise=0.3).verdict is Verdict.INCONCLUSIVE
+    assert judged(0.02, noise=0.3).verdict is Verdict.INCONCLUSIVE
 
 
 def test_an_executed_model_that_is_as_good_may_have_any_maps():
@@ -76,15 +76,17 @@ def test_faithfulness_is_told_in_the_same_words_beside_localization():
     finding = judged(-0.1, faithfulness=0.1)
     assert finding.verdict is Verdict.PASS
     one, two = finding.detail
-    assert "Its maps (localization) are worse too: quality minus that of its" in one
-    assert "Its maps (faithfulness) are nevertheless not worse: quality minus that of its" in two
+    assert (
+        "Its maps (localization) are no better than the model's: quality minus that of its" in one
+    )
+    assert "Its maps (faithfulness) are nevertheless better than the model's: quality" in two
     assert one == finding.summary
     names = [s.name for s in finding.statistics]
-    assert names[0] == "executed minus model accuracy"
+    assert names[1] == "executed minus model accuracy"  # after what decides: the maps
     for measure in ("localization", "faithfulness"):
         assert f"{measure} minus that of its faithful twin (twin)" in names
-    assert finding.statistics[0].p < 1e-10  # sixty pictures, all on one side
-    assert 0 < finding.statistics[1].p <= 1e-4
+    assert finding.statistics[1].p < 1e-10  # sixty pictures, all on one side
+    assert 0 < finding.statistics[0].p <= 1e-4
     assert finding.figures[0].columns == ["", "accuracy", "localization", "faithfulness"]
 
 
@@ -120,9 +122,9 @@ def on_a_ladder(gain, noise=0.02, probed=PAIRS):
     ("gain", "noise", "verdict"),
     [
         (0.0, 0.02, Verdict.VIOLATION),
+        (-0.105, 0.3, Verdict.INCONCLUSIVE),
         (-0.15, 0.02, Verdict.PASS),  # just below the control's ladder
         (-0.3, 0.02, Verdict.PASS),
-        (-0.1, 0.3, Verdict.INCONCLUSIVE),
     ],
 )
 def test_without_a_twin_a_control_s_ladder_predicts_faithfulness(gain, noise, verdict):
@@ -134,7 +136,7 @@ def test_without_a_twin_a_control_s_ladder_predicts_faithfulness(gain, noise, ve
     own = table(gain, noise)
     expected = (own["audited"] - own["faithful"]).mean() + 0.2 * 0.3 / 0.5
     assert statistic.value == pytest.approx(expected, abs=1e-9)
-    assert statistic.threshold == 0.02
+    assert (statistic.none, statistic.clear) == (0.02, 0.0)
     assert finding.verdict is verdict
 
 
@@ -157,9 +159,18 @@ def test_a_resample_without_a_measured_picture_is_left_out():
 def test_a_drop_that_is_negligible_calls_for_no_worse_maps(monkeypatch, share, verdict):
     """However many pictures show that it is there."""
     monkeypatch.setattr("tests.principles.test_p204.PAIRS", 4000)
-    finding = judged(0.0, right=share, on=(NO_LADDER, NO_RUNGS))
+    finding = judged(0.1, right=share, on=(NO_LADDER, NO_RUNGS))
     assert finding.statistics[0].interval.high < 0
     assert finding.verdict is verdict
+
+
+def test_a_drop_that_may_be_negligible_accuses_nobody():
+    """It is there, and it may be less than two in a hundred."""
+    finding = judged(0.1, right=0.97)
+    assert finding.statistics[0].interval.high < 0
+    assert finding.statistics[0].interval.high > -0.02 > finding.statistics[0].interval.low
+    assert finding.verdict is Verdict.INCONCLUSIVE
+    assert "may be negligible" in finding.summary
 
 
 def test_accuracies_that_never_differ_need_no_test():

@@ -14,8 +14,8 @@ from audit.explainers.registry import load_explainer
 from audit.models.loading import load_model
 from audit.result.finding import Verdict
 from audit.statistics.power import smallest_visible_effect
+from principles.indifference import Zone
 from principles.performance_alignment import p205_text_specific as p205
-from principles.performance_alignment.estimates import vote
 from tests.gathered import gathered
 from tests.principles.alignment import ROLES, at_most, made, with_absent
 
@@ -52,7 +52,7 @@ def test_maps_that_stay_are_a_violation_with_the_worst_pair_as_witness(moved):
 
 
 def test_between_is_inconclusive_and_says_how_many_pairs_it_takes():
-    found = judged(RIGHT["audited"] - 0.025 + NOISE[4] - NOISE[4].mean())
+    found = judged(RIGHT["audited"] - 0.021 + NOISE[4] * 2 - 2 * NOISE[4].mean())
     assert found.verdict is Verdict.INCONCLUSIVE
     assert "pairs would settle" in found.summary
 
@@ -86,15 +86,19 @@ def test_declaring_that_the_text_is_not_read_is_no_excuse():
     assert "declares that it does not read the target" in found.detail[0]
 
 
-def test_at_the_threshold_wrong_verdicts_stay_at_the_stated_rate(monkeypatch):
+@pytest.mark.parametrize(("truth", "wrong"), [(0.0, Verdict.PASS), (0.1, Verdict.VIOLATION)])
+def test_at_either_end_of_the_zone_wrong_verdicts_stay_at_the_stated_rate(
+    monkeypatch, truth, wrong
+):
     monkeypatch.setattr(p205, "RESAMPLES", 400)
-    rng, runs, picture = np.random.default_rng(1), 2000, np.arange(60) // 2
+    rng, runs, picture = np.random.default_rng(1), 1000, np.arange(60) // 2
     votes = [
-        vote(p205.drop(0.02 + rng.normal(size=30)[picture] + rng.normal(size=60), picture), 0.02)
+        Zone(0.0, 0.1).decide(
+            p205.drop(truth + rng.normal(size=30)[picture] + rng.normal(size=60), picture)
+        )
         for _ in range(runs)
     ]
-    assert votes.count(Verdict.PASS) <= at_most(0.025, runs)
-    assert votes.count(Verdict.VIOLATION) <= at_most(0.025, runs)
+    assert votes.count(wrong) <= at_most(0.025, runs)
 
 
 def test_the_smallest_visible_difference_is_seen_as_often_as_stated(monkeypatch):

@@ -7,6 +7,7 @@ import pytest
 
 from audit.result.finding import Verdict
 from audit.statistics.power import smallest_visible_effect
+from principles.indifference import Zone
 from principles.performance_alignment import p206_beats_model_free as p206
 from principles.performance_alignment.estimates import Measure
 from tests.principles.alignment import ROLES, at_most, made
@@ -32,7 +33,7 @@ def test_maps_above_every_control_pass():
         "gain in localization over random",
         "reliability of localization (how far the explainers lie apart)",
     ]
-    assert {s.interval.level for s in found.statistics[:2]} == {0.975}
+    assert {s.interval.level for s in found.statistics[:2]} == {0.9}  # each at the whole rate
     assert found.statistics[2].value > found.statistics[2].threshold == 0.8
     assert found.statistics[0].value == pytest.approx(0.2, abs=0.05)
 
@@ -52,13 +53,13 @@ def test_a_control_under_audit_never_passes():
 
 
 def test_too_close_is_inconclusive_and_says_how_many_pairs_it_takes():
-    found = judged(0.51 + NOISE[0])
+    found = judged(0.525 + NOISE[0] - NOISE[0].mean() + NOISE[3].mean())
     assert found.verdict is Verdict.INCONCLUSIVE
     assert "pairs would settle" in found.summary
 
 
 def test_an_undecided_verdict_names_the_control_that_is_undecided():
-    wide = 0.3 + 3 * np.random.default_rng(3).normal(size=len(NOISE[0]))
+    wide = 0.5 + 3 * np.random.default_rng(3).normal(size=len(NOISE[0]))
     found = judged(0.6 + NOISE[0], random=wide, faithful=2.5 + NOISE[1])
     assert found.verdict is Verdict.INCONCLUSIVE
     assert "may or may not beat random" in found.summary
@@ -103,28 +104,29 @@ def test_with_one_pair_it_is_inconclusive():
     assert p206.CHECK.finding(evidence).verdict is Verdict.INCONCLUSIVE
 
 
-def test_with_equal_maps_wrong_verdicts_stay_at_the_stated_rate(monkeypatch):
+@pytest.mark.parametrize(("gain", "wrong"), [(0.0, Verdict.PASS), (0.5, Verdict.VIOLATION)])
+def test_at_either_end_of_the_zone_wrong_verdicts_stay_at_the_stated_rate(monkeypatch, gain, wrong):
     monkeypatch.setattr(p206, "RESAMPLES", 400)
-    rng, runs, n = np.random.default_rng(1), 2000, 60
+    rng, runs, n = np.random.default_rng(1), 1000, 60
     roles = dataclasses.replace(ROLES, negative=("random", "edges", "center-prior"))
     picture, votes = np.arange(n) // 2, []
     for _ in range(runs):
         shared = rng.normal(size=n // 2)[picture]
         values = {name: shared + rng.normal(size=n) for name in ("audited", *roles.negative)}
+        values["audited"] += gain
         measure = Measure("localization", np.arange(n), values)
-        votes.append(p206.verdict_of(p206.gains(measure, roles, "audited", picture), 0.0))
-    assert votes.count(Verdict.PASS) <= at_most(0.025, runs)
-    assert votes.count(Verdict.VIOLATION) <= at_most(0.025, runs)
+        votes.append(p206.gains(measure, roles, "audited", picture, Zone(0.0, 0.5)).verdict)
+    assert votes.count(wrong) <= at_most(0.05, runs)
 
 
 def test_the_smallest_visible_gain_is_seen_as_often_as_stated(monkeypatch):
     monkeypatch.setattr(p206, "RESAMPLES", 400)
     rng, runs, n = np.random.default_rng(2), 400, 50
-    effect = smallest_visible_effect("mean", n, alpha=0.025)
+    effect = smallest_visible_effect("mean", n, alpha=0.1)
     zero, seen = np.zeros(n), 0
     for _ in range(runs):
         values = {"audited": effect + rng.normal(size=n), "random": zero - 9, "edges": zero}
         measure = Measure("localization", np.arange(n), values)
-        found = p206.gains(measure, ROLES, "audited", np.arange(n))
-        seen += p206.verdict_of(found, 0.0) is Verdict.PASS
+        found = p206.gains(measure, ROLES, "audited", np.arange(n), Zone(0.0, 0.04))
+        seen += found.verdict is Verdict.PASS
     assert 0.73 < seen / runs < 0.87

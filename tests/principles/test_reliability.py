@@ -97,7 +97,7 @@ def test_of_rungs():
     evidence = made(table(APART))
     for noise, silent in ((0.1, False), (4.0, True)):
         found = p201.CHECK.finding(
-            dataclasses.replace(evidence, ladder=ladder(noise)), p201.Limits(correlation=0.0)
+            dataclasses.replace(evidence, ladder=ladder(noise)), p201.Limits(clear=0.01)
         )
         assert (gate(found).value < 0.8) is silent
         assert ("do not agree enough about the order of the rungs" in found.summary) is silent

@@ -13,7 +13,15 @@ from PIL import Image
 from audit.reports.charts import GAUGE_WIDTH, PLOT, bars_view, gauge, scatter_view
 from audit.reports.data_uris import Scale, map_uri, mask_uri, ramp_uri, reduced, scale_of, thumbnail
 from audit.reports.pair_views import in_order, pair_view
-from audit.result.figures import BarsFigure, NamedMap, PairFigure, Point, ScatterFigure, Series
+from audit.result.figures import (
+    DIFFERENCE,
+    BarsFigure,
+    NamedMap,
+    PairFigure,
+    Point,
+    ScatterFigure,
+    Series,
+)
 from audit.result.numbers import Interval, Statistic
 from audit.result.schema import Result
 
@@ -44,7 +52,7 @@ def encoded(picture: Image.Image, kind: str = "PNG") -> str:
         ([[[0.5, 2.0]]], Scale(0.5, 2.0, signed=False)),
         ([[[-1.0, 3.0]]], Scale(-3.0, 3.0, signed=True)),
         ([[[-4.0, 3.0]], [[0.0]]], Scale(-4.0, 4.0, signed=True)),
-        ([[[-4.0, -2.0]]], Scale(-4.0, 4.0, signed=True)),
+        ([[[-4.0, -2.0]]], Scale(-4.0, -2.0, signed=False)),
         ([[[None, 1.0], [2.0]]], Scale(1.0, 2.0, signed=False)),
         ([[[None]], []], Scale(None, None, signed=False)),
         ([], Scale(None, None, signed=False)),
@@ -303,3 +311,17 @@ def test_a_bar_beyond_the_value_to_beat_is_no_fault() -> None:
     assert [bar.beyond for bar in tolerated] == [False, True]
     assert [bar.beyond for bar in beaten] == [False, False]
     assert line is not None
+
+
+def test_a_difference_has_a_scale_of_its_own_about_zero() -> None:
+    maps = [
+        NamedMap(title="as executed", values=[[0.0, 4.0]]),
+        NamedMap(title="on the unmodified model", values=[[0.1, 4.0]]),
+        NamedMap(title=DIFFERENCE, values=[[0.0, -0.1]]),
+    ]
+    view = pair_view(
+        PairFigure(title="", caption="", pair="p", maps=maps, shared_scale=True), {}, {}
+    )
+    assert view.scale == Scale(0.0, 4.0, signed=False)
+    assert [one.own for one in view.maps] == [False, False, True]
+    assert view.maps[2].scale == Scale(-0.1, 0.1, signed=True)

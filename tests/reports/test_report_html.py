@@ -13,7 +13,7 @@ import pytest
 from audit.reports.html import render_html
 from audit.result.document import load_result, render_json
 from audit.result.schema import Result
-from audit.result.shown_pairs import figures_of_pairs
+from audit.result.shown_pairs import figures_of_pairs, with_pictures
 
 VOID = {"meta", "link", "img", "br", "input", "path", "rect", "circle", "use"}
 ATTRIBUTES = {
@@ -188,7 +188,12 @@ def test_the_top_shows_the_pair_of_the_first_violation(result: Result) -> None:
     assert '<a href="#P104">P104</a> on one pair' in top
     assert top.count("Map: as executed") == 1
     clean = result.model_copy(update={"checks": result.checks[:1]})
-    assert "key-evidence" not in render_html(clean).split("</style>")[1]
+    page = render_html(clean)
+    top = page[: page.index('id="principle-1"')]
+    assert f'One of <a href="#gallery">{len(result.gallery)} pairs</a>' in top
+    assert top.count('class="key-evidence"') == 1
+    bare = clean.model_copy(update={"gallery": []})
+    assert "key-evidence" not in render_html(bare).split("</style>")[1]
 
 
 def test_what_was_said_is_not_said_again(make_result: object) -> None:
@@ -265,3 +270,42 @@ def test_p_values_stand_beside_intervals_with_their_test(result: Result) -> None
     assert '<td data-label="p">0.64 <small>Holm 0.81</small></td>' in page
     assert "p: permutations of correctness" in page
     assert page.count('<td data-label="p"') == 1  # only in the table that has one
+
+
+def test_the_worst_pairs_come_first_and_the_rest_waits(result: Result) -> None:
+    form = r'<li class="card([^"]*)" id="(pair-\d+)".*?<bdi>(.*?)</bdi>'
+    cards = re.findall(form, render_html(result), re.DOTALL)
+    assert len(cards) == len(result.gallery)
+    assert [anchor for _, anchor, _ in cards] == [f"pair-{i}" for i in range(1, len(cards) + 1)]
+    assert ["later" in classes for classes, *_ in cards] == [i >= 8 for i in range(len(cards))]
+    violated = [c.finding for c in result.checks if c.finding.verdict.value == "violation"]
+    named = {
+        pair
+        for one in violated
+        for pair in (
+            *one.samples,
+            *(figure.pair for figure in one.figures if figure.kind == "pair"),
+        )
+    } | {one.witness.pair for one in violated if one.witness}
+    first = [pair in named for *_, pair in cards]
+    assert first == sorted(first, reverse=True)
+    values = {p.pair: next(iter(p.values.values()), None) for p in result.pair_quality}
+    rest = [
+        values[pair] for *_, pair in cards if pair not in named and values.get(pair) is not None
+    ]
+    assert rest == sorted(rest)
+
+
+@pytest.mark.parametrize("most", [0, 2])
+def test_pictures_are_left_out_where_they_are_private(result: Result, most: int) -> None:
+    few = with_pictures(result, most)
+    assert len(few.pictures) == most < len(result.pictures)
+    assert set(few.pictures) <= set(result.pictures)
+    page = render_html(few)
+    left = [
+        png for key, png in result.pictures.items() if key not in few.pictures and len(png) > 100
+    ]
+    assert left
+    assert not any(png in page or png in few.model_dump_json() for png in left)
+    assert page.count("no picture") > 0
+    assert with_pictures(result, None) is result

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from audit.reports import statuses
-from audit.reports.terminal import render_terminal
+from audit.reports.terminal import Detail, render_terminal
 from audit.result import wording as words
 from audit.result.numbers import Interval, Statistic
 from audit.result.schema import Result
@@ -17,13 +17,15 @@ from audit.result.schema import Result
 MINUS, DASH, TIMES = words.MINUS, words.DASH, words.TIMES
 
 
-def printed(result: Result, *, encoding: str = "utf-8", terminal: bool = False) -> str:
+def printed(
+    result: Result, *, encoding: str = "utf-8", terminal: bool = False, detail: Detail = "all"
+) -> str:
     """What appears on a console of 100 columns."""
     stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="strict")
     console = Console(file=stream, width=100, force_terminal=terminal, color_system=None)
     if terminal:
         console = Console(file=stream, width=100, force_terminal=True, color_system="standard")
-    console.print(render_terminal(result, "out/report.html"))
+    console.print(render_terminal(result, "out/report.html", detail))
     stream.flush()
     return stream.buffer.getvalue().decode(encoding)
 
@@ -148,3 +150,19 @@ def test_foreign_text_sends_nothing_to_the_terminal(hostile: Result, encoding: s
     colors = re.sub(r"\x1b\[[0-9;]*m", "", text)
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", colors)
     assert max(len(line) for line in colors.splitlines()) <= 100
+
+
+def test_terminal_shows_what_failed_first_and_what_passed_in_a_line(result: Result) -> None:
+    text = printed(result, detail="usual")
+    heads = re.findall(r"^. (P\d+) .*  ([a-z ]+)$", text, re.MULTILINE)
+    order = [status.word.lower() for status in statuses.STATUSES]
+    assert [word for _, word in heads] == sorted((w for _, w in heads), key=order.index)
+    assert len(heads) == len(result.checks)
+    passed = [c for c in result.checks if c.finding.verdict.value == "pass"]
+    assert passed
+    assert not any(check.finding.summary in text for check in passed)
+    assert "Block 4 runs with 1 head" in text
+    quiet = printed(result, detail="verdict")
+    assert quiet.startswith("✕ Violation  grad-eclip explains another model")
+    assert "P105" not in quiet.partition("(")[2].partition("\n")[2]
+    assert len(quiet) < len(text) < len(printed(result))

@@ -3,24 +3,20 @@
 import copy
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
-from audit.evidence.kinds import Evidence, Reference, Roles, TraceEvidence
 from audit.explainers.contract import Explainer
-from audit.judging.judge_all import judge_all
 from audit.models.pristine import pristine_copy
 from audit.models.structure import Structure
 from audit.models.tower_chain import chain_tower
 from audit.result.finding import Verdict
 from audit.trace.tracing import TracedPair, trace_pair
-from principles.catalogue import all_checks
 from tests.any_model import BUILD, AnyStage, any_stage
 from tests.reference_explainers.any_model import faulty_members, honest_members
 from tests.reference_explainers.member import Member
+from tests.trace.judged import judged
 
-ASKED = ("P101", "P102", "P103", "P104", "P105", "P110")
 HONEST = [(name, m) for name in BUILD for m in honest_members(any_stage(name))]
 FAULTY = [(name, m) for name in BUILD for m in faulty_members(any_stage(name))]
 
@@ -32,21 +28,10 @@ def _name(value):
 def findings_of(member, stage):
     explainer = Explainer(member.name, member.explain)
     traces = tuple(
-        trace_pair(explainer, copy.deepcopy(stage.model), stage.structure, pair)[0]
+        trace_pair(explainer, copy.deepcopy(stage.model), stage.structure, pair, stage.rounding)[0]
         for pair in stage.pairs
     )
-    none = np.zeros((1, 1))
-    evidence = Evidence(
-        roles=Roles(member.name, (), (), None, True, False, False),
-        reference=Reference(
-            ("pair-0",), ("a",), ("a",), none[0], none[0], none, none, None, 1, 0, (4, 4)
-        ),
-        trace=TraceEvidence(traces, (), stage.tolerance, "float32", {}),
-    )
-    checks = [check for check in all_checks() if check.id in ASKED]
-    results, failures = judge_all(checks, evidence, [], severity={}, thresholds={})
-    assert not failures
-    return {r.id: r.finding for r in results}
+    return judged(member.name, traces, stage.tolerance)
 
 
 @pytest.mark.parametrize(("name", "member"), HONEST, ids=_name)

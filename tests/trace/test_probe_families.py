@@ -39,6 +39,13 @@ def test_families_surround_their_own_picture_and_no_other(name):
     assert not surrounds(family, PICTURE.roll(7, 0))
 
 
+@pytest.mark.parametrize("count", [2, 3, 4, 5])
+def test_a_few_draws_of_noise_surround_their_own_picture_and_no_other(count):
+    family = PICTURE + _noise(0.1)[:count]
+    assert surrounds(family, PICTURE)
+    assert not surrounds(family, PICTURE + 0.2 * OTHER)
+
+
 def test_a_family_around_a_blurred_picture_does_not_surround_the_given_one():
     blurred = (PICTURE + PICTURE.roll(1, 0) + PICTURE.roll(-1, 0)) / 3
     for make in FAMILIES.values():

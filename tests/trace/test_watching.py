@@ -8,14 +8,17 @@ import torch
 from torch.nn import functional
 from torch.overrides import handle_torch_function, has_torch_function
 
-from audit.explainers.built_in import BUILT_IN
 from audit.explainers.contract import run_explainer
 from audit.explainers.registry import load_explainer
 from audit.trace.tracing import trace_pair
 from tests import panel
 from tests.reference_explainers.member import Member
 
-SPECS = [*BUILT_IN, "grad-eclip?input=own-size", "attention-eclip?heads=model&weight=raw"]
+SPECS = [
+    "grad-eclip", "grad-attention", "attention-logit-gradient", "raw-attention", "gradient",
+    "grad-cam", "occlusion", "edges", "rollout", "legrad", "m2ib?steps=2&copies=1", "libra-grad",
+    "grad-eclip?input=own-size", "attention-eclip?heads=model&weight=raw",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("spec", SPECS)

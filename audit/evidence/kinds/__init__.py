@@ -31,11 +31,13 @@ from audit.evidence.kinds.maps import (
     Faithfulness,
     TextSpecificity,
 )
+from audit.evidence.kinds.performance import ChosenPairs, Performance
 from audit.evidence.kinds.subjects import PAIR_PLACEHOLDER, Reference, Roles
 
 __all__ = [
     "AVERAGE_PRECISION",
     "PAIR_PLACEHOLDER",
+    "ChosenPairs",
     "Costs",
     "EditedMaps",
     "Equivalence",
@@ -48,6 +50,7 @@ __all__ = [
     "Ladder",
     "OtherModels",
     "PatchEffects",
+    "Performance",
     "Randomization",
     "Reference",
     "Reparametrization",
@@ -71,6 +74,8 @@ class Evidence:
     explained_towers: ExplainedTowers | None = None
     trace: TraceEvidence | None = None
     explanations: Explanations | None = None
+    performance: Performance | None = None
+    chosen_pairs: ChosenPairs | None = None
     faithfulness: Faithfulness | None = None
     ladder: Ladder | None = None
     rung_faithfulness: RungFaithfulness | None = None

@@ -53,10 +53,12 @@ class Reference:
         present: classes that each picture shows, (pictures, classes).
         scores: score of each picture and class, (pictures, classes).
         masks: share of each patch that the object covers, (pairs, rows, columns), or None.
-        image_blocks: number of blocks of the image tower, 0 where they are not known.
+        image_blocks: number of blocks of the image tower, 0 where a trace knows none by number.
         text_blocks: of the text tower, 0 where there is none.
         image_grid: patch rows and columns.
+        sets: set of grids of each pair, (pairs,); None where pictures are no grids.
         score_name: what the scores are: ``cosine`` of two towers, ``logit`` of a class head.
+        balanced: whether positions tell nothing of the objects, by how the pictures are made.
     """
 
     ids: tuple[str, ...]
@@ -71,6 +73,25 @@ class Reference:
     text_blocks: int = 0
     image_grid: tuple[int, int] = (0, 0)
     score_name: str = "cosine"
+    balanced: bool = False
+    sets: Array | None = None
+
+    @property
+    def cluster(self) -> Array:
+        """What each pair is drawn, permuted and split with, (pairs,): its set, else its picture."""
+        return self.picture if self.sets is None else self.sets
+
+    @property
+    def cluster_of_pictures(self) -> Array:
+        """The cluster of each picture, (pictures,)."""
+        found = np.arange(len(self.present))
+        found[self.picture] = self.cluster
+        return found
+
+    @property
+    def cluster_name(self) -> str:
+        """What that is called."""
+        return "picture" if self.sets is None else "set"
 
     @property
     def correct(self) -> Array:
@@ -82,3 +103,15 @@ class Reference:
     def chance(self) -> float:
         """Accuracy of a guess."""
         return float(self.present.mean())
+
+    @property
+    def margins(self) -> Array:
+        """Score of each pair's class minus that of the best one that its picture does not show.
+
+        The model is right about a pair where this is above zero. Where no class is absent it is, by
+        1 more than the least score there is.
+        """
+        scores = self.scores[self.picture]
+        own = scores[np.arange(len(scores)), self.labels]
+        rivals = np.where(self.present[self.picture], scores.min() - 1.0, scores)
+        return np.asarray(own - rivals.max(1))

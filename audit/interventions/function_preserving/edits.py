@@ -18,7 +18,7 @@ from audit.interventions.draws import generator_for
 from audit.interventions.function_preserving import attention, channels, readouts
 from audit.interventions.function_preserving.layer_edits import LayerEdit, layer_replacements
 from audit.interventions.function_preserving.parts import EditNotApplicableError, Replacements
-from audit.models.anatomy import Anatomy, Block, Tower, TowerName
+from audit.models.anatomy import Anatomy, Block, KnownTower, TowerName
 from audit.models.model_under_audit import ModelUnderAudit
 
 BLOCK_EDITS: Mapping[str, Callable[[Block, torch.Generator], Replacements]] = {
@@ -32,7 +32,7 @@ BLOCK_EDITS: Mapping[str, Callable[[Block, torch.Generator], Replacements]] = {
     "attention-norm-folding": channels.fold_attention_norm,
     "mlp-norm-folding": channels.fold_mlp_norm,
 }
-TOWER_EDITS: Mapping[str, Callable[[Tower, torch.Generator], Replacements]] = {
+TOWER_EDITS: Mapping[str, Callable[[KnownTower, torch.Generator], Replacements]] = {
     "final-norm-folding": readouts.fold_final_norm,
 }
 MODEL_EDITS: Mapping[str, Callable[[Anatomy, torch.Generator], Replacements]] = {
@@ -180,7 +180,7 @@ def _generator(edit: Edit, block: Block | None = None) -> torch.Generator:
     return generator_for("edit", edit.name, edit.tower, place, edit.seed)
 
 
-def _blocks(tower: Tower, index: int | None) -> tuple[Block, ...]:
+def _blocks(tower: KnownTower, index: int | None) -> tuple[Block, ...]:
     if index is None:
         return tower.blocks
     if not 0 <= index < len(tower.blocks):

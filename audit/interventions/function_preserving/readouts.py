@@ -13,10 +13,10 @@ from audit.interventions.function_preserving.parts import (
     float64,
     norm,
 )
-from audit.models.anatomy import Anatomy, Tower
+from audit.models.anatomy import Anatomy, KnownTower
 
 
-def fold_final_norm(tower: Tower, generator: torch.Generator) -> Replacements:
+def fold_final_norm(tower: KnownTower, generator: torch.Generator) -> Replacements:
     """Move the gain of the final norm into the projection, which has no bias to take the shift.
 
     Raises:
@@ -46,7 +46,7 @@ def rotate_projections(anatomy: Anatomy, generator: torch.Generator) -> Replacem
     }
 
 
-def _projection(tower: Tower, before: Tensor | None, after: Tensor | None) -> Replacements:
+def _projection(tower: KnownTower, before: Tensor | None, after: Tensor | None) -> Replacements:
     """Replacements that turn the projection x -> x P + b into x -> (x ``before``) P ``after``."""
     matrix, layer, path = _matrix(tower), tower.projection, tower.path_to(tower.names.projection)
     matrix = matrix if before is None else before @ matrix
@@ -59,7 +59,7 @@ def _projection(tower: Tower, before: Tensor | None, after: Tensor | None) -> Re
     return changed
 
 
-def _matrix(tower: Tower) -> Tensor:
+def _matrix(tower: KnownTower) -> Tensor:
     """The projection as a matrix that multiplies features from the right."""
     layer = tower.projection
     if isinstance(layer, nn.Linear):

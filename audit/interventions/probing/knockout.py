@@ -61,7 +61,7 @@ def knock_out(
             x = run_visible(block, x, visible)
         return features_from(tower, x, end).reshape(rows, count, -1)
 
-    features = sweep(images, token_masks(windows), batch, prepare, probe)
+    features = sweep(images, token_masks(windows, tower.prefix), batch, prepare, probe)
     return Probed(features, chunked(anatomy.image_features, images, batch), windows, restores=False)
 
 

@@ -19,7 +19,7 @@ from audit.interventions.probing.windows import (
     sweep,
     token_masks,
 )
-from audit.models.anatomy import Anatomy, Tower
+from audit.models.anatomy import Anatomy, KnownTower
 
 Mode = Literal["insertion", "removal"]
 Streams = tuple[list[Tensor], Tensor]
@@ -65,14 +65,14 @@ def patch_activations(
     def probe(streams: Streams, masks: Tensor) -> Tensor:
         return patched_features(tower, streams, masks, blocks)
 
-    features = sweep(images, token_masks(windows), batch, runs, probe)
+    features = sweep(images, token_masks(windows, tower.prefix), batch, runs, probe)
     target = neutral_pictures(images, neutral) if mode == "insertion" else images
     reference = chunked(anatomy.image_features, target, batch)
     return Probed(features, reference, windows, restores=mode == "insertion")
 
 
 def patched_features(
-    tower: Tower,
+    tower: KnownTower,
     streams: Streams,
     masks: Bool[Tensor, "windows tokens"],
     blocks: tuple[int, int],
@@ -133,7 +133,7 @@ def null_control(
 
 
 def _runs(
-    tower: Tower, mode: Mode, neutral: Neutral, blocks: tuple[int, int]
+    tower: KnownTower, mode: Mode, neutral: Neutral, blocks: tuple[int, int]
 ) -> Callable[[Tensor], Streams]:
     """From pictures to their source streams and their target stream at the first block."""
     if mode not in ("insertion", "removal"):

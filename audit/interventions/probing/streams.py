@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional
 
-from audit.models.anatomy import Tower
+from audit.models.anatomy import KnownTower
 
 
-def block_range(tower: Tower, start: int | None, stop: int | None) -> tuple[int, int]:
+def block_range(tower: KnownTower, start: int | None, stop: int | None) -> tuple[int, int]:
     """A range of blocks; its ends default to the middle half of the tower.
 
     Raises:
@@ -27,7 +26,7 @@ def block_range(tower: Tower, start: int | None, stop: int | None) -> tuple[int,
 
 
 def inputs_of_blocks(
-    tower: Tower, images: Float[Tensor, "n 3 H W"], start: int, stop: int
+    tower: KnownTower, images: Float[Tensor, "n 3 H W"], start: int, stop: int
 ) -> list[Float[Tensor, "n t d"]]:
     """The residual stream at the inputs of blocks ``start`` to ``stop - 1``."""
     x = tower.run(tower.embed(images), 0, start)
@@ -38,7 +37,6 @@ def inputs_of_blocks(
     return streams
 
 
-def features_from(tower: Tower, x: Float[Tensor, "n t d"], start: int) -> Float[Tensor, "n e"]:
-    """Normalized image features from the stream at the input of a block, by the blocks above it."""
-    x = tower.run(x, start, len(tower.blocks))
-    return functional.normalize(tower.readout(x[:, 0]), dim=-1)
+def features_from(tower: KnownTower, x: Float[Tensor, "n t d"], start: int) -> Float[Tensor, "n e"]:
+    """Image features from the stream at the input of a block, by the blocks above it."""
+    return tower.score_features(tower.run(x, start, len(tower.blocks)))

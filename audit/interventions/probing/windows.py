@@ -94,10 +94,17 @@ def spread(
     return torch.einsum("nw,wyx->nyx", values, cover) / cover.sum(0)
 
 
-def token_masks(windows: Bool[Tensor, "windows h w"]) -> Bool[Tensor, "windows tokens"]:
-    """The same windows over the image tower's tokens, the class token, which is first, left out."""
+def token_masks(
+    windows: Bool[Tensor, "windows h w"], prefix: int = 1
+) -> Bool[Tensor, "windows tokens"]:
+    """The same windows over the image tower's tokens, those before the patches left out.
+
+    Args:
+        windows: of patches.
+        prefix: tokens before the patches, such as the class token.
+    """
     flat = windows.flatten(1)
-    return torch.cat([flat.new_zeros(len(flat), 1), flat], dim=1)
+    return torch.cat([flat.new_zeros(len(flat), prefix), flat], dim=1)
 
 
 def sweep(

@@ -7,13 +7,17 @@ measures recognition of known classes in new pictures, not transfer to unseen on
 
 It loads like any open_clip model: `open_clip.create_model_and_transforms(f"local-dir:{DIRECTORY}")`
 and `open_clip.get_tokenizer(f"local-dir:{DIRECTORY}")`. Importing this package imports no torch.
+
+Beside it lie image towers that the same training passed through: with the text tower of the
+finished model they are worse models of the same kind, real rungs for the ladder of P201.
 """
 
 from pathlib import Path
 from typing import Final
 
-__all__ = ["CONFIG_PATH", "DIRECTORY", "WEIGHTS_PATH"]
+__all__ = ["CONFIG_PATH", "DIRECTORY", "TOWER_PATHS", "WEIGHTS_PATH"]
 
 DIRECTORY: Final = Path(__file__).resolve().parent
 CONFIG_PATH: Final = DIRECTORY / "open_clip_config.json"
 WEIGHTS_PATH: Final = DIRECTORY / "open_clip_model.safetensors"
+TOWER_PATHS: Final = tuple(sorted(DIRECTORY.glob("image_tower_*.safetensors")))

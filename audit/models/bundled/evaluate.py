@@ -22,7 +22,7 @@ from PIL import Image
 from scipy.stats import binomtest
 from torch import Tensor
 
-from audit.data.scenes import CLASSES, MAX_OBJECTS, TEMPLATES, Scene, draw_scenes
+from audit.data.scenes import CLASSES, HARDEST, MAX_OBJECTS, TEMPLATES, Scene, draw_scenes
 from audit.models.bundled import DIRECTORY
 from audit.models.bundled.train import pick_device
 
@@ -37,6 +37,7 @@ __all__ = [
     "set_last_image_heads",
 ]
 
+LEVELS = ((0, 0), (1, 25), (26, 50), (51, 75), (76, HARDEST))
 Preprocess: TypeAlias = Callable[[Image.Image], Tensor]
 
 
@@ -147,6 +148,7 @@ def pair_accuracy(
 )
 @click.option("--pictures", type=click.IntRange(min=1), default=2000, show_default=True)
 @click.option("--objects", type=click.IntRange(1, MAX_OBJECTS), help="Objects in every scene.")
+@click.option("--level", type=click.IntRange(0, HARDEST), help="Difficulty of every scene.")
 @click.option("--seed", default=0, show_default=True, help="Of the held-out scenes.")
 @click.option("--device", default="auto", show_default=True)
 @click.option("--heads", type=int, help="Heads of the last image block, in place of its own.")
@@ -155,6 +157,7 @@ def main(
     directory: Path,
     pictures: int,
     objects: int | None,
+    level: int | None,
     seed: int,
     device: str,
     heads: int | None,
@@ -167,14 +170,19 @@ def main(
             set_last_image_heads(model, heads)
         except ValueError as error:
             raise click.BadParameter(str(error), param_hint="--heads") from error
-    scenes = draw_scenes(pictures, seed=seed, split="test", objects=objects)
+    scenes = draw_scenes(pictures, seed=seed, split="test", objects=objects, level=level)
     scores = class_scores(model, preprocess, class_features(model, directory), scenes)
     present = present_classes(scenes)
     counts = present.sum(dim=1)
     rows = {f"objects {n}": counts == n for n in sorted(set(counts.tolist()))}
+    levels = torch.tensor([scene.level for scene in scenes])
+    for low, high in LEVELS:
+        within = (low <= levels) & (levels <= high)
+        if within.any():
+            rows["easy" if high == 0 else f"level {low}-{high}"] = within
     for name, chosen in {**rows, "all": counts > 0}.items():
         part = scores[chosen], present[chosen]
-        click.echo(f"{name:10} pictures {picture_accuracy(*part)}   pairs {pair_accuracy(*part)}")
+        click.echo(f"{name:12} pictures {picture_accuracy(*part)}   pairs {pair_accuracy(*part)}")
 
 
 if __name__ == "__main__":

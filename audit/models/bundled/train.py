@@ -1,7 +1,9 @@
 """Train the bundled model: `python -m audit.models.bundled.train --out DIRECTORY`.
 
-Each picture is scored against the prompts of all classes; the loss is the cross-entropy with a
-target spread evenly over the classes that are present. All classes are seen in training.
+Each picture is scored against the prompts of all classes; the loss is the mean, over the pairs of
+a picture and a class that it shows, of the cross-entropy of that class against every class that
+the picture does not show: the audit calls a pair right by the same comparison. All classes are
+seen in training. The image tower is kept along the way as well: the ladder's checkpoints.
 The same settings on the same CPU with the same library versions give the same weights, bit for
 bit, whatever the number of workers.
 """
@@ -20,7 +22,7 @@ from typing import TypeAlias
 import click
 import open_clip
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional
@@ -32,8 +34,9 @@ from audit.models.bundled import CONFIG_PATH, WEIGHTS_PATH
 
 __all__ = ["Settings", "build_model", "save_model", "train_model"]
 
-Batch: TypeAlias = tuple[UInt8[Tensor, "batch 3 72 72"], Float[Tensor, "batch classes"]]
+Batch: TypeAlias = tuple[UInt8[Tensor, "batch 3 72 72"], Bool[Tensor, "batch classes"]]
 _MAX_LOGIT_SCALE = math.log(100.0)
+KEPT_PERCENT = (6, 16, 25, 32, 40, 50)
 
 
 @dataclass(frozen=True)
@@ -50,13 +53,18 @@ class Settings:
         workers: processes that draw scenes, each at most two batches ahead; 0 draws in place.
     """
 
-    pictures: int = 120_000
-    batch_size: int = 128
-    single_object_steps: int = 250
-    warmup_steps: int = 50
-    learning_rate: float = 1.5e-3
+    pictures: int = 160_000
+    batch_size: int = 64
+    single_object_steps: int = 400
+    warmup_steps: int = 100
+    learning_rate: float = 1.2e-3
     seed: int = 0
     workers: int = 1
+
+    @property
+    def kept_steps(self) -> dict[int, int]:
+        """Steps after which the image tower is kept, and their share of all steps in percent."""
+        return {max(1, self.steps * percent // 100): percent for percent in KEPT_PERCENT}
 
     @property
     def steps(self) -> int:
@@ -64,7 +72,7 @@ class Settings:
         return self.pictures // self.batch_size
 
 
-class SceneDataset(Dataset[tuple[UInt8[Tensor, "3 72 72"], Float[Tensor, " classes"]]]):
+class SceneDataset(Dataset[tuple[UInt8[Tensor, "3 72 72"], Bool[Tensor, " classes"]]]):
     """Scenes of the train split in the order in which training sees them."""
 
     def __init__(self, settings: Settings) -> None:
@@ -75,15 +83,19 @@ class SceneDataset(Dataset[tuple[UInt8[Tensor, "3 72 72"], Float[Tensor, " class
         """Count the scenes of all whole batches."""
         return self.settings.steps * self.settings.batch_size
 
-    def __getitem__(self, index: int) -> tuple[UInt8[Tensor, "3 72 72"], Float[Tensor, " classes"]]:
-        """Draw scene `index` and spread its target over the classes present."""
+    def __getitem__(self, index: int) -> tuple[UInt8[Tensor, "3 72 72"], Bool[Tensor, " classes"]]:
+        """Draw scene `index` and tell which classes it shows."""
         early = index < self.settings.single_object_steps * self.settings.batch_size
         scene = draw_scene(
-            index, seed=self.settings.seed, split="train", objects=1 if early else None
+            index,
+            seed=self.settings.seed,
+            split="train",
+            objects=1 if early else None,
+            level=0 if early else None,
         )
-        target = torch.zeros(len(CLASSES))
-        target[list(scene.labels)] = 1 / len(scene.labels)
-        return torch.from_numpy(scene.image).permute(2, 0, 1), target
+        present = torch.zeros(len(CLASSES), dtype=torch.bool)
+        present[list(scene.labels)] = True
+        return torch.from_numpy(scene.image).permute(2, 0, 1), present
 
 
 def build_model(seed: int, config_path: Path = CONFIG_PATH) -> open_clip.CLIP:
@@ -97,9 +109,14 @@ def build_model(seed: int, config_path: Path = CONFIG_PATH) -> open_clip.CLIP:
 def train_model(
     settings: Settings,
     device: torch.device,
-    report: Callable[[int, float], None] = lambda _step, _loss: None,
+    report: Callable[[int, float, open_clip.CLIP], None] = lambda _step, _loss, _model: None,
 ) -> open_clip.CLIP:
-    """Train a fresh model; `report` is given the number and the loss of every step done.
+    """Train a fresh model.
+
+    Args:
+        settings: of the training.
+        device: that it runs on.
+        report: is given the number and the loss of every step done, and the model as it is then.
 
     Raises:
         ValueError: there are fewer pictures than one batch holds.
@@ -115,9 +132,9 @@ def train_model(
         optimizer, lambda step: learning_rate_factor(step, settings)
     )
     prompts = prompt_tokens(model.context_length).to(device)
-    for step, (pixels, targets) in enumerate(_batches(settings)):
+    for step, (pixels, present) in enumerate(_batches(settings)):
         images = (pixels.to(device).float() / 255 - 0.5) / 0.5
-        loss = _loss(model, images, prompts[step % len(prompts)], targets.to(device))
+        loss = pair_loss(model, images, prompts[step % len(prompts)], present.to(device))
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -125,7 +142,7 @@ def train_model(
         schedule.step()
         with torch.no_grad():
             model.logit_scale.clamp_(0, _MAX_LOGIT_SCALE)
-        report(step + 1, float(loss.detach()))
+        report(step + 1, float(loss.detach()), model)
     return model.eval()
 
 
@@ -155,6 +172,19 @@ def save_model(model: open_clip.CLIP, directory: Path) -> Path:
     return path
 
 
+def save_image_tower(model: open_clip.CLIP, directory: Path, percent: int) -> Path:
+    """Write the image tower, rounded to float16, as it is after `percent` of the training."""
+    directory.mkdir(parents=True, exist_ok=True)
+    state = {
+        name: value.detach().half().cpu().contiguous()
+        for name, value in model.state_dict().items()
+        if name.startswith("visual.")
+    }
+    path = directory / f"image_tower_{percent:02d}.safetensors"
+    save_file(state, path, metadata={"format": "pt"})
+    return path
+
+
 def _batches(settings: Settings) -> DataLoader[Batch]:
     return DataLoader(
         SceneDataset(settings),
@@ -166,11 +196,11 @@ def _batches(settings: Settings) -> DataLoader[Batch]:
     )
 
 
-def _loss(
+def pair_loss(
     model: open_clip.CLIP,
     images: Float[Tensor, "batch 3 72 72"],
     prompts: Int[Tensor, "classes context"],
-    targets: Float[Tensor, "batch classes"],
+    present: Bool[Tensor, "batch classes"],
 ) -> Float[Tensor, ""]:
     # The fused attention kernels of GPUs sum in an order that varies from run to run.
     exact_order = sdpa_kernel(SDPBackend.MATH)
@@ -180,7 +210,8 @@ def _loss(
     image_features = functional.normalize(image_features.float(), dim=-1)
     text_features = functional.normalize(text_features.float(), dim=-1)
     logits = model.logit_scale.exp() * image_features @ text_features.T
-    return functional.cross_entropy(logits, targets)
+    rivals = logits.masked_fill(present, -math.inf).logsumexp(dim=1, keepdim=True)
+    return functional.softplus(rivals - logits)[present].mean()
 
 
 def pick_device(name: str) -> torch.device:
@@ -220,7 +251,11 @@ def main(
     )
     begin = time.monotonic()
 
-    def report(step: int, loss: float) -> None:
+    kept = settings.kept_steps
+
+    def report(step: int, loss: float, model: open_clip.CLIP) -> None:
+        if step in kept:
+            click.echo(f"wrote {save_image_tower(model, out, kept[step])}")
         if step % log_every == 0 or step == settings.steps:
             rate = step * settings.batch_size / (time.monotonic() - begin)
             click.echo(f"step {step}/{settings.steps}  loss {loss:.4f}  {rate:.0f} pictures/s")

@@ -1,0 +1,1 @@
+"""The Python API: what a notebook, a script or a test calls."""

@@ -1,0 +1,240 @@
+"""`audit.check`, `audit.equivalence` and `audit.compare`: the same work as on the command line."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from audit.api.audit_result import Result
+from audit.config.settings import Settings, SettingsError
+from audit.config.settings_file import call_settings
+from audit.engine.live_objects import LiveObjects, name_of, sources_without_files
+from audit.engine.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from torch import Tensor, nn
+
+    from audit.engine.comparison import Comparison
+    from audit.engine.equivalence import Equivalence
+    from audit.models.given_module import GivenModel
+    from audit.models.model_under_audit import ModelUnderAudit
+
+    Explainer = str | Callable[..., Any]
+    Model = str | nn.Module | ModelUnderAudit
+    Score = Callable[[nn.Module, Tensor, Tensor], Tensor]
+
+BUNDLED = "bundled"
+_OF_NAMED_MODELS = ("pretrained", "tokenizer", "allow_download")
+_OF_NAMED_DATA = ("allow_outside",)
+
+
+def check(
+    explainer: Explainer,
+    *,
+    model: Model = BUNDLED,
+    data: object = BUNDLED,
+    score: Score | None = None,
+    preprocess: Callable[[Image], Tensor] | None = None,
+    classes: Sequence[str] | None = None,
+    supervised: bool = True,
+    progress: Progress = silent,
+    **settings: Any,
+) -> Result:
+    """Audit an explainer.
+
+    No file of settings is read, nothing is written into the current folder, and no history is kept
+    unless ``out`` or ``history`` is given. The caller's own module stays as it is.
+
+    Args:
+        explainer: a function ``(model, images, targets) -> maps`` (pairs, h, w), a class that is
+            built with the model and called with ``(images, targets)``, or a name as the command
+            line takes it.
+        model: a name, a `ModelUnderAudit`, or a plain ``nn.Module`` that gives logits
+            (pictures, classes), or has two towers (``encode_image`` and ``encode_text``, or
+            ``get_image_features`` and ``get_text_features``) where targets are token ids.
+        data: a name or a manifest's path; ``(pictures, targets)`` or
+            ``(pictures, targets, masks)``; or a dataset of torch whose items are such. Pictures
+            are floating point tensors (pairs, 3, H, W) that are ready for the model, or PIL
+            pictures with ``preprocess``; targets are class ids, labels, or rows of token ids
+            (pairs, context); masks (pairs, H, W) are true where the object is. Of more than
+            ``samples`` some are drawn.
+        score: ``score(module, images, targets) -> (pairs,)`` of a plain module without logits.
+        preprocess: from a PIL picture in RGB to a plain module's input (3, H, W).
+        classes: names of a plain module's classes, in the order of its logits.
+        supervised: False to run the explainer in this process, such as under a debugger; the result
+            then says ``supervised: no``. It does so as well where objects can be given to no other
+            process.
+        progress: told the phase, the steps done and the steps in all.
+        **settings: any of ``audit check``, such as ``profile="quick"``, ``samples=48``,
+            ``select="P101-P105"``, ``options={"heads": "model"}``, ``strict=True``, ``out=FOLDER``.
+
+    Returns:
+        The result; ``result.passed`` is the gate.
+
+    Raises:
+        ValueError: wrong usage, settings or input (subclasses say which).
+        ReportedError: the explainer raises or returns no maps; the message names its line.
+        IncompleteError: the audit could not be completed and there is nothing to report.
+    """
+    from audit.engine.checking import check_explainer
+
+    live = _live(explainer, model, data, score=score, preprocess=preprocess, classes=classes)
+    with tempfile.TemporaryDirectory(prefix="audit-") as folder:
+        chosen = _settings(explainer, model, data, live, {"out": folder, **settings})
+        if settings.get("out") is None and "formats" not in settings:
+            chosen = chosen.model_copy(update={"formats": ("json",)})
+        found, note = check_explainer(chosen, progress, live=live, supervise=supervised)
+    notes = [*found.notes, *([note] if note else [])]
+    return Result.of(found.model_copy(update={"notes": notes}))
+
+
+def equivalence(
+    one: Explainer,
+    other: Explainer,
+    *,
+    model: Model = BUNDLED,
+    data: object = BUNDLED,
+    score: Score | None = None,
+    preprocess: Callable[[Image], Tensor] | None = None,
+    classes: Sequence[str] | None = None,
+    supervised: bool = True,
+    **settings: Any,
+) -> Equivalence:
+    """Compare the maps of two explainers, on every pair.
+
+    Args:
+        one: an explainer, as of `check`.
+        other: another one.
+        model: as of `check`, like ``data``, ``score``, ``preprocess`` and ``classes``.
+        data: likewise.
+        score: likewise.
+        preprocess: likewise.
+        classes: likewise.
+        supervised: likewise.
+        **settings: of ``audit equivalence``; 64 pairs unless ``samples`` is given.
+
+    Returns:
+        Whether they are ``equivalent``, and the ``sentence`` that says how far they differ.
+
+    Raises:
+        ValueError: wrong usage, settings or input.
+        ReportedError: an explainer raises or returns no maps.
+    """
+    from audit.engine.equivalence import compare_explainers
+    from audit.former_names import present_explainer
+
+    live = _live(one, model, data, other, score=score, preprocess=preprocess, classes=classes)
+    chosen = _settings(one, model, data, live, {"samples": 64, **settings})
+    named = present_explainer(other)[0] if isinstance(other, str) else name_of(other)
+    return compare_explainers(chosen, named, live, supervise=supervised)
+
+
+def compare(
+    old: Result | str | os.PathLike[str],
+    new: Result | str | os.PathLike[str],
+    *,
+    fail_on: str = "error",
+    strict: bool = False,
+) -> Comparison:
+    """Compare the results of two releases, check by check, and pair by pair on the same data.
+
+    Args:
+        old: the accepted release: a result, or the path of a ``result.json``.
+        new: the candidate.
+        fail_on: lowest severity at which a new violation counts: ``error`` or ``warning``.
+        strict: lower quality of the maps counts as well.
+
+    Returns:
+        Whether the candidate is ``worse``, and ``lines`` for the reader.
+
+    Raises:
+        ValueError: a file that is no result, or another ``fail_on``.
+    """
+    from audit.engine.comparison import compare_results
+    from audit.result.document import read_result
+    from audit.result.finding import Severity
+
+    one, two = (r if isinstance(r, Result) else read_result(Path(r)) for r in (old, new))
+    return compare_results(one, two, fail_on=Severity(fail_on), strict=strict)
+
+
+def _live(
+    explainer: object,
+    model: object,
+    data: object,
+    other: object = None,
+    *,
+    score: Any,
+    preprocess: Any,
+    classes: Any,
+) -> LiveObjects:
+    """What was given as objects; torch is imported only where there are some."""
+    given: GivenModel | None = None
+    if isinstance(model, str):
+        around = {"score": score, "preprocess": preprocess, "classes": classes}
+        if told := [name for name, value in around.items() if value is not None]:
+            raise SettingsError(
+                f"{', '.join(told)}: expected beside a plain nn.Module, but the model is a name "
+                f"('{model}'), which says how it is called; leave it out"
+            )
+    else:
+        from audit.models.given_module import given_model
+
+        given = given_model(model, score, preprocess, classes)
+    for one in (explainer, other):
+        if not (one is None or isinstance(one, str) or callable(one)):
+            raise SettingsError(
+                "expected an explainer as a name, a function (model, images, targets) -> maps or a "
+                f"class, got {type(one).__name__}"
+            )
+    live = LiveObjects(
+        explainer=explainer if callable(explainer) else None,
+        other=other if callable(other) else None,
+        model=given,
+        data=None if isinstance(data, (str, os.PathLike)) else data,
+    )
+    return live.with_sources(sources_without_files()) if live.any else live
+
+
+def _settings(
+    explainer: Any, model: Any, data: Any, live: LiveObjects, given: dict[str, Any]
+) -> Settings:
+    """The settings of a call, whose objects go by their names."""
+    named = dict(given)
+    named["explainer"] = explainer if isinstance(explainer, str) else name_of(explainer)
+    named["model"], named["data"] = model, data
+    if live.model is not None:
+        _refuse(given, _OF_NAMED_MODELS, "model")
+        named |= live.model.named()
+    if live.data is not None:
+        _refuse(given, _OF_NAMED_DATA, "data")
+        named["data"] = "tensors" if isinstance(data, tuple) else type(data).__name__
+    elif live.model is not None and data == BUNDLED and not live.model.preprocesses:
+        raise SettingsError(
+            "expected data as tensors that are ready for the module, or preprocess=, got a plain "
+            "module alone, which takes no pictures of the bundled scenes"
+        )
+    if live.any:
+        _refuse(given, ("reuse", "resume", "baseline_rev"), "explainer, model or data")
+        named["resume"] = False  # what objects compute cannot be told from files
+    return call_settings({"history": False, **{k: _plain(v) for k, v in named.items()}})
+
+
+def _refuse(given: dict[str, Any], names: Sequence[str], what: str) -> None:
+    wrong = [name for name in names if given.get(name)]
+    if wrong:
+        raise SettingsError(
+            f"setting '{wrong[0]}': expected beside the {what} as a name, got an object; leave it "
+            f"out, or give the {what} as a name"
+        )
+
+
+def _plain(value: Any) -> Any:
+    """Paths as text, and lists as the settings hold them."""
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    return tuple(value) if isinstance(value, list) else value

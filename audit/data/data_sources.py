@@ -1,0 +1,163 @@
+"""The sources of data: which name means which, and who reads it."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from audit.data.drawn_pairs import drawn_pairs
+from audit.data.grids import can_compose, grid_pairs
+from audit.data.labelled_pictures import LabelledPictures
+from audit.data.pairs import ModelInputs, Pairs
+
+GRID = 2
+"""Cells on either side where nothing is said and there are labels but no masks."""
+Loader = Callable[..., LabelledPictures]
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """A source of labelled pictures, imported when it is asked.
+
+    Attributes:
+        key: what it is called.
+        form: of its names.
+        what: they are.
+        loader: ``module:function`` within this package; it is called with what follows the prefix,
+            and with ``allow_outside``, whether files may lie outside of the data's folder.
+        extra: of this distribution, which it needs; empty where it needs none.
+        prefix: of its names.
+    """
+
+    key: str
+    form: str
+    what: str
+    loader: str
+    extra: str = ""
+    prefix: str = ""
+
+    def load(self, name: str, *, allow_outside: bool = False) -> LabelledPictures:
+        """The pictures that a name means."""
+        loader: Loader = _named(self.loader)
+        return loader(name.removeprefix(self.prefix), allow_outside=allow_outside)
+
+
+SOURCES: Mapping[str, DataSource] = {
+    source.key: source
+    for source in (
+        DataSource(
+            "manifest",
+            "FILE.csv, FILE.parquet, FOLDER",
+            "a manifest, or a folder with manifest.csv: image; label or text; id; class_index; "
+            "mask (and mask_value), or x0,y0,x1,y1, or x,y,w,h; Parquet needs the extra parquet",
+            "manifest:load_manifest",
+        ),
+        DataSource(
+            "folder",
+            "folder:FOLDER",
+            "one folder of pictures a class",
+            "class_folders:load_class_folders",
+            prefix="folder:",
+        ),
+        DataSource(
+            "coco",
+            "coco:FOLDER, coco:FILE.json",
+            "COCO's instances (polygons, RLE) or panoptic segments",
+            "coco:load_coco",
+            extra="coco",
+            prefix="coco:",
+        ),
+        DataSource(
+            "imagenet-s",
+            "imagenet-s:FOLDER",
+            "ImageNet-S of 50, 300 or 919 classes, with masks",
+            "imagenet_s:load_imagenet_s",
+            prefix="imagenet-s:",
+        ),
+        DataSource(
+            "voc",
+            "voc:FOLDER",
+            "a year of PASCAL VOC with class masks",
+            "pascal_voc:load_pascal_voc",
+            prefix="voc:",
+        ),
+        DataSource(
+            "pets",
+            "pets:FOLDER",
+            "the Oxford-IIIT pets with their trimaps",
+            "oxford_pets:load_oxford_pets",
+            prefix="pets:",
+        ),
+        DataSource(
+            "hf",
+            "hf:FOLDER",
+            "a data set that the library datasets saved to disk",
+            "hf_datasets:load_hf_dataset",
+            extra="datasets",
+            prefix="hf:",
+        ),
+        DataSource(
+            "plugin",
+            "NAME",
+            "entry points of the group audit.data",
+            "data_plugins:load_plugin",
+        ),
+    )
+}
+
+
+def source_of(name: str) -> DataSource:
+    """The source that a name of data means: by its prefix, or that of names without one."""
+    for source in SOURCES.values():
+        if source.prefix and name.startswith(source.prefix):
+            return source
+    from audit.data.data_plugins import plugins
+
+    return SOURCES["plugin" if name in plugins() else "manifest"]
+
+
+def pairs_of(
+    model: ModelInputs,
+    name: str,
+    count: int | None,
+    *,
+    seed: int,
+    template: str,
+    grid: int | str,
+    allow_outside: bool = False,
+) -> Pairs:
+    """The pairs that settings name.
+
+    Args:
+        model: preprocesses pictures and prompts.
+        name: of the data.
+        count: how many pairs, None for all.
+        seed: of the draw.
+        template: prompt of a class, see `audit.data.class_targets`.
+        grid: cells on either side, ``off``, or ``auto``: `GRID` where pictures have one label a
+            class and no masks.
+        allow_outside: also read files that lie outside of the data's folder.
+
+    Raises:
+        DataError: the data cannot be read.
+    """
+    data = source_of(name).load(name, allow_outside=allow_outside)
+    n = _grid(data, grid)
+    if n:
+        return grid_pairs(model, data, n, count, seed=seed, template=template)
+    return drawn_pairs(model, data, count, seed=seed, template=template)
+
+
+def _grid(data: LabelledPictures, grid: int | str) -> int:
+    """Cells on either side, 0 for none."""
+    if isinstance(grid, int):
+        return grid
+    alone = data.mask is None and not data.texts and can_compose(data, GRID)
+    return GRID if grid == "auto" and alone else 0
+
+
+def _named(target: str) -> Any:
+    module, _, function = target.partition(":")
+    return getattr(importlib.import_module(f"audit.data.{module}"), function)

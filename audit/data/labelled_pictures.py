@@ -1,0 +1,93 @@
+"""Labelled pictures as a source has them: before any model has seen one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+from PIL import Image
+
+from audit.data.pairs import Skipped
+from audit.data.picture_files import in_parallel
+from audit.data.upright import OpenedPicture, PictureError
+
+Row = Mapping[Any, Any]
+
+
+@dataclass(frozen=True)
+class LabelledPictures:
+    """What a source of data gives.
+
+    Attributes:
+        name: what the data is called in reports.
+        table: one row for each thing that a picture shows, with the columns ``id`` (unique text),
+            ``image`` (a name that `open` takes), ``class`` (its number), and whatever `mask` reads.
+        classes: names of the classes, in the order of their numbers.
+        open: the picture of a name.
+        mask: where a row's object is in a picture, as 0 and 255; None where there are no masks.
+        known_as: names by which a model with a class head may know the classes for certain, such
+            as synsets or numbers; empty where there are none.
+        texts: whether the names of the classes are whole texts, which stand in no prompt.
+        strict: whether one file that cannot be used ends the audit, rather than being left out.
+        shows: further classes that a picture shows, beside those of its rows.
+        notes: what a reader of the result should know of the data, as sentences.
+        skipped: what the source has left out.
+    """
+
+    name: str
+    table: pd.DataFrame
+    classes: tuple[str, ...]
+    open: Callable[[str], OpenedPicture]
+    mask: Callable[[Row, OpenedPicture], Image.Image] | None = None
+    known_as: tuple[str, ...] = ()
+    texts: bool = False
+    strict: bool = False
+    shows: Callable[[str], Iterable[int]] | None = None
+    notes: tuple[str, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
+
+    def read(self, rows: pd.DataFrame) -> Iterator[ReadPicture]:
+        """The pictures of some rows with their masks, in the order in which rows first name them.
+
+        Nothing is raised: what is wrong with a file stands in what is read.
+        """
+        groups = [(str(name), own) for name, own in rows.groupby("image", sort=False)]
+        yield from in_parallel(groups, lambda group: self._read(*group))
+
+    def _read(self, name: str, rows: pd.DataFrame) -> ReadPicture:
+        try:
+            opened = self.open(name)
+            also = tuple(self.shows(name)) if self.shows else ()
+        except PictureError as error:
+            return ReadPicture(name, None, {}, (Skipped(name, str(error)),))
+        if self.mask is None:
+            return ReadPicture(name, opened, dict.fromkeys(rows.index), (), also)
+        masks: dict[int, Image.Image | None] = {}
+        wrong = []
+        for number, row in zip(rows.index, rows.to_dict("records"), strict=True):
+            try:
+                masks[number] = self.mask(row, opened)
+            except PictureError as error:
+                wrong.append(Skipped(f"{name}, id {row['id']}", str(error)))
+        return ReadPicture(name, opened, masks, tuple(wrong), also)
+
+
+@dataclass(frozen=True)
+class ReadPicture:
+    """A picture that was read.
+
+    Attributes:
+        name: of the picture.
+        opened: None where it cannot be used.
+        masks: of those of its rows that can be used, by the row's number; None without masks.
+        wrong: what cannot be used, and why.
+        also: classes that it shows beside those of its rows.
+    """
+
+    name: str
+    opened: OpenedPicture | None
+    masks: dict[int, Image.Image | None]
+    wrong: tuple[Skipped, ...]
+    also: tuple[int, ...] = ()

@@ -1,0 +1,105 @@
+"""Boxes in the columns of a manifest, in the forms that people write them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from audit.data.errors import DataError
+from audit.data.mask_files import box_mask
+from audit.data.upright import OpenedPicture, PictureError
+
+CORNERS = ("x0", "y0", "x1", "y1")
+_SIZES = (("x", "y", "w", "h"), ("x", "y", "width", "height"))
+_FORM = (
+    "whole numbers of pixels in x0, y0, x1, y1 (inclusive), pixels in x, y, w, h, or fractions of "
+    "the picture between 0 and 1 in every row"
+)
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """How the boxes of a manifest are written.
+
+    Attributes:
+        columns: four of them.
+        fractions: of the picture's sides, rather than pixels.
+    """
+
+    columns: tuple[str, ...]
+    fractions: bool = False
+
+    def mask(self, row: Mapping[str, Any], opened: OpenedPicture) -> Image.Image:
+        """The box of a row as a mask of its picture.
+
+        Raises:
+            PictureError: it does not lie in the picture.
+        """
+        a, b, c, d = (float(row[column]) for column in self.columns)
+        sized = self.columns != CORNERS
+        if sized and not (c > 0 and d > 0):
+            raise PictureError(
+                f"expected a box with a width and a height, found {a}, {b}, {c}, {d}"
+            )
+        if not (sized or self.fractions):
+            return box_mask((int(a), int(b), int(c), int(d)), opened)
+        width, height = opened.stored if self.fractions else (1, 1)
+        right, bottom = (a + c, b + d) if sized else (c, d)
+        x0, y0 = math.floor(a * width), math.floor(b * height)
+        x1, y1 = math.ceil(right * width) - 1, math.ceil(bottom * height) - 1
+        return box_mask((x0, y0, x1, y1), opened)
+
+
+def boxes_of(path: Path, table: pd.DataFrame) -> Boxes | None:
+    """How a table writes its boxes, None where it has none.
+
+    Raises:
+        DataError: some of the four columns are missing, or their numbers have no plain meaning.
+    """
+    if "bbox" in table:
+        raise DataError(
+            f"{path}: expected a box in four columns, found a column bbox; write it as x, y, w, h"
+        )
+    sized = max(_SIZES, key=lambda form: sum(column in table for column in form))
+    for columns, asks in ((CORNERS, CORNERS), (sized, ("x", "y"))):
+        if not any(column in table for column in asks):
+            continue
+        missing = [column for column in columns if column not in table]
+        if missing:
+            raise DataError(
+                f"{path}: expected all of the columns {', '.join(columns)} or none, found no "
+                f"{', '.join(missing)}; add what is missing, or leave the others out"
+            )
+        return _checked(path, table, columns)
+    return None
+
+
+def _checked(path: Path, table: pd.DataFrame, columns: tuple[str, ...]) -> Boxes:
+    numbers = np.empty((len(table), len(columns)))
+    for i, column in enumerate(columns):
+        numbers[:, i] = pd.to_numeric(table[column], errors="coerce").to_numpy(dtype=float)
+        wrong = ~np.isfinite(numbers[:, i])
+        if wrong.any():
+            _refuse(path, table, int(wrong.argmax()), column)
+    whole = numbers == np.rint(numbers)
+    if ((numbers >= 0) & (numbers <= 1)).all() and not whole.all():
+        return Boxes(columns, fractions=True)
+    if columns == CORNERS and not whole.all():
+        row = int((~whole).any(1).argmax())
+        _refuse(path, table, row, columns[int((~whole[row]).argmax())])
+    return Boxes(columns)
+
+
+def _refuse(path: Path, table: pd.DataFrame, row: int, column: str) -> None:
+    raise DataError(
+        f"{path}: expected a whole number of pixels in column {column} of every row, found "
+        f"'{table[column].iloc[row]}' in row {row + 1}; boxes are {_FORM}; fill it in, or leave "
+        "the row out"
+    )

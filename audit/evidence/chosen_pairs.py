@@ -1,0 +1,128 @@
+"""Gathers performance on many pairs, and the maps of a chosen few: P202's design.
+
+A forward pass is cheap and a map is not. So the model's margins are measured on many pairs, and
+maps are drawn for pairs in equal numbers from ten quantile bins of the margin, five on either side
+of zero. The choice sees the margin alone; the area under a ROC curve does not depend on how many
+pairs there are of either side.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import torch
+
+from audit.data.pairs import Pairs
+from audit.evidence.context import Context
+from audit.evidence.explanations import gather_explanations, grid_masks
+from audit.evidence.kinds import (
+    AVERAGE_PRECISION,
+    ChosenPairs,
+    Performance,
+    Reference,
+)
+from audit.evidence.reference import class_scores
+from audit.statistics.proportions import proportion_interval
+from audit.trace.records import Array
+
+BINS_OF_A_SIDE = 5
+LEAST_OF_A_SIDE = 20
+
+
+def gather_performance(context: Context, reference: Reference) -> Performance:
+    """Margins of many pairs, and which of them maps are drawn for.
+
+    Where the pairs of the audit show already that too few of the many will be right, or wrong, the
+    many are not looked at.
+    """
+    none, many = np.arange(0), context.many.count if context.many else len(context.pairs)
+    if context.pairs.masks is None:
+        lack = "There are no masks, so no localization of the maps of chosen pairs."
+        return Performance(np.zeros(0), none, none, lack)
+    if _foreseen(reference.margins > 0, many) < LEAST_OF_A_SIDE:
+        return Performance(reference.margins, reference.labels, none, _too_few(reference, many))
+    found = _answers(context, context.many_pairs())
+    right = int((found.margins > 0).sum())
+    if min(right, len(found.ids) - right) < LEAST_OF_A_SIDE:
+        return Performance(found.margins, found.labels, none, _too_few(found, len(found.ids)))
+    first, last = context.part_of_chosen
+    count = round(len(context.pairs) / (last - first))
+    rng = np.random.default_rng(context.seed)
+    return Performance(found.margins, found.labels, chosen_by_margin(found.margins, count, rng))
+
+
+def gather_chosen_pairs(context: Context, performance: Performance) -> ChosenPairs:
+    """Localization of the maps of the chosen pairs, or of the part that falls to this look."""
+    first, last = (round(share * len(performance.chosen)) for share in context.part_of_chosen)
+    chosen = performance.chosen[first:last]
+    if not len(chosen):
+        return ChosenPairs((), chosen, np.zeros(0), np.zeros(0), {})
+    pairs = context.many_pairs()
+    own = dataclasses.replace(context, pairs=pairs.select(chosen.tolist()))
+    found, masks = gather_explanations(own), grid_masks(own)
+    return ChosenPairs(
+        ids=own.pairs.ids,
+        cluster=(pairs.picture if pairs.sets is None else pairs.sets).numpy()[chosen],
+        margins=performance.margins[chosen],
+        area=np.zeros(len(chosen)) if masks is None else masks.flatten(1).mean(1).double().numpy(),
+        localization={n: v[AVERAGE_PRECISION] for n, v in found.localization.items()},
+    )
+
+
+def chosen_by_margin(margins: Array, count: int, rng: np.random.Generator) -> Array:
+    """Pairs in equal numbers from the bins of either side of zero, bin after bin in turn.
+
+    Args:
+        margins: of all pairs, (many,).
+        count: of pairs, fewer where a side has not half as many.
+        rng: draws the pairs of a bin.
+
+    Returns:
+        Their indices; every run of them holds as many of each bin, but for one.
+    """
+    sides = [np.flatnonzero(margins > 0), np.flatnonzero(margins <= 0)]
+    each = min(count // 2, *(len(side) for side in sides))
+    order = []
+    for side in sides:
+        sorted_ = side[np.argsort(margins[side], kind="stable")]
+        bins = [rng.permutation(one) for one in np.array_split(sorted_, BINS_OF_A_SIDE)]
+        rounds = range(math.ceil(each / BINS_OF_A_SIDE))
+        turns = [one[i] for i in rounds for one in bins if i < len(one)]
+        left = np.setdiff1d(side, turns, assume_unique=True)
+        order.append([*turns, *left][:each])
+    return np.array(order).T.ravel().astype(int)
+
+
+def _foreseen(right: Array, many: int) -> float:
+    """The most pairs of the rarer side that are to be expected among so many."""
+    rarer = min(int(right.sum()), len(right) - int(right.sum()))
+    return many * proportion_interval(rarer, len(right)).high
+
+
+def _too_few(found: Reference, many: int) -> str:
+    wrong, n = int((found.margins <= 0).sum()), len(found.margins)
+    rarer = max(min(wrong, n - wrong), 0.5)
+    needed = math.ceil(LEAST_OF_A_SIDE * n / rarer)
+    return (
+        f"The model is wrong about {wrong:,} of {n:,} pairs, so that the {many:,} whose "
+        f"performance can be measured do not hold {LEAST_OF_A_SIDE} right and {LEAST_OF_A_SIDE} "
+        f"wrong ones. About {needed:,} would, or harder data."
+    )
+
+
+@torch.no_grad()
+def _answers(context: Context, pairs: Pairs) -> Reference:
+    """The model's answers on other pairs."""
+    context = dataclasses.replace(context, pairs=pairs)
+    return Reference(
+        ids=pairs.ids,
+        texts=(),
+        classes=pairs.classes,
+        picture=pairs.picture.numpy(),
+        labels=pairs.labels.numpy(),
+        present=pairs.present.numpy(),
+        scores=class_scores(context, context.pristine).double().numpy(),
+        masks=None,
+    )

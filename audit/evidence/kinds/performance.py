@@ -1,0 +1,47 @@
+"""Evidence of how well the model does on many pairs, and of the maps of a chosen few of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from audit.trace.records import Array
+
+
+@dataclass(frozen=True)
+class Performance:
+    """The model's performance on many pairs, measured by forward passes alone.
+
+    Attributes:
+        margins: score of each pair's class minus that of the best class that its picture does not
+            show, (many,); the model is right above zero.
+        labels: class of each pair, (many,).
+        chosen: which of them the maps are drawn for, in an order of which every part is balanced;
+            empty where that cannot settle anything.
+        lack: why nothing was chosen, and what would be needed, as a sentence; else empty.
+    """
+
+    margins: Array
+    labels: Array
+    chosen: Array
+    lack: str = ""
+
+
+@dataclass(frozen=True)
+class ChosenPairs:
+    """Localization of the maps of the chosen pairs.
+
+    Attributes:
+        ids: of the pairs.
+        cluster: picture of each pair, or its set of grids, a number within all that performance
+            was measured on, (chosen,).
+        margins: of each pair, (chosen,).
+        area: share of the patches that its object covers, (chosen,).
+        localization: per explainer, chance-corrected average precision, (chosen,); empty without
+            masks.
+    """
+
+    ids: tuple[str, ...]
+    cluster: Array
+    margins: Array
+    area: Array
+    localization: dict[str, Array]

@@ -1,0 +1,141 @@
+"""Architectures that ``python -m tests.architectures`` loads, and how large ones are cut."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import open_clip
+import timm
+
+from tests import small_transformers
+
+WHOLE = frozenset((
+    "MobileCLIP-S1", "MobileCLIP2-S0", "RN50", "RN50-quickgelu", "ViT-B-32", "ViT-B-32-256",
+    "ViT-B-32-quickgelu", "ViT-M-32", "ViT-M-32-alt", "ViT-S-16", "ViT-S-16-alt", "ViT-S-32",
+    "ViT-S-32-alt", "ViTamin-S", "coca_ViT-B-32", "coca_roberta-ViT-B-32", "convnext_tiny",
+    "mt5-base-ViT-B-32", "nllb-clip-base", "roberta-ViT-B-32",
+))  # fmt: skip
+"""Those of open_clip that take at most 20 GFLOPs a pair; a trace is some 20 s of one quiet core.
+
+The others keep their widths, heads and pooling, and have two blocks a tower or one a stage, and of
+larger vocabularies the first tokens.
+"""
+SHALLOW = frozenset((
+    "timm:vit_base_patch16_clip_224", "timm:beit_base_patch16_224", "timm:vit_small_patch14_dinov2",
+    "timm:beitv2_base_patch16_224", "timm:vit_base_patch16_siglip_224",
+    "timm:deit3_base_patch16_224",
+))  # fmt: skip
+"""Those of other libraries that have two blocks."""
+VOCABULARY = 49_408
+KINDS = {  # of text towers of a hub, by a part of their names
+    "nllb": {"model_type": "m2m_100", "d_model": 64, "encoder_layers": 2, "decoder_layers": 2,
+             "encoder_attention_heads": 4, "decoder_attention_heads": 4, "encoder_ffn_dim": 64,
+             "decoder_ffn_dim": 64, "vocab_size": 1000},
+    "mt5": {"model_type": "mt5", "d_model": 64, "num_layers": 2, "num_heads": 4, "d_kv": 16,
+            "d_ff": 64, "vocab_size": 1000},
+    "xlm-roberta": {"model_type": "xlm-roberta", "hidden_size": 64, "num_hidden_layers": 2,
+                    "num_attention_heads": 4, "intermediate_size": 64, "vocab_size": 1000},
+    "roberta": {"model_type": "roberta", "hidden_size": 64, "num_hidden_layers": 2,
+                "num_attention_heads": 4, "intermediate_size": 64, "vocab_size": 1000},
+}  # fmt: skip
+TIMM = (
+    "vit_tiny_patch16_224", "vit_small_patch32_224", "deit_tiny_patch16_224",
+    "deit_tiny_distilled_patch16_224", "deit3_small_patch16_224", "deit3_base_patch16_224",
+    "vit_relpos_small_patch16_224", "vit_base_patch16_clip_224", "vit_base_patch16_siglip_224",
+    "vit_small_patch14_dinov2", "vit_tiny_r_s16_p8_224", "eva02_tiny_patch14_336",
+    "beit_base_patch16_224", "beitv2_base_patch16_224", "cait_xxs24_224", "xcit_nano_12_p16_224",
+    "mixer_s16_224", "resnet18", "resnet50", "resnetv2_50", "resnext50_32x4d", "seresnet50",
+    "densenet121", "mobilenetv3_small_100", "efficientnet_b0", "tf_efficientnet_lite0",
+    "regnety_002", "convnext_atto", "convnextv2_atto", "swin_tiny_patch4_window7_224",
+    "swinv2_tiny_window8_256", "maxvit_nano_rw_256", "coatnet_0_rw_224", "levit_128s",
+    "pvt_v2_b0", "mobilevit_xxs", "fastvit_t8", "efficientformer_l1", "poolformer_s12",
+    "vitamin_small_224", "hiera_tiny_224", "inception_v3",
+)  # fmt: skip
+TORCHVISION = (
+    "alexnet", "vgg11", "resnet18", "densenet121", "mobilenet_v3_small", "efficientnet_b0",
+    "shufflenet_v2_x0_5", "convnext_tiny", "swin_t", "vit_b_32", "maxvit_t", "googlenet",
+)  # fmt: skip
+
+
+def every_name() -> list[str]:
+    """All of open_clip, and the choice of the others."""
+    others = [f"timm:{n}" for n in TIMM] + [f"torchvision:{n}" for n in TORCHVISION]
+    return [*open_clip_names(), *others, *(f"hf:{n}" for n in small_transformers.MADE)]
+
+
+def open_clip_names() -> list[str]:
+    """All architectures of open_clip."""
+    return sorted(open_clip.list_models())
+
+
+def is_shallow(name: str) -> bool:
+    """Whether it is loaded with two blocks a tower."""
+    return name in SHALLOW if ":" in name else name not in WHOLE
+
+
+@contextlib.contextmanager
+def two_blocks() -> Iterator[None]:
+    """Towers are built with two blocks or one a stage, of open_clip's own and of timm."""
+    config_of, create = open_clip.get_model_config, timm.create_model
+
+    def shallow(name: str) -> dict[str, Any]:
+        config: dict[str, Any] = config_of(name)
+        for part in ("vision_cfg", "text_cfg", "multimodal_cfg"):
+            layers = config.get(part, {}).get("layers")
+            if layers is not None:
+                config[part]["layers"] = 2 if isinstance(layers, int) else [1] * len(layers)
+        text = config["text_cfg"]
+        if "vocab_size" in text:
+            text["vocab_size"] = min(text["vocab_size"], VOCABULARY)
+        return config
+
+    def created(name: str, **options: Any) -> Any:
+        return create(name, **{**options, **_depth(name)})
+
+    factory = open_clip.factory
+    with (
+        mock.patch.object(factory, "get_model_config", shallow),
+        mock.patch.object(open_clip, "get_model_config", shallow),
+        mock.patch.object(timm, "create_model", created),
+    ):
+        yield
+
+
+def _depth(name: str) -> dict[str, Any]:
+    """What timm takes for the least depth."""
+    if "convnext" in name:
+        return {"depths": (1, 1, 1, 1)}
+    if "swin" in name:
+        return {"depths": (2, 2, 2, 2)}  # every other block shifts its windows
+    if "fastvit" in name:
+        return {"layers": (1,) * (5 if name.endswith(("mci3", "mci4")) else 4)}
+    return {"depth": 2}
+
+
+def write_configurations(cache: Path) -> None:
+    """Small configurations of text towers where the cache of the hub has those of the real ones."""
+    for name in open_clip_names():
+        tower = open_clip.get_model_config(name)["text_cfg"].get("hf_model_name")
+        if not tower:
+            continue
+        kind = next(config for part, config in KINDS.items() if part in tower)
+        folder = cache / f"models--{tower.replace('/', '--')}"
+        (folder / "snapshots" / "made").mkdir(parents=True, exist_ok=True)
+        (folder / "refs").mkdir(exist_ok=True)
+        (folder / "refs" / "main").write_text("made")
+        (folder / "snapshots" / "made" / "config.json").write_text(json.dumps(kind))
+
+
+def placed(name: str, made: Path) -> str:
+    """The name, of a model of transformers that of the folder where it is made."""
+    kind = name.removeprefix("hf:")
+    if kind == name:
+        return name
+    if not (made / kind).is_dir():
+        small_transformers.write(kind, made / kind)
+    return f"hf:{made / kind}"

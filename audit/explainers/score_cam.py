@@ -10,12 +10,10 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
+from audit.explainers.activation_gradient import activation_pass
 from audit.explainers.contract import Explanation
-from audit.explainers.distinct import distinct_rows, target_features
 from audit.explainers.last_block import widen
 from audit.explainers.probed_features import probed_features
-from audit.explainers.spatial_activation import chosen_activation, outputs_kept
-from audit.explainers.turns import one_pair_each
 from audit.models.module_interface import ScoreInterface, interface_of
 
 
@@ -52,17 +50,8 @@ def score_cam(
         Wang et al., "Score-CAM" (CVPR Workshops 2020), definitions 2 and 3, algorithm 1.
     """
     interface = interface or interface_of(model)
-    pictures, wanted = distinct_rows(images), target_features(interface, model, targets)
-    distinct = images.detach()[pictures.first]
-    with torch.enable_grad():  # which activation moves the score is told by its gradient
-        pixels = distinct.clone().requires_grad_()
-        with outputs_kept(model, layer) as outputs:
-            features = interface.features(model, pixels)
-        scores = (features[pictures.of] * wanted).sum(-1)
-        one_each = scores[one_pair_each(pictures.of)].sum()
-        seen = chosen_activation(outputs, pixels, interface.patch_grid(model), one_each)
-        del outputs
-    values = widen(seen.on_grid(seen.value.detach()))
+    run = activation_pass(model, images, targets, layer, interface)
+    distinct, values, wanted = run.images, run.values, run.wanted
     with torch.no_grad():
         masks = scaled_to_picture(values, (images.shape[-2], images.shape[-1])).to(images.dtype)
         masked = probed_features(
@@ -72,12 +61,14 @@ def score_cam(
             values.shape[1],
             images.device,
         )
-        each = widen(torch.einsum("pce,pe->pc", masked[pictures.of], wanted))
-        empty = interface.features(model, torch.zeros_like(distinct[:1]))
-        increase = each - widen((empty * wanted).sum(-1, keepdim=True))
-        each = each.softmax(1) if weights == "softmax" else increase
-        maps = (each[:, :, None, None] * values[pictures.of]).sum(1).relu()
-    return Explanation(maps, scores.detach())
+        each = widen(torch.einsum("pce,pe->pc", masked[run.picture], wanted))
+        if weights == "softmax":
+            each = each.softmax(1)
+        else:
+            empty = interface.features(model, torch.zeros_like(distinct[:1]))
+            each = each - widen((empty * wanted).sum(-1, keepdim=True))
+        maps = (each[:, :, None, None] * values[run.picture]).sum(1).relu()
+    return Explanation(maps, run.scores.detach())
 
 
 def scaled_to_picture(

@@ -12,9 +12,7 @@ import dataclasses
 import math
 
 import numpy as np
-import torch
 
-from audit.data.pairs import Pairs
 from audit.evidence.context import Context
 from audit.evidence.explanations import gather_explanations, grid_masks
 from audit.evidence.kinds import (
@@ -23,7 +21,7 @@ from audit.evidence.kinds import (
     Performance,
     Reference,
 )
-from audit.evidence.reference import class_scores
+from audit.evidence.reference import gather_reference
 from audit.statistics.proportions import proportion_interval
 from audit.trace.records import Array
 
@@ -43,7 +41,7 @@ def gather_performance(context: Context, reference: Reference) -> Performance:
         return Performance(np.zeros(0), none, none, lack)
     if _foreseen(reference.margins > 0, many) < LEAST_OF_A_SIDE:
         return Performance(reference.margins, reference.labels, none, _too_few(reference, many))
-    found = _answers(context, context.many_pairs())
+    found = gather_reference(dataclasses.replace(context, pairs=context.many_pairs()))
     right = int((found.margins > 0).sum())
     if min(right, len(found.ids) - right) < LEAST_OF_A_SIDE:
         return Performance(found.margins, found.labels, none, _too_few(found, len(found.ids)))
@@ -109,20 +107,4 @@ def _too_few(found: Reference, many: int) -> str:
         f"The model is wrong about {wrong:,} of {n:,} pairs, so that the {many:,} whose "
         f"performance can be measured do not hold {LEAST_OF_A_SIDE} right and {LEAST_OF_A_SIDE} "
         f"wrong ones. About {needed:,} would, or harder data."
-    )
-
-
-@torch.no_grad()
-def _answers(context: Context, pairs: Pairs) -> Reference:
-    """The model's answers on other pairs."""
-    context = dataclasses.replace(context, pairs=pairs)
-    return Reference(
-        ids=pairs.ids,
-        texts=(),
-        classes=pairs.classes,
-        picture=pairs.picture.numpy(),
-        labels=pairs.labels.numpy(),
-        present=pairs.present.numpy(),
-        scores=class_scores(context, context.pristine).double().numpy(),
-        masks=None,
     )

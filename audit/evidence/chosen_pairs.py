@@ -62,7 +62,7 @@ def gather_chosen_pairs(context: Context, performance: Performance) -> ChosenPai
     found, masks = gather_explanations(own), grid_masks(own)
     return ChosenPairs(
         ids=own.pairs.ids,
-        cluster=(pairs.picture if pairs.sets is None else pairs.sets).numpy()[chosen],
+        cluster=pairs.cluster.numpy()[chosen],
         margins=performance.margins[chosen],
         area=np.zeros(len(chosen)) if masks is None else masks.flatten(1).mean(1).double().numpy(),
         localization={n: v[AVERAGE_PRECISION] for n, v in found.localization.items()},

@@ -12,7 +12,6 @@ from typing import Any
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn import functional
 
 from audit.models.block_table import block_view, why_not
 from audit.models.block_tower import BlockTower
@@ -123,7 +122,7 @@ def features_of_class_token(
         ValueError: the tower reads no class token.
     """
     if isinstance(tower, Tower):
-        return functional.normalize(tower.readout(tokens), dim=-1)
+        return tower.score_features(tokens[:, None])
     if tower.reading is None or not reads_class_token(tower):
         raise ValueError(
             f"expected a tower that reads a class token behind '{tower.blocks[-1].path}', found "

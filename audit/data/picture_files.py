@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import TypeVar
 
 from PIL import Image, UnidentifiedImageError
 
@@ -113,7 +113,7 @@ def _read(path: Path, seen: Callable[[Image.Image], Seen]) -> Seen:
         return _decoded(file, seen)
 
 
-def _decoded(file: IO[bytes], seen: Callable[[Image.Image], Seen]) -> Seen:
+def _decoded(file: io.BufferedReader | io.BytesIO, seen: Callable[[Image.Image], Seen]) -> Seen:
     try:
         with Image.open(file, formats=_known_formats()) as picture:
             _expect_moderate(*picture.size)

@@ -54,10 +54,12 @@ from tests.architecture_names import (
 )
 from tests.architecture_rows import (
     BEGIN,
+    LISTED,
     PAGE,
     PASSED,
     Row,
     faults,
+    listed,
     not_measured,
     read_rows,
     too_few_full,
@@ -212,9 +214,11 @@ def measure_all(names: list[str], rows: dict[str, Row], options: argparse.Namesp
 
 
 def write(row: Row) -> None:
-    """Put a row into the page, beside those that it has by now."""
+    """Put a row into the page and what is listed, beside those that they have by now."""
     page = PAGE.read_text("utf-8")
-    PAGE.write_text(written(page, {**read_rows(page), row.name: row}), encoding="utf-8")
+    rows = {**read_rows(page), row.name: row}
+    PAGE.write_text(written(page, rows), encoding="utf-8")
+    LISTED.write_text(listed(rows), encoding="utf-8")
 
 
 def main() -> None:

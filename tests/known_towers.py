@@ -13,7 +13,7 @@ from audit.models.composed_interface import ComposedInterface
 from audit.models.model_under_audit import ModelUnderAudit
 from audit.models.picture_transform import PictureTransform
 from audit.models.python_object import model_of
-from audit.models.two_towers import TwoTowers
+from audit.models.transformers_towers import TransformersTowers
 from tests.block_models import PICTURE, TEXT, drawn, timm_model, vision_transformer
 
 CLASSES = ("cat", "dog", "bird", "fish", "horse")
@@ -66,7 +66,7 @@ def known_model(name: str, dtype: torch.dtype = torch.float32) -> ModelUnderAudi
         module = drawn(BUILD[name]()).to(dtype)
     transform = transforms.Compose(_STEPS)
     if name in {"transformers CLIP", "transformers SigLIP"}:
-        interface = ComposedInterface(PictureTransform.of(transform, "small"), TwoTowers(_tokens))
+        interface = ComposedInterface(PictureTransform.of(transform, "small"), TransformersTowers(_tokens))
         return ModelUnderAudit(name, None, module, interface, torch.device("cpu"), dtype)
     return model_of(module, transform, CLASSES, name=name)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.architecture_names import SHALLOW, WHOLE, every_name, open_clip_names
-from tests.architecture_rows import PAGE, Row, faults, read_rows, too_few_full, written
+from tests.architecture_rows import LISTED, PAGE, Row, faults, listed, read_rows, too_few_full, written
 from tests.architectures import measured
 
 TEXT = PAGE.read_text(encoding="utf-8")
@@ -14,6 +14,10 @@ ROWS = read_rows(TEXT)
 
 def test_the_table_is_in_the_form_that_the_command_gives_it():
     assert written(TEXT, ROWS) == TEXT
+
+
+def test_what_is_listed_is_what_the_table_says():
+    assert LISTED.read_text(encoding="utf-8") == listed(ROWS)
 
 
 def test_every_architecture_has_a_row_or_is_named_as_not_measured():

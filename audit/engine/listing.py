@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,38 +44,50 @@ def checks() -> Iterator[str]:
 
 def models() -> Iterator[str]:
     """Where models come from, and how many there are."""
+    from audit.models.measured_insides import measured_insides
     from audit.models.model_sources import SOURCES
 
+    insides = measured_insides()
     yield f"{'bundled':<28} the small CLIP that comes with this package"
     for source in SOURCES.values():
         known = source.known()
         if known is None:
             yield f"{source.form:<28} {source.what}"
         elif known or not source.whole:
+            levels = Counter(insides.get(source.prefix + name) for name in known)
             yield (
-                f"{source.form:<28} {source.what}: {len(known):,}, "
+                f"{source.form:<28} {source.what}: {len(known):,} ({_in_words(levels)}), "
                 f"'audit list models {source.key}' names them"
             )
     yield ""
     yield "Weights are stated: --pretrained TAG, FILE or random; a folder has its own."
-    yield "'audit doctor --model … --pretrained …' says how deeply one can be audited: with full"
-    yield "anatomy where every block of its image tower is known, as in most transformers, else by"
-    yield "scores, gradients and what its modules give."
+    yield "Full anatomy: every block of the image tower is known, so that heads can be read, removed"
+    yield "and edited. Without it the audit goes by scores, gradients and what modules give."
+    yield "'audit doctor --model … --pretrained …' asks a model how much of its inside is known."
 
 
 def models_of(key: str) -> Iterator[str]:
-    """The models of one source, with the tags of their weights.
+    """The models of one source: what was measured of their inside, and the tags of their weights.
 
     Raises:
         SettingsError: no such source, or one that cannot be listed.
     """
+    from audit.models.measured_insides import measured_insides
     from audit.models.model_sources import SOURCES
 
+    insides = measured_insides()
     listed = {k: s for k, s in SOURCES.items() if s.names}
     if key not in listed:
         raise SettingsError(nearest_of("source of models", key, listed))
     for name, tags in (listed[key].known() or {}).items():
-        yield f"{listed[key].prefix}{name:<28} {', '.join(tags)}"
+        whole = f"{listed[key].prefix}{name}"
+        yield f"{whole:<36} {insides.get(whole, ''):<6} {', '.join(tags)}".rstrip()
+
+
+def _in_words(levels: Counter[str | None]) -> str:
+    """How many of a source were measured, and how many of them are known in full."""
+    measured = levels.total() - levels[None]
+    return f"of {measured} measured, {levels['full']} have full anatomy"
 
 
 def datasets() -> Iterator[str]:

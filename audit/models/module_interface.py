@@ -45,7 +45,7 @@ class ScoreInterface(FeatureInterface, Protocol):
 
 
 @dataclass(frozen=True)
-class TwoTowers:
+class EncodingTowers:
     """Two towers as open_clip calls them; the score is the cosine of their features."""
 
     def features(
@@ -103,4 +103,4 @@ class Logits:
 def interface_of(module: nn.Module) -> ScoreInterface:
     """How a module is called: as two towers where it encodes pictures and texts, else as a head."""
     towers = all(callable(getattr(module, n, None)) for n in ("encode_image", "encode_text"))
-    return TwoTowers() if towers else Logits()
+    return EncodingTowers() if towers else Logits()

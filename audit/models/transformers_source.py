@@ -30,7 +30,7 @@ from audit.models.transformers_folder import (
     weights_at_hand,
 )
 from audit.models.transformers_pictures import pictures_of
-from audit.models.two_towers import TwoTowers
+from audit.models.transformers_towers import TransformersTowers
 from audit.models.wanted import RANDOM, Wanted, random_weights_note
 
 PREFIX = "hf:"
@@ -175,7 +175,7 @@ def _targets(
             raise
         tokenizer = rows = RandomTokens(context, vocabulary, wanted.seed)
         told = (rows.note(source),)
-    return TwoTowers(tokenizer), told
+    return TransformersTowers(tokenizer), told
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from audit.explainers.binding import bound
 from audit.explainers.built_in import BUILT_IN
 from audit.explainers.contract import run_explainer
 from audit.explainers.registry import load_explainer
-from audit.models.module_interface import Logits, TwoTowers, interface_of
+from audit.models.module_interface import Logits, EncodingTowers, interface_of
 from tests.class_head import class_pairs, model_with_class_head
 from tests.oracles import oracle
 from tests.reduced_settings import reduced
@@ -120,7 +120,7 @@ def test_smooth_gradients_on_a_class_head(resnet, photos):
 
 
 def test_how_a_module_is_called_is_told_by_its_structure(clip, pairs, resnet, photos):
-    assert isinstance(interface_of(clip), TwoTowers)
+    assert isinstance(interface_of(clip), EncodingTowers)
     assert interface_of(clip).patch_grid(clip) == (4, 4)
     called = interface_of(resnet)
     assert isinstance(called, Logits)

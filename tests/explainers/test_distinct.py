@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audit.explainers.distinct import distinct_rows, target_features
-from audit.models.module_interface import TwoTowers
+from audit.models.module_interface import EncodingTowers
 
 
 @given(
@@ -42,7 +42,7 @@ def test_each_text_runs_once(clip, pairs, monkeypatch):
     monkeypatch.setattr(
         clip, "encode_text", lambda t, **options: (ran.append(len(t)), plain(t, **options))[1]
     )
-    found = target_features(TwoTowers(), clip, tokens)
+    found = target_features(EncodingTowers(), clip, tokens)
     assert ran == [3]
     assert not found.requires_grad
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)

@@ -14,7 +14,7 @@ from audit.models.tokenizers import Tokenizer
 
 
 @dataclass(frozen=True)
-class TwoTowers:
+class TransformersTowers:
     """Texts as targets.
 
     Attributes:

@@ -1,6 +1,5 @@
 """A real photo model, where the folder ``shared`` lies beside the repository."""
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -8,59 +7,20 @@ import pytest
 
 from audit.config.settings import Settings
 from audit.engine.context_building import build_context
-from audit.engine.profiles import SIZES
 from audit.engine.progress import silent
 from audit.evidence.explanations import grid_masks
 from audit.evidence.reference import class_scores
 from audit.explainers.registry import load_explainer
 from audit.interventions.degrading import Rung, apply_rung
-from audit.judging.judge_all import judge_all
 from audit.metrics.localization import chance_corrected_average_precision
 from audit.models.loading import load_model
-from principles.catalogue import all_checks
-from tests.gathered import gathered
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
-TRACED = ("P101", "P102", "P103", "P104", "P105")
 
 pytestmark = [
     pytest.mark.shared,
     pytest.mark.skipif(not SHARED.is_dir(), reason="needs the folder ../shared/data"),
 ]
-
-
-@pytest.fixture(scope="module")
-def verdicts(device):
-    """Verdicts of the checks of a trace, by explainer."""
-    name = f"local-dir:{SHARED / 'photo_clip'}"
-    model = load_model(name, device=device)
-
-    def judged(explainer):
-        settings = Settings(
-            explainer=explainer, model=name, data=str(SHARED / "photos" / "manifest.csv"), samples=2
-        )
-        context = build_context(settings, model, load_explainer(explainer), silent)
-        context.sizes = dataclasses.replace(SIZES["quick"], traced=1)
-        evidence = gathered(context, "reference", "trace")
-        checks = [check for check in all_checks() if check.id in TRACED]
-        results, failures = judge_all(checks, evidence, [], severity={}, thresholds={})
-        assert not failures, failures
-        return {result.id: result.finding.verdict.value for result in results}
-
-    return judged
-
-
-def test_grad_eclip_explains_another_model(verdicts):
-    found = verdicts("grad-eclip")
-    assert {check for check, verdict in found.items() if verdict == "violation"} == {"P104", "P105"}
-
-
-@pytest.mark.parametrize(
-    "explainer",
-    ["grad-attention", "attention-logit-gradient", "gradient", "raw-attention"],
-)
-def test_honest_explainers_are_not_accused(verdicts, explainer):
-    assert set(verdicts(explainer).values()) <= {"pass", "not-applicable"}
 
 
 LADDER = ("grad-attention", "grad-eclip", "edges", "center-prior", "random")

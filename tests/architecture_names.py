@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,8 @@ WHOLE = frozenset((
 ))  # fmt: skip
 """Those of open_clip that take at most 20 GFLOPs a pair; a trace is some 20 s of one quiet core.
 
-The others keep their widths, heads and pooling, and have two blocks a tower or one a stage, and of
-larger vocabularies the first tokens.
+The others keep their widths, heads and pooling, and have two blocks a tower or one a stage, of
+larger vocabularies the first tokens, and pictures of at most `MOST_PIXELS` a side.
 """
 SHALLOW = frozenset((
     "timm:vit_base_patch16_clip_224", "timm:beit_base_patch16_224", "timm:vit_small_patch14_dinov2",
@@ -32,6 +33,9 @@ SHALLOW = frozenset((
 ))  # fmt: skip
 """Those of other libraries that have two blocks."""
 VOCABULARY = 49_408
+MOST_PIXELS = 256
+FEWER_PIXELS = 224
+"""A side of larger pictures: a multiple of every patch."""
 KINDS = {  # of text towers of a hub, by a part of their names
     "nllb": {"model_type": "m2m_100", "d_model": 64, "encoder_layers": 2, "decoder_layers": 2,
              "encoder_attention_heads": 4, "decoder_attention_heads": 4, "encoder_ffn_dim": 64,
@@ -80,7 +84,7 @@ def is_shallow(name: str) -> bool:
 
 @contextlib.contextmanager
 def two_blocks() -> Iterator[None]:
-    """Towers are built with two blocks or one a stage, of open_clip's own and of timm."""
+    """Towers of open_clip and timm have two blocks or one a stage, and no larger pictures."""
     config_of, create = open_clip.get_model_config, timm.create_model
 
     def shallow(name: str) -> dict[str, Any]:
@@ -89,13 +93,15 @@ def two_blocks() -> Iterator[None]:
             layers = config.get(part, {}).get("layers")
             if layers is not None:
                 config[part]["layers"] = 2 if isinstance(layers, int) else [1] * len(layers)
-        text = config["text_cfg"]
+        vision, text = config["vision_cfg"], config["text_cfg"]
+        if vision["image_size"] > MOST_PIXELS:
+            vision["image_size"] = FEWER_PIXELS
         if "vocab_size" in text:
             text["vocab_size"] = min(text["vocab_size"], VOCABULARY)
         return config
 
     def created(name: str, **options: Any) -> Any:
-        return create(name, **{**options, **_depth(name)})
+        return create(name, **{**options, **_depth(name), **_side(name)})
 
     factory = open_clip.factory
     with (
@@ -115,6 +121,13 @@ def _depth(name: str) -> dict[str, Any]:
     if "fastvit" in name:
         return {"layers": (1,) * (5 if name.endswith(("mci3", "mci4")) else 4)}
     return {"depth": 2}
+
+
+def _side(name: str) -> dict[str, Any]:
+    """What timm takes for smaller pictures, where a name ends with the side of large ones."""
+    side = re.search(r"_(\d{3})$", name.partition(".")[0])
+    large = side is not None and int(side[1]) > MOST_PIXELS
+    return {"img_size": FEWER_PIXELS} if large and "convnext" not in name else {}
 
 
 def write_configurations(cache: Path) -> None:

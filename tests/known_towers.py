@@ -66,7 +66,9 @@ def known_model(name: str, dtype: torch.dtype = torch.float32) -> ModelUnderAudi
         module = drawn(BUILD[name]()).to(dtype)
     transform = transforms.Compose(_STEPS)
     if name in {"transformers CLIP", "transformers SigLIP"}:
-        interface = ComposedInterface(PictureTransform.of(transform, "small"), TransformersTowers(_tokens))
+        interface = ComposedInterface(
+            PictureTransform.of(transform, "small"), TransformersTowers(_tokens)
+        )
         return ModelUnderAudit(name, None, module, interface, torch.device("cpu"), dtype)
     return model_of(module, transform, CLASSES, name=name)
 

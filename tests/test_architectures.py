@@ -5,7 +5,16 @@ from pathlib import Path
 import pytest
 
 from tests.architecture_names import SHALLOW, WHOLE, every_name, open_clip_names
-from tests.architecture_rows import LISTED, PAGE, Row, faults, listed, read_rows, too_few_full, written
+from tests.architecture_rows import (
+    LISTED,
+    PAGE,
+    Row,
+    faults,
+    listed,
+    read_rows,
+    too_few_full,
+    written,
+)
 from tests.architectures import measured
 
 TEXT = PAGE.read_text(encoding="utf-8")

@@ -61,8 +61,8 @@ def models() -> Iterator[str]:
             )
     yield ""
     yield "Weights are stated: --pretrained TAG, FILE or random; a folder has its own."
-    yield "Full anatomy: every block of the image tower is known, so that heads can be read, removed"
-    yield "and edited. Without it the audit goes by scores, gradients and what modules give."
+    yield "Full anatomy: every block of the image tower is known, so that heads can be read and"
+    yield "removed. Without it the audit goes by scores, gradients and what modules give."
     yield "'audit doctor --model … --pretrained …' asks a model how much of its inside is known."
 
 

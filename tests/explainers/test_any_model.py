@@ -9,7 +9,7 @@ from audit.explainers.binding import bound
 from audit.explainers.built_in import BUILT_IN
 from audit.explainers.contract import run_explainer
 from audit.explainers.registry import load_explainer
-from audit.models.module_interface import Logits, EncodingTowers, interface_of
+from audit.models.module_interface import EncodingTowers, Logits, interface_of
 from tests.class_head import class_pairs, model_with_class_head
 from tests.oracles import oracle
 from tests.reduced_settings import reduced

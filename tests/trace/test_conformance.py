@@ -6,23 +6,19 @@ activation or other statistics are planted.
 
 import copy
 
-import numpy as np
 import pytest
 import torch
 
-from audit.evidence.kinds import Evidence, Reference, Roles, TraceEvidence
 from audit.explainers.contract import Explainer
-from audit.judging.judge_all import judge_all
 from audit.models.block_table import TABLE, why_not
 from audit.models.tower_chain import chain_tower
 from audit.models.transformer_block import Block
 from audit.result.finding import Verdict
 from audit.trace.tracing import trace_pair
-from principles.catalogue import all_checks
 from tests.block_models import drawn, timm_model
 from tests.conformance import BUILD, CONVOLUTIONAL, conformance, faulty_copy, slope
-
-ASKED = ("P101", "P102", "P103", "P104", "P105")
+from tests.gathered import TRACED
+from tests.trace.judged import judged
 
 
 def verdicts(explain, stage):
@@ -30,18 +26,8 @@ def verdicts(explain, stage):
     trace, _ = trace_pair(
         explainer, copy.deepcopy(stage.model), stage.structure, stage.pair, stage.rounding
     )
-    nothing, name = np.zeros((1, 1)), ("pair-0",)
-    evidence = Evidence(
-        roles=Roles("explainer", (), (), None, True, False, False),
-        reference=Reference(
-            name, name, name, nothing[0], nothing[0], nothing, nothing, None, 0, 0, (4, 4)
-        ),
-        trace=TraceEvidence((trace,), (), 1e-5, "float32", {}),
-    )
-    checks = [check for check in all_checks() if check.id in ASKED]
-    results, failures = judge_all(checks, evidence, [], severity={}, thresholds={})
-    assert not failures
-    return {r.id: (r.finding.verdict, r.finding.summary) for r in results}
+    found = judged("explainer", (trace,), 1e-5)
+    return {check: (found[check].verdict, found[check].summary) for check in TRACED}
 
 
 def test_no_row_of_the_table_is_left_out():

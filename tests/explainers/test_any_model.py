@@ -18,7 +18,7 @@ FEW = {"score-cam"}  # a pass for each of 512 channels; `test_mask_methods` has 
 ANYWHERE = [reduced(n) for n in BUILT_IN if not BUILT_IN[n].needs and n not in FEW]
 ADAPTED = [
     "inverted:gradient",
-    "captum:IntegratedGradients?n_steps=8",
+    "captum:IntegratedGradients?n_steps=40",
     "captum:Saliency",
     "captum:Occlusion",
     "captum:FeatureAblation",
@@ -104,7 +104,7 @@ def test_occlusion_where_patches_are_no_whole_pixels(resnet, photos):
 def test_integrated_gradients_add_up_to_the_logit(resnet, photos):
     oracle("captum")
     images, targets = photos[0][..., :63, :63], photos[1]
-    explainer = load_explainer("captum:IntegratedGradients?n_steps=300")
+    explainer = load_explainer("captum:IntegratedGradients?n_steps=40")
     total = run_explainer(explainer, resnet, images, targets).maps.sum((1, 2)) * 81
     with torch.no_grad():
         drop = resnet(images) - resnet(torch.zeros_like(images))

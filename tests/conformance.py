@@ -140,7 +140,7 @@ def numbers(model: nn.Module, images: Tensor) -> Tensor:
 
 
 @cache
-def conformance(name: str) -> Conformance:
+def conformance(name: str, dtype: torch.dtype = torch.float32) -> Conformance:
     """A model by name, with a pair."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -148,7 +148,8 @@ def conformance(name: str) -> Conformance:
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             nn.init.uniform_(module.running_var, 0.5, 1.5, torch.Generator().manual_seed(1))
-    image = torch.randn(1, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(2))
+    model = model.to(dtype)
+    image = torch.randn(1, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(2)).to(dtype)
     pristine, target = pristine_copy(model), torch.tensor([TARGET])
     tower = chain_tower("image", pristine, numbers, image)
     with torch.no_grad():

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from audit.models.pristine import pristine_copy_in
 from audit.models.structure import AnyTower, Structure
 from audit.models.tower import Tower
 from audit.models.transformer_block import TowerName
@@ -57,8 +58,10 @@ class Rounding:
     def _known(self, precision: Precision, *, chained: bool) -> Mapping[str, float]:
         known = self._of_kernels.get((_kind(precision), chained))
         if known is None:
-            with precision.entered():
-                measured = self._between_ways(precision.structure, chained=chained)
+            comparable, factor = _comparable(precision)
+            with comparable.entered():
+                found = self._between_ways(comparable.structure, chained=chained)
+            measured = {site: factor * one for site, one in found.items()}
             usual = float(np.median(list(measured.values())))
             known = {site: max(one, usual) for site, one in measured.items()} | {USUAL: usual}
             self._of_kernels[_kind(precision), chained] = known
@@ -71,7 +74,8 @@ class Rounding:
         """
         known = self._of_gradients.get(_kind(precision))
         if known is None:
-            known = max(between_gradients(precision, self._given), default=0.0)
+            comparable, factor = _comparable(precision)
+            known = factor * max(between_gradients(comparable, self._given), default=0.0)
             self._of_gradients[_kind(precision)] = known
         return MARGIN * known
 
@@ -115,6 +119,20 @@ class Rounding:
 
 def _kind(precision: Precision) -> _Kind:
     return precision.weights, precision.autocast
+
+
+def _comparable(precision: Precision) -> tuple[Precision, float]:
+    """A precision that can be compared with a finer one, and how much finer the asked one is.
+
+    Nothing is finer than double precision, whose kernels may well agree in every bit where the
+    control looks; single precision stands for it, scaled by the distance of neighboring numbers.
+    """
+    if precision.weights is not torch.float64 or precision.autocast is not None:
+        return precision, 1.0
+    single, double = torch.finfo(torch.float32).eps, torch.finfo(torch.float64).eps
+    copied = pristine_copy_in(precision.structure.model, torch.float32)
+    structure = precision.structure.on(copied)
+    return Precision(structure, torch.float32, None, precision.library), double / single
 
 
 def _states(

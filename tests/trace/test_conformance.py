@@ -53,6 +53,17 @@ def test_a_planted_fault_is_found(name):
     assert violated == {"P104", "P105"}, found
 
 
+@pytest.mark.parametrize("name", ["torchvision ResNet", "open_clip ViT", "transformers ViT"])
+def test_models_in_double_precision_are_held_to_its_rounding(name):
+    """Kernels may agree in every bit there; honesty is not taken for a fault, nor a fault missed."""
+    stage = conformance(name, torch.float64)
+    found = verdicts(slope, stage)
+    assert {verdict for verdict, _ in found.values()} == {Verdict.PASS}, found
+    plant = faulty_copy(name)
+    found = verdicts(lambda m, x, t: slope(plant(m), x, t), stage)
+    assert found["P105"][0] is Verdict.VIOLATION
+
+
 def test_beit_is_refused_by_the_check_on_loading():
     """Its blocks have the names of a row, and a bias by position that the row knows nothing of."""
     options = {"use_rel_pos_bias": True, "use_abs_pos_emb": False}

@@ -19,6 +19,7 @@ from audit.models.composed_interface import ComposedInterface, Targets
 from audit.models.errors import ModelError
 from audit.models.model_under_audit import ModelUnderAudit
 from audit.models.picture_transform import PictureTransform
+from audit.models.plain_module import plain_module
 from audit.models.python_object import described
 
 _READY = "ready tensors"
@@ -57,7 +58,7 @@ class GivenModel:
             }
         first = next((p for p in self.model.parameters() if p.is_floating_point()), torch.zeros(1))
         return {
-            "model": type(self.model).__name__,
+            "model": type(plain_module(self.model)[0]).__name__,
             "device": str(first.device),
             "dtype": str(first.dtype).removeprefix("torch."),
         }
@@ -74,7 +75,8 @@ class GivenModel:
         """
         if isinstance(self.model, ModelUnderAudit):
             return self.model.with_module(copy.deepcopy(self.model.module).eval())
-        module = copy.deepcopy(self.model).eval()
+        plain, told = plain_module(self.model)
+        module = copy.deepcopy(plain).eval()
         first = next((p for p in module.parameters() if p.is_floating_point()), torch.zeros(1))
         pictures = self._pictures(picture)
         targets: Targets
@@ -92,7 +94,7 @@ class GivenModel:
             interface=ComposedInterface(pictures, targets),
             device=first.device,
             dtype=first.dtype,
-            notes=notes,
+            notes=(*notes, *told),
         )
 
     def _pictures(self, picture: object) -> PictureTransform:

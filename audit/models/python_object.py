@@ -17,6 +17,7 @@ from audit.models.errors import ModelError
 from audit.models.model_under_audit import ModelUnderAudit
 from audit.models.own_targets import Encode, Features, OwnTargets
 from audit.models.picture_transform import PictureTransform
+from audit.models.plain_module import plain_module
 
 _PLAIN = (bool, int, float, str, tuple)
 
@@ -110,6 +111,7 @@ def _made(
         raise ModelError(
             f"expected a torch module as the model, got {type(module).__name__}; give an nn.Module"
         )
+    module, told = plain_module(module)
     pictures = PictureTransform.of(preprocess, described(preprocess))
     first = next((p for p in module.parameters() if p.is_floating_point()), torch.zeros(1))
     return ModelUnderAudit(
@@ -119,7 +121,7 @@ def _made(
         interface=ComposedInterface(pictures, targets, move_mask),
         device=first.device,
         dtype=first.dtype,
-        notes=notes,
+        notes=(*notes, *told),
     )
 
 

@@ -16,7 +16,7 @@ from audit.trace.fingerprint import Prints
 from audit.trace.lineage import Lineage
 from audit.trace.observations import Run
 from audit.trace.precision import Precision
-from audit.trace.step_rounding import needed, prints_of
+from audit.trace.step_rounding import in_company, needed, prints_of
 
 _Gradients = dict[tuple[int, str, int], Prints]
 
@@ -41,7 +41,7 @@ def between_gradients(precision: Precision, given: dict[TowerName, Tensor]) -> I
         precision.library,
     )
     for name, inputs in given.items():
-        company = torch.cat([inputs, inputs.flip(-1)])
+        company = in_company(name, inputs)
         for unit in (False, True):
             usual = _gradients(precision, name, inputs, len(inputs), unit=unit)
             for other in (

@@ -16,7 +16,7 @@ from audit.trace.fingerprint import Prints
 from audit.trace.gradient_rounding import between_gradients
 from audit.trace.precision import Precision, coarser
 from audit.trace.states import State, block_states, final_states, token_parts
-from audit.trace.step_rounding import between_steps, needed, prints_of, step_states
+from audit.trace.step_rounding import between_steps, in_company, needed, prints_of, step_states
 
 _Kind = tuple[torch.dtype, torch.dtype | None]
 USUAL = ""
@@ -103,7 +103,7 @@ class Rounding:
         found: dict[str, float] = {}
         for name, given in self._given.items():
             tower = structure.tower(name)
-            company = torch.cat([given, given.flip(-1)])
+            company = in_company(name, given)
             if not isinstance(tower, Tower):
                 for site, off in between_steps(tower, given, company, chained=chained):
                     found[site] = max(found.get(site, 0.0), off)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from audit.models.pristine import pristine_copy_in
 from audit.models.tower_chain import ChainTower
-from audit.models.transformer_block import Block
+from audit.models.transformer_block import Block, TowerName
 from audit.trace.fingerprint import Prints, fingerprint, needed_tolerance
 from audit.trace.states import Told, tell_block, tell_final
 
@@ -44,6 +44,14 @@ def between_steps(
             if alike or site in _ENDS:
                 yield site, needed(one, other[site, number])
     yield from _by_modules(tower, given)
+
+
+def in_company(name: TowerName, given: Tensor) -> Tensor:
+    """Pictures or token ids with as many others after them, for which kernels may round otherwise.
+
+    Texts are their own company: which states there are goes by where a text ends.
+    """
+    return torch.cat([given, given.flip(-1) if name == "image" else given])
 
 
 def step_states(tower: ChainTower, given: Tensor) -> list[Tensor]:

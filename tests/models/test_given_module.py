@@ -116,3 +116,18 @@ def test_pictures_without_preprocess_are_told():
     picture = Image.new("RGB", (320, 240))
     with pytest.raises(ModelError, match="320×240 pixels and no preprocess"):
         model.preprocess(picture)
+
+
+def test_a_compiled_module_is_audited_as_what_was_compiled():
+    net = nn.Sequential(nn.Conv2d(3, 4, 8), nn.Flatten(), nn.Linear(4, 5))
+    model = GivenModel(torch.compile(net, backend="eager")).under_audit(torch.rand(3, 8, 8), 0)
+    assert type(model.module) is nn.Sequential
+    assert any("was compiled" in note for note in model.notes)
+
+
+@pytest.mark.parametrize(("whole", "words"), [(True, "it is a torch"), (False, "its part '1' is")])
+def test_a_scripted_module_is_refused(whole, words):
+    part = torch.jit.trace(nn.Linear(4, 5), torch.rand(1, 4))
+    model = part if whole else nn.Sequential(nn.Flatten(), part)
+    with pytest.raises(ModelError, match=words):
+        GivenModel(model).under_audit(torch.rand(3, 8, 8), 0)

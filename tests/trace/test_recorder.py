@@ -8,6 +8,7 @@ from torch.nn import functional as F
 from torch.nn.modules import module as module_hooks
 
 from audit.explainers.contract import Explainer
+from audit.explainers.registry import load_explainer
 from audit.trace.integrity import Integrity
 from audit.trace.tracing import trace_pair
 from tests import panel_stage
@@ -187,3 +188,12 @@ def test_channels_of_a_feature_may_not_be_mixed_with_others(traced):
 
 def test_every_faulty_member_has_a_docstring_or_a_telling_name():
     assert all(len(m.name.split()) >= 2 for m in FAULTY)
+
+
+def test_a_text_may_end_with_the_last_token_that_there_is_room_for(small_stage):
+    tokens = small_stage.pair.targets.clamp(1, panel_stage.END - 1)
+    tokens[:, -1] = panel_stage.END
+    pair = panel_stage.traced(small_stage.pristine, small_stage.pair.image, tokens)
+    model = copy.deepcopy(small_stage.model)
+    trace, _ = trace_pair(load_explainer("gradient"), model, small_stage.structure, pair)
+    assert {scalar.of_model for scalar in trace.scalars if scalar.relevant} == {True}

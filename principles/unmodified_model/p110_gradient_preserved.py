@@ -65,7 +65,11 @@ def judge(trace: TraceEvidence, roles: Roles) -> Finding:
 
 def _nothing_read(trace: TraceEvidence) -> Finding:
     """Why no gradient was compared: there is none, or of another score, or by no known state."""
-    taken = [s for t in trace.traces for s in t.scalars if s.source == "gradient" and s.relevant]
+    every = [(t, s) for t in trace.traces for s in t.scalars if s.source == "gradient"]
+    taken = [s for t, s in every if s.relevant and t.map_of_gradient]
+    if every and not taken:
+        why = "The map is made of no gradient; those that are taken only decide what it is made of."
+        return Finding(verdict=Verdict.NOT_APPLICABLE, summary=why)
     if any(s.clean for s in taken):
         why = "No gradient could be compared: none is by the pixels or by a state of the model."
         return Finding(verdict=Verdict.INCONCLUSIVE, summary=why)

@@ -23,10 +23,11 @@ def score_faults(trace: PairTrace, tolerance: float) -> list[Fault]:
         tolerance: difference of a score that is no fault.
     """
     scalars = [s for s in trace.scalars if s.of_model] or list(trace.scalars)
-    if scalars:
-        found = [(s, _why(s, trace, tolerance)) for s in scalars]
-        faults = [Fault(trace.pair, why, s.cause or s.place) for s, why in found if why]
-        return [*faults, *(Fault(trace.pair, _FOREIGN, p) for p in trace.foreign if not faults)]
+    found = [(s, _why(s, trace, tolerance)) for s in scalars]
+    faults = [Fault(trace.pair, why, s.cause or s.place) for s, why in found if why]
+    faults += [Fault(trace.pair, _FOREIGN, p) for p in trace.foreign if scalars and not faults]
+    if faults or any(s.source == "gradient" for s in scalars):
+        return faults
     places = [a.place for a in attention_faults(trace)]
     places += [a.place for a in alteration_faults(trace)]
     what = "the scores behind the map come from a modified pass of the model"
@@ -35,8 +36,14 @@ def score_faults(trace: PairTrace, tolerance: float) -> list[Fault]:
 
 
 def explains_a_score(trace: PairTrace) -> bool:
-    """Whether the explainer computes any score."""
-    return bool(trace.scalars) or trace.map_of_score
+    """Whether the explainer computes any score; what tokens say one by one of a text is none."""
+    return bool(trace.scalars) or (trace.map_of_score and not trace.map_of_readout)
+
+
+def reads_out(trace: PairTrace) -> bool:
+    """Whether the map is made of what tokens of the model say of the target, one by one."""
+    surrogates = any(a.surrogate and a.relevant for a in trace.alterations)
+    return trace.map_of_readout and (trace.map_of_score or surrogates)
 
 
 def _why(scalar: ScalarRecord, trace: PairTrace, tolerance: float) -> str:

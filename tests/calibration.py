@@ -65,7 +65,7 @@ from principles.performance_alignment import (
 from tests.principles.alignment import ROLES, made, with_absent
 
 RESAMPLES, SPLITS, ERROR_RATE = 300, 60, 0.05
-CLASSES, EACH, TIMES = 20, 6, 10
+CLASSES, EACH, TIMES, PER_PAIR = 20, 6, 10, 4  # as in an audit
 N, PICTURES = CLASSES * EACH, CLASSES * EACH // 2
 CHECKS = [c for c in all_checks() if c.principle == 2]
 WRONG = {"none": Verdict.PASS, "clear": Verdict.VIOLATION, "related": Verdict.VIOLATION}
@@ -166,7 +166,7 @@ def evidence(effects: Effects, rng: np.random.Generator) -> Evidence:
     built = with_absent(
         made(quality, found.margins[:N] > 0, labels=found.labels[:N], roles=TWIN), absent
     )
-    chosen = chosen_by_margin(found.margins, N, rng)
+    chosen = chosen_by_margin(found.margins, PER_PAIR * N, rng)
     classifies = rng.random(PICTURES) < 0.9
     executed = Executed(
         "gradient", classifies & (rng.random(PICTURES) > effects.drop), classifies, 0.1
@@ -177,7 +177,7 @@ def evidence(effects: Effects, rng: np.random.Generator) -> Evidence:
         performance=Performance(found.margins, found.labels, chosen),
         chosen_pairs=ChosenPairs(
             tuple(f"chosen-{i}" for i in chosen), found.picture[chosen], found.margins[chosen],
-            np.zeros(N), qualities(effects, found, chosen, follows, rng),
+            np.zeros(len(chosen)), qualities(effects, found, chosen, follows, rng),
         ),
         executed=executed,
         ladder=ladder,
@@ -190,10 +190,10 @@ def first(whole: Evidence, pairs: int) -> Evidence:
     reference, ladder, executed = whole.reference, whole.ladder, whole.executed
     own, other, chosen = whole.explanations, whole.text_specificity, whole.chosen_pairs
     assert None not in (reference, ladder, executed, own, other, chosen)
-    pictures = int(reference.picture[pairs - 1]) + 1
+    pictures, drawn = int(reference.picture[pairs - 1]) + 1, round(len(chosen.ids) * pairs / N)
     shown = replace(
         reference, ids=reference.ids[:pairs], texts=reference.texts[:pairs],
-        cluster=reference.picture[:pairs], labels=reference.labels[:pairs],
+        picture=reference.picture[:pairs], labels=reference.labels[:pairs],
         present=reference.present[:pictures], scores=reference.scores[:pictures],
     )  # fmt: skip
     return replace(
@@ -213,8 +213,8 @@ def first(whole: Evidence, pairs: int) -> Evidence:
             model_correct=executed.model_correct[:pictures],
         ),
         chosen_pairs=ChosenPairs(
-            chosen.ids[:pairs], chosen.picture[:pairs], chosen.margins[:pairs],
-            chosen.area[:pairs], _first(chosen.localization, pairs),
+            chosen.ids[:drawn], chosen.cluster[:drawn], chosen.margins[:drawn],
+            chosen.area[:drawn], _first(chosen.localization, drawn),
         ),
     )  # fmt: skip
 

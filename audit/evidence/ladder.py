@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -96,7 +97,10 @@ def ladder_steps(
 ) -> list[Step]:
     """The unmodified model, its degraded copies, and its checkpoints, its own and those given.
 
-    A model that is no better than a guess has nothing to lose: it is not degraded.
+    Rungs are chosen for the spread of their accuracies: checkpoints first, then degraded copies,
+    of which further draws are made only where there are fewer than enough rungs. Those whose
+    accuracy is within noise of another's are left out, but for checkpoints that were given. A model
+    that is no better than a guess has nothing to lose: it is not degraded.
 
     Args:
         context: of the audit; where it names the rungs, they are not chosen.
@@ -104,31 +108,79 @@ def ladder_steps(
         class_scores_on: scores of rungs for the choice of their strength.
     """
     scores = class_scores_on or scores_of_rungs(context)
-    parts = context.parts()
-    rungs: tuple[Rung, ...] = (UNMODIFIED,)
+    parts, checkpoints = context.parts(), _checkpoint_steps(context)
     if context.rungs:
+        names = {r.name for r in context.rungs}
         chosen = [r for r in context.rungs if r.family != "checkpoint"]
-        rungs = tuple(Rung(cast("Family", r.family), r.strength, r.seed) for r in chosen)
-    elif knows_something(reference):
-        seeds = tuple(range(context.sizes.ladder_seeds))
-        graded = [f for f in context.sizes.graded if f not in left_out(context)]
-        strengths = {f: spread_strengths(context, parts, reference, f, scores) for f in graded}
-        rungs = default_ladder(len(parts.blocks), seeds, strengths)
-    degraded = [
-        Step(
-            RungInfo(r.name, r.family, float(r.strength), r.seed),
-            partial(apply_rung, context.pristine, parts, r),
-        )
-        for r in rungs
-    ]
-    given = [
+        rungs = [Rung(cast("Family", r.family), r.strength, r.seed) for r in chosen]
+        return [_degraded(context, parts, r) for r in rungs] + [
+            step for step in checkpoints if step.info.name in names
+        ]
+    first = [_degraded(context, parts, UNMODIFIED)]
+    apart = partial(_apart, reference=reference, class_scores_on=scores)
+    given = frozenset(f"checkpoint {c.name}" for c in context.checkpoints if not c.own)
+    checkpoints = apart(checkpoints, always=given)
+    if not knows_something(reference):
+        return first + checkpoints
+    graded = [f for f in context.sizes.graded if f not in left_out(context)]
+    strengths = {f: spread_strengths(context, parts, reference, f, scores) for f in graded}
+    degraded = list[Step]()
+    for seed in range(context.sizes.ladder_seeds):
+        if 1 + len(checkpoints) + len(degraded) >= context.sizes.rungs:
+            break
+        drawn = default_ladder(len(parts.blocks), (seed,), strengths)[1:]
+        degraded += apart([_degraded(context, parts, r) for r in drawn])
+    return first + degraded + checkpoints
+
+
+def _degraded(context: Context, parts: ModelParts, rung: Rung) -> Step:
+    info = RungInfo(rung.name, rung.family, float(rung.strength), rung.seed)
+    return Step(info, partial(apply_rung, context.pristine, parts, rung))
+
+
+def _checkpoint_steps(context: Context) -> list[Step]:
+    return [
         Step(
             RungInfo(f"checkpoint {c.name}", "checkpoint", float(place), 0, c.sha256),
             partial(c.load, context.pristine),
         )
         for place, c in enumerate(context.checkpoints, 1)
     ]
-    return degraded + given
+
+
+def _apart(
+    steps: Sequence[Step],
+    reference: Reference,
+    class_scores_on: Scores,
+    always: frozenset[str] = frozenset(),
+) -> list[Step]:
+    """Those whose accuracy lies apart from that of the others of their family, and of the first.
+
+    Two rungs lie apart where their accuracies, on the same pictures, differ by more than one
+    standard error: else their order is a toss-up, and tells little for the maps that it costs. The
+    choice looks at accuracy alone, never at a map.
+    """
+    kept: list[tuple[str, Array]] = [("", reference.correct)]
+    found = []
+    for step in steps:
+        scores = class_scores_on(step.info.name, step.make().eval())
+        right, family = _correct(scores, reference), step.info.family
+        rivals = [one for name, one in kept if name in {"", family}]
+        if step.info.name in always or all(lie_apart(right, one) for one in rivals):
+            kept.append((family, right))
+            found.append(step)
+    return found
+
+
+def lie_apart(one: Array, other: Array) -> bool:
+    """Whether two models' numbers of right pictures differ by more than a standard error.
+
+    Args:
+        one: whether a model is right about each picture.
+        other: whether another is.
+    """
+    gained, lost = int((one & ~other).sum()), int((other & ~one).sum())
+    return abs(gained - lost) > math.sqrt(gained + lost)
 
 
 def left_out(context: Context) -> dict[Family, str]:
@@ -164,6 +216,8 @@ def spread_strengths(
     for done, strength in enumerate(GRADES[family], 1):
         known[strength] = accuracy(strength)
         context.progress("strengths of the ladder", done, len(GRADES[family]))
+        if done > RUNGS_PER_SEED and known[strength] <= chance:
+            break  # stronger ones are no better than a guess either
     for _ in range(MOST_HALVINGS):
         if _between(known, top, chance) >= LEAST_BETWEEN:
             break

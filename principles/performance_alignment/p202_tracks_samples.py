@@ -3,15 +3,16 @@
 What it does: Asks whether the maps are better on the pairs about which the model is right than on
 those about which it is wrong. It is right about a pair if the pair's class outranks every class
 that the picture does not show. The model's margin is measured on many pairs, and maps are drawn for
-as many as the audit has, in equal numbers from ten quantile bins of the margin, five on either side
-of zero. The statistic is the area under the ROC curve of map quality for correctness, with the
-quality of the model-free maps and the area of the object held fixed (by rank), since where objects
-are large and clear the model is right and edges lie on them as well. It has to lead what every
-model-free map reaches on the same pairs, each adjusted for all the others, and 0.5; intervals are
-by bootstrap over pictures. Localization decides where there are masks, faithfulness of the audit's
-own pairs where there are none. A measure speaks only if a faithful control passes, two halves of
-the pictures agree about the means of the explainers, and, of faithfulness, two fills about the
-order of the pairs. Where too few of the many pairs are right, or wrong, no maps are drawn.
+up to four times as many as the audit has, in equal numbers from ten quantile bins of the margin,
+five on either side of zero. The statistic is the area under the ROC curve of map quality for
+correctness, with the quality of the model-free maps and the area of the object held fixed (by
+rank), since where objects are large and clear the model is right and edges lie on them as well. It
+has to lead what every model-free map reaches on the same pairs, each adjusted for all the others,
+and 0.5; one that is audited itself leads itself by nothing. Intervals are by bootstrap over
+pictures. Localization decides where there are masks, faithfulness of the audit's own pairs where
+there are none. A measure speaks only if a faithful control passes, two halves of the pictures agree
+about the means of the explainers, and, of faithfulness, two fills about the order of the pairs.
+Where too few of the many pairs are right, or wrong, no maps are drawn.
 
 Why it matters: A user sees the map of one prediction at a time. If maps are as good on wrong
 answers as on right ones, a good map is no reason to trust an answer.
@@ -150,12 +151,15 @@ def leads(
     limits: Limits,
     rate: float,
 ) -> Lead:
-    """Adjusted area of an explainer's maps over that of each model-free map, and over none."""
+    """Adjusted area of an explainer's maps over that of each model-free map, and over none.
+
+    A model-free map that is audited itself is among its rivals: it leads itself by nothing.
+    """
     mine = table.adjusted(name, roles)
     rivals = {
-        n: table.adjusted(n, roles, name)
+        n: mine if n == name else table.adjusted(n, roles, name)
         for n in roles.negative
-        if n in table.measure.values and n != name
+        if n in table.measure.values
     }
 
     def over(rival: str, resamples: int) -> Draws:

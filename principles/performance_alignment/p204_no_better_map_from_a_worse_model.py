@@ -4,7 +4,8 @@ What it does: Treats what the explainer executes as a model of its own: asks it 
 every picture with every class and measures how well it classifies, against the model on the same
 pictures. If it classifies worse, its maps should be worse too: they are compared, pair by pair,
 with those of the same method without the modification, or, where no such twin is declared, with
-what the maps of a faithful control have on the ladder at that accuracy. Localization decides where
+what the maps of a faithful control have on the ladder at that accuracy. Localization is compared
+with the twin's on the pairs that P202 chose as well, weighed as they are met. It decides where
 there are masks, faithfulness where there are none or where two halves of the pictures do not agree
 about the explainers' localization.
 
@@ -21,17 +22,20 @@ What a pass does not show: That the executed model is the model under audit; tha
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from audit.evidence.kinds import (
+    ChosenPairs,
     Executed,
     Explanations,
     Faithfulness,
     Ladder,
+    Performance,
     Reference,
     Roles,
     RungFaithfulness,
@@ -53,7 +57,7 @@ from principles.performance_alignment.estimates import (
     combined,
     measures,
 )
-from principles.performance_alignment.gains import Gain, gain_over
+from principles.performance_alignment.gains import Gain, gain_over, many_maps
 from principles.performance_alignment.reliability import RELIABILITY, over_explainers
 from principles.performance_alignment.rung_quality import RungQuality, rung_measures
 from principles.performance_alignment.settling import whole
@@ -81,6 +85,8 @@ def judge(
     limits: Limits,
     ladder: Ladder | None = None,
     rung_faithfulness: RungFaithfulness | None = None,
+    performance: Performance | None = None,
+    chosen_pairs: ChosenPairs | None = None,
 ) -> Finding:
     """Violated where the executed model is worse and its maps are better."""
     if nothing := _nothing_to_judge(executed, reference):
@@ -99,7 +105,12 @@ def judge(
     if not drop.below(0.0):
         summary = f"{words} More pictures are needed to tell."
         return Finding(verdict=Verdict.INCONCLUSIVE, summary=summary, statistics=statistics)
-    asked = {"ladder": ladder, "rung_faithfulness": rung_faithfulness}
+    asked = {
+        "ladder": ladder,
+        "rung_faithfulness": rung_faithfulness,
+        "performance": performance,
+        "chosen_pairs": chosen_pairs,
+    }
     if wants := [kind for kind, there in asked.items() if there is None]:
         return Finding(
             verdict=Verdict.INCONCLUSIVE,
@@ -110,8 +121,9 @@ def judge(
         )
     measured = measures(explanations, faithfulness, roles)
     rungs = rung_measures(ladder, rung_faithfulness, reference)
+    compared = partial(gain_over, many=many_maps(performance, chosen_pairs))
     readings = [
-        _reading(one, rungs.get(one.name), executed, reference, roles, words, limits)
+        _reading(one, rungs.get(one.name), executed, reference, roles, words, limits, compared)
         for one in measured
     ]
     found = combined([r for r in readings if r.statistics])
@@ -158,10 +170,11 @@ def _reading(
     roles: Roles,
     words: str,
     limits: Limits,
+    compared: Callable[..., Gain | None],
 ) -> Reading:
     """What a measure says of the maps, of an executed model that is worse."""
     level, negligible = level_of(limits.error_rate), limits.negligible_quality
-    gain = gain_over(measure, rungs, executed, reference, roles, level=level, negligible=negligible)
+    gain = compared(measure, rungs, executed, reference, roles, level=level, negligible=negligible)
     if gain is None:
         return Reading(may_speak=False, verdict=Verdict.INCONCLUSIVE, sentence=words)
     picture = reference.cluster[measure.pairs]

@@ -101,6 +101,17 @@ def test_a_control_is_not_adjusted_for_itself():
     assert np.ptp(table.adjusted("edges", roles)) > 0
 
 
+def test_a_model_free_map_under_audit_leads_itself_by_nothing():
+    """However well it tells right pairs from wrong ones: it never looked at the model."""
+    roles = dataclasses.replace(ROLES, audited="edges")
+    good = quality(NOISE[0], edges=CORRECT + 2 * NOISE[3])
+    found = p202.CHECK.finding(made(good, CORRECT, roles=roles))
+    assert found.verdict is Verdict.VIOLATION
+    first = found.statistics[0]
+    assert first.name.endswith("over edges")
+    assert (first.value, first.interval.low, first.interval.high) == (0, 0, 0)
+
+
 def test_a_faithful_control_that_does_not_pass_silences_the_check():
     for audited in (CORRECT + NOISE[0], ~CORRECT + NOISE[0]):
         found = judged(audited, faithful=NOISE[1])

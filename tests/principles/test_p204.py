@@ -5,8 +5,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from audit.evidence.kinds import Executed, Ladder, RungFaithfulness, RungInfo
+from audit.evidence.kinds import (
+    ChosenPairs,
+    Executed,
+    Ladder,
+    Performance,
+    RungFaithfulness,
+    RungInfo,
+)
 from audit.result.finding import Verdict
+from principles.performance_alignment.gains import many_maps
 from principles.performance_alignment.p204_no_better_map_from_a_worse_model import CHECK
 from tests.principles.alignment import ROLES, made
 
@@ -36,6 +44,7 @@ def judged(
     faithfulness=None,
     roles=TWIN,
     on=None,
+    **more,
 ):
     """The executed model is right on a share of the pictures, the model on all."""
     quality = table(gain, noise)
@@ -47,6 +56,8 @@ def judged(
     executed = Executed(how, correct, np.ones(PAIRS, bool), 0.1)
     ladder, rungs = on or (NO_LADDER, NO_RUNGS)
     evidence = replace(evidence, executed=executed, ladder=ladder, rung_faithfulness=rungs)
+    names = {"chosen": "chosen_pairs", "performance": "performance"}
+    evidence = replace(evidence, **{names[name]: value for name, value in more.items()})
     return CHECK.finding(evidence)
 
 
@@ -183,3 +194,34 @@ def test_the_ladder_is_asked_for_where_the_executed_model_is_worse():
     finding = judged(0.1, on=(None, None))
     assert finding.verdict is Verdict.INCONCLUSIVE
     assert finding.wants == ["ladder", "rung_faithfulness"]
+
+
+def test_chosen_pairs_stand_for_all_pairs_as_they_are_met():
+    """Half of those chosen are wrong pairs; of all, one in five is."""
+    right = np.arange(400) % 2 == 0
+    margins = np.where(right, 0.1, -0.1)
+    rng = np.random.default_rng(0)
+    theirs = rng.random(400)
+    quality = {"audited": theirs + np.where(right, -0.1, 0.3), "twin": theirs}
+    chosen = ChosenPairs(tuple("p" * 400), np.arange(400), margins, np.zeros(400), quality)
+    met = np.where(np.arange(1000) % 5 > 0, 0.1, -0.1)
+    performance = Performance(met, np.zeros(1000, int), np.arange(400))
+    found = many_maps(performance, chosen).difference("audited", "twin", 0.9)
+    assert found.value == pytest.approx(0.8 * -0.1 + 0.2 * 0.3)
+    assert found.low < found.value < found.high
+    assert found.n == 400
+    assert many_maps(performance, replace(chosen, localization={})) is None
+
+
+def test_more_pairs_with_maps_tell_what_the_pairs_of_the_audit_do_not():
+    few = judged(0.02, noise=0.3)
+    assert few.verdict is Verdict.INCONCLUSIVE
+    rng = np.random.default_rng(3)
+    theirs = rng.uniform(0.3, 0.7, 4000)
+    quality = {"audited": theirs + rng.normal(0, 0.3, 4000), "twin": theirs}
+    margins = np.where(np.arange(4000) % 2 == 0, 0.1, -0.1)
+    chosen = ChosenPairs(tuple("p" * 4000), np.arange(4000), margins, np.zeros(4000), quality)
+    performance = Performance(margins, np.zeros(4000, int), np.arange(4000))
+    found = judged(0.02, noise=0.3, chosen=chosen, performance=performance)
+    assert found.verdict is Verdict.PASS
+    assert found.statistics[0].n == 4000

@@ -230,8 +230,8 @@ def _named(
 
 
 def _ladder(effects: Effects, quality: dict[str, np.ndarray], rng: np.random.Generator) -> Ladder:
-    """Nineteen rungs, as of the default audit, whose true accuracies and qualities are drawn."""
-    families = ["unmodified"] + 14 * ["weight-noise"] + 4 * ["random-blocks"]
+    """Fourteen rungs, as of the default audit, whose true accuracies and qualities are drawn."""
+    families = ["unmodified"] + 6 * ["weight-noise"] + 2 * ["random-blocks"] + 5 * ["checkpoint"]
     rungs = tuple(RungInfo(f"{f} {i}", f, float(i), 0) for i, f in enumerate(families))
     latent = rng.normal(size=(2, len(rungs)))
     r = 2 * np.sin(np.pi * effects.rungs / 6)

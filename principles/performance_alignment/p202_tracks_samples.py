@@ -10,9 +10,10 @@ rank), since where objects are large and clear the model is right and edges lie 
 has to lead what every model-free map reaches on the same pairs, each adjusted for all the others,
 and 0.5; one that is audited itself leads itself by nothing. Intervals are by bootstrap over
 pictures. Localization decides where there are masks, faithfulness of the audit's own pairs where
-there are none. A measure speaks only if a faithful control passes, two halves of the pictures agree
-about the means of the explainers, and, of faithfulness, two fills about the order of the pairs.
-Where too few of the many pairs are right, or wrong, no maps are drawn.
+there are none. A measure accuses only if a faithful control passes, and lets nothing pass where
+every faithful control is refuted; it speaks only if two halves of the pictures agree about the
+means of the explainers, and, of faithfulness, two fills about the order of the pairs. Where too few
+of the many pairs are right, or wrong, no maps are drawn.
 
 Why it matters: A user sees the map of one prediction at a time. If maps are as good on wrong
 answers as on right ones, a good map is no reason to trust an answer.
@@ -55,12 +56,18 @@ from principles.performance_alignment.estimates import (
     statistic,
 )
 from principles.performance_alignment.reliability import RELIABILITY, over_explainers, over_fills
-from principles.performance_alignment.rivals import Lead, lead_over, pairs_for, why_no_control
+from principles.performance_alignment.rivals import (
+    Lead,
+    lead_over,
+    pairs_for,
+    why_not_believed,
+)
 from principles.performance_alignment.sample_tables import SampleTable, sample_tables
 from principles.performance_alignment.settling import settling_words, whole
 
 RESAMPLES = 2000
 CHANCE = "no relation"
+_DOES = "tells right pairs from wrong ones"
 _TEST = "permutations of correctness between pictures, the null being no relation"
 
 
@@ -106,7 +113,7 @@ def _reading(table: SampleTable, pairs: int, roles: Roles, limits: Limits) -> Re
     if (fills := over_fills(measure, roles, table.cluster, limits.reliability)) is not None:
         reliable.append(fills)
     unreliable = next((r.why for r in reliable if r.why), "")
-    why = reasons(why_no_control(faithful, "tells right pairs from wrong ones"), unreliable)
+    why = reasons(why_not_believed(found, faithful, _DOES), unreliable)
     settles = max(pairs_for(found, faithful, pairs), *(r.pairs_needed for r in reliable))
     adjusted = {
         n: table.adjusted(n, roles, roles.audited if n in roles.negative else "")

@@ -74,11 +74,12 @@ def gather_executed(context: Context, reference: Reference, trace: TraceEvidence
 def more_pairs(context: Context) -> Pairs | None:
     """Pairs of further pictures, where those of the audit are too few to compare accuracies by.
 
-    None where there are enough, or no more, and where the audit is taken in looks, which bring more
-    pictures themselves.
+    None where there are enough, or no more; in looks, which bring more pictures themselves; and for
+    grids, whose sets are drawn as wholes.
     """
     wanted = context.sizes.executed_pictures - len(context.pairs.present)
-    if wanted <= 0 or context.many is None or context.part_of_chosen != (0.0, 1.0):
+    looks, grids = context.part_of_chosen != (0.0, 1.0), context.pairs.sets is not None
+    if wanted <= 0 or context.many is None or looks or grids:
         return None
     pairs = context.many_pairs()
     own, picture = np.isin(pairs.ids, context.pairs.ids), pairs.picture.numpy()

@@ -15,7 +15,7 @@ from audit.trace.records import Array
 from principles.indifference import Zone
 from principles.performance_alignment.estimates import Measure, others
 from principles.performance_alignment.prediction import above_ladder
-from principles.performance_alignment.rung_quality import RungQuality
+from principles.performance_alignment.rung_quality import RungQuality, by_cluster
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def gain_over(
     base = next((b for b in bases if rungs and rungs.rungs_with(b) > 1), None)
     if rungs is None or base is None:
         return None
-    right = executed.correct[: len(reference.present)]
+    right = by_cluster(executed.correct[: len(reference.present)], reference)
     size = above_ladder(rungs, roles.audited, base, measure.pairs, right, level)
     of = f"what the ladder of {base} has at that accuracy"
     return Gain(of, size, predicted=True, negligible=negligible)

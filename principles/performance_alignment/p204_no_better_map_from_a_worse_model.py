@@ -44,6 +44,7 @@ from audit.result.figures import TableFigure
 from audit.result.finding import Finding, Severity, Verdict
 from audit.result.numbers import Interval, Statistic
 from audit.result.wording import DASH, number, percent
+from audit.statistics.bootstrap import bootstrap_interval
 from audit.statistics.estimate import Estimate
 from audit.statistics.power import visible_distance
 from audit.statistics.proportions import paired_proportion_difference
@@ -56,6 +57,7 @@ from principles.performance_alignment.estimates import (
     Reading,
     combined,
     measures,
+    resamples_for,
 )
 from principles.performance_alignment.gains import Gain, gain_over, many_maps
 from principles.performance_alignment.reliability import RELIABILITY, over_explainers
@@ -92,7 +94,7 @@ def judge(
     if nothing := _nothing_to_judge(executed, reference):
         return nothing
     level, negligible = level_of(limits.error_rate), limits.negligible_drop
-    drop = paired_proportion_difference(executed.correct, executed.model_correct, level)
+    drop = _accuracy_drop(executed, reference, level)
     if executed.how == "model":
         drop = Estimate(0.0, 0.0, 0.0, level, drop.n)  # by what the trace shows, for all pictures
     elif (executed.correct == executed.model_correct).all():
@@ -132,6 +134,20 @@ def judge(
         return Finding(verdict=Verdict.INCONCLUSIVE, summary=summary, statistics=statistics)
     found = _with_the_drop(found, drop, statistics, negligible)
     return found.model_copy(update={"figures": [_table(executed, measured, roles)]})
+
+
+def _accuracy_drop(executed: Executed, reference: Reference, level: float) -> Estimate:
+    """Executed minus model accuracy; grids of a set are drawn together."""
+    difference = executed.correct.astype(float) - executed.model_correct
+    if reference.sets is None or not difference.any():
+        return paired_proportion_difference(executed.correct, executed.model_correct, level)
+    return bootstrap_interval(
+        difference,
+        clusters=reference.cluster_of_pictures,
+        rng=np.random.default_rng(0),
+        resamples=resamples_for(2000, level),
+        level=level,
+    )
 
 
 def _nothing_to_judge(executed: Executed, reference: Reference) -> Finding | None:

@@ -225,3 +225,20 @@ def test_more_pairs_with_maps_tell_what_the_pairs_of_the_audit_do_not():
     found = judged(0.02, noise=0.3, chosen=chosen, performance=performance)
     assert found.verdict is Verdict.PASS
     assert found.statistics[0].n == 4000
+
+
+def test_grids_of_a_set_are_no_independent_witnesses_of_a_drop():
+    """Ten sets, of which three are wrong as wholes."""
+    quality = table(-0.1, 0.02)
+    built = made(quality, per_picture=1, roles=TWIN, faithfulness=quality)
+    sets = np.arange(PAIRS) // (PAIRS // 10)
+    executed = Executed("gradient", sets >= 3, np.ones(PAIRS, bool), 0.1)
+    given = {"executed": executed, "ladder": NO_LADDER, "rung_faithfulness": NO_RUNGS}
+    ends = {}
+    for name, one in (("grids", None), ("sets", sets)):
+        reference = replace(built.reference, sets=one)
+        found = CHECK.finding(replace(built, reference=reference, **given))
+        (drop,) = [s for s in found.statistics if s.name == "executed minus model accuracy"]
+        assert drop.value == pytest.approx(-0.3)
+        ends[name] = drop.interval.high - drop.interval.low
+    assert ends["sets"] > 3 * ends["grids"]

@@ -46,6 +46,7 @@ from audit.evidence.kinds import (
     Performance,
     RungFaithfulness,
     RungInfo,
+    TwinMaps,
 )
 from audit.evidence.plan import Gathered
 from audit.judging.group_sequential import judge_by_looks
@@ -172,6 +173,7 @@ def evidence(effects: Effects, rng: np.random.Generator) -> Evidence:
         "gradient", classifies & (rng.random(PICTURES) > effects.drop), classifies, 0.1
     )
     ladder = _ladder(effects, quality, rng)
+    both = qualities(effects, found, np.arange(TIMES * N), follows, rng)
     return replace(
         built,
         performance=Performance(found.margins, found.labels, chosen),
@@ -180,6 +182,7 @@ def evidence(effects: Effects, rng: np.random.Generator) -> Evidence:
             np.zeros(len(chosen)), qualities(effects, found, chosen, follows, rng),
         ),
         executed=executed,
+        twin_maps=TwinMaps(found.picture, {n: both[n] for n in ("audited", "twin")}),
         ladder=ladder,
         rung_faithfulness=RungFaithfulness(np.zeros(0, int), {}, np.ones((len(ladder.rungs), 0))),
     )  # fmt: skip

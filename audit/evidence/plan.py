@@ -33,6 +33,7 @@ from audit.evidence.rung_faithfulness import gather_rung_faithfulness
 from audit.evidence.tasks import forget_all
 from audit.evidence.text_specificity import gather_text_specificity
 from audit.evidence.traces import gather_trace
+from audit.evidence.twin_maps import gather_twin_maps
 from audit.result.schema import Failure
 from audit.trace import records
 
@@ -52,6 +53,7 @@ GATHERERS: dict[str, Callable[..., object]] = {
     "equivalences": gather_equivalences,
     "performance": gather_performance,
     "chosen_pairs": gather_chosen_pairs,
+    "twin_maps": gather_twin_maps,
     "faithfulness": gather_faithfulness,
     "ladder": gather_ladder,
     "rung_faithfulness": gather_rung_faithfulness,

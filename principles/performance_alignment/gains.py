@@ -6,12 +6,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from audit.evidence.kinds import ChosenPairs, Executed, Performance, Reference, Roles
+from audit.evidence.kinds import Executed, Reference, Roles, TwinMaps
 from audit.result.finding import Verdict
-from audit.statistics.bootstrap import bootstrap_interval, ratio_of_means
 from audit.statistics.estimate import Estimate
-from audit.statistics.paired import paired_difference, sign_flip
-from audit.trace.records import Array
+from audit.statistics.paired import paired_difference
 from principles.indifference import Zone
 from principles.performance_alignment.estimates import Measure, others
 from principles.performance_alignment.prediction import above_ladder
@@ -53,43 +51,6 @@ class Gain:
         }
 
 
-@dataclass(frozen=True)
-class ManyMaps:
-    """Localization on more pairs, chosen by the model's margin, that stand for all pairs.
-
-    Attributes:
-        values: per explainer, (chosen,).
-        cluster: picture of each pair, or its set of grids.
-        weights: of each pair, by how many of all pairs its side of the margin stands for.
-    """
-
-    values: dict[str, Array]
-    cluster: Array
-    weights: Array
-
-    def difference(self, one: str, other: str, level: float) -> Estimate:
-        """Mean quality of one explainer minus another's over all pairs, as `paired_difference`."""
-        gap = self.values[one] - self.values[other]
-        rng = np.random.default_rng(0)
-        rows = np.stack([self.weights * gap, self.weights], 1)
-        size = bootstrap_interval(rows, ratio_of_means, clusters=self.cluster, rng=rng, level=level)
-        return replace(size, p=sign_flip(rows[:, 0], clusters=self.cluster, rng=rng))
-
-
-def many_maps(performance: Performance | None, chosen: ChosenPairs | None) -> ManyMaps | None:
-    """The chosen pairs, of which half are wrong, weighed as they are met among the many.
-
-    Within a side of the margin they are a fair sample of it. None where nothing was chosen.
-    """
-    if performance is None or chosen is None or not chosen.localization:
-        return None
-    right, share = chosen.margins > 0, float((performance.margins > 0).mean())
-    if right.all() or not right.any():
-        return None
-    weights = np.where(right, share / right.sum(), (1 - share) / (~right).sum())
-    return ManyMaps(chosen.localization, chosen.cluster, weights)
-
-
 def gain_over(
     measure: Measure,
     rungs: RungQuality | None,
@@ -97,7 +58,7 @@ def gain_over(
     reference: Reference,
     roles: Roles,
     *,
-    many: ManyMaps | None,
+    twin_maps: TwinMaps | None,
     level: float,
     negligible: float,
 ) -> Gain | None:
@@ -108,7 +69,7 @@ def gain_over(
     the twin a measurement, which therefore decides where there is one. None where there is neither.
     """
     if roles.twin in measure.values:
-        size = _over_twin(measure, roles.audited, roles.twin, reference, many, level)
+        size = _over_twin(measure, roles.audited, roles.twin, reference, twin_maps, level)
         of = f"that of its faithful twin ({roles.twin})"
         return Gain(of, size, predicted=False, negligible=negligible)
     bases = others(roles, rungs.values if rungs else {})
@@ -126,21 +87,18 @@ def _over_twin(
     audited: str,
     twin: str,
     reference: Reference,
-    many: ManyMaps | None,
+    twin_maps: TwinMaps | None,
     level: float,
 ) -> Estimate:
-    """Quality minus the twin's, on whichever pairs are more."""
-    if (
-        many is not None
-        and measure.name == "localization"
-        and len(many.weights) > len(measure.pairs)
-        and {audited, twin} <= many.values.keys()
-    ):
-        return many.difference(audited, twin, level)
+    """Quality minus the twin's, localization on many pairs where they were measured."""
+    values, cluster = measure.values, reference.cluster[measure.pairs]
+    there = {} if twin_maps is None else twin_maps.localization
+    if measure.name == "localization" and twin_maps is not None and twin in there:
+        values, cluster = there, twin_maps.cluster
     return paired_difference(
-        measure.values[audited],
-        measure.values[twin],
-        clusters=reference.cluster[measure.pairs],
+        values[audited],
+        values[twin],
+        clusters=cluster,
         rng=np.random.default_rng(0),
         level=level,
     )

@@ -4,10 +4,10 @@ What it does: Treats what the explainer executes as a model of its own: asks it 
 every picture with every class and measures how well it classifies, against the model on the same
 pictures. If it classifies worse, its maps should be worse too: they are compared, pair by pair,
 with those of the same method without the modification, or, where no such twin is declared, with
-what the maps of a faithful control have on the ladder at that accuracy. Localization is compared
-with the twin's on the pairs that P202 chose as well, weighed as they are met. It decides where
-there are masks, faithfulness where there are none or where two halves of the pictures do not agree
-about the explainers' localization.
+what the maps of a faithful control have on the ladder at that accuracy. Accuracies are compared on
+200 pictures or more, and localization with the twin's on ten times as many pairs as the audit has,
+where the executed model is worse. Localization decides where there are masks, faithfulness where
+there are none or where two halves of the pictures do not agree about the explainers' localization.
 
 Why it matters: A prettier map from a worse model is the signature of an explanation that has come
 loose from the model. It should be a warning, and is often sold as success.
@@ -30,15 +30,14 @@ from typing import Any
 import numpy as np
 
 from audit.evidence.kinds import (
-    ChosenPairs,
     Executed,
     Explanations,
     Faithfulness,
     Ladder,
-    Performance,
     Reference,
     Roles,
     RungFaithfulness,
+    TwinMaps,
 )
 from audit.result.figures import TableFigure
 from audit.result.finding import Finding, Severity, Verdict
@@ -59,7 +58,7 @@ from principles.performance_alignment.estimates import (
     measures,
     resamples_for,
 )
-from principles.performance_alignment.gains import Gain, gain_over, many_maps
+from principles.performance_alignment.gains import Gain, gain_over
 from principles.performance_alignment.reliability import RELIABILITY, over_explainers
 from principles.performance_alignment.rung_quality import RungQuality, rung_measures
 from principles.performance_alignment.settling import whole
@@ -87,8 +86,7 @@ def judge(
     limits: Limits,
     ladder: Ladder | None = None,
     rung_faithfulness: RungFaithfulness | None = None,
-    performance: Performance | None = None,
-    chosen_pairs: ChosenPairs | None = None,
+    twin_maps: TwinMaps | None = None,
 ) -> Finding:
     """Violated where the executed model is worse and its maps are better."""
     if nothing := _nothing_to_judge(executed, reference):
@@ -107,12 +105,9 @@ def judge(
     if not drop.below(0.0):
         summary = f"{words} More pictures are needed to tell."
         return Finding(verdict=Verdict.INCONCLUSIVE, summary=summary, statistics=statistics)
-    asked = {
-        "ladder": ladder,
-        "rung_faithfulness": rung_faithfulness,
-        "performance": performance,
-        "chosen_pairs": chosen_pairs,
-    }
+    asked: dict[str, object] = {"ladder": ladder, "rung_faithfulness": rung_faithfulness}
+    if roles.twin is not None:
+        asked = {"twin_maps": twin_maps}
     if wants := [kind for kind, there in asked.items() if there is None]:
         return Finding(
             verdict=Verdict.INCONCLUSIVE,
@@ -123,7 +118,7 @@ def judge(
         )
     measured = measures(explanations, faithfulness, roles)
     rungs = rung_measures(ladder, rung_faithfulness, reference)
-    compared = partial(gain_over, many=many_maps(performance, chosen_pairs))
+    compared = partial(gain_over, twin_maps=twin_maps)
     readings = [
         _reading(one, rungs.get(one.name), executed, reference, roles, words, limits, compared)
         for one in measured

@@ -6,21 +6,20 @@ import numpy as np
 import pytest
 
 from audit.evidence.kinds import (
-    ChosenPairs,
     Executed,
     Ladder,
-    Performance,
     RungFaithfulness,
     RungInfo,
+    TwinMaps,
 )
 from audit.result.finding import Verdict
-from principles.performance_alignment.gains import many_maps
 from principles.performance_alignment.p204_no_better_map_from_a_worse_model import CHECK
 from tests.principles.alignment import ROLES, made
 
 PAIRS = 200
 NO_LADDER = Ladder((RungInfo("unmodified", "unmodified", 0.0, 0),), 0.0, np.ones((1, PAIRS)), {})
 NO_RUNGS = RungFaithfulness(np.arange(0), {}, np.ones((1, 0)))
+NO_MAPS = TwinMaps(np.arange(0), {})
 TWIN = replace(ROLES, twin="twin")
 
 
@@ -44,7 +43,7 @@ def judged(
     faithfulness=None,
     roles=TWIN,
     on=None,
-    **more,
+    many=NO_MAPS,
 ):
     """The executed model is right on a share of the pictures, the model on all."""
     quality = table(gain, noise)
@@ -56,8 +55,7 @@ def judged(
     executed = Executed(how, correct, np.ones(PAIRS, bool), 0.1)
     ladder, rungs = on or (NO_LADDER, NO_RUNGS)
     evidence = replace(evidence, executed=executed, ladder=ladder, rung_faithfulness=rungs)
-    names = {"chosen": "chosen_pairs", "performance": "performance"}
-    evidence = replace(evidence, **{names[name]: value for name, value in more.items()})
+    evidence = replace(evidence, twin_maps=many)
     return CHECK.finding(evidence)
 
 
@@ -191,40 +189,28 @@ def test_accuracies_that_never_differ_need_no_test():
 def test_the_ladder_is_asked_for_where_the_executed_model_is_worse():
     """And only there: an executed model that is as good may have any maps."""
     assert judged(0.1, right=1.0, on=(None, None)).verdict is Verdict.PASS
-    finding = judged(0.1, on=(None, None))
+    finding = judged(0.1, on=(None, None), roles=replace(TWIN, twin=None))
     assert finding.verdict is Verdict.INCONCLUSIVE
     assert finding.wants == ["ladder", "rung_faithfulness"]
 
 
-def test_chosen_pairs_stand_for_all_pairs_as_they_are_met():
-    """Half of those chosen are wrong pairs; of all, one in five is."""
-    right = np.arange(400) % 2 == 0
-    margins = np.where(right, 0.1, -0.1)
-    rng = np.random.default_rng(0)
-    theirs = rng.random(400)
-    quality = {"audited": theirs + np.where(right, -0.1, 0.3), "twin": theirs}
-    chosen = ChosenPairs(tuple("p" * 400), np.arange(400), margins, np.zeros(400), quality)
-    met = np.where(np.arange(1000) % 5 > 0, 0.1, -0.1)
-    performance = Performance(met, np.zeros(1000, int), np.arange(400))
-    found = many_maps(performance, chosen).difference("audited", "twin", 0.9)
-    assert found.value == pytest.approx(0.8 * -0.1 + 0.2 * 0.3)
-    assert found.low < found.value < found.high
-    assert found.n == 400
-    assert many_maps(performance, replace(chosen, localization={})) is None
-
-
-def test_more_pairs_with_maps_tell_what_the_pairs_of_the_audit_do_not():
+def test_many_pairs_with_maps_tell_what_the_pairs_of_the_audit_do_not():
     few = judged(0.02, noise=0.3)
     assert few.verdict is Verdict.INCONCLUSIVE
     rng = np.random.default_rng(3)
     theirs = rng.uniform(0.3, 0.7, 4000)
     quality = {"audited": theirs + rng.normal(0, 0.3, 4000), "twin": theirs}
-    margins = np.where(np.arange(4000) % 2 == 0, 0.1, -0.1)
-    chosen = ChosenPairs(tuple("p" * 4000), np.arange(4000), margins, np.zeros(4000), quality)
-    performance = Performance(margins, np.zeros(4000, int), np.arange(4000))
-    found = judged(0.02, noise=0.3, chosen=chosen, performance=performance)
+    many = TwinMaps(np.arange(4000) // 2, quality)
+    found = judged(0.02, noise=0.3, many=many)
     assert found.verdict is Verdict.PASS
-    assert found.statistics[0].n == 4000
+    assert found.statistics[0].n == 2000
+    gain = (quality["audited"] - theirs).mean()
+    assert found.statistics[0].value == pytest.approx(gain)
+
+
+def test_maps_on_many_pairs_are_asked_for_where_there_is_a_twin():
+    assert judged(0.1, many=None).wants == ["twin_maps"]
+    assert judged(0.1, right=1.0, many=None).verdict is Verdict.PASS
 
 
 def test_grids_of_a_set_are_no_independent_witnesses_of_a_drop():
@@ -233,7 +219,7 @@ def test_grids_of_a_set_are_no_independent_witnesses_of_a_drop():
     built = made(quality, per_picture=1, roles=TWIN, faithfulness=quality)
     sets = np.arange(PAIRS) // (PAIRS // 10)
     executed = Executed("gradient", sets >= 3, np.ones(PAIRS, bool), 0.1)
-    given = {"executed": executed, "ladder": NO_LADDER, "rung_faithfulness": NO_RUNGS}
+    given = {"executed": executed, "twin_maps": NO_MAPS}
     ends = {}
     for name, one in (("grids", None), ("sets", sets)):
         reference = replace(built.reference, sets=one)

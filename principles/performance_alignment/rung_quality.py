@@ -97,7 +97,7 @@ def by_cluster(correct: Array, reference: Reference) -> Array:
     if reference.sets is None:
         return correct
     member = clusters(reference)[:, None] == np.arange(clusters(reference).max() + 1)
-    return np.asarray(correct @ member / member.sum(0))
+    return np.asarray(correct.astype(float) @ member / member.sum(0))
 
 
 def _with_a_scale(measured: RungFaithfulness) -> dict[str, Array]:

@@ -64,7 +64,7 @@ from principles.performance_alignment.estimates import (
     statistic,
 )
 from principles.performance_alignment.reliability import RELIABILITY, Reliability, over_classes
-from principles.performance_alignment.settling import whole
+from principles.performance_alignment.settling import pairs_for_controls, whole
 
 _TEST = "permutations of the classes, the null being no relation"
 
@@ -134,7 +134,8 @@ def _reading(
     why = reasons(controls_fail(found, roles, zone, "follows accuracy over classes"), reliable.why)
     name = f"rank correlation of {measure.name} with accuracy over classes"
     smallest = smallest_visible_effect("correlation", ours.n, alpha=2 * rate)
-    settles, wanted = _settling(classes, ours, own, reliable, 2 * rate)
+    gate = max(reliable.pairs_needed, pairs_for_controls(found, roles, zone, own.pairs))
+    settles, wanted = _settling(classes, ours, own, gate, 2 * rate)
     first = int(np.flatnonzero(labels == _worst(classes, roles))[0])
     return Reading(
         may_speak=not why,
@@ -154,14 +155,22 @@ def _clear(limits: Limits, reliable: tuple[float, float]) -> float:
 
 
 def _settling(
-    classes: Classes, ours: Estimate, own: Reliability, gate: Reliability, rate: float
+    classes: Classes, ours: Estimate, own: Reliability, gate: float, rate: float
 ) -> tuple[int | None, str]:
-    """Pairs that would settle a correlation of the size seen, and that in words."""
+    """Pairs that would settle a correlation of the size seen, and that in words.
+
+    Args:
+        classes: that were compared.
+        ours: the correlation of the audited maps.
+        own: reliability of their quality.
+        gate: pairs at which the measure would let the check speak.
+        rate: two-sided error rate.
+    """
     accuracies = reliability_of_shares(classes.right, classes.pairs)
     parts = [x if math.isfinite(x) else 0.0 for x in (accuracies, own.value)]
     times = pairs_for_correlation(ours.value, parts, ours.n, rate)
     pairs = own.pairs
-    needed = whole(max(times * pairs, gate.pairs_needed, pairs + 1))
+    needed = whole(max(times * pairs, gate, pairs + 1))
     at_least = min(parts) <= LEAST_RELIABILITY
     words = settling_words(ours.value, needed, ours.n, rate, at_least=at_least)
     return needed, f"{pairs_wanted(classes)} {words}"

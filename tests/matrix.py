@@ -30,6 +30,7 @@ from audit.judging.judge_all import judge_all
 from audit.models.loading import load_model
 from principles.catalogue import all_checks
 from tests.gathered import gathered
+from tests.remedies import without_remedy
 
 GOLDEN = Path(__file__).parent / "golden" / "matrix.json"
 SAMPLES = 48
@@ -132,6 +133,8 @@ def _one(spec: str, model) -> Context:
 def _verdicts(checks, evidence: Evidence) -> dict[str, str]:
     results, failures = judge_all(checks, evidence, [], severity={}, thresholds={})
     assert not failures, failures[0].traceback
+    unmended = [r.id for r in results if without_remedy(r.finding)]
+    assert not unmended, f"expected a remedy in every violation and error, found none: {unmended}"
     return {result.id: result.finding.verdict.value for result in results}
 
 

@@ -51,6 +51,7 @@ from principles.limits import (
     NotNegative,
     Share,
 )
+from principles.performance_alignment import remedies
 from principles.performance_alignment.estimates import (
     Reading,
     combined,
@@ -172,7 +173,19 @@ def _reading(measure: RungQuality, roles: Roles, limits: Limits, pairs: int) -> 
         figures=figures,
         pairs_to_settle=settles,
         more_pairs_help=settles is not None or not more,
+        remedy=_remedy(measure, roles),
     )
+
+
+def _remedy(measure: RungQuality, roles: Roles) -> str:
+    """What to do, by the rung of the lowest accuracy that has a quality."""
+    quality, accuracy = measure.of(roles.audited)[0], measure.correct.mean(1)
+    last = int(np.where(np.isfinite(quality), accuracy, np.inf).argmin())
+    both = (
+        (float(quality[0]), float(quality[last])),
+        (float(accuracy[0]), float(accuracy[last])),
+    )
+    return remedies.of_ladder(measure.rungs[last].name, *both)
 
 
 def _beside(finding: Finding, given: OtherModels, reference: Reference, roles: Roles) -> Finding:

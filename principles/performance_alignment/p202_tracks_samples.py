@@ -43,6 +43,7 @@ from principles.check import Check
 from principles.finding_parts import interval_words, witness
 from principles.indifference import Zone, ZoneLimits
 from principles.limits import AtMostOne, Count, Share
+from principles.performance_alignment import remedies
 from principles.performance_alignment import sample_figures as figures
 from principles.performance_alignment.estimates import (
     CONTROL_RATE,
@@ -139,7 +140,15 @@ def _reading(table: SampleTable, pairs: int, roles: Roles, limits: Limits) -> Re
         witness=witness(roles, "P202", table.ids[_worst(table, roles)], alone=False),
         pairs_to_settle=whole(settles),
         more_pairs_help=math.isfinite(settles),
+        remedy=_remedy(table, roles),
     )
+
+
+def _remedy(table: SampleTable, roles: Roles) -> str:
+    """What to do, by the wrong pair with the best map."""
+    quality = table.measure.values[roles.audited]
+    best = int(np.where(table.right, -math.inf, quality).argmax())
+    return remedies.of_samples(table.ids[best], float(quality[best]))
 
 
 def leads(

@@ -41,6 +41,7 @@ from principles.check import Check
 from principles.finding_parts import interval_words, witness
 from principles.indifference import Zone, ZoneLimits
 from principles.limits import AtMostOne, Correlation, Count
+from principles.performance_alignment import remedies
 from principles.performance_alignment.classes import (
     LEAST_RELIABILITY,
     Classes,
@@ -135,7 +136,14 @@ def _reading(
     name = f"rank correlation of {measure.name} with accuracy over classes"
     smallest = smallest_visible_effect("correlation", ours.n, alpha=2 * rate)
     settles, wanted = _settling(classes, ours, own, reliable, 2 * rate)
-    first = int(np.flatnonzero(labels == _worst(classes, roles))[0])
+    worst = _worst(classes, roles)
+    index = int(classes.index[worst])
+    first = int(np.flatnonzero(labels == index)[0])
+    mend = remedies.of_classes(
+        reference.classes[index],
+        float(classes.accuracy[worst]),
+        float(quality[roles.audited][worst]),
+    )
     return Reading(
         may_speak=not why,
         verdict=verdict,
@@ -145,6 +153,7 @@ def _reading(
         witness=witness(roles, "P203", reference.ids[measure.pairs[first]], alone=False),
         pairs_to_settle=settles,
         more_pairs_help=settles is not None,
+        remedy=mend,
     )
 
 
@@ -213,10 +222,10 @@ def _sentence(measure: str, ours: Estimate, zone: Zone, why: str, wanted: str) -
 
 
 def _worst(classes: Classes, roles: Roles) -> int:
-    """The class whose maps are best compared with its accuracy."""
+    """Which of the classes has the best maps compared with its accuracy."""
     quality = classes.quality[roles.audited]
     excess = quality.argsort().argsort() - classes.accuracy.argsort(kind="stable").argsort()
-    return int(classes.index[int(excess.argmax())])
+    return int(excess.argmax())
 
 
 def _scatter(measure: str, classes: Classes, reference: Reference, roles: Roles) -> ScatterFigure:

@@ -47,6 +47,7 @@ from principles.check import Check
 from principles.finding_parts import finite, interval_words
 from principles.indifference import ERROR_RATE, level_of
 from principles.limits import AtMostOne, CheckLimits, ErrorRate, Share
+from principles.performance_alignment import remedies
 from principles.performance_alignment.estimates import (
     Measure,
     Reading,
@@ -145,7 +146,7 @@ def _with_the_drop(
         return found.model_copy(update={"statistics": ordered})
     update: dict[str, Any] = {"statistics": [*statistics, *found.statistics]}
     if found.verdict is Verdict.VIOLATION and not drop.below(-negligible):
-        update["verdict"] = Verdict.INCONCLUSIVE
+        update |= {"verdict": Verdict.INCONCLUSIVE, "remedy": ""}
         update["summary"] = f"{found.summary} The drop in accuracy may be negligible."
     return found.model_copy(update=update)
 
@@ -178,6 +179,9 @@ def _reading(
         statistics=[_gain(f"{measure.name} minus {gain.of}", gain), reliable.statistic],
         pairs_to_settle=whole(reliable.pairs_needed) if reliable.why else None,
         more_pairs_help=math.isfinite(reliable.pairs_needed),
+        remedy=remedies.of_worse_model(
+            float(executed.correct.mean()), float(executed.model_correct.mean())
+        ),
     )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from audit.result.wording import number
 from audit.trace.records import AttentionRecord, PairTrace
 from principles.finding_parts import listed
+from principles.unmodified_model import remedies
 from principles.unmodified_model.faults import (
     Fault,
     alteration_faults,
@@ -26,7 +27,10 @@ def computation_faults(trace: PairTrace, grid: Grid) -> list[Fault]:
         trace: of a pair.
         grid: patch rows and columns.
     """
-    found = [Fault(trace.pair, _attention_words(a, grid), a.place) for a in attention_faults(trace)]
+    found = [
+        Fault(trace.pair, _attention_words(a, grid), a.place, remedies.of_attention(a))
+        for a in attention_faults(trace)
+    ]
     seen = {(a.tower, a.block) for a in attention_faults(trace)}
     for alteration in alteration_faults(trace):
         explained = {(alteration.tower, alteration.block - 1), (alteration.tower, alteration.block)}
@@ -38,7 +42,8 @@ def computation_faults(trace: PairTrace, grid: Grid) -> list[Fault]:
         what = (
             f"{alteration.tower} tower: values that are not the model's enter {where}{after}{how}"
         )
-        found.append(Fault(trace.pair, what, alteration.place))
+        mend = remedies.of_entrance(alteration.tower, where, alteration.params, alteration.place)
+        found.append(Fault(trace.pair, what, alteration.place, mend))
     return found or _own_blocks(trace)
 
 
@@ -58,7 +63,8 @@ def _own_blocks(trace: PairTrace) -> list[Fault]:
         own = scalar.block_params
         if own and not scalar.clean and not any(a.surrogate for a in trace.alterations):
             what = f"the explained score is recomputed by own code with {listed(own, 2)}"
-            faults.append(Fault(trace.pair, what, scalar.place))
+            mend = remedies.of_own_block(own, scalar.place)
+            faults.append(Fault(trace.pair, what, scalar.place, mend))
     return faults
 
 

@@ -58,7 +58,12 @@ def judge(trace: TraceEvidence, roles: Roles, limits: Limits) -> Finding:
     coarse = tolerance > limits.coarsest_tolerance
     if not faults and coarse and any(score_faults(t, NO_TOLERANCE) for t in trace.traces):
         verdict, summary = Verdict.INCONCLUSIVE, _too_coarse(tolerance)
-        return Finding(verdict=verdict, summary=summary, statistics=statistics)
+        return Finding(
+            verdict=verdict,
+            summary=summary,
+            statistics=statistics,
+            remedy="Audit with --dtype float64, or on another device.",
+        )
     if not faults:
         count = sum(len(t.scalars) for t in trace.traces)
         what = counted(count, "explained scalar") if count else "the scores behind the maps"
@@ -74,6 +79,7 @@ def judge(trace: TraceEvidence, roles: Roles, limits: Limits) -> Finding:
         locations=locations((f.place, _DEPARTS) for f in faults),
         figures=[score_table(trace), *source],
         witness=witness(roles, "P104", worst_pair(trace)),
+        remedy=faults[0].remedy,
     )
 
 

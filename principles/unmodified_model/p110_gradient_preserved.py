@@ -28,6 +28,7 @@ from audit.result.wording import counted, percent
 from audit.trace.records import GradientRecord
 from principles.check import Check
 from principles.finding_parts import listed, locations, source_figure, witness
+from principles.unmodified_model import remedies
 
 
 def judge(trace: TraceEvidence, roles: Roles) -> Finding:
@@ -60,6 +61,7 @@ def judge(trace: TraceEvidence, roles: Roles) -> Finding:
         locations=locations((g.place, _words(g)) for _, g in others),
         figures=[*source_figure(trace.sources, first.place, "Where the gradient is taken.")],
         witness=witness(roles, "P110", pair),
+        remedy=remedies.of_gradient(first),
     )
 
 

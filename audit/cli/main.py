@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from audit.cli.benchmark_command import benchmark
 from audit.cli.check_command import check
 from audit.cli.compare_command import compare
 from audit.cli.doctor_command import doctor
@@ -50,7 +51,19 @@ class Commands(click.Group):
 @click.group(
     cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    commands=(check, compare, doctor, equivalence, explain, history, init, list_, map_, report),
+    commands=(
+        benchmark,
+        check,
+        compare,
+        doctor,
+        equivalence,
+        explain,
+        history,
+        init,
+        list_,
+        map_,
+        report,
+    ),
 )
 @click.version_option(__version__, prog_name="audit")
 def main() -> None:

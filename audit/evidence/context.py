@@ -122,6 +122,7 @@ class Context:
         memory: what the explainer keeps of what it computed at its first call.
         began: told which kind of evidence begins.
         traced_copies: what traces know of an untouched copy, by its identity.
+        seconds: that a map of an explainer took, by its full name, as far as it was drawn now.
     """
 
     model: ModelUnderAudit
@@ -144,6 +145,11 @@ class Context:
     memory: Memory = field(default_factory=Memory)
     began: Callable[[str], None] = _unheard
     traced_copies: dict[int, Watched] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def is_of_model(self, name: str) -> bool:
+        """Whether an explainer's maps depend on model and data alone: of a control or a twin."""
+        return name != self.roles.audited
 
     @property
     def audited(self) -> Explainer:

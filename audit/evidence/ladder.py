@@ -68,10 +68,22 @@ def gather_ladder(context: Context, reference: Reference, explanations: Explanat
     )
 
 
-def _map_on_rung(context: Context, name: str, module: nn.Module, known: Tensor) -> Tensor:
-    """Maps of an explainer on a rung; those known stay where it never looks at the model."""
-    explainer = context.explainers[name]
-    return known if explainer.model_free else context.maps(explainer, module)
+def _maps_on_rung(
+    context: Context, rung: str, module: nn.Module, known: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """Maps of the explainers on a rung; those known stay of one that never looks at the model."""
+    found = {}
+    for name, one in known.items():
+        explainer = context.explainers[name]
+        draw = partial(context.maps, explainer, module)
+        if explainer.model_free:
+            found[name] = one
+        elif context.is_of_model(name):
+            task = f"maps of {name} on {rung}"
+            found[name] = context.tasks.one_drawn(task, draw, of_model=True)
+        else:
+            found[name] = draw()
+    return found
 
 
 Scores = Callable[[str, nn.Module], Tensor]
@@ -85,7 +97,7 @@ def scores_of_rungs(context: Context) -> Scores:
     def scores(rung: str, module: nn.Module) -> Tensor:
         if rung not in known:
             score = partial(class_scores, context, module)
-            known[rung] = context.tasks.one_drawn(f"scores of {rung}", score)
+            known[rung] = context.tasks.one_drawn(f"scores of {rung}", score, of_model=True)
         return known[rung]
 
     return scores
@@ -221,10 +233,7 @@ def _row(
 ) -> _Row:
     """Measure one rung; maps on the first one, the unmodified model, are those known."""
     module = step.make().eval()
-    maps = {
-        name: one if first else _map_on_rung(context, name, module, one)
-        for name, one in known.items()
-    }
+    maps = known if first else _maps_on_rung(context, step.info.name, module, known)
     few = {name: found[probed].double().numpy() for name, found in maps.items()}
     scores = as_array(class_scores_on(step.info.name, module))
     return _Row(scores, _localization(context, maps), few)

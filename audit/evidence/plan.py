@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 import json
 import traceback
@@ -37,6 +38,8 @@ from audit.result.schema import Failure
 from audit.trace import records
 
 _GATHERING = "gathering "
+OF_MODEL = frozenset({"reference", "performance"})
+"""Kinds that depend on model and data alone as a whole; of others only some tasks do."""
 
 GATHERERS: dict[str, Callable[..., object]] = {
     "reference": gather_reference,
@@ -102,7 +105,10 @@ def plan(needs: frozenset[str]) -> list[str]:
 def gather_kind(kind: str, context: Context, evidence: Evidence) -> Any:
     """Gather one kind of evidence from the context and from what was gathered before."""
     gathered = {name: getattr(evidence, name) for name in _asked(kind)}
-    return GATHERERS[kind](context, **gathered)
+    measure = functools.partial(GATHERERS[kind], context, **gathered)
+    if kind in OF_MODEL and context.tasks.shared is not None:
+        return context.tasks.kept(kind, _kind_class(kind), measure, of_model=True)
+    return measure()
 
 
 def _asked(kind: str) -> dict[str, inspect.Parameter]:

@@ -1,4 +1,4 @@
-"""What a call from Python gives as objects: beside the settings, and in the place of names there."""
+"""What a call from Python gives as objects, in the place of names in the settings."""
 
 from __future__ import annotations
 

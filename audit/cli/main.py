@@ -19,8 +19,10 @@ from audit.cli.history_command import history
 from audit.cli.init_command import init
 from audit.cli.list_command import list_
 from audit.cli.map_command import map_
+from audit.cli.pack_command import pack
 from audit.cli.printing import say
 from audit.cli.report_command import report
+from audit.cli.verify_command import verify
 from audit.errors import USAGE
 from audit.version import __version__
 
@@ -52,17 +54,8 @@ class Commands(click.Group):
     cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     commands=(
-        benchmark,
-        check,
-        compare,
-        doctor,
-        equivalence,
-        explain,
-        history,
-        init,
-        list_,
-        map_,
-        report,
+        *(benchmark, check, compare, doctor, equivalence, explain, history, init, list_, map_),
+        *(pack, report, verify),
     ),
 )
 @click.version_option(__version__, prog_name="audit")

@@ -65,8 +65,8 @@ _DATA = (
     "--data",
     (
         "bundled, a manifest (a CSV or Parquet file, or its folder), folder:FOLDER, coco:FOLDER, "
-        "imagenet-s:FOLDER, voc:FOLDER, pets:FOLDER, hf:FOLDER; 'audit list datasets' says what each "
-        "one reads."
+        "imagenet-s:FOLDER, voc:FOLDER, pets:FOLDER, hf:FOLDER; 'audit list datasets' says what "
+        "each one reads."
     ),
 )
 

@@ -15,6 +15,7 @@ from audit.engine.benchmark_scores import Score, scores_by_measure
 from audit.evidence.evenly_spaced import evenly_spaced
 from audit.reports import pair_views, statuses
 from audit.reports.html import render_page
+from audit.result import wording as words
 from audit.result.figures import NamedMap, PairFigure
 from audit.result.gate_rule import VERDICTS
 from audit.result.schema import CheckResult, Result
@@ -68,20 +69,25 @@ def render_benchmark(benchmark: Benchmark, folder: Path | None = None) -> str:
         for number, (title, outcomes) in enumerate(benchmark.subjects().items(), 1)
     ]
     results = [one.result for one in benchmark.outcomes if one.result]
-    words = Counter(
-        one.result.verdict if one.result else "could not be run" if one.applies else "left out"
-        for one in benchmark.outcomes
-    )
+    counts = Counter(_word(one) for one in benchmark.outcomes)
     return render_page(
         "benchmark.html.j2",
         styles=("report.css", "trend.css", "benchmark.css"),
         subjects=subjects,
         benchmark=benchmark,
         verdict=VERDICTS[benchmark.exit_code],
-        counts=list(words.items()),
+        counts=list(counts.items()),
         version=results[0].conditions.audit_version if results else "",
         started=min((one.timing.started for one in results), default=""),
     )
+
+
+def _word(one: Outcome) -> str:
+    """What is counted of an audit."""
+    said = {"pass": "passed", "violation": "with violations", "incomplete": "incomplete"}
+    if one.result:
+        return said[one.result.verdict]
+    return "could not be run" if one.applies else "left out"
 
 
 def _subject(title: str, anchor: str, outcomes: Sequence[Outcome], folder: Path | None) -> Subject:
@@ -91,7 +97,7 @@ def _subject(title: str, anchor: str, outcomes: Sequence[Outcome], folder: Path 
     shown = next(iter(results.values()), None)
     figures = _side_by_side(results)
     return Subject(
-        title=title,
+        title=_title(shown) if shown else title,
         anchor=anchor,
         rows=tuple(_row(one, checks, folder) for one in outcomes),
         checks=checks,
@@ -100,6 +106,11 @@ def _subject(title: str, anchor: str, outcomes: Sequence[Outcome], folder: Path 
         shown=shown,
         photos=pair_views.photos_of(shown, figures) if shown else {},
     )
+
+
+def _title(result: Result) -> str:
+    """Model and data, as they were found."""
+    return f"{words.model_phrase(result)} on {words.data_phrase(result)}"
 
 
 def _row(outcome: Outcome, checks: Sequence[CheckResult], folder: Path | None) -> Row:

@@ -67,8 +67,8 @@ def _scores(results: Mapping[str, Result], measure: str) -> tuple[Score, ...]:
     }
 
     def leads(one: str, other: str) -> bool:
-        estimate = better.get((one, other))
-        return estimate is not None and estimate.low > 0
+        ours, theirs = better.get((one, other)), better.get((other, one))
+        return bool((ours and ours.low > 0) or (theirs and theirs.high < 0))
 
     return tuple(
         Score(

@@ -22,6 +22,7 @@ from audit.cli.map_command import map_
 from audit.cli.pack_command import pack
 from audit.cli.printing import say
 from audit.cli.report_command import report
+from audit.cli.summary_command import summary
 from audit.cli.verify_command import verify
 from audit.errors import USAGE
 from audit.version import __version__
@@ -55,7 +56,7 @@ class Commands(click.Group):
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     commands=(
         *(benchmark, check, compare, doctor, equivalence, explain, history, init, list_, map_),
-        *(pack, report, verify),
+        *(pack, report, summary, verify),
     ),
 )
 @click.version_option(__version__, prog_name="audit")

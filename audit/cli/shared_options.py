@@ -48,7 +48,7 @@ formats_option = _many(
     "formats",
     callback=words_of,
     metavar="NAME[,NAME]",
-    text="html, json, sarif, junit, markdown, github.",
+    text="html, json, sarif, junit, markdown, github, badge.",
 )
 _MODEL = (
     "--model",

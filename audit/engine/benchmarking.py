@@ -20,14 +20,14 @@ from audit.engine.progress import Progress, silent
 from audit.engine.shared_evidence import JOB, prepare
 from audit.engine.supervision import Limits, WorkerEndedError
 from audit.engine.worker_process import Job, UnsupervisableError
-from audit.errors import INCOMPLETE, ReportedError
+from audit.errors import INCOMPLETE, IncompleteError, ReportedError, ending
 from audit.evidence.completion import finished_unchanged
 from audit.explainers.built_in import BUILT_IN
 from audit.explainers.errors import NeedsHeadsError
 from audit.explainers.known_names import expect_known_name
 from audit.former_names import present_explainer
 from audit.judging.written_checks import expect_known_checks
-from audit.reports.output import writable, write_whole
+from audit.reports.output import OutputError, writable, write_whole
 from audit.result.document import ResultFormatError, read_result
 from audit.result.schema import Result
 from audit.version import __version__
@@ -120,8 +120,12 @@ def _audited(cell: Cell, folder: Path, progress: Progress, *, supervise: bool) -
         return Outcome(cell, None, str(error), applies=error.kind != NeedsHeadsError.__name__)
     except NeedsHeadsError as error:
         return Outcome(cell, None, str(error), applies=False)
-    except (WorkerEndedError, ValueError) as error:
+    except WorkerEndedError as error:
         return Outcome(cell, None, str(error))
+    except (IncompleteError, OutputError):
+        raise  # a full disk stops all of them
+    except Exception as error:  # noqa: BLE001 - of an explainer that ran in this process
+        return Outcome(cell, None, ending(error)[0])
     return Outcome(cell, result)
 
 

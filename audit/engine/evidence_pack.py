@@ -13,7 +13,6 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 import audit
-from audit.engine.provenance import file_sha256
 from audit.errors import IncompleteError
 from audit.reports.html import render_html
 from audit.result.document import read_result
@@ -115,6 +114,7 @@ def _source(result: Result) -> tuple[dict[str, bytes], str]:
     if not named or not wanted:
         return {}, "the explainer has no source file; its source is not in the pack"
     for root in (Path(), Path(audit.__file__).parents[1]):
-        if file_sha256(str(root / named)) == wanted:
-            return {f"{SOURCE}/{Path(named).name}": (root / named).read_bytes()}, ""
+        file = root / named
+        if file.is_file() and digest(data := file.read_bytes()) == wanted:
+            return {f"{SOURCE}/{file.name}": data}, ""
     return {}, f"'{named}' is not there any more as it was audited; its source is not in the pack"

@@ -17,8 +17,8 @@ from audit.version import __version__ as __version__
 if TYPE_CHECKING:
     from audit.api.asserting import assert_explains as assert_explains
     from audit.api.audit_result import Result as Result
+    from audit.api.benchmark_calls import benchmark as benchmark
     from audit.api.benchmark_result import Benchmark as Benchmark
-    from audit.api.benchmarking import benchmark as benchmark
     from audit.api.calls import check as check
     from audit.api.calls import compare as compare
     from audit.api.calls import equivalence as equivalence
@@ -33,7 +33,7 @@ _PLACES = {
     "ModelUnderAudit": "audit.models.model_under_audit",
     "Result": "audit.api.audit_result",
     "assert_explains": "audit.api.asserting",
-    "benchmark": "audit.api.benchmarking",
+    "benchmark": "audit.api.benchmark_calls",
     "check": "audit.api.calls",
     "compare": "audit.api.calls",
     "equivalence": "audit.api.calls",

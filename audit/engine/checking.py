@@ -66,14 +66,7 @@ def check_explainer(
         IncompleteError: the disk is full.
         KeyboardInterrupt: interrupted; finished evidence is kept.
     """
-    if not settings.explainer and not settings.from_evidence:
-        raise SettingsError(
-            "no explainer given; use --explainer NAME ('audit list explainers' shows all)"
-        )
-    if live.explainer is None and not settings.from_evidence:
-        expect_known_name(settings.explainer)
-    expect_known_checks(settings)
-    known_formats(settings.formats)
+    _expect_known(settings, live)
     ignored_by_git(Path(settings.out))
     out = writable(Path(settings.out))
     attest = Path(settings.attest) if settings.attest else None
@@ -92,6 +85,18 @@ def check_explainer(
         if not settings.from_evidence and result.exit_code != INCOMPLETE:
             mark_finished(out / "evidence")
     return result, _keep(result) if settings.history else ""
+
+
+def _expect_known(settings: Settings, live: LiveObjects) -> None:
+    """Refuse a slip of the pen before anything heavy is imported."""
+    if not settings.explainer and not settings.from_evidence:
+        raise SettingsError(
+            "no explainer given; use --explainer NAME ('audit list explainers' shows all)"
+        )
+    if live.explainer is None and not settings.from_evidence:
+        expect_known_name(settings.explainer)
+    expect_known_checks(settings)
+    known_formats(settings.formats)
 
 
 def _result(

@@ -51,7 +51,7 @@ from principles.limits import (
     NotNegative,
     Share,
 )
-from principles.performance_alignment import remedies
+from principles.performance_alignment import quality_remedies as remedies
 from principles.performance_alignment.estimates import (
     Reading,
     combined,

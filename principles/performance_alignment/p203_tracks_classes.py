@@ -41,7 +41,7 @@ from principles.check import Check
 from principles.finding_parts import interval_words, witness
 from principles.indifference import Zone, ZoneLimits
 from principles.limits import AtMostOne, Correlation, Count
-from principles.performance_alignment import remedies
+from principles.performance_alignment import quality_remedies as remedies
 from principles.performance_alignment.classes import (
     LEAST_RELIABILITY,
     Classes,

@@ -47,7 +47,7 @@ from principles.check import Check
 from principles.finding_parts import finite, interval_words
 from principles.indifference import ERROR_RATE, level_of
 from principles.limits import AtMostOne, CheckLimits, ErrorRate, Share
-from principles.performance_alignment import remedies
+from principles.performance_alignment import quality_remedies as remedies
 from principles.performance_alignment.estimates import (
     Measure,
     Reading,

@@ -43,7 +43,7 @@ from principles.check import Check
 from principles.finding_parts import interval_words, pair_figure, witness
 from principles.indifference import Zone, ZoneLimits
 from principles.limits import AtMostOne, Correlation
-from principles.performance_alignment import remedies
+from principles.performance_alignment import quality_remedies as remedies
 from principles.performance_alignment.estimates import (
     CONTROL_LEVEL,
     Measure,

@@ -93,8 +93,6 @@ def _prepared(cell: Cell, folder: Path, progress: Progress, *, supervise: bool) 
     """
     settings, shared = cell.settings, str(folder / _SHARED)
     live = cell.live.without_explainer()
-    if settings.samples == "auto":  # each audit stops at pairs of its own
-        return {}
     given: dict[str, Any] = {"settings": settings.model_dump(mode="json"), "folder": shared}
     if supervise:
         try:
@@ -132,7 +130,7 @@ def _audited(cell: Cell, folder: Path, progress: Progress, *, supervise: bool) -
 def _kept(cell: Cell, identity: Identity) -> Outcome | None:
     """The outcome of an interrupted benchmark, if nothing has changed that it depends on."""
     out = Path(cell.settings.out)
-    if cell.live.any or not cell.settings.resume or not identity:
+    if cell.live.any or not cell.settings.resume:
         return None
     if not finished_unchanged(out / "evidence"):
         return None

@@ -87,8 +87,10 @@ def prepare(
     key = _key(alone, context)
     context = replace(context, tasks=Tasks(shared=Shared(folder / key, fills=True)))
     needs = frozenset().union(*(check.needs for check in selected_checks(alone)))
-    with suited_threads(model):
-        gather(context, frozenset(plan(needs & _KINDS)), folder / "evidence", key, resume=True)
+    if settings.samples != "auto":  # then each audit stops at pairs of its own
+        with suited_threads(model):
+            kinds = frozenset(plan(needs & _KINDS))
+            gather(context, kinds, folder / "evidence", key, resume=True)
     return {"model": model_info(model).identity_sha256, "data": context.pairs.sha256}
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from audit.api.benchmark_result import Benchmark
 from audit.api.given_objects import BUNDLED, live_objects, settings_of
+from audit.config.settings import SettingsError
 from audit.engine.live_objects import name_of
 from audit.engine.progress import Progress, silent
 
@@ -58,8 +59,12 @@ def benchmark(
     from audit.engine.benchmark_reports import write_benchmark
     from audit.engine.benchmarking import run_benchmark
 
+    if isinstance(explainers, str) or callable(explainers) or not explainers:
+        raise SettingsError(
+            f"expected a list of explainers, got {explainers!r}; audit.check takes a single one"
+        )
     given = {one if isinstance(one, str) else name_of(one): one for one in explainers}
-    first = next(iter(given.values()), "")
+    first = next(iter(given.values()))
     live = live_objects(first, model, data, score=score, preprocess=preprocess, classes=classes)
     with tempfile.TemporaryDirectory(prefix="audit-") as folder:
         out = {"out": folder, "formats": ("html", "json"), **settings}

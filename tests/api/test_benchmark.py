@@ -1,6 +1,9 @@
 """`audit.benchmark` on objects: results by name, tables, and the page."""
 
+import pytest
+
 import audit
+from audit.config.settings import SettingsError
 from tests.api.small_net import faulty, honest, net, tensors
 
 
@@ -21,3 +24,9 @@ def test_functions_are_compared_on_the_callers_module(tmp_path):
     assert (tmp_path / "out" / "benchmark.html").is_file()
     assert "P105" in found.to_latex()
     assert "P105" in str(found)
+
+
+@pytest.mark.parametrize("wrong", ["grad-eclip", honest, []])
+def test_what_is_no_list_of_explainers_is_refused(wrong):
+    with pytest.raises(SettingsError, match="expected a list of explainers"):
+        audit.benchmark(wrong)

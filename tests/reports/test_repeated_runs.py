@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -59,7 +60,7 @@ def test_the_summary_says_what_fails_in_how_many_runs_and_what_to_do(result: Res
 
 def test_foreign_text_stays_text(hostile: Result) -> None:
     text = render_summary(groups([hostile]))
-    assert "<img" not in text
+    assert re.findall(r"(?<!\\)<[^>]*>", text.removeprefix(MARKER)) == []
     ET.fromstring(summary_badge(groups([hostile])))  # noqa: S314 - our own document
     picture = ET.fromstring(badge(HOSTILE, HOSTILE, "pass"))  # noqa: S314
     assert not picture.findall(".//{*}script")

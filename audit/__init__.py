@@ -17,6 +17,8 @@ from audit.version import __version__ as __version__
 if TYPE_CHECKING:
     from audit.api.asserting import assert_explains as assert_explains
     from audit.api.audit_result import Result as Result
+    from audit.api.benchmark_calls import benchmark as benchmark
+    from audit.api.benchmark_result import Benchmark as Benchmark
     from audit.api.calls import check as check
     from audit.api.calls import compare as compare
     from audit.api.calls import equivalence as equivalence
@@ -26,10 +28,12 @@ if TYPE_CHECKING:
     from audit.models.python_object import two_towers_of as two_towers_of
 
 _PLACES = {
+    "Benchmark": "audit.api.benchmark_result",
     "Explanation": "audit.explainers.contract",
     "ModelUnderAudit": "audit.models.model_under_audit",
     "Result": "audit.api.audit_result",
     "assert_explains": "audit.api.asserting",
+    "benchmark": "audit.api.benchmark_calls",
     "check": "audit.api.calls",
     "compare": "audit.api.calls",
     "equivalence": "audit.api.calls",

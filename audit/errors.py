@@ -18,10 +18,12 @@ class ReportedError(Exception):
     Attributes:
         code: the exit code that it calls for.
         traceback: of an error that is no plain wrong usage; else empty.
+        kind: name of its class.
     """
 
-    def __init__(self, message: str, code: int, traceback: str = "") -> None:
+    def __init__(self, message: str, code: int, traceback: str = "", kind: str = "") -> None:
         super().__init__(message)
+        self.kind = kind
         self.code = code
         self.traceback = traceback
 

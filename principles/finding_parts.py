@@ -43,6 +43,11 @@ def finite(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
+def at(place: str) -> str:
+    """Where something is done, to follow a clause: `` (file:line)``; empty where unknown."""
+    return f" ({place})" if place else ""
+
+
 def location(place: str, text: str = "") -> Location | None:
     """A place ``file:line`` as a location, None where it is unknown."""
     file, _, line = place.rpartition(":")

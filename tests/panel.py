@@ -31,6 +31,7 @@ from tests.panel_stage import SIZES, Stage, context_of, reference_of, stage
 from tests.reference_explainers.faulty import FAULTY
 from tests.reference_explainers.honest import HONEST
 from tests.reference_explainers.member import Member
+from tests.remedies import without_remedy
 
 TRACED = ("P101", "P102", "P103", "P104", "P105")
 COMPANY = ("P109",)
@@ -88,8 +89,13 @@ def of_verdict(findings: Mapping[str, Finding], verdict: Verdict) -> frozenset[s
 
 
 def outcome(member: Member, findings: Mapping[str, Finding]) -> Outcome:
-    """Whether a member got the verdicts that it must get, or none that acquits an honest one."""
+    """Whether a member got the verdicts that it must get, or none that acquits an honest one.
+
+    A violation that does not say what to do about it is wrong as well.
+    """
     if not member.agrees(of_verdict(findings, Verdict.VIOLATION)):
+        return "wrong"
+    if any(map(without_remedy, findings.values())):
         return "wrong"
     open_ = of_verdict(findings, Verdict.INCONCLUSIVE) | of_verdict(findings, Verdict.ERROR)
     return "inconclusive" if open_ else "right"

@@ -60,7 +60,9 @@ def commands(page):
 
 def small(words, model):
     """The words with everything added that keeps an audit small."""
-    if words[0] not in {"check", "equivalence", "map"} or {"--show-settings"} & set(words):
+    if words[0] not in {"benchmark", "check", "equivalence", "map"} or {"--show-settings"} & set(
+        words
+    ):
         return words
     for option in ("--model", "--pretrained"):
         at = words.index(option) if option in words else None
@@ -69,7 +71,7 @@ def small(words, model):
     added = {} if any(w.startswith("local-dir:") for w in words) else {"--model": model}
     if words[0] != "map":
         added["--samples"] = SMALL["--samples"]
-    if words[0] == "check":
+    if words[0] in {"benchmark", "check"}:
         added |= SMALL
     for option, value in added.items():
         if option not in words or option == "--samples":

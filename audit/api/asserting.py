@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
-    from audit.api.calls import Explainer, Model, Score
+    from audit.api.given_objects import Explainer, Model, Score
 
 QUICK_CHECKS = "P101-P105,P109,P110"
 PAIRS = 4

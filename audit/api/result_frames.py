@@ -42,5 +42,5 @@ def _row(check: CheckResult) -> dict[str, Any]:
         "pairs": decided.n if decided else None,
         "file": place.file if place else None,
         "line": place.line if place else None,
-        "how_to_fix": check.how_to_fix,
+        "remedy": finding.remedy or None,
     }

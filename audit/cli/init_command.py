@@ -27,6 +27,11 @@ from audit.cli.printing import say
     metavar="ADDRESS@REV",
     help="Repository of explainer-audit for these two: an address, or a folder.",
 )
+@click.option(
+    "--matrix",
+    is_flag=True,
+    help="A workflow of several models, data and seeds, summed up.",
+)
 @click.option("--force", is_flag=True, help="Overwrite existing files.")
 def init(*, explainer: str, force: bool, **wanted: Any) -> None:
     """Write an audit.toml, a CI workflow and a .gitignore."""

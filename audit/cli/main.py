@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from audit.cli.benchmark_command import benchmark
 from audit.cli.check_command import check
 from audit.cli.compare_command import compare
 from audit.cli.doctor_command import doctor
@@ -18,8 +19,11 @@ from audit.cli.history_command import history
 from audit.cli.init_command import init
 from audit.cli.list_command import list_
 from audit.cli.map_command import map_
+from audit.cli.pack_command import pack
 from audit.cli.printing import say
 from audit.cli.report_command import report
+from audit.cli.summary_command import summary
+from audit.cli.verify_command import verify
 from audit.errors import USAGE
 from audit.version import __version__
 
@@ -50,7 +54,10 @@ class Commands(click.Group):
 @click.group(
     cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    commands=(check, compare, doctor, equivalence, explain, history, init, list_, map_, report),
+    commands=(
+        *(benchmark, check, compare, doctor, equivalence, explain, history, init, list_, map_),
+        *(pack, report, summary, verify),
+    ),
 )
 @click.version_option(__version__, prog_name="audit")
 def main() -> None:

@@ -48,18 +48,39 @@ formats_option = _many(
     "formats",
     callback=words_of,
     metavar="NAME[,NAME]",
-    text="html, json, sarif, junit, markdown, github.",
+    text="html, json, sarif, junit, markdown, github, badge.",
 )
-model_options = _all(
+_MODEL = (
+    "--model",
     (
-        click.option(
-            "--model",
-            help="bundled, an open_clip architecture, local-dir:FOLDER, timm:NAME, "
-            "torchvision:NAME, hf:FOLDER, or FILE.py:FUNCTION.",
-        ),
-        click.option(
-            "--pretrained", help="Weights: a tag of the library, a checkpoint file, or random."
-        ),
+        "bundled, an open_clip architecture, local-dir:FOLDER, timm:NAME, torchvision:NAME, "
+        "hf:FOLDER, or FILE.py:FUNCTION."
+    ),
+)
+_WEIGHTS = (
+    "--pretrained",
+    "Weights: a tag of the library, a checkpoint file, or random.",
+)
+_DATA = (
+    "--data",
+    (
+        "bundled, a manifest (a CSV or Parquet file, or its folder), folder:FOLDER, coco:FOLDER, "
+        "imagenet-s:FOLDER, voc:FOLDER, pets:FOLDER, hf:FOLDER; 'audit list datasets' says what "
+        "each one reads."
+    ),
+)
+
+
+def _one(named: tuple[str, str]) -> Decorator:
+    return click.option(named[0], help=named[1])
+
+
+def _several(named: tuple[str, str], many: str, more: str) -> Decorator:
+    return click.option(named[0], many, multiple=True, help=f"{named[1]} {more}")
+
+
+model_conditions = _all(
+    (
         click.option(
             "--tokenizer",
             metavar="FOLDER",
@@ -80,6 +101,7 @@ model_options = _all(
         ),
     )
 )
+model_options = _all((_one(_MODEL), _one(_WEIGHTS), model_conditions))
 ladder_option = click.option(
     "--ladder",
     multiple=True,
@@ -94,14 +116,8 @@ grid_option = click.option(
     help="Compose N x N pictures of distinct classes to one, whose cells are the masks; without "
     "it 2 where there are labels and no masks.",
 )
-source_options = _all(
+source_conditions = _all(
     (
-        click.option(
-            "--data",
-            help="bundled, a manifest (a CSV or Parquet file, or its folder), folder:FOLDER, "
-            "coco:FOLDER, imagenet-s:FOLDER, voc:FOLDER, pets:FOLDER, hf:FOLDER; 'audit list "
-            "datasets' says what each one reads.",
-        ),
         grid_option,
         click.option(
             "--allow-outside",
@@ -115,9 +131,9 @@ source_options = _all(
         ),
     )
 )
-data_options = _all(
+source_options = _all((_one(_DATA), source_conditions))
+size_options = _all(
     (
-        source_options,
         click.option(
             "--samples",
             callback=samples_of,
@@ -127,12 +143,28 @@ data_options = _all(
         click.option(
             "--budget", type=int, help="With --samples auto, the largest number of pairs."
         ),
-        click.option("--pair", help="Audit only this pair."),
         click.option(
             "--profile",
             type=click.Choice(["quick", "default", "full"]),
             help="How much evidence is gathered; quick means 48 pairs unless --samples is given.",
         ),
+    )
+)
+data_options = _all(
+    (
+        source_options,
+        click.option("--pair", help="Audit only this pair."),
+        size_options,
+    )
+)
+several_subjects = _all(
+    (
+        _several(_MODEL, "models", "Repeatable."),
+        _several(_WEIGHTS, "weights", "Once for all models, or once for each in their order."),
+        _several(_DATA, "sources", "Repeatable."),
+        model_conditions,
+        source_conditions,
+        size_options,
     )
 )
 judging_options = _all(

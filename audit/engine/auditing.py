@@ -23,6 +23,7 @@ from audit.engine.live_objects import NOTHING, LiveObjects
 from audit.engine.picture_drawing import drawn_pictures
 from audit.engine.provenance import conditions, explainer_info, now, timing
 from audit.engine.reproduction import command_line
+from audit.engine.shared_evidence import Sharing
 from audit.engine.status_board import StatusBoard
 from audit.engine.stopwatch import Stopwatch
 from audit.engine.thread_count import suited_threads
@@ -64,6 +65,7 @@ def audited(
     notes: Sequence[str],
     board: StatusBoard,
     foreign: str | None = None,
+    shared: str | None = None,
     live: LiveObjects = NOTHING,
 ) -> Any:
     """Run an audit in a worker process: settings and result are as JSON holds them.
@@ -73,6 +75,7 @@ def audited(
         notes: on the settings, for the result.
         board: tells the supervisor what is being done.
         foreign: a folder that nothing may be imported from.
+        shared: a folder with evidence that audits of several explainers share.
         live: objects in the place of what the settings name.
 
     Raises:
@@ -80,7 +83,8 @@ def audited(
     """
     live.show_sources()
     chosen = Settings.model_validate(settings).with_notes(notes)
-    found = run_audit(chosen, board.tell, board, live).result.model_dump(mode="json")
+    sharing = Sharing(shared) if shared else None
+    found = run_audit(chosen, board.tell, board, live, sharing).result.model_dump(mode="json")
     if foreign:
         must_not_import_from(Path(foreign))
     return found
@@ -91,6 +95,7 @@ def run_audit(
     progress: Progress,
     board: StatusBoard | None = None,
     live: LiveObjects = NOTHING,
+    sharing: Sharing | None = None,
 ) -> Audit:
     """Audit an explainer in this process.
 
@@ -99,6 +104,7 @@ def run_audit(
         progress: told how far the work is.
         board: of a worker process; None where nobody supervises this one.
         live: objects in the place of what the settings name.
+        sharing: evidence that audits of several explainers share.
 
     Raises:
         ValueError: unknown names, missing files, wrong settings (subclasses say which).
@@ -126,7 +132,8 @@ def run_audit(
     resume = may_resume(folder, resume=settings.resume, reuse=settings.reuse)
     sources = SourceRecord(folder / SOURCES, _own_files(audited), beside=(folder.parent,))
     began = (lambda kind: board.enter(f"gathering {kind}")) if board else context.began
-    context = replace(context, tasks=Tasks(None, sources.update), began=began)
+    shared = sharing.read_by(settings, context) if sharing else None
+    context = replace(context, tasks=Tasks(None, sources.update, shared), began=began)
     with suited_threads(model), reading_recorded():
         found = _found(settings, context, checks, folder, key, watch, resume=resume)
     used = found.gathered.evidence.reference
@@ -134,6 +141,7 @@ def run_audit(
         index = {pair: i for i, pair in enumerate(context.pairs.ids)}
         context = replace(context, pairs=context.pairs.select([index[i] for i in used.ids]))
     time = timing(started, found.gathered.seconds, watch.seconds, found.gathered.reused)
+    time = time.model_copy(update={"map": context.seconds.get(context.roles.audited)})
     result = _assembled(settings, context, found, gate, run, time)
     return Audit(result, context, found.gathered.evidence)
 
@@ -232,7 +240,7 @@ def _assembled(
     run: Conditions,
     time: Timing,
 ) -> Result:
-    explainer = explainer_info(context.audited)
+    explainer = explainer_info(context.audited, found.gathered.evidence.costs)
     gated, notes = gate.applied(
         found.results,
         explainer=explainer.name,

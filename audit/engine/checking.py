@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from audit.config.settings import Settings, SettingsError
@@ -36,6 +37,7 @@ def check_explainer(
     foreign: str | None = None,
     live: LiveObjects = NOTHING,
     supervise: bool = True,
+    shared: str | None = None,
 ) -> tuple[Result, str]:
     """Audit as the settings say, and write reports, attestation and history.
 
@@ -48,6 +50,7 @@ def check_explainer(
         progress: told how far the work is.
         foreign: a folder that nothing may be imported from, where another version of it is audited.
         live: objects in the place of what the settings name.
+        shared: a folder with evidence that audits of several explainers share.
         supervise: False to run the explainer in this process, which the result tells. It runs here
             as well where objects can be given to no other process.
 
@@ -63,14 +66,7 @@ def check_explainer(
         IncompleteError: the disk is full.
         KeyboardInterrupt: interrupted; finished evidence is kept.
     """
-    if not settings.explainer and not settings.from_evidence:
-        raise SettingsError(
-            "no explainer given; use --explainer NAME ('audit list explainers' shows all)"
-        )
-    if live.explainer is None and not settings.from_evidence:
-        expect_known_name(settings.explainer)
-    expect_known_checks(settings)
-    known_formats(settings.formats)
+    _expect_known(settings, live)
     ignored_by_git(Path(settings.out))
     out = writable(Path(settings.out))
     attest = Path(settings.attest) if settings.attest else None
@@ -78,7 +74,8 @@ def check_explainer(
         writable(attest.parent, "--attest")
     with locked(out):
         settings = with_baseline_of_revision(settings)
-        result = _result(settings, progress, foreign, live, supervise=supervise)
+        given = {"foreign": foreign, "shared": shared}
+        result = _result(settings, progress, given, live, supervise=supervise)
         write_reports(result, writable(out), ("json", *settings.formats))
         forget_previous(out)
         if attest:
@@ -90,10 +87,22 @@ def check_explainer(
     return result, _keep(result) if settings.history else ""
 
 
+def _expect_known(settings: Settings, live: LiveObjects) -> None:
+    """Refuse a slip of the pen before anything heavy is imported."""
+    if not settings.explainer and not settings.from_evidence:
+        raise SettingsError(
+            "no explainer given; use --explainer NAME ('audit list explainers' shows all)"
+        )
+    if live.explainer is None and not settings.from_evidence:
+        expect_known_name(settings.explainer)
+    expect_known_checks(settings)
+    known_formats(settings.formats)
+
+
 def _result(
     settings: Settings,
     progress: Progress,
-    foreign: str | None,
+    folders: Mapping[str, str | None],
     live: LiveObjects,
     *,
     supervise: bool,
@@ -103,18 +112,18 @@ def _result(
 
         return rejudge(Path(settings.from_evidence), settings)
     if not supervise:
-        return _in_this_process(settings, progress, live, "as asked")
+        return _in_this_process(settings, progress, folders, live, "as asked")
     given = {
         "settings": settings.model_dump(mode="json"),
         "notes": list(settings.notes),
-        "foreign": foreign,
+        **folders,
     }
     limits = Limits(settings.timeout, settings.memory_bytes)
     try:
         job = Job(JOB, given, {"live": live} if live.any else {})
         return Result.model_validate(supervision.supervised(job, limits, progress))
     except UnsupervisableError as error:
-        return _in_this_process(settings, progress, live, str(error))
+        return _in_this_process(settings, progress, folders, live, str(error))
     except KeyboardInterrupt as error:
         raise KeyboardInterrupt(
             f"interrupted; finished evidence is kept in '{settings.out}/evidence', the same "
@@ -126,12 +135,21 @@ def _result(
         return unfinished_result(settings, error)
 
 
-def _in_this_process(settings: Settings, progress: Progress, live: LiveObjects, why: str) -> Result:
+def _in_this_process(
+    settings: Settings,
+    progress: Progress,
+    folders: Mapping[str, str | None],
+    live: LiveObjects,
+    why: str,
+) -> Result:
     """Without a supervisor, which the result and its notes tell; `SettingsError` where strict."""
     from audit.engine.auditing import run_audit
+    from audit.engine.shared_evidence import Sharing
 
     told = f"The explainer ran in this process, which it could have ended or altered: {why}."
-    return run_audit(settings.with_notes([*settings.notes, told]), progress, live=live).result
+    sharing = Sharing(shared) if (shared := folders["shared"]) else None
+    noted = settings.with_notes([*settings.notes, told])
+    return run_audit(noted, progress, live=live, sharing=sharing).result
 
 
 def _keep(result: Result) -> str:

@@ -37,6 +37,65 @@ jobs:
           python-version: "3.12"
 {note}      - uses: {action}
 """
+_MATRIX = """\
+# Audits the explainer named in audit.toml on several models and data, each with several seeds, and
+# sums up: the median and the worst run, as a comment of the pull request and as a badge; written by
+# `audit init --matrix`.
+name: audit
+on:
+  push:
+    branches: [main]
+  pull_request:
+permissions:
+  actions: read
+  contents: read
+  pull-requests: write
+jobs:
+  audit:
+    runs-on: ubuntu-latest
+    timeout-minutes: 60
+    strategy:
+      fail-fast: false
+      matrix:
+        subject:
+          - {{name: bundled, arguments: --model bundled --data bundled}}
+          # - {{name: photos, arguments: --model ViT-B-16 --pretrained openai --data photos}}
+        seed: [0, 1, 2]
+    steps:
+      - uses: actions/checkout@v4
+      - uses: actions/setup-python@v5
+        with:
+          python-version: "3.12"
+{note}      - uses: {action}
+        continue-on-error: true
+        with:
+          arguments: ${{{{ matrix.subject.arguments }}}} --seed ${{{{ matrix.seed }}}}
+          artifact: audit-${{{{ matrix.subject.name }}}}-${{{{ matrix.seed }}}}
+          upload-sarif: "false"
+  summary:
+    needs: audit
+    runs-on: ubuntu-latest
+    steps:
+      - uses: actions/checkout@v4
+      - uses: actions/setup-python@v5
+        with:
+          python-version: "3.12"
+      - uses: actions/download-artifact@v4
+        with:
+          pattern: audit-*
+          path: runs
+      - uses: {action}
+        with:
+          summary: runs
+      - if: always() && github.event_name == 'pull_request'
+        continue-on-error: true # a fork's token may not comment
+        env:
+          GH_TOKEN: ${{{{ github.token }}}}
+          NUMBER: ${{{{ github.event.number }}}}
+        run: >-
+          gh pr comment "$NUMBER" --edit-last --create-if-none
+          --body-file audit-report/summary.md
+"""
 _ACTION_NOTE = """\
       # OWNER/REPO is the repository that holds explainer-audit, REF a tag or commit of it.
 """
@@ -109,16 +168,18 @@ class Checkout:
         return self.address if folder else f"git+{self.address}@{self.rev}"
 
 
-def workflow_text(action: str = NO_ACTION) -> str:
+def workflow_text(action: str = NO_ACTION, *, matrix: bool = False) -> str:
     """The workflow of GitHub.
 
     Args:
         action: repository of the action as ``OWNER/REPO@REF``, or its folder in the project's own
             repository as ``./FOLDER``.
+        matrix: of several models, data and seeds, with a summary of all runs.
     """
     repository, _, ref = action.partition("@")
     place = action if action.startswith("./") else f"{repository}/{ACTION}@{ref}"
-    return _WORKFLOW.format(action=place, note=_ACTION_NOTE if action == NO_ACTION else "")
+    text = _MATRIX if matrix else _WORKFLOW
+    return text.format(action=place, note=_ACTION_NOTE if action == NO_ACTION else "")
 
 
 def gitlab_text(checkout: str | None = None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from audit.former_names import present_name
 from audit.gate.baseline import ACCEPTED, BADNESS, worse
@@ -40,6 +40,31 @@ class QualityChange:
 
 
 @dataclass(frozen=True)
+class CheckChange:
+    """A check in both results.
+
+    Attributes:
+        old: None where it was not checked before.
+        new: None where it is no longer checked.
+        fails: whether it got worse and counts.
+        worse: whether it got worse at all.
+    """
+
+    old: CheckResult | None
+    new: CheckResult | None
+    fails: bool
+    worse: bool
+
+    @property
+    def better(self) -> bool:
+        """Whether it was a violation or an error and is none any more."""
+        if self.old is None or self.new is None:
+            return False
+        was, now = self.old.finding.verdict, self.new.finding.verdict
+        return BADNESS[was] > 1 and BADNESS[now] < BADNESS[was]
+
+
+@dataclass(frozen=True)
 class Comparison:
     """What changed.
 
@@ -47,12 +72,36 @@ class Comparison:
         worse: a check came out worse and fails: an ERROR, or a violation at or above ``fail_on``
             that no waiver excuses; or one is no longer there; or, where strict, quality fell.
         lower: quality fell by some measure.
-        lines: for the reader.
+        lines: for the reader; the last one sums up and names the exit code.
+        changes: check by check, those that are no longer there last.
+        quality: by measure, where the data are the same.
+        notes: on what is compared.
     """
 
     worse: bool
     lower: bool
     lines: tuple[str, ...]
+    changes: tuple[CheckChange, ...] = ()
+    quality: tuple[QualityChange, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def exit_code(self) -> int:
+        """1 where the candidate is worse, else 0."""
+        return int(self.worse)
+
+    @property
+    def summary(self) -> str:
+        """How many checks got worse, better, or stayed."""
+        failing = sum(change.fails for change in self.changes)
+        counted = {
+            "worse": failing,
+            "worse without failing": sum(change.worse for change in self.changes) - failing,
+            "better": sum(change.better for change in self.changes),
+        }
+        parts = [f"{count} {word}" for word, count in counted.items() if count]
+        parts += ["lower quality"] if self.lower else []
+        return ", ".join(parts) or "nothing got worse or better"
 
 
 def compare_results(
@@ -73,21 +122,28 @@ def compare_results(
         seed: of the bootstrap.
     """
     before = {present_name("check", check.id)[0]: check for check in old.checks}
-    changes = quality_changes(old, new, seed=seed)
+    quality = quality_changes(old, new, seed=seed)
     lines = [f"{old.explainer.name} {_when(old)} → {new.explainer.name} {_when(new)}"]
-    lines += _subject_notes(old, new)
+    notes = tuple(_subject_notes(old, new))
+    lines += notes
     lines += [_line(before.get(check.id), check, fail_on) for check in new.checks]
     there = {check.id for check in new.checks}
     gone = [check for name, check in before.items() if name not in there]
     lines += [f"! {c.id} {c.name}: {c.finding.verdict.value} → not checked" for c in gone]
-    lines += [_quality_line(change, "!" if strict else "~") for change in changes]
-    lower = any(change.lower for change in changes)
-    failing = any(_fails(before.get(check.id), check, fail_on) for check in new.checks)
-    return Comparison(
-        worse=failing or bool(gone) or (strict and lower),
+    lines += [_quality_line(change, "!" if strict else "~") for change in quality]
+    lower = any(change.lower for change in quality)
+    changes = [_change(before.get(check.id), check, fail_on) for check in new.checks]
+    changes += [CheckChange(check, None, fails=True, worse=True) for check in gone]
+    found = Comparison(
+        worse=any(change.fails for change in changes) or (strict and lower),
         lower=lower,
         lines=tuple(lines),
+        changes=tuple(changes),
+        quality=tuple(quality),
+        notes=notes,
     )
+    last = f"{found.summary}; exit code {found.exit_code}"
+    return replace(found, lines=(*lines, last))
 
 
 def quality_changes(old: Result, new: Result, *, seed: int = 0) -> list[QualityChange]:
@@ -95,11 +151,16 @@ def quality_changes(old: Result, new: Result, *, seed: int = 0) -> list[QualityC
     if old.data.sha256 != new.data.sha256:
         return []
     measures = dict.fromkeys(name for pair in new.pair_quality for name in pair.values)
-    found = (_change(old, new, measure, seed) for measure in measures)
+    found = (_quality_change(old, new, measure, seed) for measure in measures)
     return [change for change in found if change is not None]
 
 
-def _change(old: Result, new: Result, measure: str, seed: int) -> QualityChange | None:
+def _change(old: CheckResult | None, new: CheckResult, fail_on: Severity) -> CheckChange:
+    failing = _fails(old, new, fail_on)
+    return CheckChange(old, new, fails=failing, worse=failing or _got_worse(old, new))
+
+
+def _quality_change(old: Result, new: Result, measure: str, seed: int) -> QualityChange | None:
     import numpy as np
 
     from audit.statistics.paired import paired_difference

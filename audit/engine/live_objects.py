@@ -35,6 +35,10 @@ class LiveObjects:
         """Whether there is one."""
         return any(x is not None for x in (self.explainer, self.other, self.model, self.data))
 
+    def without_explainer(self) -> LiveObjects:
+        """Model and data alone."""
+        return replace(self, explainer=None, other=None)
+
     def with_sources(self, sources: Mapping[str, tuple[str, ...]]) -> LiveObjects:
         """The same with lines that another process could not read."""
         return replace(self, sources=sources)

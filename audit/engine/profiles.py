@@ -19,6 +19,7 @@ SIZES = {
     "full": Sizes(
         traced=12,
         probed=96,
+        rungs=100,
         ladder_seeds=3,
         graded=("weight-noise", "interpolation", "removed-heads"),
         reparametrized=32,

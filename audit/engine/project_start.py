@@ -45,12 +45,14 @@ class Wanted:
         checkout: for GitLab and pre-commit, ``ADDRESS@REV`` or a folder; None likewise.
         gitlab: write the job of GitLab.
         pre_commit: write the settings of pre-commit.
+        matrix: several models, data and seeds in the workflow of GitHub.
     """
 
     action: str | None = None
     checkout: str | None = None
     gitlab: bool = False
     pre_commit: bool = False
+    matrix: bool = False
 
 
 def start(folder: Path, explainer: str, wanted: Wanted, *, force: bool) -> list[str]:
@@ -72,7 +74,7 @@ def start(folder: Path, explainer: str, wanted: Wanted, *, force: bool) -> list[
     _must_exist(folder, wanted)
     texts = {
         Path("audit.toml"): settings_text(explainer),
-        WORKFLOW: ci_files.workflow_text(wanted.action or ci_files.NO_ACTION),
+        WORKFLOW: _workflow(wanted),
     }
     if wanted.gitlab:
         texts[GITLAB] = ci_files.gitlab_text(wanted.checkout)
@@ -84,6 +86,10 @@ def start(folder: Path, explainer: str, wanted: Wanted, *, force: bool) -> list[
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         write_whole(folder / path, text)
     return [*(f"wrote {path}" for path in (*texts, *shared)), *told, *_left_to_fill(wanted)]
+
+
+def _workflow(wanted: Wanted) -> str:
+    return ci_files.workflow_text(wanted.action or ci_files.NO_ACTION, matrix=wanted.matrix)
 
 
 def _must_exist(folder: Path, wanted: Wanted) -> None:

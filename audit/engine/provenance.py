@@ -11,6 +11,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from audit.engine.check_durations import spent_on_checks
+from audit.evidence.explanations import full_name
+from audit.evidence.kinds import Costs
 from audit.explainers.contract import Explainer
 from audit.models.loading import PACKAGES
 from audit.result.schema import Conditions, ExplainerInfo, Timing
@@ -74,8 +76,9 @@ def timing(
     )
 
 
-def explainer_info(explainer: Explainer) -> ExplainerInfo:
-    """What the report says of the explainer."""
+def explainer_info(explainer: Explainer, costs: Costs | None = None) -> ExplainerInfo:
+    """What the report says of the explainer, with its costs where they were measured."""
+    operations = costs.operations if costs else {}
     file = explainer.source_file
     return ExplainerInfo(
         name=explainer.name,
@@ -84,6 +87,7 @@ def explainer_info(explainer: Explainer) -> ExplainerInfo:
         source_file=shown_path(file) if file else None,
         source_line=explainer.source_line,
         source_sha256=file_sha256(file),
+        passes=operations.get(full_name(explainer.name, dict(explainer.options))),
     )
 
 

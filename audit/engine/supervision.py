@@ -209,7 +209,9 @@ def _outcome(worker: Worker, handoff: Path, board: StatusBoard, cause: str) -> A
             return json.loads((handoff / "result.json").read_text(encoding="utf-8"))
         with contextlib.suppress(OSError, ValueError):
             error = json.loads((handoff / "error.json").read_text(encoding="utf-8"))
-            raise ReportedError(error["message"], int(error["code"]), error["traceback"])
+            raise ReportedError(
+                error["message"], int(error["code"]), error["traceback"], error["kind"]
+            )
     where, status = last_line(handoff), board.read()
     ended = cause or how_it_ended(worker.poll() or 0)
     at = f", at {where}" if where else ""

@@ -75,6 +75,8 @@ def render_trend(audits: Sequence[Past], commit_url: str = "") -> str:
         rows=rows[::-1],
         checks=checks,
         newest=audits[-1].result,
+        version=audits[-1].result.conditions.audit_version,
+        started=audits[-1].result.timing.started,
         figures=[figure for figure in _figures(audits) if figure.series],
         scatter_view=_view_with_whole_numbers,
     )

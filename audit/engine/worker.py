@@ -67,7 +67,8 @@ def described(error: BaseException) -> dict[str, Any]:
     """An error as the supervisor reads it: message, exit code, traceback where that helps."""
     message, code = ending(error)
     text = "" if is_usage(error) else "".join(traceback.format_exception(error))
-    return {"message": message, "code": code, "traceback": text}
+    kind = type(error).__name__
+    return {"message": message, "code": code, "traceback": text, "kind": kind}
 
 
 def _hand_over(path: Path, document: Any) -> None:

@@ -46,7 +46,7 @@ def gather_performance(context: Context, reference: Reference) -> Performance:
     if min(right, len(found.ids) - right) < LEAST_OF_A_SIDE:
         return Performance(found.margins, found.labels, none, _too_few(found, len(found.ids)))
     first, last = context.part_of_chosen
-    count = round(len(context.pairs) / (last - first))
+    count = round(context.sizes.chosen_per_pair * len(context.pairs) / (last - first))
     rng = np.random.default_rng(context.seed)
     return Performance(found.margins, found.labels, chosen_by_margin(found.margins, count, rng))
 

@@ -21,6 +21,11 @@ def mark_finished(folder: Path) -> None:
         (folder / _MARK).touch()
 
 
+def finished_unchanged(folder: Path) -> bool:
+    """Whether the audit of this evidence is finished, and every source that was seen as it was."""
+    return (folder / _MARK).is_file() and what_changed(folder / SOURCES) == ""
+
+
 def may_resume(folder: Path, *, resume: bool, reuse: bool) -> bool:
     """Whether what is in a folder may be used again; from now on it counts as unfinished.
 

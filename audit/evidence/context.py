@@ -42,26 +42,32 @@ class Sizes:
     Attributes:
         traced: pairs whose explanation is traced.
         probed: pairs whose faithfulness is measured on every rung.
-        ladder_seeds: draws of each rung.
+        rungs: of the ladder that are enough; more draws of each are made where there are fewer.
+        ladder_seeds: draws of each rung, at most.
         graded: families of rungs that have strengths; random blocks are on every ladder.
+        executed_pictures: that answers of what the explainer executes are asked of, at least.
         executed_candidates: at most so many classes are asked of each picture.
         reparametrized: pairs that are explained on every edited model.
         randomized: pairs that are explained on every randomized model.
         randomizations: draws of the randomized models.
         affected: pairs whose patch effects are measured.
         repeated: pairs that are explained in other company.
+        chosen_per_pair: pairs chosen by their margin, for each pair of the audit.
     """
 
     traced: int = 4
     probed: int = 16
+    rungs: int = 14
     ladder_seeds: int = 2
     graded: tuple[Family, ...] = ("weight-noise",)
+    executed_pictures: int = 200
     executed_candidates: int = 40
     reparametrized: int = 16
     randomized: int = 16
     randomizations: int = 2
     affected: int = 48
     repeated: int = 6
+    chosen_per_pair: float = 4.0
 
 
 @dataclass(frozen=True)
@@ -122,6 +128,7 @@ class Context:
         memory: what the explainer keeps of what it computed at its first call.
         began: told which kind of evidence begins.
         traced_copies: what traces know of an untouched copy, by its identity.
+        seconds: that a map of an explainer took, by its full name, as far as it was drawn now.
     """
 
     model: ModelUnderAudit
@@ -144,6 +151,11 @@ class Context:
     memory: Memory = field(default_factory=Memory)
     began: Callable[[str], None] = _unheard
     traced_copies: dict[int, Watched] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def is_of_model(self, name: str) -> bool:
+        """Whether an explainer's maps depend on model and data alone: of a control or a twin."""
+        return name != self.roles.audited
 
     @property
     def audited(self) -> Explainer:

@@ -95,7 +95,7 @@ def _kept(context: Context, task: str, probe: Callable[[], Probed]) -> Probed:
         found = probe()
         return {**vars(found), "restores": torch.tensor(found.restores)}
 
-    found = context.tasks.drawn(task, draw)
+    found = context.tasks.drawn(task, draw, of_model=True)
     device, dtype = context.model.device, context.model.dtype
     return Probed(
         found["features"].to(device, dtype),

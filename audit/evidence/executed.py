@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -11,9 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from audit.data.pairs import Pairs
 from audit.evidence.context import Context
 from audit.evidence.kinds import Executed, Reference, TraceEvidence
-from audit.evidence.reference import class_scores
+from audit.evidence.reference import class_scores, gather_reference
 from audit.explainers.contract import run_explainer
 from audit.models.unwrapped_values import beneath, plain
 from audit.trace.instrument import Instrument, Observer
@@ -56,7 +58,40 @@ def gather_executed(context: Context, reference: Reference, trace: TraceEvidence
     """Answers of what the explainer executes; those of the model where the trace shows it to be."""
     if _is_the_model(trace):
         return Executed("model", reference.correct, reference.correct, 0.0)
-    return executed_answers(context, reference)
+    found, more = executed_answers(context, reference), more_pairs(context)
+    if more is None or found.how == "none":
+        return found
+    wider = dataclasses.replace(context, pairs=more)
+    added = executed_answers(wider, gather_reference(wider), "more answers")
+    return Executed(
+        how=found.how,
+        correct=np.concatenate([found.correct, added.correct]),
+        model_correct=np.concatenate([found.model_correct, added.model_correct]),
+        largest_difference=_larger(found.largest_difference, added.largest_difference),
+    )
+
+
+def more_pairs(context: Context) -> Pairs | None:
+    """Pairs of further pictures, where those of the audit are too few to compare accuracies by.
+
+    None where there are enough, or no more; in looks, which bring more pictures themselves; and for
+    grids, whose sets are drawn as wholes.
+    """
+    wanted = context.sizes.executed_pictures - len(context.pairs.present)
+    looks, grids = context.part_of_chosen != (0.0, 1.0), context.pairs.sets is not None
+    if wanted <= 0 or context.many is None or looks or grids:
+        return None
+    pairs = context.many_pairs()
+    own, picture = np.isin(pairs.ids, context.pairs.ids), pairs.picture.numpy()
+    others = np.setdiff1d(picture, picture[own])
+    drawn = np.random.default_rng(context.seed).permutation(others)[:wanted]
+    index = np.flatnonzero(np.isin(picture, drawn)).tolist()
+    return pairs.select(index) if index else None
+
+
+def _larger(one: float | None, other: float | None) -> float | None:
+    known = [d for d in (one, other) if d is not None]
+    return max(known, default=None)
 
 
 def _is_the_model(trace: TraceEvidence) -> bool:
@@ -65,13 +100,19 @@ def _is_the_model(trace: TraceEvidence) -> bool:
     return bool(scalars) and all(s.clean and s.of_pair for s in scalars)
 
 
-def executed_answers(context: Context, reference: Reference) -> Executed:
-    """Answers by the scores of every picture and its candidate classes, as they are executed."""
+def executed_answers(context: Context, reference: Reference, task: str = "answers") -> Executed:
+    """Answers by the scores of every picture and its candidate classes, as they are executed.
+
+    Args:
+        context: with the pictures.
+        reference: the model's answers.
+        task: what the scores of a batch are kept as.
+    """
     candidates = strongest_classes(context, reference)
     pictures, width = candidates.shape
     flat_picture = np.repeat(np.arange(pictures), width)
     flat_class = candidates.reshape(-1)
-    scores, how = _scores(context, flat_picture, flat_class)
+    scores, how = _scores(context, flat_picture, flat_class, task)
     model = np.take_along_axis(_model_scores(context, reference), candidates, 1)
     found = np.full_like(model, np.nan) if scores is None else scores.reshape(model.shape)
     return Executed(
@@ -103,7 +144,7 @@ def strongest_classes(context: Context, reference: Reference) -> np.ndarray:
 
 
 def _scores(
-    context: Context, picture: np.ndarray, classes: np.ndarray
+    context: Context, picture: np.ndarray, classes: np.ndarray, task: str
 ) -> tuple[np.ndarray | None, str]:
     parts: list[np.ndarray] = []
     how = "none"
@@ -111,7 +152,7 @@ def _scores(
     for batch in context.batches(len(picture)):
         index = batch.numpy()
         found = context.tasks.kept(
-            f"answers from {index[0]}",
+            f"{task} from {index[0]}",
             _Scores,
             partial(_batch_scores, context, picture[index], classes[index]),
         )

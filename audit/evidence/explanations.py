@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable
+from time import perf_counter
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from audit.evidence.context import Context
 from audit.evidence.kinds import AVERAGE_PRECISION, Equivalence, Equivalences, Explanations
@@ -27,13 +28,27 @@ def gather_explanations(context: Context) -> Explanations:
     """Maps of the audited explainer, its twin and the controls."""
     maps, quality = {}, {}
     masks = grid_masks(context)
-    for name, explainer in context.explainers.items():
-        work = functools.partial(context.maps, explainer, phase=f"maps of {name}")
-        found = context.tasks.one_drawn(f"maps of {name}", functools.partial(context.guarded, work))
+    for name in context.explainers:
+        work = functools.partial(_timed_maps, context, name)
+        found = context.tasks.one_drawn(
+            f"maps of {name}",
+            functools.partial(context.guarded, work),
+            of_model=context.is_of_model(name),
+        )
         maps[name] = found.double().numpy()
         if masks is not None:
             quality[name] = localization(found, masks, grid=context.pairs.grid > 0)
     return Explanations(maps, quality)
+
+
+def _timed_maps(
+    context: Context, name: str, module: nn.Module
+) -> Float[Tensor, "pairs rows columns"]:
+    """Maps of all pairs; how long one takes is remembered."""
+    started = perf_counter()
+    found = context.maps(context.explainers[name], module, phase=f"maps of {name}")
+    context.seconds[name] = (perf_counter() - started) / max(len(found), 1)
+    return found
 
 
 def grid_masks(context: Context) -> Float[Tensor, "pairs rows columns"] | None:
@@ -73,7 +88,7 @@ def gather_equivalences(context: Context, explanations: Explanations) -> Equival
             other = torch.from_numpy(theirs)
         else:
             draw = functools.partial(context.guarded, functools.partial(context.maps, explainer))
-            other = context.tasks.one_drawn(f"maps of {name}", draw).double()
+            other = context.tasks.one_drawn(f"maps of {name}", draw, of_model=True).double()
         gap, ranks = largest_difference(ours, other), mean_rank_correlation(ours, other)
         entries.append(Equivalence(name, gap, ranks))
     return Equivalences(tuple(entries))

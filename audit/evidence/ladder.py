@@ -21,6 +21,7 @@ from audit.evidence.tasks import as_array
 from audit.interventions.degrading import UNMODIFIED, Family, Rung, apply_rung, default_ladder
 from audit.interventions.model_parts import ModelParts
 from audit.metrics.localization import chance_corrected_average_precision
+from audit.statistics.paired_counts import lie_apart
 from audit.statistics.proportions import proportion_interval
 from audit.trace.records import Array
 
@@ -68,10 +69,22 @@ def gather_ladder(context: Context, reference: Reference, explanations: Explanat
     )
 
 
-def _map_on_rung(context: Context, name: str, module: nn.Module, known: Tensor) -> Tensor:
-    """Maps of an explainer on a rung; those known stay where it never looks at the model."""
-    explainer = context.explainers[name]
-    return known if explainer.model_free else context.maps(explainer, module)
+def _maps_on_rung(
+    context: Context, rung: str, module: nn.Module, known: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """Maps of the explainers on a rung; those known stay of one that never looks at the model."""
+    found = {}
+    for name, one in known.items():
+        explainer = context.explainers[name]
+        draw = partial(context.maps, explainer, module)
+        if explainer.model_free:
+            found[name] = one
+        elif context.is_of_model(name):
+            task = f"maps of {name} on {rung}"
+            found[name] = context.tasks.one_drawn(task, draw, of_model=True)
+        else:
+            found[name] = draw()
+    return found
 
 
 Scores = Callable[[str, nn.Module], Tensor]
@@ -85,7 +98,7 @@ def scores_of_rungs(context: Context) -> Scores:
     def scores(rung: str, module: nn.Module) -> Tensor:
         if rung not in known:
             score = partial(class_scores, context, module)
-            known[rung] = context.tasks.one_drawn(f"scores of {rung}", score)
+            known[rung] = context.tasks.one_drawn(f"scores of {rung}", score, of_model=True)
         return known[rung]
 
     return scores
@@ -96,7 +109,10 @@ def ladder_steps(
 ) -> list[Step]:
     """The unmodified model, its degraded copies, and its checkpoints, its own and those given.
 
-    A model that is no better than a guess has nothing to lose: it is not degraded.
+    Rungs are chosen for the spread of their accuracies: checkpoints first, then degraded copies,
+    of which further draws are made only where there are fewer than enough rungs. Those whose
+    accuracy is within noise of another's are left out, but for checkpoints that were given. A model
+    that is no better than a guess has nothing to lose: it is not degraded.
 
     Args:
         context: of the audit; where it names the rungs, they are not chosen.
@@ -104,31 +120,68 @@ def ladder_steps(
         class_scores_on: scores of rungs for the choice of their strength.
     """
     scores = class_scores_on or scores_of_rungs(context)
-    parts = context.parts()
-    rungs: tuple[Rung, ...] = (UNMODIFIED,)
+    parts, checkpoints = context.parts(), _checkpoint_steps(context)
     if context.rungs:
+        names = {r.name for r in context.rungs}
         chosen = [r for r in context.rungs if r.family != "checkpoint"]
-        rungs = tuple(Rung(cast("Family", r.family), r.strength, r.seed) for r in chosen)
-    elif knows_something(reference):
-        seeds = tuple(range(context.sizes.ladder_seeds))
-        graded = [f for f in context.sizes.graded if f not in left_out(context)]
-        strengths = {f: spread_strengths(context, parts, reference, f, scores) for f in graded}
-        rungs = default_ladder(len(parts.blocks), seeds, strengths)
-    degraded = [
-        Step(
-            RungInfo(r.name, r.family, float(r.strength), r.seed),
-            partial(apply_rung, context.pristine, parts, r),
-        )
-        for r in rungs
-    ]
-    given = [
+        rungs = [Rung(cast("Family", r.family), r.strength, r.seed) for r in chosen]
+        return [_degraded(context, parts, r) for r in rungs] + [
+            step for step in checkpoints if step.info.name in names
+        ]
+    first = [_degraded(context, parts, UNMODIFIED)]
+    apart = partial(_apart, reference=reference, class_scores_on=scores)
+    given = frozenset(f"checkpoint {c.name}" for c in context.checkpoints if not c.own)
+    checkpoints = apart(checkpoints, always=given)
+    if not knows_something(reference):
+        return first + checkpoints
+    graded = [f for f in context.sizes.graded if f not in left_out(context)]
+    strengths = {f: spread_strengths(context, parts, reference, f, scores) for f in graded}
+    degraded = list[Step]()
+    for seed in range(context.sizes.ladder_seeds):
+        if 1 + len(checkpoints) + len(degraded) >= context.sizes.rungs:
+            break
+        drawn = default_ladder(len(parts.blocks), (seed,), strengths)[1:]
+        degraded += apart([_degraded(context, parts, r) for r in drawn])
+    return first + degraded + checkpoints
+
+
+def _degraded(context: Context, parts: ModelParts, rung: Rung) -> Step:
+    info = RungInfo(rung.name, rung.family, float(rung.strength), rung.seed)
+    return Step(info, partial(apply_rung, context.pristine, parts, rung))
+
+
+def _checkpoint_steps(context: Context) -> list[Step]:
+    return [
         Step(
             RungInfo(f"checkpoint {c.name}", "checkpoint", float(place), 0, c.sha256),
             partial(c.load, context.pristine),
         )
         for place, c in enumerate(context.checkpoints, 1)
     ]
-    return degraded + given
+
+
+def _apart(
+    steps: Sequence[Step],
+    reference: Reference,
+    class_scores_on: Scores,
+    always: frozenset[str] = frozenset(),
+) -> list[Step]:
+    """Those whose accuracy lies apart from that of the others of their family, and of the first.
+
+    Two rungs lie apart where their accuracies, on the same pictures, differ by more than one
+    standard error: else their order is a toss-up, and tells little for the maps that it costs. The
+    choice looks at accuracy alone, never at a map.
+    """
+    kept: list[tuple[str, Array]] = [("", reference.correct)]
+    found = []
+    for step in steps:
+        scores = class_scores_on(step.info.name, step.make().eval())
+        right, family = _correct(scores, reference), step.info.family
+        rivals = [one for name, one in kept if name in {"", family}]
+        if step.info.name in always or all(lie_apart(right, one) for one in rivals):
+            kept.append((family, right))
+            found.append(step)
+    return found
 
 
 def left_out(context: Context) -> dict[Family, str]:
@@ -164,6 +217,8 @@ def spread_strengths(
     for done, strength in enumerate(GRADES[family], 1):
         known[strength] = accuracy(strength)
         context.progress("strengths of the ladder", done, len(GRADES[family]))
+        if done > RUNGS_PER_SEED and known[strength] <= chance:
+            break  # stronger ones are no better than a guess either
     for _ in range(MOST_HALVINGS):
         if _between(known, top, chance) >= LEAST_BETWEEN:
             break
@@ -221,10 +276,7 @@ def _row(
 ) -> _Row:
     """Measure one rung; maps on the first one, the unmodified model, are those known."""
     module = step.make().eval()
-    maps = {
-        name: one if first else _map_on_rung(context, name, module, one)
-        for name, one in known.items()
-    }
+    maps = known if first else _maps_on_rung(context, step.info.name, module, known)
     few = {name: found[probed].double().numpy() for name, found in maps.items()}
     scores = as_array(class_scores_on(step.info.name, module))
     return _Row(scores, _localization(context, maps), few)

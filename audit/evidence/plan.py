@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 import json
 import traceback
@@ -33,10 +34,13 @@ from audit.evidence.rung_faithfulness import gather_rung_faithfulness
 from audit.evidence.tasks import forget_all
 from audit.evidence.text_specificity import gather_text_specificity
 from audit.evidence.traces import gather_trace
+from audit.evidence.twin_maps import gather_twin_maps
 from audit.result.schema import Failure
 from audit.trace import records
 
 _GATHERING = "gathering "
+OF_MODEL = frozenset({"reference", "performance"})
+"""Kinds that depend on model and data alone as a whole; of others only some tasks do."""
 
 GATHERERS: dict[str, Callable[..., object]] = {
     "reference": gather_reference,
@@ -52,6 +56,7 @@ GATHERERS: dict[str, Callable[..., object]] = {
     "equivalences": gather_equivalences,
     "performance": gather_performance,
     "chosen_pairs": gather_chosen_pairs,
+    "twin_maps": gather_twin_maps,
     "faithfulness": gather_faithfulness,
     "ladder": gather_ladder,
     "rung_faithfulness": gather_rung_faithfulness,
@@ -102,7 +107,10 @@ def plan(needs: frozenset[str]) -> list[str]:
 def gather_kind(kind: str, context: Context, evidence: Evidence) -> Any:
     """Gather one kind of evidence from the context and from what was gathered before."""
     gathered = {name: getattr(evidence, name) for name in _asked(kind)}
-    return GATHERERS[kind](context, **gathered)
+    measure = functools.partial(GATHERERS[kind], context, **gathered)
+    if kind in OF_MODEL and context.tasks.shared is not None:
+        return context.tasks.kept(kind, _kind_class(kind), measure, of_model=True)
+    return measure()
 
 
 def _asked(kind: str) -> dict[str, inspect.Parameter]:

@@ -4,6 +4,9 @@ A gatherer splits into tasks, such as rungs, edits or batches of pairs. Each is 
 is finished and forgotten once the whole kind is. What a task measures may depend on nothing but the
 context and the name of the task, so that a resumed audit gives the same bytes: no generator that
 other tasks have drawn from, no state of an earlier one.
+
+What depends on model and data alone can be shared by the audits of several explainers: it is kept
+in a folder of its own, which one process fills that runs none of them, and the others only read.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import TypeVar
@@ -25,6 +28,19 @@ from audit.trace.records import Array
 T = TypeVar("T")
 _FOLDER = "tasks"
 _SLUG = 40
+
+
+@dataclass(frozen=True)
+class Shared:
+    """Where tasks are kept that depend on model and data alone.
+
+    Attributes:
+        folder: for one model, data and settings.
+        fills: whether this process writes there; one that runs an explainer under audit never does.
+    """
+
+    folder: Path
+    fills: bool
 
 
 @dataclass(frozen=True)
@@ -45,23 +61,33 @@ class Tasks:
     Attributes:
         folder: where they are kept; None keeps nothing.
         before_saving: called before anything is saved, such as to record what it depends on.
+        shared: where those are kept that depend on model and data alone; None shares nothing.
     """
 
     folder: Path | None = None
     before_saving: Callable[[], None] = nothing
+    shared: Shared | None = None
 
     def of(self, evidence: Path, kind: str) -> Tasks:
         """Those of a kind, in the folder of its evidence."""
-        return Tasks(evidence / _FOLDER / kind, self.before_saving)
+        there = self.shared
+        if there is not None:
+            there = replace(there, folder=there.folder / evidence.name / kind)
+        return Tasks(evidence / _FOLDER / kind, self.before_saving, there)
 
-    def kept(self, name: str, kind: type[T], measure: Callable[[], T]) -> T:
+    def kept(
+        self, name: str, kind: type[T], measure: Callable[[], T], *, of_model: bool = False
+    ) -> T:
         """What a task gives: as it was kept, or measured now and kept.
 
         Args:
             name: of the task, unique in its kind of evidence.
             kind: a frozen dataclass of arrays, numbers, strings, and such dataclasses.
             measure: runs the task.
+            of_model: whether it depends on model and data alone.
         """
+        if of_model and self.shared is not None:
+            return self._kept_for_all(self.shared, name, kind, measure)
         if self.folder is None:
             return measure()
         file = _file_name(name)
@@ -72,19 +98,38 @@ class Tasks:
             store.save(self.folder, file, found)
         return found
 
-    def drawn(self, name: str, draw: Callable[[], Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    def _kept_for_all(
+        self, shared: Shared, name: str, kind: type[T], measure: Callable[[], T]
+    ) -> T:
+        file = _file_name(name)
+        found = store.load_if_sound(shared.folder, file, kind)
+        if found is None and not shared.fills:
+            return replace(self, shared=None).kept(name, kind, measure)
+        if found is None:
+            found = measure()
+            store.save(shared.folder, file, found)
+        return found
+
+    def drawn(
+        self, name: str, draw: Callable[[], Mapping[str, Tensor]], *, of_model: bool = False
+    ) -> dict[str, Tensor]:
         """What a task draws, by explainer: as it was kept, or drawn now and kept.
 
         Args:
             name: of the task, unique in its kind of evidence.
             draw: gives tensors.
+            of_model: whether it depends on model and data alone.
         """
-        found = self.kept(name, Drawn, lambda: Drawn({n: as_array(t) for n, t in draw().items()}))
+
+        def measure() -> Drawn:
+            return Drawn({n: as_array(t) for n, t in draw().items()})
+
+        found = self.kept(name, Drawn, measure, of_model=of_model)
         return {name: torch.from_numpy(array) for name, array in found.of.items()}
 
-    def one_drawn(self, name: str, draw: Callable[[], Tensor]) -> Tensor:
+    def one_drawn(self, name: str, draw: Callable[[], Tensor], *, of_model: bool = False) -> Tensor:
         """Like `drawn`, of a single tensor."""
-        return self.drawn(name, lambda: {name: draw()})[name]
+        return self.drawn(name, lambda: {name: draw()}, of_model=of_model)[name]
 
     def any_kept(self) -> bool:
         """Whether an earlier audit has finished a task."""

@@ -38,7 +38,8 @@ def gather_text_specificity(
         else:
             phase = f"maps of {name} for an absent text"
             work = functools.partial(other.maps, context.explainers[name], phase=phase)
-            drawn = context.tasks.one_drawn(name, functools.partial(context.guarded, work))
+            draw = functools.partial(context.guarded, work)
+            drawn = context.tasks.one_drawn(name, draw, of_model=context.is_of_model(name))
             maps[name], found = drawn.double().numpy(), localization(drawn, masks)
         quality[name] = {
             measure: np.where(absent >= 0, values, np.nan) for measure, values in found.items()

@@ -26,6 +26,9 @@ from principles.check import Check
 from principles.limits import CheckLimits
 
 ERROR_RATE = "error_rate"
+_MEND_AND_REPEAT = (
+    "Mend what failed and give the same command again; what was finished by then is kept."
+)
 Timed = Callable[[str], AbstractContextManager[Any]]
 """Times what is done within, under a name."""
 
@@ -111,6 +114,8 @@ def _tested(
 
 def _with_pairs(finding: Finding, evidence: Evidence) -> Finding:
     """Say how many pairs would settle an INCONCLUSIVE at the size seen."""
+    if finding.pairs_to_settle is not None:
+        return _with_settling(finding)
     unsettled = finding.verdict is Verdict.INCONCLUSIVE and finding.pairs_to_settle is None
     unsettled = unsettled and finding.more_pairs_help
     straddling = [s for s in finding.statistics if _straddles(s)]
@@ -123,7 +128,15 @@ def _with_pairs(finding: Finding, evidence: Evidence) -> Finding:
         return finding
     words = f"By its {first.name}, about {needed:,} pairs would settle an effect of the size seen."
     update = {"pairs_to_settle": needed, "detail": [*finding.detail, words]}
-    return finding.model_copy(update=update)
+    return _with_settling(finding.model_copy(update=update))
+
+
+def _with_settling(finding: Finding) -> Finding:
+    """Name the number of pairs that would settle it as what to do, unless the check names more."""
+    if finding.remedy or finding.verdict is not Verdict.INCONCLUSIVE:
+        return finding
+    pairs = finding.pairs_to_settle
+    return finding.model_copy(update={"remedy": f"Audit about {pairs:,} pairs: --samples {pairs}."})
 
 
 def _straddles(statistic: Statistic) -> bool:
@@ -148,7 +161,7 @@ def _judge(
     if missing:
         cause = "; ".join(f.message for f in failures) or "it was not gathered"
         summary = f"No evidence of kind {', '.join(missing)}: {cause}"
-        return Finding(verdict=Verdict.ERROR, summary=summary), None
+        return Finding(verdict=Verdict.ERROR, summary=summary, remedy=_MEND_AND_REPEAT), None
     try:
         with timed(check.id):
             return check.finding(evidence, limits), None
@@ -156,7 +169,8 @@ def _judge(
         text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
         summary = f"The check itself failed: {type(error).__name__}: {error}"
         failure = Failure(where=f"judging {check.id}", message=str(error), traceback=text[-8000:])
-        return Finding(verdict=Verdict.ERROR, summary=summary), failure
+        remedy = f"Report this with result.json, or go on without it: --ignore {check.id}."
+        return Finding(verdict=Verdict.ERROR, summary=summary, remedy=remedy), failure
 
 
 def _result(

@@ -65,6 +65,12 @@ def _github(result: Result) -> str:
     return render_github(result)
 
 
+def _badge(result: Result) -> str:
+    from audit.reports.badge import render_badge
+
+    return render_badge(result)
+
+
 def _schema(result: Result) -> str:
     from audit.result.document import render_schema
 
@@ -79,6 +85,7 @@ _ALL: Final = (
     Format("junit", "junit.xml", _junit, "JUnit XML for CI servers"),
     Format("markdown", "summary.md", _markdown, "a table for step summaries"),
     Format("github", "annotations.txt", _github, "workflow commands of GitHub Actions"),
+    Format("badge", "badge.svg", _badge, "a small picture of the verdict"),
     Format("schema", "result_schema.json", _schema, "the JSON schema of result.json"),
 )
 FORMATS: Final = MappingProxyType({one.name: one for one in _ALL})

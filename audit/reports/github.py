@@ -70,6 +70,8 @@ def _command(level: str, check: CheckResult, result: Result) -> str:
     message = _clean(check.finding.summary)
     elsewhere = [] if places else places_elsewhere(check)
     message += "".join(f" At {_clean(one.file, 400)}:{one.line}." for one in elsewhere[:1])
+    if remedy := statuses.remedy(check):
+        message += f"\n{_clean(f'What to do: {remedy}')}"
     return f"::{level} {written}::{escape_data(message)}"
 
 

@@ -247,6 +247,7 @@ def _environment() -> jinja2.Environment:
         overall_status=statuses.overall,
         status_of=statuses.status_of,
         severity_of=statuses.severity_of,
+        remedy_of=statuses.remedy,
         target=words.target,
         extras=words.extras,
         statistic_phrase=words.statistic_phrase,

@@ -109,6 +109,7 @@ def _body(check: CheckResult) -> str:
     lines = list(dict.fromkeys([finding.summary, *finding.detail]))
     lines += [f"{one.name}: {words.statistic_phrase(one)}" for one in finding.statistics]
     lines += [f"at {place.file}:{place.line} {place.text}" for place in finding.locations]
+    lines += [f"what to do: {remedy}"] if (remedy := statuses.remedy(check)) else []
     lines += [f"see it again: {finding.witness.command}"] if finding.witness else []
     return "\n".join(_text(line, 1000) for line in lines)
 

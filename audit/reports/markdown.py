@@ -80,8 +80,8 @@ def _sentences(result: Result) -> list[str]:
         lines.append(
             f"- **{escape_markdown(check.id, 12)}** {status.word.lower()}: {summary}{place}"
         )
-        if status.key in statuses.VIOLATED and check.how_to_fix:
-            lines.append(f"  How to fix it: {escape_markdown(check.how_to_fix, 600)}")
+        if remedy := statuses.remedy(check):
+            lines.append(f"  What to do: {escape_markdown(remedy, 600)}")
     return [*lines, ""] if lines else []
 
 

@@ -24,7 +24,7 @@ from audit.result.figures import DIFFERENCE, Figure, PairFigure
 from audit.result.schema import Result, ShownPair
 from audit.result.shown_pairs import figures_of_pairs
 
-__all__ = ["MapView", "PairView", "Photo", "in_order", "pair_view", "photos"]
+__all__ = ["MapView", "PairView", "Photo", "in_order", "pair_view", "photos", "photos_of"]
 
 _ORDER: Final = ("pair", "bars", "scatter", "source", "table")
 
@@ -78,6 +78,14 @@ def photos(result: Result) -> dict[str, Photo]:
             symbol = f"photo-{len(drawn) + 1}" if places[key] > 1 or key in found else None
             drawn[key] = Photo(small, symbol)
     return drawn
+
+
+def photos_of(result: Result, figures: Iterable[PairFigure]) -> dict[str, Photo]:
+    """The pictures of some pairs by their keys, each drawn where it is shown."""
+    pairs = [result.shown_pairs[f.pair] for f in figures if f.pair in result.shown_pairs]
+    keys = {one.picture for one in pairs if one.picture in result.pictures}
+    drawn = {key: thumbnail(result.pictures[key], exact=True) for key in sorted(filter(None, keys))}
+    return {key: Photo(small) for key, small in drawn.items() if small is not None}
 
 
 def pair_view(

@@ -31,5 +31,5 @@ def _check(check: CheckResult) -> Iterator[str]:
         yield f"  at {place.file}:{place.line} {place.text}".rstrip()
     for measured in [one for one in finding.statistics if one.value is not None][:1]:
         yield f"  {measured.name} {words.statistic_phrase(measured)}"
-    if check.how_to_fix and statuses.status_of(check).key in statuses.VIOLATED:
-        yield f"  How to fix it: {check.how_to_fix}"
+    if remedy := statuses.remedy(check):
+        yield f"  What to do: {remedy}"

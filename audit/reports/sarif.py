@@ -129,6 +129,7 @@ def _result(check: CheckResult, index: int, places: list[Location], result: Resu
 def _message(check: CheckResult) -> str:
     parts = [check.finding.summary]
     parts += [f"{one.name}: {words.statistic_phrase(one)}." for one in check.finding.statistics[:1]]
+    parts += [f"What to do: {remedy}"] if (remedy := statuses.remedy(check)) else []
     parts += [f"See it again: {check.finding.witness.command}"] if check.finding.witness else []
     return "\n".join(_plain(part) for part in parts if part.strip()) or check.id
 
@@ -206,8 +207,11 @@ def _notification_level(check: CheckResult) -> str:
 def _inconclusive(result: Result) -> list[Object]:
     """One note for all of them."""
     checks = statuses.inconclusive(result)
-    lines = [f"{check.id} {check.name}: {check.finding.summary}" for check in checks]
-    text = "\n".join(_plain(line, 400) for line in lines)
+    lines = [
+        f"{check.id} {check.name}: {_plain(check.finding.summary, 400)} {statuses.remedy(check)}"
+        for check in checks
+    ]
+    text = "\n".join(_plain(line.strip(), 800) for line in lines)
     return [{"level": "note", "message": {"text": f"Inconclusive:\n{text}"}}] if checks else []
 
 

@@ -16,6 +16,7 @@ __all__ = [
     "Status",
     "inconclusive",
     "overall",
+    "remedy",
     "severity_of",
     "status_of",
     "tally",
@@ -124,6 +125,12 @@ def status_of(check: CheckResult) -> Status:
     if check.waiver is not None:
         return _BY_KEY["waived"]
     return _BY_KEY["warning" if severity_of(check) is Severity.WARNING else "violation"]
+
+
+def remedy(check: CheckResult) -> str:
+    """What to do about a finding; of a violation without a word of its own, the check's advice."""
+    violated = check.finding.verdict is Verdict.VIOLATION
+    return check.finding.remedy or (check.how_to_fix if violated else "")
 
 
 def inconclusive(result: Result) -> list[CheckResult]:

@@ -124,9 +124,8 @@ def _check(check: CheckResult, plain: Callable[[str], str]) -> Group:
         lines.append(Text(plain(phrase), style="dim"))
     if status.key in statuses.VIOLATED:
         lines += [Text(plain(place), style="dim") for place in _places(check)]
-    if status.key in statuses.VIOLATED and check.how_to_fix:
-        remedy = f"How to fix it: {check.how_to_fix}"
-        lines.append(Text(plain(remedy), style="dim"))
+    if remedy := statuses.remedy(check):
+        lines.append(Text(plain(f"What to do: {remedy}")))
     head = _head(check, plain)
     return Group(head, *(Padding(line, (0, 0, 0, _INDENT), expand=False) for line in lines))
 

@@ -56,4 +56,5 @@ class Finding(Frozen):
     severity: Severity | None = None  # where it differs from the check's own
     pairs_to_settle: int | None = None  # of an INCONCLUSIVE, at the size seen; None if unknown
     more_pairs_help: bool = True  # False where no number of pairs would settle an INCONCLUSIVE
+    remedy: str = ""  # what mends a violation, or settles what is open, said of this very finding
     wants: list[str] = []  # kinds of evidence that it was judged without and asks for

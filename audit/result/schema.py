@@ -74,6 +74,7 @@ class ExplainerInfo(Frozen):
     source_file: str | None = None
     source_line: int | None = None
     source_sha256: str | None = None
+    passes: float | None = None  # operations of a map over those of a score
 
 
 class ModelInfo(Frozen):
@@ -173,6 +174,7 @@ class Timing(Frozen):
         judging: seconds that each check took.
         checks: seconds of the audit by check: its judging and its share of the gathering.
         reused: kinds of evidence that an interrupted audit had finished, in whole or in part.
+        map: seconds that a map of the explainer took; None where it was drawn before.
     """
 
     started: str
@@ -180,6 +182,7 @@ class Timing(Frozen):
     judging: dict[str, float] = {}
     checks: dict[str, float] = {}
     reused: list[str] = []
+    map: float | None = None
 
 
 class Failure(Frozen):

@@ -36,6 +36,7 @@ class AttentionEvents:
         self.passes = passes
         self.frames = frames
         self.seen: list[AttentionSeen] = []
+        self.alike: list[str] = []
         self.calls = 0
 
     def same(self, name: str) -> None:
@@ -48,6 +49,8 @@ class AttentionEvents:
         if t.ndim < 2 or inherited.scalars or (inherited.events and name not in ATTENTION_CALLS):
             return inherited
         where = self._block_of(name, inherited)
+        if where is None and name in ATTENTION_CALLS and self._spans_tokens(name, t, inherited):
+            return self._of_alike(name, inherited)
         if where is None or not (name in ATTENTION_CALLS or self._is_attention(t, where)):
             return inherited
         self.calls += 1
@@ -114,6 +117,26 @@ class AttentionEvents:
         tower = self.passes.structure.tower(name)
         known = index < len(tower.blocks) and tower.attends(index)
         return (tower, index) if known else None
+
+    def _spans_tokens(self, name: str, t: Tensor, lineage: Lineage) -> bool:
+        """Whether a call with no query behind it relates all tokens of a block to each other."""
+        anchors = [a for a in lineage.anchors if not a.terminal]
+        if name in _FUSED or not anchors:
+            return bool(anchors)
+        last = max(anchors, key=lambda a: a.block)
+        tower = self.passes.structure.tower(last.tower)
+        if last.block >= len(tower.blocks) or t.shape[-1] != t.shape[-2]:
+            return False
+        tokens = self.passes.states.tokens(tower, last.block)
+        return t.shape[-1] in {tokens, tokens - 1}
+
+    def _of_alike(self, name: str, lineage: Lineage) -> Lineage:
+        """The lineage of what values or tokens give that attend to their like."""
+        anchors = [a for a in lineage.anchors if not a.terminal]
+        sites = {a.site for a in anchors if a.block == max(b.block for b in anchors)}
+        what = "values" if sites == {"value"} else "tokens"
+        self.alike.append(f"{what} attend to {what} by {shown_name(name)}")
+        return union([lineage, Lineage(alike=frozenset({len(self.alike) - 1}))])
 
     def _is_attention(self, t: Tensor, where: tuple[AnyTower, int]) -> bool:
         """Whether rows over the tokens or patches are non-negative and sum to one."""

@@ -28,6 +28,7 @@ from audit.trace.lineage import OUTPUTS, Anchor, Lineage, union
 from audit.trace.lineages import Lineages
 from audit.trace.module_calls import ModuleCalls
 from audit.trace.observations import ScalarSeen
+from audit.trace.operations import CREATING, results_of, writes_in_place
 from audit.trace.passes import Passes
 from audit.trace.probe_scores import ProbeScores
 from audit.trace.text_choice import narrowed
@@ -124,6 +125,19 @@ class Derivatives(Differentiating):
         if self._thread.rules:
             return True
         return not self._thread.recomputes and self.only_derivative()
+
+    def only_derives(self, name: str) -> bool:
+        """Whether the engine goes backward alone, and runs an operation on a tensor by itself."""
+        if not self._thread.scalars or len(self._tangents) or name in CREATING:
+            return False
+        return not writes_in_place(name) and self.in_engine()
+
+    def derived(self, name: str, out: Any) -> None:
+        """Such an operation has run."""
+        lineage = Lineage(scalars=self.taking())
+        for t in results_of(name, out):
+            if not t.is_meta:
+                self._lineages[t] = lineage
 
     def only_derivative(self) -> bool:
         """Whether a result that is no state of the model is a derivative."""

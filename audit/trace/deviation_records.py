@@ -9,15 +9,16 @@ import torch
 from torch import Tensor
 
 from audit.models.structure import AnyTower
-from audit.models.tower import Tower
-from audit.models.transformer_block import TowerName
+from audit.models.transformer_block import Block, TowerName
 from audit.models.unwrapped_values import plain
-from audit.trace.lineage import words_of
+from audit.trace.left_out import left_out
+from audit.trace.lineage import Lineage, words_of
 from audit.trace.map_origin import MapOrigin, distinct_prints
 from audit.trace.observations import AlterationSeen, AttentionSeen
 from audit.trace.probe_families import attends_around, rows_of, surrounds
 from audit.trace.recorder import Recorder
 from audit.trace.records import AlterationRecord, AttentionRecord
+from audit.trace.samples import some_rows
 
 _TINY = 1e-12
 
@@ -74,12 +75,13 @@ class DeviationRecords:
                 if surrogate
                 else self._descent.upstream.alterations
             )
-            anchors = alike[0].lineage.anchors
+            lineage = alike[0].lineage
             view = self._recorder.structure.tower(tower)
+            last = view.blocks[block - 1] if block else None
             yield AlterationRecord(
                 tower=tower,
                 block=block,
-                after=tuple(sorted({words_of(a, view.words(a.block)) for a in anchors})),
+                after=tuple(sorted({words_of(a, view.words(a.block)) for a in lineage.anchors})),
                 params=tuple(sorted(params)),
                 surrogate=surrogate,
                 variants=max(different // self._inputs_seen(tower), 1),
@@ -87,7 +89,14 @@ class DeviationRecords:
                 where=view.words(block),
                 relevant=not self._descent.known or any(n in upstream for n in numbers),
                 place=str(alike[0].place),
+                left_out=left_out(last, lineage) if isinstance(last, Block) else (),
+                instead=self._instead(lineage),
+                last=view.words(block - 1) if block else "",
             )
+
+    def _instead(self, lineage: Lineage) -> str:
+        """What attends to its like on the way, the last of it."""
+        return self._recorder.attending.alike[max(lineage.alike)] if lineage.alike else ""
 
     def _surrounds_model(self, alike: list[AlterationSeen]) -> bool | None:
         """Whether altered values lie around the given input's; None where no shapes agree."""
@@ -96,26 +105,43 @@ class DeviationRecords:
         one = alike[0]
         tower = self._recorder.structure.tower(one.tower)
         samples = [a.sample for a in alike if a.sample is not None]
-        pooled = all(s.ndim == 2 for s in samples)
-        given = _places(self._given_state(tower, one.block, pooled=pooled).double()[None])[0]
-        states = [_places(s.double()[:, None] if pooled else s.double()) for s in samples]
+        tokens = self._given_state(tower, one.block).double()
+        if all(s.ndim == 2 for s in samples) and tokens.shape[-1] == samples[0].shape[-1]:
+            return self._around_the_pooled(torch.cat(samples).double()[:, None], tokens, tower)
+        given = _places(tokens[None])[0]
+        states = [_places(s.double()) for s in samples]
         fitting = [s for s in states if s.shape[1:] == given.shape]
         if fitting:
             return surrounds(torch.cat(fitting), given)
         fewer = [s for s in states if s.ndim == 3 and s.shape[2] == given.shape[1]]
         return all(rows_of(s, given) for s in fewer) if fewer else None
 
+    def _around_the_pooled(self, family: Tensor, tokens: Tensor, tower: AnyTower) -> bool:
+        """Whether single tokens are pooled ones of many altered passes.
+
+        Where they lie around the other tokens as much, they are the tokens of one altered pass that
+        are read one by one.
+        """
+        tokens = tokens.reshape(-1, tokens.shape[-1])
+        pooled = int(tower.pooled_index(self._passes.given[tower.name])) if len(tokens) > 1 else 0
+        if not surrounds(family, tokens[pooled : pooled + 1]):
+            return False
+        others = torch.cat([tokens[:pooled], tokens[pooled + 1 :]])
+        near = (
+            [surrounds(family, other) for other in some_rows(others)[:, None]]
+            if len(others)
+            else []
+        )
+        return 2 * sum(near) <= len(near)
+
     def _heads(self, tower: TowerName, block: int) -> int:
         return self._recorder.structure.tower(tower).heads_of(block)
 
-    def _given_state(self, tower: AnyTower, block: int, *, pooled: bool) -> Tensor:
-        """What the given input gives to a block or the final norm, (t, d), or (1, d) pooled."""
+    def _given_state(self, tower: AnyTower, block: int) -> Tensor:
+        """What the given input gives to a block, or to the end: (t, d), or (d,) pooled already."""
         given = self._passes.given[tower.name]
         with torch.no_grad():
-            x = tower.run(tower.embed(given), 0, block, given)[0]
-        if pooled and not isinstance(tower, Tower):
-            return x.reshape(1, -1)
-        return x[tower.pooled_index(given)] if pooled else x
+            return tower.run(tower.embed(given), 0, block, given)[0]
 
     def _inputs_seen(self, tower: str) -> int:
         entries = [e for e in self._passes.entries if e.tower == tower]

@@ -21,6 +21,14 @@ from audit.trace.backward_hooks import Arrives, Way, every_hook
 class Differentiating:
     """Told of each derivative, and looks at nothing."""
 
+    def only_derives(self, name: str) -> bool:
+        """Whether an operation on a tensor is a part of a gradient, and only its results matter."""
+        del name
+        return False
+
+    def derived(self, name: str, out: Any) -> None:
+        """Such an operation has run; what this does calls no operation."""
+
     def before_gradient(self, roots: Sequence[Tensor], directions: Sequence[Tensor | None]) -> Any:
         """The roots are about to be differentiated; the result is handed to `after_gradient`."""
 

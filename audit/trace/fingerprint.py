@@ -36,13 +36,29 @@ def fingerprint(rows: Float[Tensor, "rows n"]) -> Float[np.ndarray, "rows 9"]:
 
 
 def _moments(x: Float[Tensor, "rows n"]) -> Float[Tensor, "rows 9"]:
-    magnitude, square = x.abs(), x * x
-    cube = square * x
-    weighted = x * _weights(x)
-    powers = [x, magnitude, square, cube, square * magnitude, weighted, square * square]
-    sums = _total(torch.stack([*powers, cube * cube]))
+    width = _CACHED // _RUN * _RUN if x.device.type == "cpu" else max(1, x.shape[-1])
+    parts = zip(x.split(width, -1), _weights(x).split(width), strict=True)
+    first, *others = [_total(_powers(*part)) for part in parts]
+    sums = sum(others, first)
     count = torch.full_like(sums[:1], x.shape[-1])
     return torch.cat([sums[:5], count, sums[5:]]).T
+
+
+def _powers(
+    x: Float[Tensor, "rows n"], weights: Float[Tensor, " n"]
+) -> Float[Tensor, "moments rows n"]:
+    """What is summed: x, |x|, x², x³, |x|³, weighted x, x⁴ and x⁶, written where they are read."""
+    found = x.new_empty(8, *x.shape)
+    plain_, magnitude, square, cube, cube_magnitude, weighted, fourth, sixth = found
+    plain_.copy_(x)
+    torch.abs(x, out=magnitude)
+    torch.mul(x, x, out=square)
+    torch.mul(square, x, out=cube)
+    torch.mul(square, magnitude, out=cube_magnitude)
+    torch.mul(x, weights, out=weighted)
+    torch.mul(square, square, out=fourth)
+    torch.mul(cube, cube, out=sixth)
+    return found
 
 
 def _total(values: Float[Tensor, "moments rows n"]) -> Float[Tensor, "moments rows"]:

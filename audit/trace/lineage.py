@@ -71,6 +71,8 @@ class Lineage:
         unknown: numbers of recorded places where values of unknown origin entered.
         outside: places where values entered that were made before this explanation or outside of
             torch, which says nothing against them as long as no feature is made of them.
+        alike: numbers of recorded attentions of values or tokens to their like, since, which say
+            nothing against them as long as they do not take the place of the model's attention.
     """
 
     anchors: frozenset[Anchor] = frozenset()
@@ -83,6 +85,7 @@ class Lineage:
     scores: frozenset[int] = frozenset()
     unknown: frozenset[int] = frozenset()
     outside: frozenset[str] = frozenset()
+    alike: frozenset[int] = frozenset()
 
     @property
     def empty(self) -> bool:
@@ -131,4 +134,5 @@ def _fields(part: Lineage) -> tuple[frozenset[object], ...]:
         part.scores,
         part.unknown,
         part.outside,
+        part.alike,
     )

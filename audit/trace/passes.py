@@ -28,6 +28,7 @@ from audit.trace.run_states import RunStates
 from audit.trace.runs import Runs
 from audit.trace.samples import rounding_of_pixels, some_rows, thin
 from audit.trace.state_index import StateIndex
+from audit.trace.token_wise import each_token_alone, reads_out
 
 _KEPT_INPUTS = 3
 
@@ -248,7 +249,7 @@ class Passes:
         """Whether these are the tokens that the model itself gives to this norm."""
         sites = {(a.tower, a.block, a.site) for a in found}
         expected = {(tower.name, index, "input"), (tower.name, index - 1, "output")}
-        parts = {"all", "pooled"} if _each_token_alone(tower, index) else {"all"}
+        parts = {"all", "pooled"} if each_token_alone(tower, index) else {"all"}
         return sites <= expected and {a.part for a in found} <= parts
 
     def _altered(
@@ -257,7 +258,7 @@ class Passes:
         lineage = self.lineages.get(x)
         values = plain(x)
         final = index == len(tower.blocks)
-        surrogate = final and self._is_surrogate(x, lineage)
+        surrogate = reads_out(tower, index) and self._is_surrogate(x, lineage)
         tokens = None if final else self.states.batch_first(tower, x, index, precision)
         rows = values.reshape(len(values) if values.ndim > 2 or final else 1, -1)
         patched = tokens is not None and self.states.rows.compose(
@@ -284,11 +285,3 @@ class Passes:
             return False
         sites = {(a.block, a.site) for a in lineage.anchors}
         return bool(self.find(x)) or (len(sites) == 1 and x.ndim == 2)
-
-
-def _each_token_alone(tower: AnyTower, index: int) -> bool:
-    """Whether what is entered treats each token by itself: the end of a tower, or a norm."""
-    if index == len(tower.blocks):
-        return True
-    weights = tower.blocks[index].module.parameters()
-    return not tower.attends(index) and all(weight.ndim == 1 for weight in weights)

@@ -16,7 +16,7 @@ Told = Callable[[str, Tensor], None]
 
 
 class _Results(TorchDispatchMode):
-    """Tells of every result."""
+    """Tells of every result but a parameter in another form, such as a transposed weight."""
 
     def __init__(self, told: Told) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -29,7 +29,8 @@ class _Results(TorchDispatchMode):
         del types
         now = operation(func, args, kwargs or {})
         out = func(*args, **(kwargs or {}))
-        if now.tensors and now.name not in RESHAPING:
+        of_input = not all(isinstance(t, nn.Parameter) for t in now.tensors)
+        if of_input and now.name not in RESHAPING:
             where = self.within[-1] if self.within else ""
             for t in results_of(now.name, out):
                 if t.numel() > 1:

@@ -234,6 +234,8 @@ class Recorder(Observer):
                 self.lineages[t] = lineage
 
     def _from_outside(self, t: Tensor) -> Lineage:
+        if not t.is_floating_point():  # ids, masks and places hold no state
+            return EMPTY
         if path := self.origins.parameters.path_of(t):
             return Lineage(params=frozenset({path}))
         if any(t.shape == g.shape and torch.equal(plain(t), g) for g in self.given.values()):

@@ -130,6 +130,9 @@ class AlterationRecord:
         relevant: True where the explanation depends on it, or may.
         place: the explainer's line.
         where: the block in words.
+        left_out: parts of the block before that they lack, in words.
+        instead: what attends to what there, in words, where it is no query to keys.
+        last: the block before in words.
     """
 
     tower: str
@@ -142,6 +145,9 @@ class AlterationRecord:
     relevant: bool
     place: str
     where: str = ""
+    left_out: tuple[str, ...] = ()
+    instead: str = ""
+    last: str = ""
 
 
 @dataclass(frozen=True)
@@ -224,6 +230,8 @@ class PairTrace:
         map_reasons: what besides the unmodified model the map descends from, in words.
         map_of_score: True where both the picture and the text are behind the map, or may be.
         map_of_pair: False where it is made of scores, and none is of the pair's own text.
+        map_of_readout: True where it holds what inner states say of the text, and no score.
+        map_of_gradient: False where no gradient is behind the map.
         probed_scores: scores without a gradient that are not of the model's features.
         unseen: why the map may come from what the trace could not see; empty where nothing says so.
         unknown_score: why the explained score may be another; empty where nothing says so.
@@ -246,6 +254,8 @@ class PairTrace:
     map_reasons: tuple[str, ...]
     map_of_score: bool
     map_of_pair: bool = True
+    map_of_readout: bool = False
+    map_of_gradient: bool = True
     probed_scores: tuple[ProbedScoreRecord, ...] = ()
     unseen: str = ""
     unknown_score: str = ""

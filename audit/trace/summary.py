@@ -68,6 +68,8 @@ def summarize(
         map_reasons=tuple(reasons_of(recorder, descent.of_maps)),
         map_of_score=_map_of_score(recorder, descent),
         map_of_pair=not descent.known or of_pair or not _ends(descent),
+        map_of_gradient=not descent.known or bool(descent.upstream.scalars),
+        map_of_readout=descent.known and _is_readout(descent),
         probed_scores=tuple(_probed_scores(recorder, descent)),
         unseen=_unseen(recorder, descent),
         unknown_score=_unknown(recorder, descent, mixed=True),
@@ -117,6 +119,14 @@ def _map_of_score(recorder: Recorder, descent: MapOrigin) -> bool:
     if not descent.known:
         return {e.tower for e in recorder.passes.entries} >= set(recorder.given)
     return {a.tower for a in descent.upstream.anchors} >= {"image", "text"}
+
+
+def _is_readout(descent: MapOrigin) -> bool:
+    """Whether the map holds what inner states of the picture say of the text, token by token."""
+    lineage = descent.upstream
+    pictures = [a for a in lineage.anchors if a.tower == "image"]
+    inner = bool(lineage.surrogates) or not any(a.terminal for a in pictures)
+    return inner and not lineage.scalars and not descent.scores
 
 
 def _ends(descent: MapOrigin) -> bool:

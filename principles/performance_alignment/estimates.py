@@ -68,6 +68,7 @@ class Reading:
     witness: Witness | None = None
     pairs_to_settle: int | None = None
     more_pairs_help: bool = True
+    remedy: str = ""  # of a violation
 
 
 def measures(explanations: Explanations, faithfulness: Faithfulness, roles: Roles) -> list[Measure]:
@@ -123,6 +124,7 @@ def combined(readings: Sequence[Reading]) -> Finding:
         pairs_to_settle=first.pairs_to_settle if verdict is Verdict.INCONCLUSIVE else None,
         more_pairs_help=first.more_pairs_help or verdict is not Verdict.INCONCLUSIVE,
         witness=first.witness if verdict is Verdict.VIOLATION else None,
+        remedy=first.remedy if verdict is Verdict.VIOLATION else "",
         samples=[first.witness.pair] if verdict is Verdict.VIOLATION and first.witness else [],
     )
 

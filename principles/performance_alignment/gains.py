@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from audit.evidence.kinds import Executed, Reference, Roles
+from audit.evidence.kinds import Executed, Reference, Roles, TwinMaps
 from audit.result.finding import Verdict
 from audit.statistics.estimate import Estimate
 from audit.statistics.paired import paired_difference
 from principles.indifference import Zone
 from principles.performance_alignment.estimates import Measure, others
 from principles.performance_alignment.prediction import above_ladder
-from principles.performance_alignment.rung_quality import RungQuality
+from principles.performance_alignment.rung_quality import RungQuality, by_cluster
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,7 @@ def gain_over(
     reference: Reference,
     roles: Roles,
     *,
+    twin_maps: TwinMaps | None,
     level: float,
     negligible: float,
 ) -> Gain | None:
@@ -68,19 +69,36 @@ def gain_over(
     the twin a measurement, which therefore decides where there is one. None where there is neither.
     """
     if roles.twin in measure.values:
-        size = paired_difference(
-            measure.values[roles.audited],
-            measure.values[roles.twin],
-            clusters=reference.cluster[measure.pairs],
-            rng=np.random.default_rng(0),
-            level=level,
-        )
+        size = _over_twin(measure, roles.audited, roles.twin, reference, twin_maps, level)
         of = f"that of its faithful twin ({roles.twin})"
         return Gain(of, size, predicted=False, negligible=negligible)
     bases = others(roles, rungs.values if rungs else {})
     base = next((b for b in bases if rungs and rungs.rungs_with(b) > 1), None)
     if rungs is None or base is None:
         return None
-    size = above_ladder(rungs, roles.audited, base, measure.pairs, executed.correct, level)
+    right = by_cluster(executed.correct[: len(reference.present)], reference)
+    size = above_ladder(rungs, roles.audited, base, measure.pairs, right, level)
     of = f"what the ladder of {base} has at that accuracy"
     return Gain(of, size, predicted=True, negligible=negligible)
+
+
+def _over_twin(
+    measure: Measure,
+    audited: str,
+    twin: str,
+    reference: Reference,
+    twin_maps: TwinMaps | None,
+    level: float,
+) -> Estimate:
+    """Quality minus the twin's, localization on many pairs where they were measured."""
+    values, cluster = measure.values, reference.cluster[measure.pairs]
+    there = {} if twin_maps is None else twin_maps.localization
+    if measure.name == "localization" and twin_maps is not None and twin in there:
+        values, cluster = there, twin_maps.cluster
+    return paired_difference(
+        values[audited],
+        values[twin],
+        clusters=cluster,
+        rng=np.random.default_rng(0),
+        level=level,
+    )

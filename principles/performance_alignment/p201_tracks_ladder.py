@@ -3,18 +3,21 @@
 What it does: Degrades copies of the model step by step, the rungs of a ladder, and asks whether the
 quality of the maps rises with accuracy over these rungs. Copies are degraded by weight noise and by
 random blocks (with `--profile full` also by interpolation to random weights and, where the heads of
-the model are known, by removed attention heads), in several strengths and draws; other checkpoints
-of the model that you give (`--ladder FILE`) are a family of rungs of their own. The statistic is
-the rank correlation within each family of rungs, pooled, with an interval by bootstrap over
-pictures and rungs: it passes above 0, with an estimate above 0.25, and is violated below 0.5, with
-one below. Other models (`--ladder ARCHITECTURE:TAG`, `local-dir:FOLDER`) are shown beside
-it and never judged. Quality is localization (average precision of the mask, chance-corrected) where
-there are masks, and faithfulness (insertion minus deletion, over each rung's own full minus empty
-score) where there are none or where localization may not speak. A measure speaks only if a faithful
-control tracks the ladder by it, no model-free control does, and two halves of the pictures agree
-about the order of the rungs by that control's maps (split-half reliability; of faithfulness with
-one fill, as a second on every rung would double its cost). Rungs whose scores hardly tell full
-pictures from empty ones, by a tenth of the unmodified model's range, have no faithfulness.
+the model are known, by removed attention heads), in several strengths; checkpoints of the model,
+those that it brings and those that you give (`--ladder FILE`), are a family of rungs of their own.
+Rungs are chosen for the spread of their accuracies: one within a standard error of another of its
+family is left out, unless you gave it, and a second draw of the copies is made only where there are
+fewer than 14. The statistic is the rank correlation within each family of rungs, pooled, with an
+interval by bootstrap over pictures and rungs: it passes above 0, with an estimate above 0.25, and
+is violated below 0.5, with one below. Other models (`--ladder ARCHITECTURE:TAG`,
+`local-dir:FOLDER`) are shown beside it and never judged. Quality is localization (average precision
+of the mask, chance-corrected) where there are masks, and faithfulness (insertion minus deletion,
+over each rung's own full minus empty score) where there are none or where localization may not
+speak. A measure speaks only if a faithful control tracks the ladder by it, no model-free control
+does, and two halves of the pictures agree about the order of the rungs by that control's maps
+(split-half reliability; of faithfulness with one fill, as a second on every rung would double its
+cost). Rungs whose scores hardly tell full pictures from empty ones, by a tenth of the unmodified
+model's range, have no faithfulness.
 
 Why it matters: A map that looks as good on a broken model as on a working one does not show what
 the model knows; it shows where objects usually are.
@@ -51,6 +54,7 @@ from principles.limits import (
     NotNegative,
     Share,
 )
+from principles.performance_alignment import quality_remedies as remedies
 from principles.performance_alignment.estimates import (
     Reading,
     combined,
@@ -172,7 +176,19 @@ def _reading(measure: RungQuality, roles: Roles, limits: Limits, pairs: int) -> 
         figures=figures,
         pairs_to_settle=settles,
         more_pairs_help=settles is not None or not more,
+        remedy=_remedy(measure, roles),
     )
+
+
+def _remedy(measure: RungQuality, roles: Roles) -> str:
+    """What to do, by the rung of the lowest accuracy that has a quality."""
+    quality, accuracy = measure.of(roles.audited)[0], measure.correct.mean(1)
+    last = int(np.where(np.isfinite(quality), accuracy, np.inf).argmin())
+    both = (
+        (float(quality[0]), float(quality[last])),
+        (float(accuracy[0]), float(accuracy[last])),
+    )
+    return remedies.of_ladder(measure.rungs[last].name, *both)
 
 
 def _beside(finding: Finding, given: OtherModels, reference: Reference, roles: Roles) -> Finding:

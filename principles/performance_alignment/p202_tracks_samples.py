@@ -3,15 +3,17 @@
 What it does: Asks whether the maps are better on the pairs about which the model is right than on
 those about which it is wrong. It is right about a pair if the pair's class outranks every class
 that the picture does not show. The model's margin is measured on many pairs, and maps are drawn for
-as many as the audit has, in equal numbers from ten quantile bins of the margin, five on either side
-of zero. The statistic is the area under the ROC curve of map quality for correctness, with the
-quality of the model-free maps and the area of the object held fixed (by rank), since where objects
-are large and clear the model is right and edges lie on them as well. It has to lead what every
-model-free map reaches on the same pairs, each adjusted for all the others, and 0.5; intervals are
-by bootstrap over pictures. Localization decides where there are masks, faithfulness of the audit's
-own pairs where there are none. A measure speaks only if a faithful control passes, two halves of
-the pictures agree about the means of the explainers, and, of faithfulness, two fills about the
-order of the pairs. Where too few of the many pairs are right, or wrong, no maps are drawn.
+up to four times as many as the audit has, in equal numbers from ten quantile bins of the margin,
+five on either side of zero. The statistic is the area under the ROC curve of map quality for
+correctness, with the quality of the model-free maps and the area of the object held fixed (by
+rank), since where objects are large and clear the model is right and edges lie on them as well. It
+has to lead what every model-free map reaches on the same pairs, each adjusted for all the others,
+and 0.5; one that is audited itself leads itself by nothing. Intervals are by bootstrap over
+pictures. Localization decides where there are masks, faithfulness of the audit's own pairs where
+there are none. A measure accuses only if a faithful control passes, and lets nothing pass where
+every faithful control is refuted; it speaks only if two halves of the pictures agree about the
+means of the explainers, and, of faithfulness, two fills about the order of the pairs. Where too few
+of the many pairs are right, or wrong, no maps are drawn.
 
 Why it matters: A user sees the map of one prediction at a time. If maps are as good on wrong
 answers as on right ones, a good map is no reason to trust an answer.
@@ -43,6 +45,7 @@ from principles.check import Check
 from principles.finding_parts import interval_words, witness
 from principles.indifference import Zone, ZoneLimits
 from principles.limits import AtMostOne, Count, Share
+from principles.performance_alignment import quality_remedies as remedies
 from principles.performance_alignment import sample_figures as figures
 from principles.performance_alignment.estimates import (
     CONTROL_RATE,
@@ -54,12 +57,18 @@ from principles.performance_alignment.estimates import (
     statistic,
 )
 from principles.performance_alignment.reliability import RELIABILITY, over_explainers, over_fills
-from principles.performance_alignment.rivals import Lead, lead_over, pairs_for, why_no_control
+from principles.performance_alignment.rivals import (
+    Lead,
+    lead_over,
+    pairs_for,
+    why_not_believed,
+)
 from principles.performance_alignment.sample_tables import SampleTable, sample_tables
 from principles.performance_alignment.settling import settling_words, whole
 
 RESAMPLES = 2000
 CHANCE = "no relation"
+_DOES = "tells right pairs from wrong ones"
 _TEST = "permutations of correctness between pictures, the null being no relation"
 
 
@@ -105,7 +114,7 @@ def _reading(table: SampleTable, pairs: int, roles: Roles, limits: Limits) -> Re
     if (fills := over_fills(measure, roles, table.cluster, limits.reliability)) is not None:
         reliable.append(fills)
     unreliable = next((r.why for r in reliable if r.why), "")
-    why = reasons(why_no_control(faithful, "tells right pairs from wrong ones"), unreliable)
+    why = reasons(why_not_believed(found, faithful, _DOES), unreliable)
     settles = max(pairs_for(found, faithful, pairs), *(r.pairs_needed for r in reliable))
     adjusted = {
         n: table.adjusted(n, roles, roles.audited if n in roles.negative else "")
@@ -139,7 +148,15 @@ def _reading(table: SampleTable, pairs: int, roles: Roles, limits: Limits) -> Re
         witness=witness(roles, "P202", table.ids[_worst(table, roles)], alone=False),
         pairs_to_settle=whole(settles),
         more_pairs_help=math.isfinite(settles),
+        remedy=_remedy(table, roles),
     )
+
+
+def _remedy(table: SampleTable, roles: Roles) -> str:
+    """What to do, by the wrong pair with the best map."""
+    quality = table.measure.values[roles.audited]
+    best = int(np.where(table.right, -math.inf, quality).argmax())
+    return remedies.of_samples(table.ids[best], float(quality[best]))
 
 
 def leads(
@@ -150,12 +167,15 @@ def leads(
     limits: Limits,
     rate: float,
 ) -> Lead:
-    """Adjusted area of an explainer's maps over that of each model-free map, and over none."""
+    """Adjusted area of an explainer's maps over that of each model-free map, and over none.
+
+    A model-free map that is audited itself is among its rivals: it leads itself by nothing.
+    """
     mine = table.adjusted(name, roles)
     rivals = {
-        n: table.adjusted(n, roles, name)
+        n: mine if n == name else table.adjusted(n, roles, name)
         for n in roles.negative
-        if n in table.measure.values and n != name
+        if n in table.measure.values
     }
 
     def over(rival: str, resamples: int) -> Draws:

@@ -41,6 +41,7 @@ from principles.check import Check
 from principles.finding_parts import interval_words, witness
 from principles.indifference import Zone, ZoneLimits
 from principles.limits import AtMostOne, Correlation, Count
+from principles.performance_alignment import quality_remedies as remedies
 from principles.performance_alignment.classes import (
     LEAST_RELIABILITY,
     Classes,
@@ -64,7 +65,7 @@ from principles.performance_alignment.estimates import (
     statistic,
 )
 from principles.performance_alignment.reliability import RELIABILITY, Reliability, over_classes
-from principles.performance_alignment.settling import whole
+from principles.performance_alignment.settling import pairs_for_controls, whole
 
 _TEST = "permutations of the classes, the null being no relation"
 
@@ -134,8 +135,16 @@ def _reading(
     why = reasons(controls_fail(found, roles, zone, "follows accuracy over classes"), reliable.why)
     name = f"rank correlation of {measure.name} with accuracy over classes"
     smallest = smallest_visible_effect("correlation", ours.n, alpha=2 * rate)
-    settles, wanted = _settling(classes, ours, own, reliable, 2 * rate)
-    first = int(np.flatnonzero(labels == _worst(classes, roles))[0])
+    gate = max(reliable.pairs_needed, pairs_for_controls(found, roles, zone, own.pairs))
+    settles, wanted = _settling(classes, ours, own, gate, 2 * rate)
+    worst = _worst(classes, roles)
+    index = int(classes.index[worst])
+    first = int(np.flatnonzero(labels == index)[0])
+    mend = remedies.of_classes(
+        reference.classes[index],
+        float(classes.accuracy[worst]),
+        float(quality[roles.audited][worst]),
+    )
     return Reading(
         may_speak=not why,
         verdict=verdict,
@@ -145,6 +154,7 @@ def _reading(
         witness=witness(roles, "P203", reference.ids[measure.pairs[first]], alone=False),
         pairs_to_settle=settles,
         more_pairs_help=settles is not None,
+        remedy=mend,
     )
 
 
@@ -154,14 +164,22 @@ def _clear(limits: Limits, reliable: tuple[float, float]) -> float:
 
 
 def _settling(
-    classes: Classes, ours: Estimate, own: Reliability, gate: Reliability, rate: float
+    classes: Classes, ours: Estimate, own: Reliability, gate: float, rate: float
 ) -> tuple[int | None, str]:
-    """Pairs that would settle a correlation of the size seen, and that in words."""
+    """Pairs that would settle a correlation of the size seen, and that in words.
+
+    Args:
+        classes: that were compared.
+        ours: the correlation of the audited maps.
+        own: reliability of their quality.
+        gate: pairs at which the measure would let the check speak.
+        rate: two-sided error rate.
+    """
     accuracies = reliability_of_shares(classes.right, classes.pairs)
     parts = [x if math.isfinite(x) else 0.0 for x in (accuracies, own.value)]
     times = pairs_for_correlation(ours.value, parts, ours.n, rate)
     pairs = own.pairs
-    needed = whole(max(times * pairs, gate.pairs_needed, pairs + 1))
+    needed = whole(max(times * pairs, gate, pairs + 1))
     at_least = min(parts) <= LEAST_RELIABILITY
     words = settling_words(ours.value, needed, ours.n, rate, at_least=at_least)
     return needed, f"{pairs_wanted(classes)} {words}"
@@ -213,10 +231,10 @@ def _sentence(measure: str, ours: Estimate, zone: Zone, why: str, wanted: str) -
 
 
 def _worst(classes: Classes, roles: Roles) -> int:
-    """The class whose maps are best compared with its accuracy."""
+    """Which of the classes has the best maps compared with its accuracy."""
     quality = classes.quality[roles.audited]
     excess = quality.argsort().argsort() - classes.accuracy.argsort(kind="stable").argsort()
-    return int(classes.index[int(excess.argmax())])
+    return int(excess.argmax())
 
 
 def _scatter(measure: str, classes: Classes, reference: Reference, roles: Roles) -> ScatterFigure:

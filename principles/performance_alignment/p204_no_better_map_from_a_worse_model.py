@@ -4,9 +4,10 @@ What it does: Treats what the explainer executes as a model of its own: asks it 
 every picture with every class and measures how well it classifies, against the model on the same
 pictures. If it classifies worse, its maps should be worse too: they are compared, pair by pair,
 with those of the same method without the modification, or, where no such twin is declared, with
-what the maps of a faithful control have on the ladder at that accuracy. Localization decides where
-there are masks, faithfulness where there are none or where two halves of the pictures do not agree
-about the explainers' localization.
+what the maps of a faithful control have on the ladder at that accuracy. Accuracies are compared on
+200 pictures or more, and localization with the twin's on ten times as many pairs as the audit has,
+where the executed model is worse. Localization decides where there are masks, faithfulness where
+there are none or where two halves of the pictures do not agree about the explainers' localization.
 
 Why it matters: A prettier map from a worse model is the signature of an explanation that has come
 loose from the model. It should be a warning, and is often sold as success.
@@ -21,8 +22,9 @@ What a pass does not show: That the executed model is the model under audit; tha
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -35,11 +37,13 @@ from audit.evidence.kinds import (
     Reference,
     Roles,
     RungFaithfulness,
+    TwinMaps,
 )
 from audit.result.figures import TableFigure
 from audit.result.finding import Finding, Severity, Verdict
 from audit.result.numbers import Interval, Statistic
 from audit.result.wording import DASH, number, percent
+from audit.statistics.bootstrap import bootstrap_interval
 from audit.statistics.estimate import Estimate
 from audit.statistics.power import visible_distance
 from audit.statistics.proportions import paired_proportion_difference
@@ -47,11 +51,13 @@ from principles.check import Check
 from principles.finding_parts import finite, interval_words
 from principles.indifference import ERROR_RATE, level_of
 from principles.limits import AtMostOne, CheckLimits, ErrorRate, Share
+from principles.performance_alignment import quality_remedies as remedies
 from principles.performance_alignment.estimates import (
     Measure,
     Reading,
     combined,
     measures,
+    resamples_for,
 )
 from principles.performance_alignment.gains import Gain, gain_over
 from principles.performance_alignment.reliability import RELIABILITY, over_explainers
@@ -81,12 +87,13 @@ def judge(
     limits: Limits,
     ladder: Ladder | None = None,
     rung_faithfulness: RungFaithfulness | None = None,
+    twin_maps: TwinMaps | None = None,
 ) -> Finding:
     """Violated where the executed model is worse and its maps are better."""
     if nothing := _nothing_to_judge(executed, reference):
         return nothing
     level, negligible = level_of(limits.error_rate), limits.negligible_drop
-    drop = paired_proportion_difference(executed.correct, executed.model_correct, level)
+    drop = _accuracy_drop(executed, reference, level)
     if executed.how == "model":
         drop = Estimate(0.0, 0.0, 0.0, level, drop.n)  # by what the trace shows, for all pictures
     elif (executed.correct == executed.model_correct).all():
@@ -99,7 +106,9 @@ def judge(
     if not drop.below(0.0):
         summary = f"{words} More pictures are needed to tell."
         return Finding(verdict=Verdict.INCONCLUSIVE, summary=summary, statistics=statistics)
-    asked = {"ladder": ladder, "rung_faithfulness": rung_faithfulness}
+    asked: dict[str, object] = {"ladder": ladder, "rung_faithfulness": rung_faithfulness}
+    if roles.twin is not None:
+        asked = {"twin_maps": twin_maps}
     if wants := [kind for kind, there in asked.items() if there is None]:
         return Finding(
             verdict=Verdict.INCONCLUSIVE,
@@ -110,8 +119,9 @@ def judge(
         )
     measured = measures(explanations, faithfulness, roles)
     rungs = rung_measures(ladder, rung_faithfulness, reference)
+    compared = partial(gain_over, twin_maps=twin_maps)
     readings = [
-        _reading(one, rungs.get(one.name), executed, reference, roles, words, limits)
+        _reading(one, rungs.get(one.name), executed, reference, roles, words, limits, compared)
         for one in measured
     ]
     found = combined([r for r in readings if r.statistics])
@@ -120,6 +130,20 @@ def judge(
         return Finding(verdict=Verdict.INCONCLUSIVE, summary=summary, statistics=statistics)
     found = _with_the_drop(found, drop, statistics, negligible)
     return found.model_copy(update={"figures": [_table(executed, measured, roles)]})
+
+
+def _accuracy_drop(executed: Executed, reference: Reference, level: float) -> Estimate:
+    """Executed minus model accuracy; grids of a set are drawn together."""
+    difference = executed.correct.astype(float) - executed.model_correct
+    if reference.sets is None or not difference.any():
+        return paired_proportion_difference(executed.correct, executed.model_correct, level)
+    return bootstrap_interval(
+        difference,
+        clusters=reference.cluster_of_pictures,
+        rng=np.random.default_rng(0),
+        resamples=resamples_for(2000, level),
+        level=level,
+    )
 
 
 def _nothing_to_judge(executed: Executed, reference: Reference) -> Finding | None:
@@ -145,7 +169,7 @@ def _with_the_drop(
         return found.model_copy(update={"statistics": ordered})
     update: dict[str, Any] = {"statistics": [*statistics, *found.statistics]}
     if found.verdict is Verdict.VIOLATION and not drop.below(-negligible):
-        update["verdict"] = Verdict.INCONCLUSIVE
+        update |= {"verdict": Verdict.INCONCLUSIVE, "remedy": ""}
         update["summary"] = f"{found.summary} The drop in accuracy may be negligible."
     return found.model_copy(update=update)
 
@@ -158,10 +182,11 @@ def _reading(
     roles: Roles,
     words: str,
     limits: Limits,
+    compared: Callable[..., Gain | None],
 ) -> Reading:
     """What a measure says of the maps, of an executed model that is worse."""
     level, negligible = level_of(limits.error_rate), limits.negligible_quality
-    gain = gain_over(measure, rungs, executed, reference, roles, level=level, negligible=negligible)
+    gain = compared(measure, rungs, executed, reference, roles, level=level, negligible=negligible)
     if gain is None:
         return Reading(may_speak=False, verdict=Verdict.INCONCLUSIVE, sentence=words)
     picture = reference.cluster[measure.pairs]
@@ -178,6 +203,9 @@ def _reading(
         statistics=[_gain(f"{measure.name} minus {gain.of}", gain), reliable.statistic],
         pairs_to_settle=whole(reliable.pairs_needed) if reliable.why else None,
         more_pairs_help=math.isfinite(reliable.pairs_needed),
+        remedy=remedies.of_worse_model(
+            float(executed.correct.mean()), float(executed.model_correct.mean())
+        ),
     )
 
 

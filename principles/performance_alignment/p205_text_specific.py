@@ -43,6 +43,7 @@ from principles.check import Check
 from principles.finding_parts import interval_words, pair_figure, witness
 from principles.indifference import Zone, ZoneLimits
 from principles.limits import AtMostOne, Correlation
+from principles.performance_alignment import quality_remedies as remedies
 from principles.performance_alignment.estimates import (
     CONTROL_LEVEL,
     Measure,
@@ -137,6 +138,7 @@ def judge(
             _table(explanations, other, found),
         ],
         witness=witness(roles, "P205", shown[0], alone=False) if shown else None,
+        remedy=_remedy(int(worst[0]), reference, other, roles) if shown else "",
         pairs_to_settle=whole(settles) if verdict is Verdict.INCONCLUSIVE else None,
         more_pairs_help=math.isfinite(settles),
     )
@@ -170,6 +172,12 @@ def drop(difference: Array, picture: Array, level: float = CONTROL_LEVEL) -> Est
         resamples=resamples_for(RESAMPLES, level),
         level=level,
     )
+
+
+def _remedy(pair: int, reference: Reference, other: TextSpecificity, roles: Roles) -> str:
+    """What to do, by the pair whose map moves least."""
+    absent = reference.classes[int(other.absent[pair])]
+    return remedies.of_target(reference.ids[pair], absent, declared=not roles.text_specific)
 
 
 def _declared(roles: Roles) -> list[str]:

@@ -38,6 +38,7 @@ from principles.check import Check
 from principles.finding_parts import interval_words, pair_figure, witness
 from principles.indifference import ERROR_RATE, Zone, ZoneLimits
 from principles.limits import AtMostOne, Number
+from principles.performance_alignment import quality_remedies as remedies
 from principles.performance_alignment.estimates import (
     CONTROL_RATE,
     Measure,
@@ -123,6 +124,7 @@ def _reading(
         witness=witness(roles, "P206", reference.ids[chosen[0]], alone=False),
         pairs_to_settle=whole(settles),
         more_pairs_help=math.isfinite(settles),
+        remedy=remedies.of_controls(best, reference.ids[chosen[0]]),
     )
 
 

@@ -22,7 +22,7 @@ def above_ladder(
         audited: whose quality on the model itself is compared.
         base: whose quality on the rungs.
         pairs: that count.
-        executed: whether what is executed is right about each picture.
+        executed: share of each picture, or set of grids, that what is executed is right about.
         level: of the interval.
     """
     rng = np.random.default_rng(0)

@@ -91,6 +91,23 @@ def why_no_control(faithful: Mapping[str, Lead], does: str) -> str:
     return f"no faithful control {does} ({name} against {rival}: {interval_words(lead)})"
 
 
+def why_not_believed(found: Lead, faithful: Mapping[str, Lead], does: str) -> str:
+    """Why what was found of the audited maps does not count, empty where it does.
+
+    What accuses has to be possible here: a faithful control passes. What passes has shown that
+    itself, and is not believed only where every faithful control is refuted.
+
+    Args:
+        found: of the audited maps.
+        faithful: of each faithful control.
+        does: as in `why_no_control`.
+    """
+    refuted = all(one.verdict is Verdict.VIOLATION for one in faithful.values())
+    if found.verdict is Verdict.PASS and not refuted:
+        return ""
+    return why_no_control(faithful, does)
+
+
 def pairs_for(found: Lead, faithful: Mapping[str, Lead], pairs: int) -> float:
     """Pairs at which what is seen would be settled, with a faithful control that passes."""
     own: float = pairs

@@ -19,9 +19,10 @@ class RungQuality:
     Attributes:
         name: ``localization`` or ``faithfulness``.
         rungs: of the ladder, the unmodified model first.
-        correct: whether a rung's model is right about each picture, (rungs, pictures).
+        correct: share of each picture, or set of grids, that a rung's model is right about,
+            (rungs, clusters).
         pairs: indices of the pairs that it was measured on, (measured,).
-        picture: of each of them, (measured,).
+        picture: the column of ``correct`` that each of them belongs to, (measured,).
         values: per explainer, (rungs, measured), NaN where a rung has none.
         below: what they are a share of, (rungs, measured), or None.
     """
@@ -71,12 +72,32 @@ def rung_measures(
         found.append(("localization", every, ladder.localization, None))
     if faithful is not None and len(faithful.probed):
         found.append(("faithfulness", faithful.probed, _with_a_scale(faithful), faithful.span))
+    correct, cluster = by_cluster(ladder.correct, reference), clusters(reference)
+    own = cluster[reference.picture]
     return {
-        name: RungQuality(
-            name, ladder.rungs, ladder.correct, pairs, reference.cluster[pairs], values, below
-        )
+        name: RungQuality(name, ladder.rungs, correct, pairs, own[pairs], values, below)
         for name, pairs, values, below in found
     }
+
+
+def clusters(reference: Reference) -> Array:
+    """The number of each picture, or that of its set of grids, from zero on, (pictures,)."""
+    if reference.sets is None:
+        return np.arange(len(reference.present))
+    return np.asarray(np.unique(reference.cluster_of_pictures, return_inverse=True)[1])
+
+
+def by_cluster(correct: Array, reference: Reference) -> Array:
+    """Share of right pictures in each of the clusters that are drawn together.
+
+    Args:
+        correct: whether a model is right about each picture, (..., pictures).
+        reference: of the pictures.
+    """
+    if reference.sets is None:
+        return correct
+    member = clusters(reference)[:, None] == np.arange(clusters(reference).max() + 1)
+    return np.asarray(correct.astype(float) @ member / member.sum(0))
 
 
 def _with_a_scale(measured: RungFaithfulness) -> dict[str, Array]:

@@ -10,6 +10,7 @@ from audit.result.numbers import Statistic
 from audit.result.wording import counted
 from audit.trace.records import ChangeRecord
 from principles.finding_parts import listed, locations, witness
+from principles.unmodified_model import remedies
 
 Change = tuple[str, ChangeRecord]  # of the pair with this id
 
@@ -51,7 +52,8 @@ def finding_of_changes(
         also = f"; told, not accused: {_listed(told)}" if told else ""
         summary = f"{passed} in {counted(runs, 'run')}{also}."
         return Finding(verdict=Verdict.PASS, summary=summary, statistics=[statistic])
-    pair = found[0][0]
+    pair, first = found[0]
+    mend = remedies.of_weights if first.kind == "weights" else remedies.of_structure
     return Finding(
         verdict=Verdict.VIOLATION,
         summary=f"{violated}: {_listed(found)}.",
@@ -60,6 +62,7 @@ def finding_of_changes(
         samples=[pair],
         locations=locations((c.place, c.what) for _, c in found),
         witness=witness(roles, check, pair),
+        remedy=mend(first),
     )
 
 

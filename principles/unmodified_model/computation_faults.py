@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from audit.result.wording import number
-from audit.trace.records import AttentionRecord, PairTrace
+from audit.trace.records import AlterationRecord, AttentionRecord, PairTrace
 from principles.finding_parts import listed
+from principles.unmodified_model import remedies
 from principles.unmodified_model.faults import (
     Fault,
     alteration_faults,
@@ -26,7 +27,16 @@ def computation_faults(trace: PairTrace, grid: Grid) -> list[Fault]:
         trace: of a pair.
         grid: patch rows and columns.
     """
-    found = [Fault(trace.pair, _attention_words(a, grid), a.place) for a in attention_faults(trace)]
+    lacking = {(a.tower, a.block - 1): _lacking(a) for a in alteration_faults(trace)}
+    found = [
+        Fault(
+            trace.pair,
+            _attention_words(a, grid) + lacking.get((a.tower, a.block), ""),
+            a.place,
+            remedies.of_attention(a),
+        )
+        for a in attention_faults(trace)
+    ]
     seen = {(a.tower, a.block) for a in attention_faults(trace)}
     for alteration in alteration_faults(trace):
         explained = {(alteration.tower, alteration.block - 1), (alteration.tower, alteration.block)}
@@ -36,10 +46,23 @@ def computation_faults(trace: PairTrace, grid: Grid) -> list[Fault]:
         where = alteration.where or f"block {alteration.block}"
         how = f", computed with {_with(alteration.params, trace)}" if alteration.params else ""
         what = (
-            f"{alteration.tower} tower: values that are not the model's enter {where}{after}{how}"
+            f"{alteration.tower} tower: values that are not the model's enter {where}{after}"
+            f"{_lacking(alteration)}{how}"
         )
-        found.append(Fault(trace.pair, what, alteration.place))
+        mend = remedies.of_entrance(alteration.tower, where, alteration.params, alteration.place)
+        found.append(Fault(trace.pair, what, alteration.place, mend))
     return found or _own_blocks(trace)
+
+
+def _lacking(alteration: AlterationRecord) -> str:
+    """Parts of the block before that altered values lack, in words."""
+    if not alteration.left_out:
+        return f", where {alteration.instead}" if alteration.instead else ""
+    *others, part = alteration.left_out
+    parts = f"{', '.join(others)} and {part}" if others else part
+    last = alteration.last or f"block {alteration.block - 1}"
+    instead = alteration.instead if "attention" in alteration.left_out else ""
+    return f", without the {parts} of {last}" + (f" ({instead})" if instead else "")
 
 
 def _with(params: Sequence[str], trace: PairTrace) -> str:
@@ -58,7 +81,8 @@ def _own_blocks(trace: PairTrace) -> list[Fault]:
         own = scalar.block_params
         if own and not scalar.clean and not any(a.surrogate for a in trace.alterations):
             what = f"the explained score is recomputed by own code with {listed(own, 2)}"
-            faults.append(Fault(trace.pair, what, scalar.place))
+            mend = remedies.of_own_block(own, scalar.place)
+            faults.append(Fault(trace.pair, what, scalar.place, mend))
     return faults
 
 

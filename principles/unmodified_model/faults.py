@@ -25,12 +25,14 @@ class Fault:
         pair: id of the pair.
         what: in words.
         place: the explainer's line.
+        remedy: what to do about it, in a sentence.
         certain: False where it may be a probe, of which there are too few to tell.
     """
 
     pair: str
     what: str
     place: str
+    remedy: str = ""
     certain: bool = True
 
 
@@ -78,7 +80,12 @@ def faulty_control(faults: Iterable[Fault]) -> Finding | None:
     if first is None:
         return None
     summary = f"The faithful control looks faulty as well: {first.what}."
-    return Finding(verdict=Verdict.INCONCLUSIVE, summary=summary)
+    return Finding(
+        verdict=Verdict.INCONCLUSIVE,
+        summary=summary,
+        remedy="Leave the control's own classes and functions alone, which the explainer shares "
+        "with it; if it does, the audit is at fault: please report it with result.json.",
+    )
 
 
 def unseen(traces: Iterable[PairTrace], *, score: bool = False) -> Finding | None:
@@ -96,6 +103,8 @@ def unseen(traces: Iterable[PairTrace], *, score: bool = False) -> Finding | Non
         verdict=Verdict.INCONCLUSIVE,
         summary=f"Part of the computation cannot be followed: {why}. A trace sees operations of "
         "torch in this process, whatever their thread; keep what the map is made of in torch.",
+        remedy="Compute the map with operations of torch in this process from the model's output "
+        f"on, so that it can be followed; now {why}.",
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from audit.result.wording import counted, number
 from audit.trace.records import PairTrace, PassRecord
+from principles.unmodified_model import remedies
 from principles.unmodified_model.faults import Fault
 
 FEWEST_PICTURES = 2  # of two that lie otherwise than draws of noise nobody can tell
@@ -28,7 +29,8 @@ def input_faults(trace: PairTrace) -> list[Fault]:
 def _other_input(trace: PairTrace, tower: str, passes: list[PassRecord]) -> Fault:
     if tower == "text":
         what = "the token ids that reach the text tower are not the pair's"
-        return Fault(trace.pair, what, passes[0].place)
+        place = passes[0].place
+        return Fault(trace.pair, what, place, remedies.of_text(place))
     other = [p for p in passes if p.shape[1:] != p.expected_shape[1:]]
     if other:
         got, expected = other[0].shape[2:], other[0].expected_shape[2:]
@@ -36,7 +38,8 @@ def _other_input(trace: PairTrace, tower: str, passes: list[PassRecord]) -> Faul
             f"pictures of {'x'.join(map(str, got))} pixels reach the first layer, the model was "
             f"given {'x'.join(map(str, expected))}"
         )
-        return Fault(trace.pair, what, other[0].place)
+        place = other[0].place
+        return Fault(trace.pair, what, place, remedies.of_size(expected, place))
     first = min(passes, key=lambda p: p.smallest_difference)
     family = f" in {counted(first.distinct_rows, 'picture')}" if first.distinct_rows > 1 else ""
     certain = not 1 < first.distinct_rows <= FEWEST_PICTURES
@@ -44,4 +47,5 @@ def _other_input(trace: PairTrace, tower: str, passes: list[PassRecord]) -> Faul
         f"other pixels than the given ones reach the first layer{family} (mean absolute difference "
         f"{number(first.smallest_difference)} in normalized units)"
     )
-    return Fault(trace.pair, what, first.place, certain=certain)
+    mend = remedies.of_pixels(first.place)
+    return Fault(trace.pair, what, first.place, mend, certain=certain)

@@ -63,6 +63,7 @@ def judge(trace: TraceEvidence, roles: Roles) -> Finding:
         locations=locations((f.place, f.what) for f in faults),
         figures=[*source_figure(trace.sources, first.place, "Where it enters the model.")],
         witness=witness(roles, "P103", first.pair),
+        remedy=first.remedy,
     )
 
 

@@ -5,7 +5,9 @@ to where they come from. It passes where it is a function of nothing but the fea
 unmodified model gives to the pair (cosine, logit, probability, margin, loss), or where its value is
 the model's score to within what dtype and kernels explain. That tolerance comes from the model
 against itself in this very run. Explainers that take no gradient are judged by the passes that
-their maps are made of.
+their maps are made of. A mean or maximum of what tokens say of the text is another score. A map of
+what each of the model's own tokens says of it (patch–text similarity, a logit lens) is a readout
+and explains no score; where the tokens come from an altered block, it is a modified pass.
 
 Why it matters: A map shows where a score comes from. If the score is not the model's, the map
 explains a decision that the model never made.
@@ -29,7 +31,12 @@ from principles.check import Check
 from principles.finding_parts import locations, source_figure, witness
 from principles.limits import CheckLimits, NotNegative
 from principles.unmodified_model.faults import faulty_control, unseen
-from principles.unmodified_model.score_faults import NO_TOLERANCE, explains_a_score, score_faults
+from principles.unmodified_model.score_faults import (
+    NO_TOLERANCE,
+    explains_a_score,
+    reads_out,
+    score_faults,
+)
 from principles.unmodified_model.score_gaps import gap_words, largest_gap, score_table, worst_pair
 
 _DEPARTS = "the explained score departs from the model's"
@@ -52,13 +59,17 @@ def judge(trace: TraceEvidence, roles: Roles, limits: Limits) -> Finding:
     if not faults and (hidden := unseen(trace.traces, score=True)):
         return hidden
     if not faults and not any(explains_a_score(t) for t in trace.traces):
-        summary = "The map explains no score: the explainer never computes one (class-agnostic)."
-        return Finding(verdict=Verdict.NOT_APPLICABLE, summary=summary)
+        return Finding(verdict=Verdict.NOT_APPLICABLE, summary=_no_score(trace))
     statistics = [largest_gap(trace, tolerance)]
     coarse = tolerance > limits.coarsest_tolerance
     if not faults and coarse and any(score_faults(t, NO_TOLERANCE) for t in trace.traces):
         verdict, summary = Verdict.INCONCLUSIVE, _too_coarse(tolerance)
-        return Finding(verdict=verdict, summary=summary, statistics=statistics)
+        return Finding(
+            verdict=verdict,
+            summary=summary,
+            statistics=statistics,
+            remedy="Audit with --dtype float64, or on another device.",
+        )
     if not faults:
         count = sum(len(t.scalars) for t in trace.traces)
         what = counted(count, "explained scalar") if count else "the scores behind the maps"
@@ -74,7 +85,15 @@ def judge(trace: TraceEvidence, roles: Roles, limits: Limits) -> Finding:
         locations=locations((f.place, _DEPARTS) for f in faults),
         figures=[score_table(trace), *source],
         witness=witness(roles, "P104", worst_pair(trace)),
+        remedy=faults[0].remedy,
     )
+
+
+def _no_score(trace: TraceEvidence) -> str:
+    why = "the explainer never computes one (class-agnostic)"
+    if any(reads_out(t) for t in trace.traces):
+        why = "it shows what each of the model's own tokens says of the target, one by one"
+    return f"The map explains no score: {why}."
 
 
 def _too_coarse(tolerance: float) -> str:

@@ -61,6 +61,7 @@ def judge(trace: TraceEvidence, reference: Reference, roles: Roles) -> Finding:
         locations=locations((f.place, f.what) for f in faults),
         figures=computation_figures(trace, reference, first),
         witness=witness(roles, "P105", pair),
+        remedy=first.remedy,
     )
 
 

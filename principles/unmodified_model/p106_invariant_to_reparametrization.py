@@ -35,6 +35,7 @@ from principles.check import Check
 from principles.finding_parts import witness
 from principles.limits import CheckLimits, Correlation, NotNegative, Share
 from principles.unmodified_model import edit_figures as figures
+from principles.unmodified_model import remedies
 from principles.unmodified_model.map_movement import (
     MOVED,
     SIZELESS,
@@ -82,11 +83,13 @@ def judge(
         return _violation(movement, reference, roles, limits)
     verdict, summary = unmoved_verdict(movement)
     statistics = [figures.statistic(movement, limits.relative_change)]
+    exact = "" if verdict is Verdict.PASS else "Audit with --dtype float64."
     return Finding(
         verdict=verdict,
         summary=summary,
         statistics=statistics,
         figures=[figures.table(movement)],
+        remedy=exact,
     )
 
 
@@ -106,6 +109,7 @@ def _violation(movement: Movement, reference: Reference, roles: Roles, limits: L
         samples=[pair],
         figures=[figures.table(movement), figures.maps(found, reference, worst, row)],
         witness=witness(roles, "P106", pair),
+        remedy=remedies.of_edits([worst.edit, *(e.edit for e in moved)]),
     )
 
 

@@ -37,6 +37,7 @@ from principles.finding_parts import witness
 from principles.indifference import ERROR_RATE, Zone, level_of
 from principles.limits import CheckLimits, ErrorRate, NotNegative, Share
 from principles.unmodified_model import map_likeness as likeness
+from principles.unmodified_model import remedies
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,8 @@ def judge(
     reached = float(found.reached.min())
     if reached < 1:
         summary = f"Expected every parameter to be drawn anew, reached {percent(reached)} of them."
-        return Finding(verdict=Verdict.ERROR, summary=summary)
+        mend = "Report the model's class: the audit does not know how to draw all of it anew."
+        return Finding(verdict=Verdict.ERROR, summary=summary, remedy=mend)
     level = level_of(limits.error_rate)
     final = likeness.of_stage(found, reference, roles.audited, -1, level)
     limit = likeness.survival_limit(found, limits.survives, limits.survives_outright)
@@ -80,7 +82,16 @@ def judge(
         samples=[pair] if violated else [],
         figures=likeness.figures(found, reference, roles, limit, row),
         witness=witness(roles, "P107", pair) if violated else None,
+        remedy=_remedy(found, roles, limit, limits.unchanged) if violated else "",
     )
+
+
+def _remedy(found: Randomization, roles: Roles, limit: float, unchanged: float) -> str:
+    """What to do, by the last stage at which the map still stood."""
+    likenesses = found.similarity[roles.audited].mean((1, 2))
+    standing = [s for s, v in zip(found.stages, likenesses, strict=True) if v >= limit]
+    same = bool((found.change <= unchanged).all())
+    return remedies.of_survival(standing[-1] if standing else found.stages[-1], same=same)
 
 
 def _verdict(

@@ -40,7 +40,9 @@ from principles.finding_parts import witness
 from principles.indifference import ERROR_RATE
 from principles.limits import CheckLimits, Correlation, ErrorRate, Share
 from principles.unmodified_model import effect_figures as figures
+from principles.unmodified_model import remedies
 from principles.unmodified_model.effect_votes import SENSES, combined, vote_of
+from principles.unmodified_model.misplacements import best_fit
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,8 @@ def judge(
             f"Patching nothing must change nothing, but moved a feature by "
             f"{number(effects.null_difference)} (tolerated {number(effects.tolerance)})."
         )
-        return Finding(verdict=Verdict.ERROR, summary=summary)
+        mend = "Audit with --dtype float64, or on a device that computes the same twice."
+        return Finding(verdict=Verdict.ERROR, summary=summary, remedy=mend)
     if not np.isfinite(effects.ceiling).any():
         summary = "Removing patches moves no score here: there is no effect to be found."
         return Finding(verdict=Verdict.INCONCLUSIVE, summary=summary)
@@ -94,6 +97,9 @@ def judge(
             figures.maps(effects, reference, explanations, roles, row),
         ],
         witness=witness(roles, "P108", pair, alone=False) if violated else None,
+        remedy=remedies.of_effects(pair, best_fit(effects, explanations, roles))
+        if violated
+        else "",
     )
 
 

@@ -34,8 +34,14 @@ from audit.trace.records import Array
 from principles.check import Check
 from principles.finding_parts import listed, witness
 from principles.limits import CheckLimits, NotNegative, Share
+from principles.unmodified_model import remedies
 from principles.unmodified_model import repeat_figures as figures
-from principles.unmodified_model.repeat_conditions import allowed_changes, dependence
+from principles.unmodified_model.repeat_conditions import (
+    ITSELF,
+    again,
+    allowed_changes,
+    dependence,
+)
 
 
 @dataclass(frozen=True)
@@ -104,6 +110,11 @@ def _violation(
             figures.maps(found, reference, condition, int(row)),
         ],
         witness=witness(roles, "P109", pair),
+        remedy=remedies.of_company(
+            again=any(again(name) for name in names),
+            beside_itself=ITSELF in names,
+            change=found.conditions[condition],
+        ),
     )
 
 

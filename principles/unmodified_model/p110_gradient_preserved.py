@@ -28,6 +28,7 @@ from audit.result.wording import counted, percent
 from audit.trace.records import GradientRecord
 from principles.check import Check
 from principles.finding_parts import listed, locations, source_figure, witness
+from principles.unmodified_model import remedies
 
 
 def judge(trace: TraceEvidence, roles: Roles) -> Finding:
@@ -60,12 +61,17 @@ def judge(trace: TraceEvidence, roles: Roles) -> Finding:
         locations=locations((g.place, _words(g)) for _, g in others),
         figures=[*source_figure(trace.sources, first.place, "Where the gradient is taken.")],
         witness=witness(roles, "P110", pair),
+        remedy=remedies.of_gradient(first),
     )
 
 
 def _nothing_read(trace: TraceEvidence) -> Finding:
     """Why no gradient was compared: there is none, or of another score, or by no known state."""
-    taken = [s for t in trace.traces for s in t.scalars if s.source == "gradient" and s.relevant]
+    every = [(t, s) for t in trace.traces for s in t.scalars if s.source == "gradient"]
+    taken = [s for t, s in every if s.relevant and t.map_of_gradient]
+    if every and not taken:
+        why = "The map is made of no gradient; those that are taken only decide what it is made of."
+        return Finding(verdict=Verdict.NOT_APPLICABLE, summary=why)
     if any(s.clean for s in taken):
         why = "No gradient could be compared: none is by the pixels or by a state of the model."
         return Finding(verdict=Verdict.INCONCLUSIVE, summary=why)

@@ -30,7 +30,7 @@ def test_a_faulty_one_fails_with_the_finding():
     message = str(caught.value)
     assert "P105 computation-preserved: violation" in message
     assert "small_net.py:" in message
-    assert "How to fix it: " in message
+    assert "What to do: " in message
     assert "P101" not in message
 
 

@@ -14,6 +14,7 @@ from audit.evidence.kinds import (
     Ladder,
     RungFaithfulness,
     RungInfo,
+    TwinMaps,
 )
 from audit.result.finding import Finding
 from audit.statistics.correlation import spearman_interval
@@ -32,6 +33,7 @@ EACH = np.arange(N) // CLASSES  # which pair of its class
 RUNGS = 21
 NO_LADDER = Ladder((RungInfo("unmodified", "unmodified", 0.0, 0),), 0.0, np.ones((1, N)), {})
 NO_RUNGS = RungFaithfulness(np.arange(0), {}, np.ones((1, 0)))
+NO_MAPS = TwinMaps(np.arange(0), {})
 
 
 def _levels(noise: float = 0.1, **changed: object) -> dict[str, np.ndarray]:
@@ -137,7 +139,7 @@ def executed(
     base = made(table, per_picture=1, roles=replace(ROLES, twin=twin))
     right = np.arange(N) < known
     answers = Executed("gradient", right & (np.arange(N) >= wrong), right, 0.1)
-    return replace(base, executed=answers, ladder=NO_LADDER, rung_faithfulness=NO_RUNGS)
+    return replace(base, executed=answers, twin_maps=NO_MAPS)
 
 
 EVIDENCE = {

@@ -1,5 +1,6 @@
 """``audit init``: files that work as they are, and that are never overwritten by accident."""
 
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -67,7 +68,7 @@ def test_explainer_names_are_quoted(tmp_path):
 def test_the_pages_and_the_template_are_what_init_writes():
     page = (ROOT / "docs" / "ci.md").read_text(encoding="utf-8")
     shown = re.findall(r"^```yaml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
-    for text in (workflow_text(), gitlab_text(), pre_commit_text()):
+    for text in (workflow_text(), workflow_text(matrix=True), gitlab_text(), pre_commit_text()):
         assert text in shown
     template = (ROOT / ".gitlab" / "audit.yml").read_text(encoding="utf-8")
     assert template == gitlab_text()
@@ -86,6 +87,22 @@ def test_the_workflow_calls_the_action_that_was_named(action, place, tmp_path):
     workflow = yaml.safe_load(workflow_text(action))
     assert workflow["jobs"]["audit"]["steps"][-1] == {"uses": place}
     assert workflow["permissions"]["contents"] == "read"
+
+
+def test_the_matrix_runs_every_model_and_seed_and_sums_up(command):
+    command("init", "--matrix", "--action", "a/b@v1")
+    workflow = yaml.safe_load(WORKFLOW.read_text())
+    audits, summary = workflow["jobs"]["audit"], workflow["jobs"]["summary"]
+    matrix = audits["strategy"]["matrix"]
+    assert (len(matrix["subject"]), matrix["seed"]) == (1, [0, 1, 2])
+    call = audits["steps"][-1]
+    assert call["uses"] == "a/b/.github/actions/audit@v1"
+    named = set(re.findall(r"matrix\.(\w+)", json.dumps(call)))
+    assert named == set(matrix)
+    assert summary["needs"] == "audit"
+    assert {"summary": "runs"} in [step.get("with") for step in summary["steps"]]
+    assert "gh pr comment" in summary["steps"][-1]["run"]
+    assert workflow["permissions"]["pull-requests"] == "write"
 
 
 def test_what_is_left_to_fill_in_is_told(command):

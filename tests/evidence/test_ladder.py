@@ -9,6 +9,7 @@ from torch import nn
 from audit.engine.profiles import SIZES
 from audit.evidence import ladder as gathering
 from audit.evidence.reference import class_scores, gather_reference
+from audit.interventions.degrading import Rung
 from audit.models.ladder_checkpoints import find_checkpoints
 from tests.gathered import gathered
 
@@ -61,7 +62,7 @@ def test_a_checkpoint_that_hardly_differs_changes_hardly_anything(measured):
 
 
 def test_degraded_rungs_come_before_the_checkpoints(context_for, monkeypatch):
-    monkeypatch.setattr(gathering, "knows_something", lambda _: True)
+    all_apart(monkeypatch)
     context = context_for("gradient")
     steps = gathering.ladder_steps(context, gather_reference(context))
     names = [step.info.name for step in steps]
@@ -70,8 +71,52 @@ def test_degraded_rungs_come_before_the_checkpoints(context_for, monkeypatch):
     assert all(step.info.sha256 is None for step in steps)
 
 
-def test_the_full_profile_degrades_in_every_way(context_for, monkeypatch):
+def all_apart(monkeypatch):
+    """A model that knows something, whose rungs are all worth their maps."""
     monkeypatch.setattr(gathering, "knows_something", lambda _: True)
+    monkeypatch.setattr(gathering, "lie_apart", lambda *_: True)
+
+
+def test_a_second_draw_is_made_only_where_the_first_gives_too_few_rungs(context_for, monkeypatch):
+    all_apart(monkeypatch)
+    sizes = dataclasses.replace(SIZES["default"], rungs=10)
+    context = context_for("gradient", sizes=sizes)
+    steps = gathering.ladder_steps(context, gather_reference(context))
+    assert len(steps) == 1 + 7 + 2
+    assert {step.info.seed for step in steps} == {0}
+
+
+def test_rungs_within_noise_of_another_are_left_out_but_for_those_given(measured, monkeypatch):
+    context, reference, *_ = measured(1e-7, 2e-7)
+    monkeypatch.setattr(gathering, "knows_something", lambda _: True)
+    monkeypatch.setattr(gathering, "spread_strengths", lambda *_: (1e-7, 2e-7))
+    monkeypatch.setattr(gathering, "default_ladder", lambda _, seeds, strengths: tuple(
+        Rung("weight-noise", s, seed) for s in (0, *strengths["weight-noise"]) for seed in seeds
+    ))  # fmt: skip
+    given = [step.info.name for step in gathering.ladder_steps(context, reference)]
+    assert given == ["unmodified", *(f"checkpoint {c.name}" for c in context.checkpoints)]
+    own = tuple(dataclasses.replace(c, own=True) for c in context.checkpoints)
+    steps = gathering.ladder_steps(dataclasses.replace(context, checkpoints=own), reference)
+    assert [step.info.name for step in steps] == ["unmodified"]
+
+
+def test_rungs_chosen_before_are_the_ladder(measured):
+    context, reference, ladder, *_ = measured(0.2, 0.5)
+    again = dataclasses.replace(context, rungs=ladder.rungs[:2])
+    steps = gathering.ladder_steps(again, reference)
+    assert [step.info for step in steps] == list(ladder.rungs[:2])
+
+
+@pytest.mark.parametrize(("gained", "lost", "apart"), [(9, 2, True), (8, 5, False), (0, 0, False)])
+def test_accuracies_lie_apart_beyond_a_standard_error(gained, lost, apart):
+    one, other = np.zeros(50, bool), np.zeros(50, bool)
+    one[:gained], other[20 : 20 + lost] = True, True
+    one[40:], other[40:] = True, True
+    assert gathering.lie_apart(one, other) is apart
+
+
+def test_the_full_profile_degrades_in_every_way(context_for, monkeypatch):
+    all_apart(monkeypatch)
     context = context_for("gradient", sizes=SIZES["full"])
     infos = [step.info for step in gathering.ladder_steps(context, gather_reference(context))]
     for family in gathering.GRADES:

@@ -34,8 +34,9 @@ def run_action(tmp_path):
     fake.chmod(0o755)
     (script,) = [s["run"] for s in steps() if "audit check" in s.get("run", "")]
 
-    def run(explainer="", arguments="", out="audit-report"):
+    def run(explainer="", arguments="", out="audit-report", summary=""):
         given = {"AUDIT_EXPLAINER": explainer, "AUDIT_ARGUMENTS": arguments, "AUDIT_OUT": out}
+        given["AUDIT_SUMMARY"] = summary
         path = f"{programs}:{os.environ['PATH']}"
         done = subprocess.run(
             ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script],
@@ -65,6 +66,16 @@ def test_inputs_reach_the_script_through_the_environment_only():
 
 def test_without_inputs_the_settings_of_the_project_count(run_action):
     assert run_action()[1] == [*FIXED, "audit-report"]
+
+
+def test_results_of_other_jobs_are_summed_up_and_nothing_is_audited(run_action, tmp_path):
+    for name in ("b/two words/result.json", "a/result.json", "a/baseline/result.json"):
+        (tmp_path / "runs" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "runs" / name).write_text("{}")
+    done, words = run_action(summary="runs", arguments="--select P1")
+    assert done.returncode == 0
+    found = ["runs/a/result.json", "runs/b/two words/result.json"]
+    assert words == ["summary", "--out", "audit-report", *found]
 
 
 def test_arguments_are_split_as_a_shell_splits_them(run_action):
@@ -99,7 +110,8 @@ def test_template_and_hook_run_commands_that_exist(command):
     assert "--out .audit/pre-commit" in hook["entry"]
     scripts = [step["run"] for step in steps() if "run" in step]
     found = audit_words("\n".join([*scripts, *template["audit"]["script"], hook["entry"]]))
-    assert len(found) == 3
+    assert [words[1] for words in found] == ["summary", "check", "check", "check"]
+    found = found[1:]  # a summary has no settings
     for _, *words in found:
         plain = [word.replace('"$AUDIT_OUT"', "reports") for word in words if "[@]" not in word]
         shown = command(*plain, "--show-settings")

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from audit.evidence.kinds import Executed, Ladder, RungFaithfulness, RungInfo
+from audit.evidence.kinds import Executed, Ladder, RungFaithfulness, RungInfo, TwinMaps
 from audit.judging.judge_all import judge_all
 from audit.result.finding import Verdict
 from principles.catalogue import all_checks
@@ -29,7 +29,10 @@ def few(n, rungs=5, same=False):
     )  # fmt: skip
     executed = Executed("gradient", np.zeros(pictures, bool), np.ones(pictures, bool), 0.1)
     faithful = RungFaithfulness(np.arange(n), rows, np.ones((rungs, n)))
-    return dataclasses.replace(built, ladder=ladder, rung_faithfulness=faithful, executed=executed)
+    return dataclasses.replace(
+        built, ladder=ladder, rung_faithfulness=faithful, executed=executed,
+        twin_maps=TwinMaps(np.arange(0), {}),
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("same", [False, True])

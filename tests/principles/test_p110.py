@@ -31,6 +31,13 @@ def test_without_gradients_it_has_nothing_to_say(judged):
     assert judged(CHECK, trace=of(scalars=())).verdict is Verdict.NOT_APPLICABLE
 
 
+def test_a_gradient_that_no_map_is_made_of_is_not_read(judged):
+    """Score-CAM chooses its activation by a gradient, and weighs it by scores."""
+    found = judged(CHECK, trace=of(map_of_gradient=False))
+    assert found.verdict is Verdict.NOT_APPLICABLE
+    assert "made of no gradient" in found.summary
+
+
 def test_the_gradient_of_another_score_is_the_business_of_p104(judged):
     other = traces.scalar(clean=False, reasons=("own code",))
     found = judged(CHECK, trace=of(scalars=(other,)))

@@ -207,3 +207,20 @@ def test_a_rung_without_a_range_of_scores_has_no_faithfulness():
     assert np.isfinite(quality.of("mine")[0, :-2]).all()
     ladder_plot = CHECK.finding(given).figures[1]
     assert [len(one.points) for one in ladder_plot.series] == [RUNGS - 2] * 3
+
+
+def test_grids_of_a_set_are_drawn_together_and_none_stands_for_another():
+    """Sets are few and grids many: the accuracy of a set is that of its own grids."""
+    built = evidence(ladder(1.0))
+    sets = 7 * (np.arange(PAIRS)[::-1] // 4)
+    of_sets = dataclasses.replace(built.reference, sets=sets)
+    found = rung_measures(built.ladder, None, of_sets)["localization"]
+    slow = [
+        [built.ladder.correct[rung, sets == one].mean() for one in np.unique(sets)]
+        for rung in range(RUNGS)
+    ]
+    assert np.allclose(found.correct, slow)
+    assert np.array_equal(np.unique(sets)[found.picture], sets)
+    plain = rung_measures(built.ladder, None, built.reference)["localization"]
+    assert np.array_equal(plain.correct, built.ladder.correct)
+    assert np.array_equal(plain.picture, np.arange(PAIRS))

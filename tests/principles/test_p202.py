@@ -101,11 +101,32 @@ def test_a_control_is_not_adjusted_for_itself():
     assert np.ptp(table.adjusted("edges", roles)) > 0
 
 
+def test_a_model_free_map_under_audit_leads_itself_by_nothing():
+    """However well it tells right pairs from wrong ones: it never looked at the model."""
+    roles = dataclasses.replace(ROLES, audited="edges")
+    good = quality(NOISE[0], edges=CORRECT + 2 * NOISE[3])
+    found = p202.CHECK.finding(made(good, CORRECT, roles=roles))
+    assert found.verdict is Verdict.VIOLATION
+    first = found.statistics[0]
+    assert first.name.endswith("over edges")
+    assert (first.value, first.interval.low, first.interval.high) == (0, 0, 0)
+
+
 def test_a_faithful_control_that_does_not_pass_silences_the_check():
     for audited in (CORRECT + NOISE[0], ~CORRECT + NOISE[0]):
-        found = judged(audited, faithful=NOISE[1])
+        found = judged(audited, faithful=~CORRECT + NOISE[1])
         assert found.verdict is Verdict.INCONCLUSIVE
         assert "no faithful control tells right pairs from wrong ones" in found.summary
+
+
+def test_a_faithful_control_that_leaves_it_open_silences_only_what_accuses():
+    """Maps that lead every model-free one have shown that it can be told here."""
+    open_ = 0.1 * CORRECT + NOISE[1]
+    (table,) = tables(made(quality(open_), CORRECT))
+    found = p202.leads(table, "audited", roles=ROLES, limits=p202.Limits(), rate=0.025)
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert judged(CORRECT + NOISE[0], faithful=open_).verdict is Verdict.PASS
+    assert judged(~CORRECT + NOISE[0], faithful=open_).verdict is Verdict.INCONCLUSIVE
 
 
 def test_what_is_hopeless_is_listed_and_not_measured():

@@ -5,7 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from audit.evidence.kinds import Executed, Ladder, RungFaithfulness, RungInfo
+from audit.evidence.kinds import (
+    Executed,
+    Ladder,
+    RungFaithfulness,
+    RungInfo,
+    TwinMaps,
+)
 from audit.result.finding import Verdict
 from principles.performance_alignment.p204_no_better_map_from_a_worse_model import CHECK
 from tests.principles.alignment import ROLES, made
@@ -13,6 +19,7 @@ from tests.principles.alignment import ROLES, made
 PAIRS = 200
 NO_LADDER = Ladder((RungInfo("unmodified", "unmodified", 0.0, 0),), 0.0, np.ones((1, PAIRS)), {})
 NO_RUNGS = RungFaithfulness(np.arange(0), {}, np.ones((1, 0)))
+NO_MAPS = TwinMaps(np.arange(0), {})
 TWIN = replace(ROLES, twin="twin")
 
 
@@ -36,6 +43,7 @@ def judged(
     faithfulness=None,
     roles=TWIN,
     on=None,
+    many=NO_MAPS,
 ):
     """The executed model is right on a share of the pictures, the model on all."""
     quality = table(gain, noise)
@@ -47,6 +55,7 @@ def judged(
     executed = Executed(how, correct, np.ones(PAIRS, bool), 0.1)
     ladder, rungs = on or (NO_LADDER, NO_RUNGS)
     evidence = replace(evidence, executed=executed, ladder=ladder, rung_faithfulness=rungs)
+    evidence = replace(evidence, twin_maps=many)
     return CHECK.finding(evidence)
 
 
@@ -180,6 +189,42 @@ def test_accuracies_that_never_differ_need_no_test():
 def test_the_ladder_is_asked_for_where_the_executed_model_is_worse():
     """And only there: an executed model that is as good may have any maps."""
     assert judged(0.1, right=1.0, on=(None, None)).verdict is Verdict.PASS
-    finding = judged(0.1, on=(None, None))
+    finding = judged(0.1, on=(None, None), roles=replace(TWIN, twin=None))
     assert finding.verdict is Verdict.INCONCLUSIVE
     assert finding.wants == ["ladder", "rung_faithfulness"]
+
+
+def test_many_pairs_with_maps_tell_what_the_pairs_of_the_audit_do_not():
+    few = judged(0.02, noise=0.3)
+    assert few.verdict is Verdict.INCONCLUSIVE
+    rng = np.random.default_rng(3)
+    theirs = rng.uniform(0.3, 0.7, 4000)
+    quality = {"audited": theirs + rng.normal(0, 0.3, 4000), "twin": theirs}
+    many = TwinMaps(np.arange(4000) // 2, quality)
+    found = judged(0.02, noise=0.3, many=many)
+    assert found.verdict is Verdict.PASS
+    assert found.statistics[0].n == 2000
+    gain = (quality["audited"] - theirs).mean()
+    assert found.statistics[0].value == pytest.approx(gain)
+
+
+def test_maps_on_many_pairs_are_asked_for_where_there_is_a_twin():
+    assert judged(0.1, many=None).wants == ["twin_maps"]
+    assert judged(0.1, right=1.0, many=None).verdict is Verdict.PASS
+
+
+def test_grids_of_a_set_are_no_independent_witnesses_of_a_drop():
+    """Ten sets, of which three are wrong as wholes."""
+    quality = table(-0.1, 0.02)
+    built = made(quality, per_picture=1, roles=TWIN, faithfulness=quality)
+    sets = np.arange(PAIRS) // (PAIRS // 10)
+    executed = Executed("gradient", sets >= 3, np.ones(PAIRS, bool), 0.1)
+    given = {"executed": executed, "twin_maps": NO_MAPS}
+    ends = {}
+    for name, one in (("grids", None), ("sets", sets)):
+        reference = replace(built.reference, sets=one)
+        found = CHECK.finding(replace(built, reference=reference, **given))
+        (drop,) = [s for s in found.statistics if s.name == "executed minus model accuracy"]
+        assert drop.value == pytest.approx(-0.3)
+        ends[name] = drop.interval.high - drop.interval.low
+    assert ends["sets"] > 3 * ends["grids"]

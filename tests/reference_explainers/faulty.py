@@ -6,6 +6,7 @@ from tests.reference_explainers import (
     faulty_attention,
     faulty_blocks,
     faulty_company,
+    faulty_dense,
     faulty_field,
     faulty_inputs,
     faulty_probes,
@@ -28,5 +29,6 @@ FAULTY: tuple[Member, ...] = (
     *faulty_text.TABLE,
     *faulty_company.TABLE,
     *faulty_field.TABLE,
+    *faulty_dense.TABLE,
     *in_threads.FAULTY,
 )

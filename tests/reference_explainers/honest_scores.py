@@ -83,3 +83,46 @@ def patch_similarities_of_noisy_pictures(model, images, tokens):
             low, high = maps.amin(1, keepdim=True), maps.amax(1, keepdim=True)
             total = total + (maps - low) / (high - low)
     return parts.grid(model, total)
+
+
+@TABLE.honest
+def similarities_of_patches_in_one_flat_batch(model, images, tokens):
+    """A readout of the model's own last tokens, patches in the place of pictures."""
+    text = parts.text_unit(model, tokens)
+    with torch.no_grad():
+        x = parts.before(model, images, len(model.visual.transformer.resblocks))
+        feature = F.normalize(model.visual.ln_post(x[:, 1:].flatten(0, 1)) @ model.visual.proj)
+        each = (feature * text.repeat_interleave(x.shape[1] - 1, 0)).sum(-1)
+    return parts.grid(model, each.reshape(len(x), -1))
+
+
+@TABLE.honest
+def logit_lens_over_the_blocks(model, images, tokens):
+    """What the patch tokens after each block say of the text, averaged."""
+    text = parts.text_unit(model, tokens)[:, None]
+    total = 0
+    with torch.no_grad():
+        for count in range(1, len(model.visual.transformer.resblocks) + 1):
+            x = parts.before(model, images, count)[:, 1:]
+            feature = F.normalize(model.visual.ln_post(x) @ model.visual.proj, dim=-1)
+            total = total + (feature * text).sum(-1)
+    return parts.grid(model, total)
+
+
+@TABLE.honest
+def knock_out_of_the_pooled_token_in_one_flat_batch(model, images, tokens):
+    """Only the class token of the last block is computed, once with each patch closed to it."""
+    text, blocks = parts.text_unit(model, tokens), model.visual.transformer.resblocks
+    with torch.no_grad():
+        x = parts.before(model, images, len(blocks) - 1)
+        q, k, v = parts.qkv(blocks[-1], blocks[-1].ln_1(x))
+        closed = torch.eye(x.shape[1]) * -1e9
+        closed[0] = 0
+        logits = q[:, None, :, :1] @ k[:, None].mT / q.shape[-1] ** 0.5 + closed[:, None, None]
+        o = (logits.softmax(-1) @ v[:, None])[:, :, :, 0].flatten(2).flatten(0, 1)
+        own = x[:, :1].expand(-1, x.shape[1], -1).flatten(0, 1)
+        y = parts.after_attention(blocks[-1], own, o)
+        feature = F.normalize(model.visual.ln_post(y) @ model.visual.proj, dim=-1)
+        scores = (feature * text.repeat_interleave(x.shape[1], 0)).sum(-1)
+        scores = scores.reshape(len(x), -1)
+    return parts.grid(model, scores[:, :1] - scores[:, 1:])

@@ -11,8 +11,8 @@ import pytest
 from audit.reports.html import render_html
 from audit.result.schema import Result
 from tests.made_results import HOSTILE
-from tests.oracles import oracle
 from tests.reports.browser import CHROMIUM, DESKTOP, PHONE, Browser
+from tests.reports.pages import complaints_of_axe
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 
@@ -234,14 +234,5 @@ def test_axe_finds_nothing(
     write: Callable[[Result], Path],
     make_result: Callable[..., Result],
 ) -> None:
-    axe = oracle("axe_core_python")
-    script = (Path(axe.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
     browser.open(write(make_result(text=text, pairs=2)), size)
-    browser.ask(f"document.documentElement.dataset.theme = '{theme}'")
-    browser.ask("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
-    browser.ask(f"{script}; 1")
-    found = browser.ask(
-        "axe.run({ resultTypes: ['violations'] }).then((one) =>"
-        " one.violations.map((bad) => `${bad.id}: ${bad.nodes[0].html}`))"
-    )
-    assert found == []
+    assert complaints_of_axe(browser, theme) == []

@@ -175,9 +175,23 @@ def test_sarif_leaves_out_a_section_that_an_old_result_does_not_have(result: Res
 def test_markdown_says_how_to_fix_what_is_violated(result: Result) -> None:
     lines = render_markdown(result).splitlines()
     after = {a[:10]: b for a, b in itertools.pairwise(lines)}
-    remedy = "  How to fix it: Differentiate the score that the model itself computes."
+    remedy = "  What to do: Differentiate the score that the model itself computes."
     assert after["- **P105**"] == remedy
     assert after["- **P204**"] != remedy
+
+
+@pytest.mark.parametrize("name", ["html", "sarif", "junit", "markdown", "github", "json"])
+def test_every_format_says_what_to_do_about_this_finding(result: Result, name: str) -> None:
+    mend = "Recompute block 3 with 4 heads"
+    checks = [
+        one.model_copy(update={"finding": one.finding.model_copy(update={"remedy": mend})})
+        if one.id == "P105"
+        else one
+        for one in result.checks
+    ]
+    text = FORMATS[name].render(result.model_copy(update={"checks": checks}))
+    assert mend in text
+    assert mend not in FORMATS[name].render(result)
 
 
 def test_sarif_results_all_have_a_place_in_the_repository(result: Result) -> None:
@@ -300,6 +314,7 @@ def test_github_annotates_the_line(result: Result) -> None:
     assert (
         "::notice file=explainers/grad_eclip.py,line=88,title=P105 computation-preserved%3A "
         "violation::Block 4 runs with 1 head where the model has 4; its attention differs by 0.81. "
+        "%0AWhat to do: Differentiate the score that the model itself computes."
     ) in lines
     levels = [line.split(" ")[0] for line in lines]
     assert levels == [

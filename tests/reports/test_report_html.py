@@ -174,7 +174,7 @@ def test_failures_come_first_and_are_open(page: Page) -> None:
 def test_evidence_stands_before_the_method(page: Page) -> None:
     start = page.text.index("Block 4 runs with 1 head", page.text.index("Violations"))
     order = [
-        *("Why it matters", "How to fix it", "What was found", "What was measured", "Evidence"),
+        *("What to do", "Why it matters", "What was found", "What was measured", "Evidence"),
         *("Where in the source", "See it again", "How it is judged"),
     ]
     places = [page.text.index(word, start) for word in order]

@@ -53,7 +53,7 @@ def test_a_file_outside_gets_no_annotation(file: str, result: Result) -> None:
     found = placed(result, file, own=file)
     (line,) = render_github(found).splitlines()
     assert line.startswith("::notice title=P105 ")
-    assert line.endswith(f" At {file}:7.")
+    assert f" At {file}:7.%0AWhat to do: " in line
     assert uris(found) == []
     assert places_elsewhere(found.checks[0]) == found.checks[0].finding.locations
 

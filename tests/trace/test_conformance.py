@@ -55,7 +55,7 @@ def test_a_planted_fault_is_found(name):
 
 @pytest.mark.parametrize("name", ["torchvision ResNet", "open_clip ViT", "transformers ViT"])
 def test_models_in_double_precision_are_held_to_its_rounding(name):
-    """Kernels may agree in every bit there; honesty is not taken for a fault, nor a fault missed."""
+    """Kernels may agree in every bit there; honesty is no fault, and a fault is found."""
     stage = conformance(name, torch.float64)
     found = verdicts(slope, stage)
     assert {verdict for verdict, _ in found.values()} == {Verdict.PASS}, found

@@ -31,7 +31,7 @@ from audit.evidence.kinds.maps import (
     Faithfulness,
     TextSpecificity,
 )
-from audit.evidence.kinds.performance import ChosenPairs, Performance
+from audit.evidence.kinds.performance import ChosenPairs, Performance, TwinMaps
 from audit.evidence.kinds.subjects import PAIR_PLACEHOLDER, Reference, Roles
 
 __all__ = [
@@ -61,6 +61,7 @@ __all__ = [
     "SourceLines",
     "TextSpecificity",
     "TraceEvidence",
+    "TwinMaps",
 ]
 
 
@@ -76,6 +77,7 @@ class Evidence:
     explanations: Explanations | None = None
     performance: Performance | None = None
     chosen_pairs: ChosenPairs | None = None
+    twin_maps: TwinMaps | None = None
     faithfulness: Faithfulness | None = None
     ladder: Ladder | None = None
     rung_faithfulness: RungFaithfulness | None = None

@@ -72,7 +72,8 @@ class Executed:
     Attributes:
         how: ``gradient`` (the scalars that it differentiates), ``returned`` (its scores), or
             ``none`` where it exposes no score.
-        correct: whether the best of the candidate classes is present, (pictures,).
+        correct: whether the best of the candidate classes is present, (pictures,): those of the
+            audit's pairs, in their order, and after them further ones.
         model_correct: the same for the unmodified model over the same candidates.
         largest_difference: of an explained score to the model's, None without scores.
     """

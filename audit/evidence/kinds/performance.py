@@ -45,3 +45,17 @@ class ChosenPairs:
     margins: Array
     area: Array
     localization: dict[str, Array]
+
+
+@dataclass(frozen=True)
+class TwinMaps:
+    """Localization of the audited maps and of its faithful twin's on many pairs.
+
+    Attributes:
+        cluster: picture of each pair, or its set of grids, (many,).
+        localization: of the two, chance-corrected average precision, (many,); empty without masks,
+            and without a twin.
+    """
+
+    cluster: Array
+    localization: dict[str, Array]

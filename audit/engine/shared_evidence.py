@@ -1,0 +1,112 @@
+"""Evidence of model and data alone, measured once for the audits of several explainers.
+
+It is measured by a process that runs none of them, so that no explainer can alter what another one
+is judged by. Audits read it and never write it; what is not there they measure for themselves.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+
+from audit.config.settings import Settings
+from audit.engine.assembly import model_info
+from audit.engine.context_building import build_context, load_audited_model
+from audit.engine.live_objects import NOTHING, LiveObjects
+from audit.engine.status_board import StatusBoard
+from audit.engine.thread_count import suited_threads
+from audit.evidence.context import Context
+from audit.evidence.plan import evidence_format, gather, plan
+from audit.evidence.tasks import Shared, Tasks
+from audit.explainers.registry import load_explainer
+from audit.judging.selection import selected_checks
+from audit.version import __version__
+
+JOB: Final = "audit.engine.shared_evidence:prepared"
+STAND_IN: Final = "random"  # a control in the place of the audited one
+_KINDS: Final = frozenset(
+    {
+        "reference",
+        "explanations",
+        "performance",
+        "chosen_pairs",
+        "effects",
+        "ladder",
+        "text_specificity",
+    }
+)
+
+
+@dataclass(frozen=True)
+class Sharing:
+    """Where a benchmark keeps what its audits share, as another process is told."""
+
+    folder: str
+
+    def read_by(self, settings: Settings, context: Context) -> Shared:
+        """The part that an audit may read."""
+        return Shared(Path(self.folder) / _key(settings, context), fills=False)
+
+
+def prepared(
+    *, settings: dict[str, Any], folder: str, board: StatusBoard, live: LiveObjects = NOTHING
+) -> dict[str, str]:
+    """Measure it, in a worker process; see `prepare`.
+
+    Raises:
+        ValueError: unknown names, missing files, wrong settings (subclasses say which).
+    """
+    board.enter("measuring what all explainers are compared with")
+    live.show_sources()
+    chosen = Settings.model_validate(settings)
+    return prepare(chosen, Path(folder), board, live)
+
+
+def prepare(
+    settings: Settings, folder: Path, board: StatusBoard | None, live: LiveObjects = NOTHING
+) -> dict[str, str]:
+    """Measure what depends on model and data alone; what is there already stays.
+
+    Args:
+        settings: of an audit, whose explainer is not looked at.
+        folder: of the shared evidence.
+        board: of a worker process.
+        live: objects in the place of model and data.
+
+    Returns:
+        Who model and data are, by hashes.
+    """
+    alone = settings.model_copy(update={"explainer": STAND_IN, "options": {}})
+    model = load_audited_model(alone, live)
+    told = board.tell if board else (lambda *_: None)
+    context = build_context(alone, model, load_explainer(STAND_IN), told, live)
+    key = _key(alone, context)
+    context = replace(context, tasks=Tasks(shared=Shared(folder / key, fills=True)))
+    needs = frozenset().union(*(check.needs for check in selected_checks(alone)))
+    if settings.samples != "auto":  # then each audit stops at pairs of its own
+        with suited_threads(model):
+            kinds = frozenset(plan(needs & _KINDS))
+            gather(context, kinds, folder / "evidence", key, resume=True)
+    return {"model": model_info(model).identity_sha256, "data": context.pairs.sha256}
+
+
+def _key(settings: Settings, context: Context) -> str:
+    """All that this evidence depends on."""
+    parts = (
+        __version__,
+        evidence_format(),
+        torch.__version__,
+        settings.device,
+        settings.dtype,
+        settings.seed,
+        context.sizes,
+        context.model.state_sha256(),
+        context.model.architecture_sha256(),
+        context.pairs.sha256,
+        [(checkpoint.name, checkpoint.sha256) for checkpoint in context.checkpoints],
+    )
+    return hashlib.sha256(repr(parts).encode()).hexdigest()

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-import audit
 from audit.errors import IncompleteError
 from audit.reports.html import render_html
 from audit.result.document import read_result
@@ -113,7 +112,7 @@ def _source(result: Result) -> tuple[dict[str, bytes], str]:
     named, wanted = result.explainer.source_file, result.explainer.source_sha256
     if not named or not wanted:
         return {}, "the explainer has no source file; its source is not in the pack"
-    for root in (Path(), Path(audit.__file__).parents[1]):
+    for root in (Path(), Path(__file__).parents[2]):
         file = root / named
         if file.is_file() and digest(data := file.read_bytes()) == wanted:
             return {f"{SOURCE}/{file.name}": data}, ""

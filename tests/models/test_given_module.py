@@ -125,6 +125,7 @@ def test_a_compiled_module_is_audited_as_what_was_compiled():
     assert any("was compiled" in note for note in model.notes)
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit.trace.*is deprecated:FutureWarning")
 @pytest.mark.parametrize(("whole", "words"), [(True, "it is a torch"), (False, "its part '1' is")])
 def test_a_scripted_module_is_refused(whole, words):
     part = torch.jit.trace(nn.Linear(4, 5), torch.rand(1, 4))

@@ -58,7 +58,8 @@ class Rounding:
     def _known(self, precision: Precision, *, chained: bool) -> Mapping[str, float]:
         known = self._of_kernels.get((_kind(precision), chained))
         if known is None:
-            comparable, factor = _comparable(precision)
+            comparable = _comparable(precision)
+            factor = _unit(precision) / _unit(comparable)
             with comparable.entered():
                 found = self._between_ways(comparable.structure, chained=chained)
             measured = {site: factor * one for site, one in found.items()}
@@ -74,7 +75,8 @@ class Rounding:
         """
         known = self._of_gradients.get(_kind(precision))
         if known is None:
-            comparable, factor = _comparable(precision)
+            comparable = _comparable(precision)
+            factor = _unit(precision) / _unit(comparable)
             known = factor * max(between_gradients(comparable, self._given), default=0.0)
             self._of_gradients[_kind(precision)] = known
         return MARGIN * known
@@ -121,18 +123,22 @@ def _kind(precision: Precision) -> _Kind:
     return precision.weights, precision.autocast
 
 
-def _comparable(precision: Precision) -> tuple[Precision, float]:
-    """A precision that can be compared with a finer one, and how much finer the asked one is.
+def _comparable(precision: Precision) -> Precision:
+    """A precision that can be compared with a finer one.
 
     Nothing is finer than double precision, whose kernels may well agree in every bit where the
-    control looks; single precision stands for it, scaled by the distance of neighboring numbers.
+    control looks: single precision stands for it, to be scaled.
     """
     if precision.weights is not torch.float64 or precision.autocast is not None:
-        return precision, 1.0
-    single, double = torch.finfo(torch.float32).eps, torch.finfo(torch.float64).eps
+        return precision
     copied = pristine_copy_in(precision.structure.model, torch.float32)
     structure = precision.structure.on(copied)
-    return Precision(structure, torch.float32, None, precision.library), double / single
+    return Precision(structure, torch.float32, None, precision.library)
+
+
+def _unit(precision: Precision) -> float:
+    """The relative distance of neighboring numbers."""
+    return torch.finfo(precision.coarsest).eps
 
 
 def _states(

@@ -139,7 +139,8 @@ def executed(
     base = made(table, per_picture=1, roles=replace(ROLES, twin=twin))
     right = np.arange(N) < known
     answers = Executed("gradient", right & (np.arange(N) >= wrong), right, 0.1)
-    return replace(base, executed=answers, twin_maps=NO_MAPS)
+    ladder = {"ladder": NO_LADDER, "rung_faithfulness": NO_RUNGS}
+    return replace(base, executed=answers, twin_maps=NO_MAPS, **ladder)
 
 
 EVIDENCE = {
@@ -402,7 +403,7 @@ def drop_of_accuracy(size: float) -> str:
     }
     wrong = min(outcomes, key=lambda w: abs(outcomes[w].low + size))
     base = made({n: np.resize(v, 2000) for n, v in _levels().items()}, per_picture=1)
-    base = replace(base, ladder=NO_LADDER, rung_faithfulness=NO_RUNGS)
+    base = replace(base, ladder=NO_LADDER, rung_faithfulness=NO_RUNGS, twin_maps=NO_MAPS)
     answers = Executed("gradient", np.arange(2000) >= wrong, np.ones(2000, bool), 0.1)
     return verdict("P204", replace(base, executed=answers))
 

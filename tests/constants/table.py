@@ -212,6 +212,7 @@ TABLE = [*TRACES, *MAPS, *ALIGNMENT, *GATHERING, *STATISTICS, *RELEASE]
 HARMLESS = {
     "audit.engine:NAMED": "files named in a sentence",
     "principles:RELIABLE": "named in a sentence",
+    "principles:TURNS": "placements that a sentence compares",
     "principles:MOST_DIGITS": "digits of two scores in a sentence",
     "principles:LEAST_RELIABILITY": "a forecast of how many pairs would do",
     "principles:MOST": "a forecast of how many pairs would do",

@@ -106,8 +106,9 @@ class DeviationRecords:
         tower = self._recorder.structure.tower(one.tower)
         samples = [a.sample for a in alike if a.sample is not None]
         tokens = self._given_state(tower, one.block).double()
-        if all(s.ndim == 2 for s in samples) and tokens.shape[-1] == samples[0].shape[-1]:
-            return self._around_the_pooled(torch.cat(samples).double()[:, None], tokens, tower)
+        single = [s for s in samples if s.ndim == 2 and s.shape[-1] == tokens.shape[-1]]
+        if single and len(single) == len(samples):
+            return self._around_the_pooled(torch.cat(single).double()[:, None], tokens, tower)
         given = _places(tokens[None])[0]
         states = [_places(s.double()) for s in samples]
         fitting = [s for s in states if s.shape[1:] == given.shape]

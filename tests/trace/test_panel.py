@@ -49,7 +49,8 @@ def test_planted_fault_gets_the_verdicts_that_it_states(member, small_stage):
     ],
 )
 def test_no_verdict_is_no_acquittal(violated, inconclusive, honest, faulty):
-    findings = {c: Finding(verdict=Verdict.VIOLATION, summary="") for c in violated.split()}
+    violation = Finding(verdict=Verdict.VIOLATION, summary="", remedy="Mend it.")
+    findings = dict.fromkeys(violated.split(), violation)
     findings |= {c: Finding(verdict=Verdict.INCONCLUSIVE, summary="") for c in inconclusive.split()}
     assert panel.outcome(Member(print), findings) == honest
     assert panel.outcome(Member(print, frozenset({"P104"})), findings) == faulty
@@ -95,3 +96,8 @@ def test_the_readme_counts_the_members():
 @pytest.mark.parametrize("check", [*panel.TRACED, *panel.COMPANY])
 def test_each_check_has_a_fault_that_it_alone_catches(check):
     assert any(m.violates == {check} for m in FAULTY)
+
+
+def test_a_violation_without_a_remedy_is_wrong():
+    findings = {"P104": Finding(verdict=Verdict.VIOLATION, summary="")}
+    assert panel.outcome(Member(print, frozenset({"P104"})), findings) == "wrong"

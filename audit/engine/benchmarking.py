@@ -23,6 +23,7 @@ from audit.engine.worker_process import Job, UnsupervisableError
 from audit.errors import INCOMPLETE, IncompleteError, ReportedError, ending
 from audit.evidence.completion import finished_unchanged
 from audit.explainers.built_in import BUILT_IN
+from audit.explainers.contract import ExplainerFaultError
 from audit.explainers.errors import NeedsHeadsError
 from audit.explainers.known_names import expect_known_name
 from audit.former_names import present_explainer
@@ -118,7 +119,7 @@ def _audited(cell: Cell, folder: Path, progress: Progress, *, supervise: bool) -
         return Outcome(cell, None, str(error), applies=error.kind != NeedsHeadsError.__name__)
     except NeedsHeadsError as error:
         return Outcome(cell, None, str(error), applies=False)
-    except WorkerEndedError as error:
+    except (WorkerEndedError, ExplainerFaultError) as error:
         return Outcome(cell, None, str(error))
     except (IncompleteError, OutputError):
         raise  # a full disk stops all of them

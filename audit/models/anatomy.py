@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from audit.models.block_table import block_view, why_not
 from audit.models.block_tower import BlockTower
-from audit.models.tower import Tower, TowerNames
+from audit.models.tower import Tower, TowerNames, text_pooling
 from audit.models.transformer_block import Block, TowerName
 
 __all__ = [
@@ -171,7 +171,7 @@ def anatomy_of(model: nn.Module) -> Anatomy:
         raise UnknownAnatomyError(
             f"expected an open_clip text transformer, got {type(text).__name__}"
         )
-    pool = getattr(text, "pool_type", getattr(text, "text_pool_type", "argmax"))
+    pool = text_pooling(text)
     if pool not in ("argmax", "eos"):
         raise UnknownAnatomyError(
             f"expected text pooling at the end-of-text token ('argmax'), got '{pool}'"

@@ -200,7 +200,8 @@ class Tower:
         """Index of the token that is pooled: the class token, or the end-of-text token."""
         if self.name == "image":
             return torch.zeros(len(inputs), dtype=torch.long, device=inputs.device)
-        return inputs.argmax(dim=-1)
+        end = end_of_text(self.module)
+        return inputs.argmax(dim=-1) if end is None else (inputs == end).int().argmax(dim=-1)
 
     def readout(self, pooled: Float[Tensor, "b d"]) -> Float[Tensor, "b e"]:
         """From the pooled token after the last block to the feature (not normalized)."""
@@ -215,3 +216,15 @@ class Tower:
     def score_features(self, x: Float[Tensor, "b t d"]) -> Float[Tensor, "b e"]:
         """The image tower's normalized feature, given what the last block gives."""
         return functional.normalize(self.readout(x[:, 0]), dim=-1)
+
+
+def text_pooling(module: nn.Module) -> str:
+    """Which token a text tower of open_clip pools."""
+    return str(getattr(module, "pool_type", getattr(module, "text_pool_type", "argmax")))
+
+
+def end_of_text(module: nn.Module) -> int | None:
+    """The id whose first place is pooled; None where it is the largest id of a text."""
+    if text_pooling(module) != "eos":
+        return None
+    return int(getattr(module, "eos_id", getattr(module, "text_eos_id", 0)))

@@ -2,9 +2,10 @@
 
 import pytest
 import torch
+from open_clip.model import CLIP, CustomTextCLIP
 from PIL import Image
 
-from audit.models.anatomy import UnknownAnatomyError
+from audit.models.anatomy import UnknownAnatomyError, anatomy_of
 from audit.models.pristine import pristine_copy
 from tests.class_head import model_with_class_head
 
@@ -61,3 +62,16 @@ def test_a_model_without_known_inside_has_no_anatomy():
     assert model.anatomy is None
     with pytest.raises(UnknownAnatomyError, match="class head"):
         model.require_anatomy()
+
+
+@pytest.mark.parametrize("kind", [CLIP, CustomTextCLIP])
+def test_texts_may_be_pooled_at_an_end_that_is_not_the_largest_id(kind):
+    vision = {"image_size": 16, "patch_size": 8, "width": 16, "head_width": 8, "layers": 1}
+    text = {"context_length": 6, "vocab_size": 20, "width": 16, "heads": 2, "layers": 2}
+    model = kind(8, vision, text | {"pool_type": "eos", "eos_id": 1}).eval()
+    tower = anatomy_of(model).text
+    tokens = torch.tensor([[5, 19, 3, 1, 0, 0], [9, 1, 1, 0, 0, 0]])
+    assert tower.pooled_index(tokens).tolist() == [3, 1]
+    with torch.no_grad():
+        own = model.encode_text(tokens, normalize=False)
+        assert torch.allclose(tower.features(tokens), own, atol=1e-6)

@@ -27,8 +27,7 @@ The others keep their widths, heads and pooling, and have two blocks a tower or 
 larger vocabularies the first tokens, and pictures of at most `MOST_PIXELS` a side.
 """
 SHALLOW = frozenset((
-    "timm:vit_base_patch16_clip_224", "timm:beit_base_patch16_224", "timm:vit_small_patch14_dinov2",
-    "timm:beitv2_base_patch16_224", "timm:vit_base_patch16_siglip_224",
+    "timm:vit_base_patch16_clip_224", "timm:beit_base_patch16_224", "timm:beitv2_base_patch16_224",
     "timm:deit3_base_patch16_224",
 ))  # fmt: skip
 """Those of other libraries that have two blocks."""
@@ -50,8 +49,8 @@ KINDS = {  # of text towers of a hub, by a part of their names
 TIMM = (
     "vit_tiny_patch16_224", "vit_small_patch32_224", "deit_tiny_patch16_224",
     "deit_tiny_distilled_patch16_224", "deit3_small_patch16_224", "deit3_base_patch16_224",
-    "vit_relpos_small_patch16_224", "vit_base_patch16_clip_224", "vit_base_patch16_siglip_224",
-    "vit_small_patch14_dinov2", "vit_tiny_r_s16_p8_224", "eva02_tiny_patch14_336",
+    "vit_relpos_small_patch16_224", "vit_base_patch16_clip_224", "vit_tiny_r_s16_p8_224",
+    "eva02_tiny_patch14_336",
     "beit_base_patch16_224", "beitv2_base_patch16_224", "cait_xxs24_224", "xcit_nano_12_p16_224",
     "mixer_s16_224", "resnet18", "resnet50", "resnetv2_50", "resnext50_32x4d", "seresnet50",
     "densenet121", "mobilenetv3_small_100", "efficientnet_b0", "tf_efficientnet_lite0",

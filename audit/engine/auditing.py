@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from audit.config.settings import Settings, SettingsError
 from audit.engine.assembly import model_info, summarize
@@ -17,6 +14,7 @@ from audit.engine.context_building import (
     load_audited_explainer,
     load_audited_model,
 )
+from audit.engine.evidence_key import evidence_key
 from audit.engine.gate_inputs import load_gate
 from audit.engine.git_revision import must_not_import_from
 from audit.engine.live_objects import NOTHING, LiveObjects
@@ -33,7 +31,6 @@ from audit.evidence.context import Context, Progress
 from audit.evidence.dry_run import records_of, try_explainer
 from audit.evidence.interim_looks import forget_looks, measured_looks, one_look
 from audit.evidence.kinds import Evidence
-from audit.evidence.plan import evidence_format
 from audit.evidence.tasks import Tasks
 from audit.explainers.call_observer import calling
 from audit.explainers.contract import Explainer
@@ -46,7 +43,6 @@ from audit.reports.output import set_reports_aside
 from audit.result.schema import Conditions, Result, Timing
 from audit.trace.integrity import Integrity
 from audit.trace.records import ChangeRecord
-from audit.version import __version__
 from principles.check import Check
 
 
@@ -122,7 +118,8 @@ def run_audit(
     set_reports_aside(folder.parent)
     audited, model, imported = _subjects(settings, live)
     context = build_context(settings, model, audited, progress, live)
-    key = _key(settings, context)
+    of_explainer = (context.others, context.roles, context.limits)
+    key = evidence_key(settings, context, settings.profile, *of_explainer)
     run = _conditions(settings, context, key, live, supervised=board is not None)
     if board:
         board.leave("subject", subject_document(context, run, started))
@@ -189,26 +186,6 @@ def _found(
         checks, looks, severity=severity, thresholds=thresholds, timed=watch.timed
     )
     return replace(found, pairs=())
-
-
-def _key(settings: Settings, context: Context) -> str:
-    parts = (
-        __version__,
-        evidence_format(),
-        torch.__version__,
-        settings.device,
-        settings.dtype,
-        settings.seed,
-        settings.profile,
-        context.model.state_sha256(),
-        context.model.architecture_sha256(),
-        context.pairs.sha256,
-        [(checkpoint.name, checkpoint.sha256) for checkpoint in context.checkpoints],
-        context.others,
-        context.roles,
-        context.limits,
-    )
-    return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
 def _conditions(

@@ -6,25 +6,22 @@ is judged by. Audits read it and never write it; what is not there they measure 
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-import torch
-
 from audit.config.settings import Settings
 from audit.engine.assembly import model_info
 from audit.engine.context_building import build_context, load_audited_model
+from audit.engine.evidence_key import evidence_key
 from audit.engine.live_objects import NOTHING, LiveObjects
 from audit.engine.status_board import StatusBoard
 from audit.engine.thread_count import suited_threads
 from audit.evidence.context import Context
-from audit.evidence.plan import evidence_format, gather, plan
+from audit.evidence.plan import gather, plan
 from audit.evidence.tasks import Shared, Tasks
 from audit.explainers.registry import load_explainer
 from audit.judging.selection import selected_checks
-from audit.version import __version__
 
 JOB: Final = "audit.engine.shared_evidence:prepared"
 STAND_IN: Final = "random"  # a control in the place of the audited one
@@ -49,7 +46,9 @@ class Sharing:
 
     def read_by(self, settings: Settings, context: Context) -> Shared:
         """The part that an audit may read."""
-        return Shared(Path(self.folder) / _key(settings, context), fills=False)
+        return Shared(
+            Path(self.folder) / evidence_key(settings, context, context.sizes), fills=False
+        )
 
 
 def prepared(
@@ -84,7 +83,7 @@ def prepare(
     model = load_audited_model(alone, live)
     told = board.tell if board else (lambda *_: None)
     context = build_context(alone, model, load_explainer(STAND_IN), told, live)
-    key = _key(alone, context)
+    key = evidence_key(alone, context, context.sizes)
     context = replace(context, tasks=Tasks(shared=Shared(folder / key, fills=True)))
     needs = frozenset().union(*(check.needs for check in selected_checks(alone)))
     if settings.samples != "auto":  # then each audit stops at pairs of its own
@@ -92,21 +91,3 @@ def prepare(
             kinds = frozenset(plan(needs & _KINDS))
             gather(context, kinds, folder / "evidence", key, resume=True)
     return {"model": model_info(model).identity_sha256, "data": context.pairs.sha256}
-
-
-def _key(settings: Settings, context: Context) -> str:
-    """All that this evidence depends on."""
-    parts = (
-        __version__,
-        evidence_format(),
-        torch.__version__,
-        settings.device,
-        settings.dtype,
-        settings.seed,
-        context.sizes,
-        context.model.state_sha256(),
-        context.model.architecture_sha256(),
-        context.pairs.sha256,
-        [(checkpoint.name, checkpoint.sha256) for checkpoint in context.checkpoints],
-    )
-    return hashlib.sha256(repr(parts).encode()).hexdigest()

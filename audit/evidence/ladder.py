@@ -87,18 +87,19 @@ def _maps_on_rung(
     return found
 
 
-Scores = Callable[[str, nn.Module], Tensor]
-"""Class scores of a rung, (pictures, classes), by its name and its model."""
+Scores = Callable[[str, Callable[[], nn.Module]], Tensor]
+"""Class scores of a rung, (pictures, classes), by its name and what makes its model."""
 
 
 def scores_of_rungs(context: Context) -> Scores:
     """Scores the rungs, each once: those scored when their strength was chosen are not again."""
     known: dict[str, Tensor] = {}
 
-    def scores(rung: str, module: nn.Module) -> Tensor:
+    def scores(rung: str, make: Callable[[], nn.Module]) -> Tensor:
         if rung not in known:
-            score = partial(class_scores, context, module)
-            known[rung] = context.tasks.one_drawn(f"scores of {rung}", score, of_model=True)
+            known[rung] = context.tasks.one_drawn(
+                f"scores of {rung}", lambda: class_scores(context, make().eval()), of_model=True
+            )
         return known[rung]
 
     return scores
@@ -175,7 +176,7 @@ def _apart(
     kept: list[tuple[str, Array]] = [("", reference.correct)]
     found = []
     for step in steps:
-        scores = class_scores_on(step.info.name, step.make().eval())
+        scores = class_scores_on(step.info.name, step.make)
         right, family = _correct(scores, reference), step.info.family
         rivals = [one for name, one in kept if name in {"", family}]
         if step.info.name in always or all(lie_apart(right, one) for one in rivals):
@@ -210,7 +211,7 @@ def spread_strengths(
 
     def accuracy(strength: float) -> float:
         rung = Rung(family, strength, 0)
-        scores = class_scores_on(rung.name, apply_rung(context.pristine, parts, rung).eval())
+        scores = class_scores_on(rung.name, partial(apply_rung, context.pristine, parts, rung))
         return float(_correct(scores, reference).mean())
 
     known = {0.0: top}
@@ -278,7 +279,7 @@ def _row(
     module = step.make().eval()
     maps = known if first else _maps_on_rung(context, step.info.name, module, known)
     few = {name: found[probed].double().numpy() for name, found in maps.items()}
-    scores = as_array(class_scores_on(step.info.name, module))
+    scores = as_array(class_scores_on(step.info.name, lambda: module))
     return _Row(scores, _localization(context, maps), few)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from audit.models.measured_insides import FILE, as_csv
+from audit.models.measured_insides import COLUMNS, FILE
 from tests.architecture_names import every_name, open_clip_names
 
 LISTED = Path(__file__).parents[1] / "audit" / "models" / FILE
@@ -66,7 +68,10 @@ def written(page: str, rows: Mapping[str, Row]) -> str:
 def listed(rows: Mapping[str, Row]) -> str:
     """What ``audit list models`` shows of these rows, but for those made in a folder."""
     names = [name for name in every_name() if name in rows and not name.startswith("hf:")]
-    return as_csv({name: rows[name].inside for name in names})
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerows([COLUMNS, *((name, rows[name].inside) for name in names)])
+    return out.getvalue()
 
 
 def _section(rows: Mapping[str, Row]) -> str:

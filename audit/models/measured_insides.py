@@ -19,11 +19,3 @@ def measured_insides() -> dict[str, str]:
     """``full`` anatomy, known ``blocks``, or ``scores`` alone, by name as ``--model`` takes it."""
     text = resources.files("audit.models").joinpath(FILE).read_text(encoding="utf-8")
     return {row["architecture"]: row["inside"] for row in csv.DictReader(io.StringIO(text))}
-
-
-def as_csv(insides: dict[str, str]) -> str:
-    """The file's text."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerows([COLUMNS, *insides.items()])
-    return out.getvalue()

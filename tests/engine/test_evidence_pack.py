@@ -54,6 +54,19 @@ def listed_again(folder):
     (folder / SUMS).write_text(sums_text(sums))
 
 
+def recorded(pack):
+    """The result in a pack, as a table."""
+    return json.loads(zipfile.ZipFile(pack).read("result.json"))
+
+
+def packed_anew(pack, document):
+    """The folder of a pack with another result, and checksums of it."""
+    folder = unpacked(pack)
+    (folder / "result.json").write_text(json.dumps(document))
+    listed_again(folder)
+    return folder
+
+
 def test_a_pack_is_verified_without_the_model(packed, command, monkeypatch):
     monkeypatch.setattr("audit.engine.context_building.load_model", None)
     done = command("verify", packed)
@@ -95,24 +108,17 @@ def test_files_that_are_missing_or_new_are_named(packed, command):
 
 def test_a_verdict_that_the_evidence_does_not_give_is_told(packed, command):
     """Whoever writes the checksums anew cannot write a verdict that its evidence contradicts."""
-    folder = unpacked(packed)
-    document = json.loads((folder / "result.json").read_text())
+    document = recorded(packed)
     p104 = next(check for check in document["checks"] if check["id"] == "P104")
     p104["finding"]["verdict"] = "pass"
-    (folder / "result.json").write_text(json.dumps(document))
-    listed_again(folder)
-    done = command("verify", folder)
+    done = command("verify", packed_anew(packed, document))
     assert done.exit_code == 1
     assert "! P104 score-preserved: pass is recorded, the evidence gives violation" in done.output
 
 
 def test_an_exit_code_that_the_checks_do_not_give_is_told(packed, command):
-    folder = unpacked(packed)
-    document = json.loads((folder / "result.json").read_text())
-    document |= {"verdict": "pass", "exit_code": 0}
-    (folder / "result.json").write_text(json.dumps(document))
-    listed_again(folder)
-    done = command("verify", folder)
+    document = recorded(packed) | {"verdict": "pass", "exit_code": 0}
+    done = command("verify", packed_anew(packed, document))
     assert done.exit_code == 1
     assert "! verdict pass, exit code 0 are recorded; the checks give violation, 1" in done.output
 

@@ -14,9 +14,9 @@ from audit.reports.html import render_html
 from audit.result.document import render_json
 from audit.result.numbers import Interval, Statistic
 from principles.catalogue import all_checks
-from tests.oracles import oracle
 from tests.principles.alignment import made
-from tests.reports.browser import CHROMIUM, DESKTOP, PHONE, Browser
+from tests.reports.browser import CHROMIUM
+from tests.reports.pages import expect_a_sound_page
 
 URL = "https://example.org/team/project/commit/{}"
 COMMITS = ("1111111aaaa", "2222222bbbb", "3333333cccc")
@@ -168,21 +168,6 @@ def test_a_trend_is_of_one_explainer(command, tmp_path, red, green):
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 def test_in_a_browser(tmp_path, releases):
-    """No complaint, no request, nothing that axe finds, no page wider than the screen."""
-    axe = oracle("axe_core_python")
-    script = (Path(axe.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
     path = tmp_path / "trend.html"
     path.write_text(page(releases, URL), encoding="utf-8")
-    browser = Browser(tmp_path / "profile")
-    try:
-        for size, theme in ((DESKTOP, "light"), (PHONE, "dark")):
-            browser.open(path, size)
-            assert browser.complaints() == browser.requests() == []
-            width = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-            assert browser.ask(width) == 0
-            browser.ask(f"document.documentElement.dataset.theme = '{theme}'")
-            browser.ask(f"{script}; 1")
-            named = "axe.run().then((one) => one.violations.map((bad) => bad.id))"
-            assert browser.ask(named) == []
-    finally:
-        browser.close()
+    expect_a_sound_page(path, tmp_path / "profile")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.oracles import oracle
-from tests.reports.browser import Browser
+from tests.reports.browser import DESKTOP, PHONE, Browser
 
 
 def complaints_of_axe(browser: Browser, theme: str) -> list[str]:
@@ -19,3 +19,23 @@ def complaints_of_axe(browser: Browser, theme: str) -> list[str]:
         "axe.run({ resultTypes: ['violations'] }).then((one) =>"
         " one.violations.map((bad) => `${bad.id}: ${bad.nodes[0].html}`))"
     )
+
+
+def expect_a_sound_page(path: Path, profile: Path) -> None:
+    """No complaint, no request, nothing that axe finds, no page wider than the screen.
+
+    Args:
+        path: of the page.
+        profile: a folder for the browser.
+    """
+    browser = Browser(profile)
+    try:
+        for theme in ("light", "dark"):
+            for size in (DESKTOP, PHONE):
+                browser.open(path, size)
+                assert browser.complaints() == browser.requests() == []
+                wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+                assert browser.ask(wide) == 0
+                assert complaints_of_axe(browser, theme) == []
+    finally:
+        browser.close()

@@ -77,8 +77,8 @@ class Origins:
             self.process = (event, place)
 
     def of(self, t: Tensor) -> Lineage:
-        """The lineage of a tensor from outside that is neither a parameter nor a state."""
-        if not t.is_floating_point() or is_uniform(t):
+        """The lineage of real numbers from outside that are neither a parameter nor a state."""
+        if is_uniform(t):
             return EMPTY
         if t in self.earlier:
             kept: Lineage = self.earlier[t]

@@ -53,6 +53,18 @@ def test_parameters_that_leave_torch_allow_no_pass(verdicts):
     assert "test_unseen.py:" in found["P105"].summary
 
 
+def test_values_that_come_back_as_whole_numbers_carry_what_left(verdicts):
+    """A heat map of eight bits, on which nothing of the model can be recognized."""
+
+    def one_head_in_bytes(model, images, tokens):
+        block = model.visual.transformer.resblocks[-1]
+        q, k, _ = parts.qkv(block, block.ln_1(last_tokens(model, images)), 1)
+        one = parts.attention(q, k)[:, 0, 0, 1:].detach().numpy()
+        return parts.grid(model, torch.from_numpy((255 * one / one.max()).astype(np.uint8)) / 255)
+
+    assert verdicts(one_head_in_bytes)["P105"].verdict is Verdict.VIOLATION
+
+
 @pytest.mark.parametrize(("heads", "verdict"), [(None, Verdict.PASS), (1, Verdict.VIOLATION)])
 def test_values_that_come_back_are_recognized_or_carry_what_left(verdicts, heads, verdict):
     def through_a_file(model, images, tokens):

@@ -147,7 +147,7 @@ def test_evidence_of_another_format_is_gathered_again(grad_eclip, tmp_path, monk
 
     monkeypatch.setitem(GATHERERS, "reference", refuse)
     assert not audit(tmp_path, explainer="grad-eclip", select=("P204",)).result.failures
-    monkeypatch.setattr("audit.engine.auditing.evidence_format", lambda: "of another version")
+    monkeypatch.setattr("audit.engine.evidence_key.evidence_format", lambda: "of another version")
     failures = audit(tmp_path, explainer="grad-eclip", select=("P204",)).result.failures
     assert "gathered again" in failures[0].message
 

@@ -60,7 +60,7 @@ def parts_of(
         targets: token ids or class ids, which say whether there is a text tower.
     """
     anatomy = model.anatomy
-    if anatomy is not None and isinstance(anatomy.image, Tower):
+    if anatomy is not None and _has_names(anatomy, targets):
         return parts_of_anatomy(anatomy, class_ids=targets.ndim == 1)
     weights = weights_of(model.module)
     picture, target = _uses(model, images[:1], targets[:1])
@@ -75,6 +75,12 @@ def parts_of(
         return ModelParts(stages, of_target, (), tuple(stages), apart, anatomy)
     image = {**of_target, **_apart_from(of_target, stages)}
     return ModelParts(image, {}, tuple(of_target), tuple(stages), apart, anatomy)
+
+
+def _has_names(anatomy: Anatomy, targets: Tensor) -> bool:
+    """Whether every part of its towers has a name."""
+    towers = [anatomy.image] if targets.ndim == 1 else [anatomy.image, anatomy.text_tower]
+    return all(isinstance(tower, Tower) for tower in towers)
 
 
 def parts_of_anatomy(anatomy: Anatomy, *, class_ids: bool = False) -> ModelParts:

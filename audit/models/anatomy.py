@@ -69,8 +69,9 @@ class Anatomy:
         """
         if self.text_tower is None:
             raise UnknownAnatomyError(
-                f"expected a model with a text tower, got {type(self.model).__name__}, which has "
-                "none; choose a model of two towers such as ViT-B-16"
+                "expected a model with a text tower whose inside is known, got "
+                f"{type(self.model).__name__}, which has none; choose a model of two towers such "
+                "as ViT-B-16"
             )
         return self.text_tower
 
@@ -148,7 +149,8 @@ def anatomy_of(model: nn.Module) -> Anatomy:
 
     Args:
         model: an open_clip `CLIP` or `CustomTextCLIP` with a ViT image tower pooled at the class
-            token and a text transformer pooled at the end-of-text token.
+            token. Its text tower is known where it is a transformer that pools the end-of-text
+            token and masks every text alike.
 
     Raises:
         UnknownAnatomyError: for any other model; the message names the part that is not known.
@@ -165,25 +167,25 @@ def anatomy_of(model: nn.Module) -> Anatomy:
             "expected class-token pooling in the image tower, got pooling "
             f"'{getattr(visual, 'pool_type', '?')}'; choose a model that pools at the class token"
         )
-    text: Any = model.text if hasattr(model, "text") else model
-    text_path = "text" if hasattr(model, "text") else ""
-    if not hasattr(text, "transformer") or not hasattr(text.transformer, "resblocks"):
-        raise UnknownAnatomyError(
-            f"expected an open_clip text transformer, got {type(text).__name__}"
-        )
-    pool = text_pooling(text)
-    if pool not in ("argmax", "eos"):
-        raise UnknownAnatomyError(
-            f"expected text pooling at the end-of-text token ('argmax'), got '{pool}'"
-        )
     patch = visual.conv1.kernel_size[0]
     grid = (int(visual.grid_size[0]), int(visual.grid_size[1]))
     image_tower = Tower(
         "image", visual, "visual", _blocks(visual, "image", "visual."), _IMAGE_NAMES, grid, patch
     )
-    prefix = f"{text_path}." if text_path else ""
-    text_tower = Tower("text", text, text_path, _blocks(text, "text", prefix), _TEXT_NAMES)
-    return Anatomy(model, image_tower, text_tower, _SCORE_PARAMETERS)
+    return Anatomy(model, image_tower, _text_tower(model), _SCORE_PARAMETERS)
+
+
+def _text_tower(model: nn.Module) -> Tower | None:
+    """The text tower, where it is a transformer whose mask is the same for every text."""
+    text: Any = getattr(model, "text", model)
+    path = "text" if hasattr(model, "text") else ""
+    if not hasattr(text, "transformer") or not hasattr(text.transformer, "resblocks"):
+        return None
+    masks_each = getattr(text, "cls_emb", None) is not None or getattr(text, "use_pad_mask", False)
+    if masks_each or text_pooling(text) not in ("argmax", "eos"):
+        return None
+    blocks = _blocks(text, "text", f"{path}." if path else "")
+    return Tower("text", text, path, blocks, _TEXT_NAMES)
 
 
 _IMAGE_NAMES = TowerNames(

@@ -62,17 +62,20 @@ def known_anatomy(interface: ModelInterface, module: nn.Module) -> Anatomy:
     Raises:
         UnknownAnatomyError: it is not known; the message says what is not.
     """
+    named: Anatomy | str
     try:
-        return anatomy_of(module)
+        named = anatomy_of(module)
     except UnknownAnatomyError as error:
-        told = str(error)
+        named = str(error)
+    if isinstance(named, Anatomy) and named.text_tower is not None:
+        return named
     known = _OF_MODULE.get(module)
     if known is None or known[0] is not interface:
         structure = architecture_sha256(module, interface.configuration())
         if structure not in _OF_STRUCTURE:
             if len(_OF_STRUCTURE) >= _MOST_STRUCTURES:
                 _OF_STRUCTURE.clear()
-            _OF_STRUCTURE[structure] = _found(interface, module, told)
+            _OF_STRUCTURE[structure] = _found(interface, module, named)
         known = _OF_MODULE[module] = interface, _OF_STRUCTURE[structure]
     if isinstance(known[1], str):
         raise UnknownAnatomyError(known[1])
@@ -80,9 +83,11 @@ def known_anatomy(interface: ModelInterface, module: nn.Module) -> Anatomy:
 
 
 @torch.no_grad()
-def _found(interface: ModelInterface, module: nn.Module, told: str) -> Remembered:
+def _found(interface: ModelInterface, module: nn.Module, named: Anatomy | str) -> Remembered:
+    if isinstance(named, Anatomy):
+        return replace(named, text_tower=_text_tower(interface, module)).on(_NOTHING)
     if all(why_not(part) is not None for part in module.modules()):
-        return f"{told}; nor is any part of it a block of a class that is known"
+        return f"{named}; nor is any part of it a block of a class that is known"
     try:
         image = _image_tower(interface, module)
     except UnknownAnatomyError as error:

@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
 
-from audit.models.anatomy import Anatomy, UnknownAnatomyError
-from audit.models.block_tower import BlockTower
+from audit.models.anatomy import Anatomy, KnownTower, UnknownAnatomyError
 from audit.models.model_under_audit import ModelInterface
 from audit.models.tower import Tower
 from audit.models.tower_chain import ChainTower, chain_tower
@@ -71,20 +70,6 @@ class Structure:
         return replace(self, model=model, image=self.image.on(model), text=text)
 
 
-def _of(anatomy: Anatomy) -> Structure:
-    image, text = anatomy.image, anatomy.text_tower
-    if isinstance(image, BlockTower) or isinstance(text, BlockTower):
-        raise UnknownAnatomyError("its towers are seen as steps")
-    scale = getattr(anatomy.model, anatomy.score_parameters[0], None)
-    return Structure(
-        model=anatomy.model,
-        image=image,
-        text=text,
-        score_parameters=anatomy.score_parameters,
-        logit_scale=1.0 if scale is None else float(scale.detach().exp()),
-    )
-
-
 def structure_of(
     interface: ModelInterface, module: nn.Module, image: Tensor, target: Tensor
 ) -> Structure:
@@ -96,15 +81,28 @@ def structure_of(
         image: a picture, (1, 3, H, W).
         target: a target, (1, context) token ids or (1,) class ids.
     """
-    try:
-        return _of(interface.anatomy(module))
-    except UnknownAnatomyError:
-        text = None
-    if target.ndim > 1:
+    known = _anatomy(interface, module)
+    text: AnyTower | None = None if known is None else _named(known.text_tower)
+    if text is None and target.ndim > 1:
         text = chain_tower("text", module, interface.target_features, target)
     return Structure(
         model=module,
-        image=chain_tower("image", module, interface.features, image),
+        image=(known and _named(known.image))
+        or chain_tower("image", module, interface.features, image),
         text=text,
+        score_parameters=() if known is None else known.score_parameters,
         logit_scale=interface.logit_scale(module),
     )
+
+
+def _anatomy(interface: ModelInterface, module: nn.Module) -> Anatomy | None:
+    """The inside, where it is known that its image tower has a name for every part."""
+    try:
+        known = interface.anatomy(module)
+    except UnknownAnatomyError:
+        return None
+    return known if isinstance(known.image, Tower) else None
+
+
+def _named(tower: KnownTower | None) -> Tower | None:
+    return tower if isinstance(tower, Tower) else None

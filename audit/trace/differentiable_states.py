@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -92,24 +93,42 @@ def _module_outputs(
         met.extend(t for t in tensors_among(out) if t.requires_grad)
         return tree_map_only(Tensor, torch.clone, out) if untouched else None
 
-    handles = [module.register_forward_hook(told) for module in tower.model.modules()]
-    handles += [module.register_forward_pre_hook(entering) for module in tower.model.modules()]
-    if not inputs.is_floating_point() and tower.blocks:
-        first = tower.blocks[0].module
-        handles.append(first.register_forward_pre_hook(with_slopes, prepend=True))
-    try:
+    with ExitStack() as stack:
+        if not inputs.is_floating_point():
+            stack.enter_context(slopes_from_the_first_values(tower.model))
+        for module in tower.model.modules():
+            stack.callback(module.register_forward_hook(told).remove)
+            stack.callback(module.register_forward_pre_hook(entering).remove)
         feature = end_of(tower, end, inputs)
-    finally:
-        for handle in handles:
-            handle.remove()
     distinct = {id(t): t for t in met if t is not feature and t is not inputs}
     yield from ((0, OUTPUT, t) for t in distinct.values())
     yield len(tower.blocks), end, feature
 
 
-def with_slopes(_module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Embedded tokens by which gradients can be taken, as there are none by their ids."""
-    return args[0].detach().requires_grad_(), *args[1:]
+@contextmanager
+def slopes_from_the_first_values(model: nn.Module) -> Iterator[None]:
+    """Make a pass differentiable from its first floating values on, as it is not by token ids.
+
+    Those are the embedded tokens, whether a module gives them or they enter one.
+    """
+    begun = False
+
+    def leaf(values: Any) -> Any:
+        nonlocal begun
+        if begun or not any(t.is_floating_point() for t in tensors_among(values)):
+            return None
+        begun = True
+        return tree_map_only(
+            Tensor, lambda t: t.detach().requires_grad_(t.is_floating_point()), values
+        )
+
+    with ExitStack() as stack:
+        for module in model.modules():
+            entered = module.register_forward_pre_hook(lambda _, args: leaf(args))
+            given = module.register_forward_hook(lambda _, __, out: leaf(out))
+            stack.callback(entered.remove)
+            stack.callback(given.remove)
+        yield
 
 
 def end_of(tower: AnyTower, end: str, inputs: Tensor) -> Tensor:

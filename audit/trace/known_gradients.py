@@ -18,7 +18,7 @@ from audit.trace.differentiable_states import (
     end_of,
     gradient_parts,
     graphs_of_states,
-    with_slopes,
+    slopes_from_the_first_values,
 )
 from audit.trace.fingerprint import Prints, fingerprint, matches, row_views
 from audit.trace.lineage import Anchor
@@ -185,8 +185,7 @@ class KnownGradients:
                 reader(path, way)
             if inputs.is_floating_point():
                 inputs = inputs.to(run.precision.weights).clone().requires_grad_()
-            elif tower.blocks:
-                first = tower.blocks[0].module
-                stack.callback(first.register_forward_pre_hook(with_slopes).remove)
+            else:
+                stack.enter_context(slopes_from_the_first_values(model))
             feature = end_of(tower, ending.site, inputs)
             feature.backward(cotangent.to(feature.dtype).reshape(feature.shape))

@@ -254,7 +254,7 @@ class Derivatives(Differentiating):
         anchor = next(iter(anchors))
         if anchor.terminal or anchor.site == "inside" or not self._passes.runs[anchor.run].given:
             return None
-        whole = not anchor.site.startswith("mean") and self._passes.find(t, (anchor.tower,))
+        whole = not anchor.site.startswith("mean") and self._passes.nearby(t, self._lineages.get(t))
         return anchor if whole else None
 
     def _is_given(self, t: Tensor) -> bool:

@@ -105,7 +105,9 @@ class DeviationRecords:
         one = alike[0]
         tower = self._recorder.structure.tower(one.tower)
         samples = [a.sample for a in alike if a.sample is not None]
-        tokens = self._given_state(tower, one.block).double()
+        tokens = self._passes.given_runs.entering(
+            one.tower, self._passes.precisions.given, one.block
+        )[0].double()
         single = [s for s in samples if s.ndim == 2 and s.shape[-1] == tokens.shape[-1]]
         if single and len(single) == len(samples):
             return self._around_the_pooled(torch.cat(single).double()[:, None], tokens, tower)
@@ -137,12 +139,6 @@ class DeviationRecords:
 
     def _heads(self, tower: TowerName, block: int) -> int:
         return self._recorder.structure.tower(tower).heads_of(block)
-
-    def _given_state(self, tower: AnyTower, block: int) -> Tensor:
-        """What the given input gives to a block, or to the end: (t, d), or (d,) pooled already."""
-        given = self._passes.given[tower.name]
-        with torch.no_grad():
-            return tower.run(tower.embed(given), 0, block, given)[0]
 
     def _inputs_seen(self, tower: str) -> int:
         entries = [e for e in self._passes.entries if e.tower == tower]

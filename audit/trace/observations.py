@@ -34,7 +34,8 @@ class Run:
         precision: how the model computes it.
         given: whether it is of the pair's own picture or text.
         inputs: the picture or token ids, where gradients may be taken by them.
-        blocks: blocks whose states are registered.
+        blocks: blocks whose states are registered, all of them.
+        borders: whether at least what enters and leaves every block is.
         attention: per block, what attention the model has there.
         features: what the model makes of it, (b, e).
         outputs: what the model's own call gives, where features are computed of that.
@@ -49,6 +50,7 @@ class Run:
     given: bool = False
     inputs: Tensor | None = None
     blocks: set[int] = field(default_factory=set)
+    borders: bool = False
     attention: dict[int, Expected] = field(default_factory=dict)
     features: Tensor | None = None
     outputs: Tensor | None = None

@@ -23,6 +23,7 @@ from audit.trace.lineage import Anchor, Lineage, union
 from audit.trace.lineages import Lineages
 from audit.trace.observations import Entry, Run
 from audit.trace.precision import Precision, Precisions
+from audit.trace.reach import Reach
 from audit.trace.rounding import Rounding
 from audit.trace.run_states import RunStates
 from audit.trace.runs import Runs
@@ -71,17 +72,35 @@ class Passes:
         self.alterations = Alterations()
         self.entered: list[Tensor] = []
         self._recast: dict[tuple[int, Precision], int] = {}
-        self._given = GivenRuns(given, self.runs, self.states)
+        self.structure = structure
+        self._reach = Reach(structure, self.states.before_blocks)
+        self.given_runs = GivenRuns(given, self.runs, self.states)
         for name in given:
-            self._given.run(name, precisions.given)
-        self.classes = None if structure.text else self._given.classes(precisions.given)
+            self.given_runs.run(name, precisions.given)
+        self.classes = None if structure.text else self.given_runs.classes(precisions.given)
 
     def find(
-        self, t: Tensor, towers: Collection[TowerName] = ("image", "text")
+        self,
+        t: Tensor,
+        towers: Collection[TowerName] = ("image", "text"),
+        inside: Collection[tuple[TowerName, int]] | None = None,
     ) -> list[frozenset[Anchor]]:
-        """States that a tensor equals: features, and what is inside of some towers."""
-        self._given.complete(towers)
+        """States that a tensor equals: features, and what is inside of some towers.
+
+        Args:
+            t: values.
+            towers: names.
+            inside: blocks by tower and number, of which more is looked at than what enters and
+                leaves them; None for all.
+        """
+        self.given_runs.complete(towers, inside)
         return self.index.find(t)
+
+    def nearby(self, t: Tensor, lineage: Lineage) -> list[frozenset[Anchor]]:
+        """States that a tensor equals, among those that lie next to what it is computed of."""
+        towers = {a.tower for a in lineage.anchors if not a.terminal}
+        towers |= {self.structure.tower_of(path) for path in lineage.params}
+        return self.find(t, towers, self._reach.of(lineage))
 
     @property
     def feature_width(self) -> int:
@@ -132,7 +151,7 @@ class Passes:
         if values.ndim < given.ndim:
             values = values.unsqueeze(0)
         with precision.entered():
-            run = self._given.run(tower.name, precision)
+            run = self.given_runs.run(tower.name, precision)
         equal, difference = 0, float("inf")
         if values.shape[1:] == given.shape[1:]:
             distance = (values.double() - given.double()).abs().flatten(1).mean(1)
@@ -174,19 +193,19 @@ class Passes:
         """The run that values at the entrance of a block belong to, whose states nobody needs."""
         precision = self.precisions.now(weight)
         fitting = [
-            found for found in self.find(x, (tower.name,)) if self._fits(found, tower, index)
+            found for found in self.find(x, (tower.name,), ()) if self._fits(found, tower, index)
         ]
         if not fitting:
             return self._altered(tower, index, x, place, precision)
         numbers = sorted({self._at(precision, a.run) for a in fitting[0]})
-        known = all(index in self.runs[n].blocks for n in numbers)
+        known = all(index in self.runs[n].blocks or self.runs[n].borders for n in numbers)
         if known and self._has_drifted(tower, index, x, precision):
             texts, roots = self.runs.tokens_of(numbers), self.runs.roots_of(numbers)
             inherits = union([self.lineages.get(x), *(self.runs[n].inherits for n in numbers)])
             run = self.runs.new(tower.name, inherits, texts, roots, precision)
             run.given = all(self.runs[n].given for n in numbers)
             return run
-        return self.runs[numbers[0]] if known else self._continued(tower, numbers)
+        return self.runs[numbers[0]] if known else self.runs.joined(tower.name, numbers)
 
     def _has_drifted(self, tower: AnyTower, index: int, x: Tensor, precision: Precision) -> bool:
         """Whether values are the model's but for the rounding of a coarse dtype.
@@ -228,22 +247,13 @@ class Passes:
         if run.precision is precision:
             return number
         if run.given:
-            return self._given.run(run.tower, precision).number
+            return self.given_runs.run(run.tower, precision).number
         known = self._recast.get((number, precision))
         if known is None:
             tower = precision.structure.tower(run.tower)
             new = self.runs.new(tower.name, run.inherits, run.tokens, run.roots, precision)
             known = self._recast[number, precision] = new.number
         return known
-
-    def _continued(self, tower: AnyTower, numbers: list[int]) -> Run:
-        """The run of these states, or one that joins the runs of several rows."""
-        if len(numbers) == 1:
-            return self.runs[numbers[0]]
-        runs = [self.runs[n] for n in numbers]
-        inherits = union([run.inherits for run in runs])
-        tokens, precision = self.runs.tokens_of(numbers), runs[0].precision
-        return self.runs.new(tower.name, inherits, tokens, self.runs.roots_of(numbers), precision)
 
     def _fits(self, found: frozenset[Anchor], tower: AnyTower, index: int) -> bool:
         """Whether these are the tokens that the model itself gives to this norm."""

@@ -157,7 +157,7 @@ class PlainPasses:
             drawn = self._draws.random() * part.passes < REPLAYED
             self._leave_whole(now.run, now.inputs, None if drawn else plain(result))
         towers = () if part.index is None else (part.tower.name,)
-        for found in self._passes.find(result, towers):
+        for found in self._passes.find(result, towers, ()):
             if all(self._comes_out(part, anchor) for anchor in found):
                 return result, found, len(part.tower.blocks) if part.index is None else 1
         place, _ = self._frames.caller()
@@ -195,7 +195,7 @@ class PlainPasses:
         tower = run.precision.structure.tower(run.tower)
         states = self._passes.states
         values = states.batch_first(tower, x, index, run.precision)
-        if index in run.blocks or values is None:
+        if index in run.blocks or run.borders or values is None:
             return
         with run.precision.entered():
             output = tower.blocks[index].run(values, tower.mask(values.shape[1]))

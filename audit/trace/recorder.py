@@ -166,7 +166,7 @@ class Recorder(Observer):
         if index is not None and index not in run.blocks:
             self.passes.all_states(run, index, where.inputs)
         towers = (run.tower,) if run.given or index is not None else ()
-        found = self.passes.find(t, towers) if t.numel() > 1 else []
+        found = self.passes.find(t, towers, ()) if t.numel() > 1 else []
         anchor = Anchor(run.tower, index or 0, "inside", "all", run.number)
         return self.anchored.lineage(found[0] if found else frozenset({anchor}))
 
@@ -284,8 +284,7 @@ class Recorder(Observer):
         """States that a result equals, among those that its operands lead to."""
         if not inherited.anchors and not inherited.params:
             return []
-        towers = {a.tower for a in inherited.anchors if not a.terminal}
-        return self.passes.find(t, towers | {self.structure.tower_of(p) for p in inherited.params})
+        return self.passes.nearby(t, inherited)
 
     def _with_stranger(self, lineage: Lineage) -> Lineage:
         place, _ = self.frames.caller()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -10,7 +11,7 @@ from torch import Tensor
 from audit.models.structure import AnyTower
 from audit.models.tower import Tower
 from audit.models.tower_chain import ChainTower
-from audit.models.transformer_block import TowerName
+from audit.models.transformer_block import Block, TowerName
 from audit.models.unwrapped_values import plain
 from audit.trace.lineage import OUTPUTS, Anchor
 from audit.trace.observations import Expected, Run
@@ -24,6 +25,7 @@ from audit.trace.states import (
     tell_embedding,
     tell_final,
     tell_passed_on,
+    token_parts,
 )
 
 
@@ -45,6 +47,7 @@ class RunStates:
         index: StateIndex,
     ) -> None:
         self.rows = TokenRows()
+        self.before_blocks: set[tuple[TowerName, str]] = set()
         self._given = given
         self._targets = targets
         self._rounding = rounding
@@ -59,7 +62,33 @@ class RunStates:
         """Register the states before the first block; gives what enters it."""
         inputs = inputs.reshape(-1, *self._given[tower.name].shape[1:])
         given = in_dtype(inputs, run.precision)
-        return tell_embedding(tower, given, lambda *state: self.register(run, 0, *state))
+
+        def told(site: str, part: str, state: Tensor) -> None:
+            self.register(run, 0, site, part, state)
+            if site != "input":
+                self.before_blocks.add((tower.name, site))
+
+        return tell_embedding(tower, given, told)
+
+    def borders(
+        self, tower: AnyTower, run: Run, inputs: Tensor, entered: list[Tensor], gave: list[Tensor]
+    ) -> None:
+        """Register the states before the first block, and what enters and leaves every block."""
+        self.embedded(tower, run, inputs)
+        for index, (x, output) in enumerate(zip(entered, gave, strict=False)):
+            for site, values in (("input", x), ("output", output)):
+                self.rows.add(tower.name, index + (site == "output"), values)
+                for part, state in self._parts(tower, run, index, values):
+                    self.register(run, index, site, part, state)
+        run.borders = True
+
+    def _parts(
+        self, tower: AnyTower, run: Run, index: int, x: Tensor
+    ) -> Iterator[tuple[str, Tensor]]:
+        if isinstance(tower.blocks[index], Block):
+            yield from token_parts(x, self.pooled(tower, run, len(x), x.shape[1]))
+        else:
+            yield "all", x
 
     def block(self, tower: AnyTower, index: int, x: Tensor, run: Run) -> Tensor:
         """Register every state of a block that receives values, (b, …); gives its output."""

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from audit.models.structure import AnyTower
 from audit.models.transformer_block import TowerName
-from audit.trace.lineage import Anchor, Lineage
+from audit.trace.lineage import Anchor, Lineage, union
 from audit.trace.observations import Run
 from audit.trace.precision import Precision
 
@@ -44,6 +44,16 @@ class Runs(list[Run]):
         """Open a run from a first layer."""
         tokens = inputs if tower.name == "text" else None
         return self.new(tower.name, inherits, tokens, frozenset({len(self)}), precision)
+
+    def joined(self, tower: TowerName, numbers: list[int]) -> Run:
+        """The run of some states, or one that joins the runs of several rows."""
+        if len(numbers) == 1:
+            return self[numbers[0]]
+        runs = [self[n] for n in numbers]
+        inherits = union([run.inherits for run in runs])
+        return self.new(
+            tower, inherits, self.tokens_of(numbers), self.roots_of(numbers), runs[0].precision
+        )
 
     def keep_inputs(self, run: Run, inputs: Tensor) -> None:
         """Keep what entered a run, for gradients by it, until many later ones have come."""

@@ -80,9 +80,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("explainers", nargs="*", default=USUAL)
     parser.add_argument("--model", default="bundled", help="as for audit check")
+    parser.add_argument("--pretrained", help="as for audit check")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    model = load_model(options.model)
+    model = load_model(options.model, options.pretrained)
     print(f"{'explainer':26}   bare s   watched    traced   all states")
     for name in options.explainers:
         explainer = load_explainer(name)

@@ -96,6 +96,7 @@ class SourceRecord:
         self.environment = environment_digest(os.environ)
         self.hashes = _read(path)[0]
         self._passed_over: set[str] = set()
+        self._of_modules: set[str] = set()
 
     def update(self) -> None:
         """Add what has been imported or opened since, and write the record.
@@ -103,7 +104,8 @@ class SourceRecord:
         A file counts with the content it had when it was first seen.
         """
         known = self.hashes.keys() | self._passed_over
-        files = {*self.own, *_module_files(), *_OPENED.paths} - known
+        imported = {os.path.abspath(file) for file in self._newly_imported()}  # noqa: PTH100
+        files = {*self.own, *imported, *_OPENED.paths} - known
         new = {file: self._digest(file) for file in files}
         new = {file: digest for file, digest in new.items() if digest}
         self._passed_over |= files - new.keys()
@@ -114,6 +116,14 @@ class SourceRecord:
             document = {"environment": self.environment, "files": self.hashes}
             part.write_text(json.dumps(document, indent=1, sort_keys=True), encoding="utf-8")
             part.replace(self.path)
+
+    def _newly_imported(self) -> set[str]:
+        """Files of modules, as these name them, that were not there at the last call."""
+        modules = [m for m in list(sys.modules.values()) if isinstance(m, ModuleType)]
+        named = (getattr(module, "__file__", None) for module in modules)
+        new = {file for file in named if isinstance(file, str)} - self._of_modules
+        self._of_modules |= new
+        return new
 
     def _digest(self, file: str) -> str:
         """Of content; of what is installed the size and time; nothing of what does not count."""
@@ -184,10 +194,3 @@ def digest_of(file: str) -> str:
             return hashlib.file_digest(opened, "sha256").hexdigest()
     except (OSError, ValueError):
         return _MISSING
-
-
-def _module_files() -> Iterator[str]:
-    for module in list(sys.modules.values()):
-        file = getattr(module, "__file__", None) if isinstance(module, ModuleType) else None
-        if isinstance(file, str):
-            yield os.path.abspath(file)  # noqa: PTH100 - no look at the disk

@@ -88,6 +88,8 @@ def _of_inside(model: ModelUnderAudit) -> Iterator[str]:
         towers += [("text", anatomy.text_tower)] if anatomy.text_tower is not None else []
         known = ", ".join(f"{len(t.blocks)} {n} blocks of {t.heads} heads" for n, t in towers)
         yield _line("inside", f"full anatomy: {known}")
+        if anatomy.text_tower is None and model.uses_templates:
+            yield _line("", "the text tower is computed as a whole, its blocks are not known")
         lacks = {need: why for need, why in lacking(model).items() if need != ANY_SIZE}
         yield from (_line("", f"but {why}") for why in lacks.values())
     rows, columns = model.patch_grid

@@ -1,10 +1,13 @@
 """``audit doctor`` and the list of models."""
 
+import json
+
 import pytest
 import torch
 
 from audit.engine import model_diagnosis
 from audit.models.loading import load_model
+from tests.conftest import TINY
 
 
 def lines(output):
@@ -22,6 +25,16 @@ def test_a_known_model(command, tiny_model):
     assert told["gradient"].startswith("gives a map of 4×4 in ")
     assert "ms for one picture" in told["time"]
     assert "GiB" in told["an audit"]
+
+
+def test_a_text_tower_whose_inside_is_not_known(command, tmp_path):
+    text = {**TINY["model_cfg"]["text_cfg"], "embed_cls": True}
+    config = {**TINY["model_cfg"], "text_cfg": text, "custom_text": True}
+    (tmp_path / "open_clip_config.json").write_text(json.dumps({**TINY, "model_cfg": config}))
+    done = command("doctor", "--model", f"local-dir:{tmp_path}", "--pretrained", "random")
+    assert done.exit_code == 0, done.output
+    assert lines(done.output)["inside"] == "full anatomy: 2 image blocks of 4 heads"
+    assert "the text tower is computed as a whole, its blocks are not known" in done.output
 
 
 def test_a_classifier_without_known_inside(command):

@@ -4,8 +4,8 @@
 ``tests/golden/matrix.json``; with ``--write`` it records it anew, and with ``--principle P2`` or
 ``--explainer NAME`` a part of it. Read the difference before you commit it: each changed cell is a
 changed promise. The suite measures what traces decide of every
-explainer of `EXPLAINERS` and of a few of `FIELD`, and the rest on those of `SAMPLED`
-(`tests/test_matrix.py`). Of the methods of `FIELD` only what traces decide is recorded: their other
+explainer of `EXPLAINERS` and of a few of `FIELD`, the rest of principle 1 on those of `SAMPLED`, and
+principle 2 on those of `SAMPLED_RANKED` (`tests/test_matrix.py`). Of the methods of `FIELD` only what traces decide is recorded: their other
 cells have not been measured.
 """
 
@@ -91,6 +91,7 @@ SHARED = (
     "rung_faithfulness",
 )  # fmt: skip
 SAMPLED = ("grad-eclip", "grad-attention", "raw-attention", "gradient", "edges")
+SAMPLED_RANKED = ("grad-eclip", "grad-attention", "edges")
 SAMPLED_FIELD = ("game", "legrad", "libra-grad")
 COSTLY = {"occlusion": 12}  # a hundred passes a picture: its own, smaller audit
 

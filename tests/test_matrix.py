@@ -29,7 +29,7 @@ def golden():
         (TRACED, matrix.EXPLAINERS),
         (matrix.TRACED, matrix.SAMPLED_FIELD),
         (("P106", "P107", "P108", "P109"), matrix.SAMPLED),
-        (("P2",), matrix.SAMPLED),
+        (("P2",), matrix.SAMPLED_RANKED),
     ],
     ids=["traced", "field", "moved", "principle 2"],
 )

@@ -3,10 +3,10 @@
 ``python -m tests.matrix`` measures it and fails where it is not as recorded in
 ``tests/golden/matrix.json``; with ``--write`` it records it anew, and with ``--principle P2`` or
 ``--explainer NAME`` a part of it. Read the difference before you commit it: each changed cell is a
-changed promise. The suite measures what traces decide of every
-explainer of `EXPLAINERS` and of a few of `FIELD`, the rest of principle 1 on those of `SAMPLED`, and
-principle 2 on those of `SAMPLED_RANKED` (`tests/test_matrix.py`). Of the methods of `FIELD` only what traces decide is recorded: their other
-cells have not been measured.
+changed promise. The suite measures what traces decide of every explainer of `EXPLAINERS` and of a
+few of `FIELD`, the rest of principle 1 on those of `SAMPLED`, and principle 2 on those of
+`SAMPLED_RANKED` (`tests/test_matrix.py`). Of the methods of `FIELD` only what traces decide is
+recorded: their other cells have not been measured.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from audit.trace.fingerprint import Prints, fingerprint, matches, row_views
 from audit.trace.lineage import ORDERED_SITES, TERMINAL_SITES, Anchor
 
 _MAX_ROWS = 200_000
+_LATEST = 1024  # rows that are sorted anew when one comes
 _NOTHING = -1e6  # the key of a row of zeros, as a blank picture gives without a bias
 _REACH = 8.0  # of keys, in tolerances: the most that both of their parts move by
 _Site = tuple[str, int, str, str]
@@ -21,12 +22,16 @@ _Site = tuple[str, int, str, str]
 
 @dataclass
 class _Shelf:
-    """Known rows of one length, sorted when asked for.
+    """Known rows of one length, sorted when asked for: most of them once, the latest every time.
 
     Attributes:
         anchors: of the states, each once.
         tolerances: of each.
+        prints: fingerprints of the rows of each state.
         owners: of each row of the prints the number of its state.
+        rows: how many there are.
+        table: the first of them, sorted.
+        latest: the others, sorted; None where there are none, or not yet.
     """
 
     anchors: list[Anchor] = field(default_factory=list)
@@ -35,12 +40,14 @@ class _Shelf:
     owners: list[np.ndarray] = field(default_factory=list)
     rows: int = 0
     table: _Table | None = None
+    latest: _Table | None = None
 
 
 @dataclass(frozen=True)
 class _Table:
-    """The rows of a shelf by their keys."""
+    """Rows of a shelf by their keys; of so many of its states from the first of them on."""
 
+    states: int
     keys: np.ndarray
     prints: Prints
     owners: np.ndarray
@@ -80,7 +87,8 @@ class StateIndex:
             half = len(shelf.prints) // 2
             shelf.prints, shelf.owners = shelf.prints[half:], shelf.owners[half:]
             shelf.rows = sum(len(one) for one in shelf.prints)
-        shelf.table = None
+            shelf.table = None
+        shelf.latest = None
 
     def find(self, x: Tensor) -> list[frozenset[Anchor]]:
         """States that hold every row of ``x``, one set per site and part; the likeliest first.
@@ -99,26 +107,21 @@ class StateIndex:
 
     def _find_rows(self, prints: Prints, length: int, cast: float) -> list[frozenset[Anchor]]:
         shelf = self._shelves[length]
-        table = _sorted(shelf)
+        tables = _sorted(shelf)
         keys = _keys(prints)
-        reach = _REACH * max(float(table.tolerances.max(initial=0.0)), cast)
-        low = np.searchsorted(table.keys, keys - reach)
-        high = np.searchsorted(table.keys, keys + reach)
+        places = [_reached(table, keys, cast) for table in tables]
         rows: dict[bytes, dict[_Site, set[Anchor]]] = {}  # rows alike are looked for once
-        for row, (start, stop) in enumerate(zip(low, high, strict=True)):
-            if start == stop or not np.isfinite(keys[row]):
-                return []
+        for row in range(len(prints)):
             known = prints[row].tobytes()
             if known in rows:
                 continue
-            near = slice(start, stop)
-            tolerances = np.maximum(table.tolerances[near], cast)
-            own, ordered = prints[row : row + 1], table.ordered[near]
-            hit = matches(own, table.prints[near], tolerances, ordered)[0]
             here: dict[_Site, set[Anchor]] = defaultdict(set)
-            for number in np.unique(table.owners[near][hit]):
-                anchor = shelf.anchors[number]
-                here[(anchor.tower, anchor.block, anchor.site, anchor.part)].add(anchor)
+            if np.isfinite(keys[row]):
+                for table, (low, high) in zip(tables, places, strict=True):
+                    near = slice(low[row], high[row])
+                    for number in _owners(table, near, prints[row : row + 1], cast):
+                        anchor = shelf.anchors[number]
+                        here[(anchor.tower, anchor.block, anchor.site, anchor.part)].add(anchor)
             if not here:
                 return []
             rows[known] = here
@@ -128,21 +131,43 @@ class StateIndex:
         return [_fewest_runs([here[site] for here in found]) for site in ranked]
 
 
-def _sorted(shelf: _Shelf) -> _Table:
-    if shelf.table is None:
-        prints, owners = np.concatenate(shelf.prints), np.concatenate(shelf.owners)
-        keys = _keys(prints)
-        order = np.argsort(keys, kind="stable")
-        owners = owners[order]
-        ordered = np.array([anchor.site in ORDERED_SITES for anchor in shelf.anchors])
-        shelf.table = _Table(
-            keys[order],
-            prints[order],
-            owners,
-            np.array(shelf.tolerances)[owners],
-            ordered[owners],
-        )
-    return shelf.table
+def _sorted(shelf: _Shelf) -> list[_Table]:
+    if shelf.table is None or shelf.rows - len(shelf.table.keys) > _LATEST:
+        shelf.table, shelf.latest = _table(shelf, 0), None
+    if shelf.latest is None and shelf.table.states < len(shelf.prints):
+        shelf.latest = _table(shelf, shelf.table.states)
+    return [shelf.table] if shelf.latest is None else [shelf.table, shelf.latest]
+
+
+def _table(shelf: _Shelf, first: int) -> _Table:
+    prints, owners = np.concatenate(shelf.prints[first:]), np.concatenate(shelf.owners[first:])
+    keys = _keys(prints)
+    order = np.argsort(keys, kind="stable")
+    owners = owners[order]
+    start = int(owners.min())
+    ordered = np.array([anchor.site in ORDERED_SITES for anchor in shelf.anchors[start:]])
+    tolerances = np.array(shelf.tolerances[start:])
+    return _Table(
+        len(shelf.prints),
+        keys[order],
+        prints[order],
+        owners,
+        tolerances[owners - start],
+        ordered[owners - start],
+    )
+
+
+def _reached(table: _Table, keys: np.ndarray, cast: float) -> tuple[np.ndarray, np.ndarray]:
+    """First row whose key may be near to each of these, and the one behind the last."""
+    reach = _REACH * max(float(table.tolerances.max(initial=0.0)), cast)
+    return np.searchsorted(table.keys, keys - reach), np.searchsorted(table.keys, keys + reach)
+
+
+def _owners(table: _Table, near: slice, prints: Prints, cast: float) -> np.ndarray:
+    """Numbers of the states of which a row in reach is this one."""
+    tolerances = np.maximum(table.tolerances[near], cast)
+    hit = matches(prints, table.prints[near], tolerances, table.ordered[near])[0]
+    return np.unique(table.owners[near][hit])
 
 
 def _likeliness(site: _Site) -> tuple[bool, int, _Site]:

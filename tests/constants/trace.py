@@ -167,6 +167,7 @@ HARMLESS = {
     "frames:PROJECT": "a folder",
     "literal: reasons 0.5": "which cause is told first",
     # time and memory alone
+    "state_index:LATEST": "time: rows that are sorted anew when one comes",
     "step_rounding:SAMPLED": "time: values of a large state by which rounding is measured",
     "samples:ROWS_OF_AN_ENTRY": "memory: a family is judged by some of its members",
     "samples:SAMPLES": "memory: a family is judged by some of its members",

@@ -27,8 +27,8 @@ WHOLE = frozenset((
     "mt5-base-ViT-B-32", "nllb-clip-base", "nllb-clip-base-siglip", "roberta-ViT-B-32",
     "vit_medium_patch16_gap_256", "vit_relpos_medium_patch16_cls_224", "xlm-roberta-base-ViT-B-32",
 ))  # fmt: skip
-"""Those of open_clip that take at most 36 billion multiplications a pair (the base sizes); one is
-measured in at most a minute of one quiet core.
+"""Those of open_clip that take at most 36 billion multiplications a pair (the base sizes), but for
+hybrids of many steps; one is measured in at most two minutes of a quiet core.
 
 The others keep their widths, heads and pooling, and have two blocks a tower or one a stage, of
 larger vocabularies the first tokens, and pictures of at most `MOST_PIXELS` a side.

@@ -17,6 +17,7 @@ from audit.result.figures import DIFFERENCE, NamedMap, PairFigure
 from audit.result.schema import Result
 
 PAIRS_SHOWN: Final = 6
+_SEEN: Final = 0.1  # of the larger map's reach; a smaller one could not be seen on its scale
 Grid = list[list[float | None]]
 
 
@@ -116,7 +117,7 @@ def _changed_most(old: Result, new: Result) -> tuple[PairFigure, ...]:
                 NamedMap(title="now", values=after[pair]),
                 NamedMap(title=DIFFERENCE, values=_minus(after[pair], before[pair])),
             ],
-            shared_scale=True,
+            shared_scale=_seen_together(before[pair], after[pair]),
         )
         for pair in order[:PAIRS_SHOWN]
     )
@@ -128,6 +129,15 @@ def _maps(result: Result) -> dict[str, Grid]:
 
 def _alike(one: Mapping[str, Grid], other: Mapping[str, Grid], pair: str) -> bool:
     return [len(row) for row in one[pair]] == [len(row) for row in other[pair]]
+
+
+def _seen_together(one: Grid, other: Grid) -> bool:
+    """Whether both maps can be seen on one scale; a release may have another unit of its maps."""
+    reaches = [
+        max((abs(value) for row in grid for value in row if value is not None), default=0.0)
+        for grid in (one, other)
+    ]
+    return min(reaches) >= _SEEN * max(reaches)
 
 
 def _minus(one: Grid, other: Grid) -> Grid:

@@ -197,7 +197,7 @@ def checked_explanation(name: str, value: Any, images: Tensor) -> Explanation:
     if maps.ndim != 3 or maps.shape[0] != count or 0 in maps.shape:
         raise ExplainerReturnError(
             f"explainer '{name}': expected maps of shape ({count}, h, w), got "
-            f"{tuple(maps.shape)}; return one map per pair"
+            f"{tuple(maps.shape)}; return one map per pair{_without_channels(maps)}"
         )
     maps = maps.to(images.device)
     maps = maps if maps.dtype == torch.float64 else maps.float()
@@ -237,3 +237,10 @@ def _beside(name: str, value: Any, attribute: str, shape: tuple[int | None, ...]
             f"{tuple(found.shape)}"
         )
     return found
+
+
+def _without_channels(maps: Tensor) -> str:
+    """What to do about an axis of channels, where there is one."""
+    if maps.ndim != 4:
+        return ""
+    return f", without channels: {'maps[:, 0]' if maps.shape[1] == 1 else 'maps.sum(1), say'}"

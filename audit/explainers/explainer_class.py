@@ -61,6 +61,24 @@ def expect_explainer_class(found: type, name: str) -> None:
     )
 
 
+def expect_explainer_function(found: Callable[..., Any], name: str) -> None:
+    """A function can be called with a model, pictures and targets, as far as is known.
+
+    What a decorator wraps may take others than the decorator does, and a signature that is declared
+    may state the options alone.
+
+    Raises:
+        ExplainerImportError: it cannot; the message says what it takes.
+    """
+    declared = hasattr(found, "__signature__") or hasattr(found, "__wrapped__")
+    if not declared and not _takes(found, "bind_partial", 3):
+        called = getattr(found, "__name__", type(found).__name__)
+        raise ExplainerImportError(
+            f"explainer '{name}': expected a function (model, images, targets) -> maps, got one "
+            f"that takes other arguments: {called}{inspect.signature(found)}"
+        )
+
+
 def _takes(call: Callable[..., Any], how: Literal["bind", "bind_partial"], count: int) -> bool:
     """Whether something can be called with so many arguments by position, as far as is known."""
     try:

@@ -15,7 +15,11 @@ from audit.explainers.built_in import BUILT_IN, CHEAP, BuiltIn
 from audit.explainers.contract import Explainer
 from audit.explainers.controls import inverted
 from audit.explainers.errors import ExplainerImportError
-from audit.explainers.explainer_class import ExplainerClass, expect_explainer_class
+from audit.explainers.explainer_class import (
+    ExplainerClass,
+    expect_explainer_class,
+    expect_explainer_function,
+)
 from audit.explainers.importing import from_file, from_module, from_plugin
 from audit.explainers.known_names import QUERY, plugins, unknown_explainer
 from audit.explainers.options import Option, asked_for, convert_options, options_of
@@ -155,6 +159,8 @@ def _resolve(name: str) -> Callable[..., Any]:
 
 def _bind(name: str, call: Callable[..., Any], given: Mapping[str, str]) -> Explainer:
     values = convert_options(call, given, name)
+    if not isinstance(call, type):
+        expect_explainer_function(call, name)
     built_in = BUILT_IN.get(name)
     declared: Any = built_in or call
     file, line = _source(call)

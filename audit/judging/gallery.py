@@ -108,7 +108,7 @@ def _alike(values: Values, others: list[list[float | None]]) -> bool:
 def _caption(reference: Reference, explanations: Explanations, roles: Roles, index: int) -> str:
     score = reference.scores[reference.picture[index], reference.labels[index]]
     quality = _localization(explanations, roles, index)
-    also = "" if quality is None else f"; localization {quality:.2f} (0 is chance)"
+    also = "" if quality is None else f"; localization {quality:.2f}"
     return f"Score {score:.3f}{also}."
 
 

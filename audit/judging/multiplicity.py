@@ -15,6 +15,7 @@ from typing import TypeVar
 import numpy as np
 
 from audit.result.finding import Finding, Verdict
+from audit.result.wording import counted
 from audit.statistics.paired import holm
 
 SETTLED = frozenset({Verdict.PASS, Verdict.VIOLATION})
@@ -124,9 +125,8 @@ def with_shared_rate(finding: Finding, rate: float, together: int, whole: float)
     if not finding.statistics or (together < 2 and math.isclose(rate, whole)):
         return finding
     words = (
-        f"Judged at an error rate of {rate:.2g} (intervals of {100 * (1 - 2 * rate):.4g} %). The "
-        f"checks that were tested together ({together}) share one error rate for wrong passes and "
-        f"one for wrong violations, {whole:g} in all for each, by Holm's procedure."
+        f"Judged at an error rate of {rate:.2g} (intervals of {100 * (1 - 2 * rate):.4g} %), "
+        f"its share of {whole:g} by Holm's procedure over {counted(together, 'check')}."
     )
     return finding.model_copy(update={"detail": [*finding.detail, words]})
 

@@ -76,7 +76,8 @@ class ClassNames:
     def ids(self, texts: Sequence[str]) -> Int[Tensor, " texts"]:
         """The class that each text names.
 
-        By its name, without regard to case, by a synonym, or by its number from 0.
+        By its name, without regard to case or ``_`` for a space, by a synonym, or by its number
+        from 0.
 
         Raises:
             ModelError: a text that names none.
@@ -134,4 +135,5 @@ def _generic(names: Sequence[str]) -> bool:
 
 
 def _plain(text: str) -> str:
-    return " ".join(text.casefold().split())
+    """A name without regard to case and spaces; names of folders have ``_`` in their place."""
+    return " ".join(text.casefold().replace("_", " ").split())

@@ -80,6 +80,10 @@ def load_own(
     Raises:
         ModelError: no such function, it raises, or it returns something else.
     """
+    if source.endswith(".py"):
+        raise ModelError(
+            f"model '{source}': expected a function after the file; write '{source}:function'"
+        )
     path, _, function = source.rpartition(":")
     return _called(source, _IMPORTER.from_file(path, function), pretrained, wanted)
 

@@ -121,7 +121,7 @@ def source_of(name: str) -> ModelSource:
     for source in SOURCES.values():
         if source.prefix and name.startswith(source.prefix):
             return source
-    if _PYTHON in name:
+    if _PYTHON in name or name.endswith(_PYTHON.rstrip(":")):
         return SOURCES["file"]
     plugged = SOURCES["plugin"]
     return plugged if name in (plugged.known() or {}) else SOURCES["open_clip"]

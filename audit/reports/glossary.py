@@ -31,7 +31,9 @@ GLOSSARY: Final = MappingProxyType(
         "first, less how long it stays when they are hidden first.",
         "interval": "Where the true number lies, at the level that is stated. Verdicts go by "
         "intervals, not by the measured number alone.",
-        "Holm": "A correction for judging several checks at once, so that chance accuses no one.",
+        "Holm": "A correction for judging several checks at once, so that chance accuses no one: "
+        "those that were tested together share one error rate for wrong passes and one for wrong "
+        "violations.",
         "witness": "The worst pair of a violation, and the command that shows it again.",
         "waiver": "A violation that a named person accepts until a stated day.",
     }

@@ -15,7 +15,7 @@ from typing import Final
 import jinja2
 from markupsafe import Markup
 
-from audit.reports import charts, pair_views, statuses
+from audit.reports import charts, number_tables, pair_views, said_once, statuses
 from audit.reports.data_uris import ramp_uri
 from audit.reports.glossary import GLOSSARY
 from audit.result import wording as words
@@ -91,6 +91,7 @@ class Page:
     first_cards: int  # the others wait behind a control
     anchors: dict[str, str]  # pair → its card
     photos: dict[str, pair_views.Photo]  # by the pictures' keys
+    same_snippets: dict[str, str]  # by the anchors of the later check and of the earlier
 
 
 def render_html(result: Result) -> str:
@@ -139,6 +140,8 @@ def _page(result: Result) -> Page:
     )
     anchors = {card.figure.pair: card.anchor for card in cards}
     principles = _principles(result)
+    groups = [group for principle in principles for group in principle.groups]
+    in_page_order = {view.anchor: view.check for _, views in groups for view in views}
     return Page(
         principles=principles,
         key_evidence=_key_evidence(principles),
@@ -147,6 +150,7 @@ def _page(result: Result) -> Page:
         first_cards=_FIRST_CARDS,
         anchors=anchors,
         photos=pair_views.photos(result),
+        same_snippets=said_once.same_snippets(in_page_order),
     )
 
 
@@ -262,6 +266,11 @@ def _environment() -> jinja2.Environment:
         in_order=pair_views.in_order,
         scatter_view=charts.scatter_view,
         plot=charts.PLOT,
+        flat_series=number_tables.flat_series,
+        point_rows=number_tables.point_rows,
+        captioned_once=said_once.captioned_once,
+        places_not_quoted=said_once.places_not_quoted,
+        shared_test=said_once.shared_test,
         ramp_uri=ramp_uri,
         glossary=GLOSSARY,
     )

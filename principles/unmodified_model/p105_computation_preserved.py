@@ -76,8 +76,14 @@ def _passed(trace: TraceEvidence) -> str:
 
 def _uses(trace: TraceEvidence) -> list[str]:
     """Where the explainer uses the model's parameters outside their modules."""
-    uses = {(u.place, u.path) for t in trace.traces for u in t.uses}
-    return [f"{place} uses {path} outside its own module" for place, path in sorted(uses)]
+    used: dict[str, set[str]] = {}
+    for use in (use for one in trace.traces for use in one.uses):
+        used.setdefault(use.place, set()).add(use.path)
+    return [
+        f"{place} uses {', '.join(sorted(paths))} outside {'its' if len(paths) == 1 else 'their'} "
+        f"own module{'' if len(paths) == 1 else 's'}"
+        for place, paths in sorted(used.items())
+    ]
 
 
 CHECK = Check(

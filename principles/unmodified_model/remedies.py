@@ -148,10 +148,11 @@ def of_entrance(tower: str, where: str, params: Iterable[str], place: str) -> st
 
 def of_own_block(params: Iterable[str], place: str) -> str:
     """For a block that is computed by the explainer's own code."""
-    modules = listed((name.rpartition(".")[0] or name for name in params), 2)
+    names = dict.fromkeys(name.rpartition(".")[0] or name for name in params)
+    modules = f"module{'' if len(names) == 1 else 's'} {listed(names, 2)}"
     return (
-        f"Call {modules} of the model instead of computing with its parameters{at(place)}, or read "
-        "what is needed with a hook."
+        f"Call the model's own {modules} instead of computing with its parameters{at(place)}, or "
+        "read what is needed with a hook."
     )
 
 

@@ -61,22 +61,19 @@ def worst_pair(trace: TraceEvidence) -> str:
 
 def score_table(trace: TraceEvidence) -> TableFigure:
     """Each traced pair's explained scalars beside the model's score."""
-    rows = [
-        [
-            t.pair,
-            number(t.model_score),
-            listed((number(v) for v in s.values), 3),
-            "gradient" if s.source == "gradient" else "returned",
-            "yes" if s.clean else listed(s.reasons, 2),
-        ]
-        for t in trace.traces
-        for s in t.scalars
-    ]
+    rows: dict[tuple[str, ...], list[str]] = {}
+    for one, scalar in ((t, s) for t in trace.traces for s in t.scalars):
+        values = listed((number(value) for value in scalar.values), 3)
+        upstream = "yes" if scalar.clean else listed(scalar.reasons, 2)
+        source = "gradient" if scalar.source == "gradient" else "returned"
+        known_from = rows.setdefault((one.pair, number(one.model_score), values, upstream), [])
+        if source not in known_from:
+            known_from.append(source)
     return TableFigure(
         title="The model's score and the explained scalar",
         caption="Each traced pair, and whether only features of the unmodified model are upstream.",
         columns=["pair", "model's score", "explained", "known from", "of the unmodified model"],
-        rows=rows,
+        rows=[[*row[:3], ", ".join(known), row[3]] for row, known in rows.items()],
     )
 
 

@@ -35,6 +35,24 @@ def test_pairs_whose_maps_changed_most_stand_side_by_side(red, green):
     assert "Maps that changed most" not in page(other, red)
 
 
+def test_a_release_whose_maps_have_another_unit_is_seen_all_the_same(green):
+    def scaled(factor):
+        cards = [
+            card.model_copy(update={"maps": [times(one, factor) for one in card.maps]})
+            for card in green.gallery
+        ]
+        return page(green, green.model_copy(update={"gallery": cards}))
+
+    def times(one, factor):
+        values = [[None if v is None else factor * v for v in row] for row in one.values]
+        return one.model_copy(update={"values": values})
+
+    together = "one scale for the maps"
+    assert scaled(2.0).count(together) == scaled(0.5).count(together) == 6
+    assert together not in scaled(100.0)
+    assert together not in scaled(0.01)
+
+
 def test_hostile_names_stay_text(hostile):
     shown = page(hostile, hostile)
     assert "<img src=x" not in shown

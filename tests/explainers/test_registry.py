@@ -229,6 +229,32 @@ def test_file_without_the_function(file):
         load_explainer(f"{file}:number")
 
 
+@pytest.mark.parametrize("taken", ["model, images", "model", ""])
+def test_a_function_that_takes_other_arguments_is_told_at_once(tmp_path, taken):
+    path = tmp_path / "other.py"
+    path.write_text(f"def draw({taken}):\n    pass\n")
+    with pytest.raises(ExplainerImportError) as caught:
+        load_explainer(f"{path}:draw")
+    assert "expected a function (model, images, targets) -> maps" in str(caught.value)
+    assert f"takes other arguments: draw({taken})" in str(caught.value)
+
+
+def test_what_a_decorator_wraps_may_take_other_arguments(tmp_path):
+    path = tmp_path / "decorated.py"
+    path.write_text(
+        "import functools\n"
+        "def of_pictures(draw):\n"
+        "    return functools.wraps(draw)(lambda model, images, targets: draw(images))\n"
+        "@of_pictures\n"
+        "def draw(images):\n"
+        "    return images.mean(1)\n"
+    )
+    images = torch.rand(2, 3, 4, 4)
+    explainer = load_explainer(f"{path}:draw")
+    found = run_explainer(explainer, torch.nn.Identity(), images, torch.zeros(2).long())
+    assert torch.equal(found.maps, images.mean(1))
+
+
 def test_plugins(file, clip, pairs, monkeypatch):
     (file.parent / "a_plugin.py").write_text(file.read_text())
     monkeypatch.syspath_prepend(str(file.parent))

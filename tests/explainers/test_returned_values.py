@@ -79,7 +79,11 @@ def test_a_map_is_the_explainers_own_no_more():
         ((m for m in MAPS), "got generator"),
         (SimpleNamespace(maps=None), "got NoneType"),
         (MAPS[0], "expected maps of shape (2, h, w), got (4, 5)"),
-        (MAPS[:, None], "got (2, 1, 4, 5)"),
+        (
+            MAPS[:, None],
+            "got (2, 1, 4, 5); return one map per pair, without channels: maps[:, 0]",
+        ),
+        (MAPS[:, None].repeat(1, 3, 1, 1), "without channels: maps.sum(1), say"),
         (MAPS[:1], "got (1, 4, 5)"),
         (MAPS[:, :0], "got (2, 0, 5)"),
         (MAPS.numpy()[0], "got (4, 5)"),

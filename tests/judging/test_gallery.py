@@ -56,7 +56,7 @@ def test_each_pair_with_its_maps_and_what_it_is():
     assert first.tags == ["the model is right"]  # 0.5 beats the absent class's 0.3
     assert second.tags == ["the model is wrong", "map no better than chance"]  # 0.2 does not
     assert third.tags == ["the model is right"]
-    assert first.caption == "Score 0.500; localization 0.50 (0 is chance)."
+    assert first.caption == "Score 0.500; localization 0.50."
     assert third.caption == "Score 0.600."
 
 

@@ -99,6 +99,10 @@ def test_what_is_wrong_with_it_is_told(file, function, words):
 def test_a_file_that_is_not_there_or_does_not_import(file):
     with pytest.raises(ModelError, match="expected a Python file, found none"):
         load_model(f"{file.parent}/gone.py:model")
+    with pytest.raises(
+        ModelError, match=r"expected a function after the file; write '.*py:function'"
+    ):
+        load_model(str(file))
     file.write_text("import no_such_module\n")
     with pytest.raises(ModelError, match="expected it to import, got ModuleNotFoundError"):
         load_model(f"{file}:model")

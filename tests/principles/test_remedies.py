@@ -86,3 +86,10 @@ def test_a_misplaced_map_is_told_by_how_it_would_fit(misplace, words, roles):
     assert words in said
     assert "rank correlation 1" in said
     assert best_fit(effects_of(drops), Explanations({"ours": drops}, {}), roles) == ""
+
+
+def test_modules_with_numbers_for_names_are_called_modules():
+    one = remedies.of_own_block(["3.weight", "3.bias"], "mine.py:7")
+    assert one.startswith("Call the model's own module 3 instead of computing with its parameters")
+    two = remedies.of_own_block(["0.weight", "3.bias"], "mine.py:7")
+    assert two.startswith("Call the model's own modules 0, 3 instead")

@@ -70,8 +70,7 @@ def gain_over(
     """
     if roles.twin in measure.values:
         size = _over_twin(measure, roles.audited, roles.twin, reference, twin_maps, level)
-        of = f"that of its faithful twin ({roles.twin})"
-        return Gain(of, size, predicted=False, negligible=negligible)
+        return Gain("that of its faithful twin", size, predicted=False, negligible=negligible)
     bases = others(roles, rungs.values if rungs else {})
     base = next((b for b in bases if rungs and rungs.rungs_with(b) > 1), None)
     if rungs is None or base is None:

@@ -253,7 +253,11 @@ def _table(executed: Executed, found: Sequence[Measure], roles: Roles) -> TableF
         ]
         for name, share, key in (
             ("as executed", executed.correct.mean(), roles.audited),
-            ("the model, faithful twin", executed.model_correct.mean(), roles.twin or ""),
+            (
+                f"the model, {roles.twin or 'no twin'}",
+                executed.model_correct.mean(),
+                roles.twin or "",
+            ),
         )
     ]
     return TableFigure(

@@ -93,7 +93,7 @@ def test_faithfulness_is_told_in_the_same_words_beside_localization():
     names = [s.name for s in finding.statistics]
     assert names[1] == "executed minus model accuracy"  # after what decides: the maps
     for measure in ("localization", "faithfulness"):
-        assert f"{measure} minus that of its faithful twin (twin)" in names
+        assert f"{measure} minus that of its faithful twin" in names
     assert finding.statistics[1].p < 1e-10  # sixty pictures, all on one side
     assert 0 < finding.statistics[0].p <= 1e-4
     assert finding.figures[0].columns == ["", "accuracy", "localization", "faithfulness"]

@@ -13,6 +13,17 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+class Findings(dict[str, Finding]):
+    """What each check found, by its id."""
+
+    def __missing__(self, check: object) -> Finding:
+        """Nothing was found by a check that was not asked."""
+        raise KeyError(
+            f"expected one of the checks of this audit ({', '.join(self)}), got {check!r}; "
+            "'audit list checks' tells of all"
+        )
+
+
 class Result(schema.Result):
     """A whole audit; every field of the published schema is an attribute.
 
@@ -42,8 +53,8 @@ class Result(schema.Result):
 
     @property
     def findings(self) -> dict[str, Finding]:
-        """What each check found, by its id, such as ``P104``."""
-        return {check.id: check.finding for check in self.checks}
+        """What each check found, by its id, such as ``P104``; an unknown one is a `KeyError`."""
+        return Findings((check.id, check.finding) for check in self.checks)
 
     def to_html(self, path: str | os.PathLike[str] | None = None) -> str:
         """The report, one offline page; written to a file where one is named."""

@@ -101,6 +101,12 @@ def _rows_of(data: tuple[Any, ...]) -> Rows:
     if len(data) not in (2, 3) or not all(isinstance(column, Rows) for column in data):
         kinds = ", ".join(type(column).__name__ for column in data)
         raise DataError(f"data: {_FORMS}, got a tuple of {kinds or 'nothing'}")
+    shape = getattr(data[0], "shape", ())
+    if len(shape) == 3:
+        raise DataError(
+            f"data: expected pictures of shape (pairs, 3, H, W), got {tuple(shape)}; of a single "
+            "picture, pass images[None], and as many targets"
+        )
     lengths = [len(column) for column in data]
     if len(set(lengths)) != 1:
         raise DataError(f"data: expected as many targets and masks as pictures, got {lengths}")

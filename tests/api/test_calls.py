@@ -64,6 +64,8 @@ def test_an_honest_explainer_passes_and_the_module_is_left_alone(explainer):
 
 def test_a_faulty_one_is_accused_with_its_line(violated):
     assert not violated.passed
+    with pytest.raises(KeyError, match=r"one of the checks of this audit \(P101, .*got 'P999'"):
+        violated.findings["P999"]
     (place, *_) = violated.findings["P105"].locations
     assert place.file.endswith("small_net.py")
     source = next(f for f in violated.findings["P105"].figures if f.kind == "source")

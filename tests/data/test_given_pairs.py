@@ -130,6 +130,7 @@ def test_items_may_be_mappings():
         (images(2), "got Tensor"),
         ("photos", "got str"),
         ((images(2), [0]), r"as many targets and masks as pictures, got \[2, 1\]"),
+        ((images(1)[0], [0]), r"\(pairs, 3, H, W\), got \(3, 8, 8\); of a single picture"),
         ((images(2), [0, 1], [None, np.ones((8, 8))]), "found none in 0"),
         ((images(2), [0, "cat"]), "targets of one kind, got int, str"),
         ((images(2), [0.5, 1.0]), "got float as target 0"),

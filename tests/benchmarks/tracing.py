@@ -1,10 +1,10 @@
 """What the trace costs: one explanation bare, watched by the instrument alone, and traced.
 
-``python -m tests.benchmarks.tracing [EXPLAINER …] [--model SPEC] [--pretrained TAG]`` prints seconds
-and their ratio to the bare explanation, medians of three of the processor's time, side by side on
-one pair. The null control is measured once for all pairs of an audit, and not counted. The last
-column is the untouched model's own passes with every state recorded; a trace records those next to
-what the explainer computes.
+``python -m tests.benchmarks.tracing [EXPLAINER …] [--model SPEC] [--pretrained TAG]`` prints the
+seconds and their ratio to the bare explanation, medians of three of the processor's time, side by
+side on one pair. The null control is measured once for all pairs of an audit, and not counted. The
+last column is the untouched model's own passes with every state recorded; a trace records those
+next to what the explainer computes.
 """
 
 from __future__ import annotations

@@ -21,7 +21,6 @@ from torch.utils._pytree import tree_leaves
 from audit.models.module_state import MakeUp
 from audit.models.structure import AnyTower, Structure
 from audit.models.tower import Tower
-from audit.models.transformer_block import Block
 from audit.models.unwrapped_values import beneath, plain
 from audit.models.value_flow import tensors_among
 from audit.trace.frames import Frames, Place, call_keywords
@@ -32,7 +31,6 @@ from audit.trace.module_snapshot import PASSING_HOOKS, has_hooks
 from audit.trace.observations import Run
 from audit.trace.passes import Passes
 from audit.trace.run_states import in_dtype
-from audit.trace.states import token_parts
 
 REPLAYED = 16  # all of so many passes; of more, each with a chance that falls with their number
 
@@ -199,13 +197,7 @@ class PlainPasses:
             return
         with run.precision.entered():
             output = tower.blocks[index].run(values, tower.mask(values.shape[1]))
-            if isinstance(tower.blocks[index], Block):
-                pooled = states.pooled(tower, run, len(output), output.shape[1])
-                for part, state in token_parts(output, pooled):
-                    states.register(run, index, "output", part, state)
-            else:
-                states.register(run, index, "output", "all", output)
-            states.rows.add(tower.name, index + 1, output)
+            states.border(tower, run, index, "output", output)
             states.passed_on(tower, output, index, run)
 
     def _comes_out(self, part: _Part, anchor: Anchor) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
@@ -76,19 +76,18 @@ class RunStates:
         """Register the states before the first block, and what enters and leaves every block."""
         self.embedded(tower, run, inputs)
         for index, (x, output) in enumerate(zip(entered, gave, strict=False)):
-            for site, values in (("input", x), ("output", output)):
-                self.rows.add(tower.name, index + (site == "output"), values)
-                for part, state in self._parts(tower, run, index, values):
-                    self.register(run, index, site, part, state)
+            self.border(tower, run, index, "input", x)
+            self.border(tower, run, index, "output", output)
         run.borders = True
 
-    def _parts(
-        self, tower: AnyTower, run: Run, index: int, x: Tensor
-    ) -> Iterator[tuple[str, Tensor]]:
+    def border(self, tower: AnyTower, run: Run, index: int, site: str, x: Tensor) -> None:
+        """Register what enters a block (``input``) or leaves it (``output``)."""
+        self.rows.add(tower.name, index + (site == "output"), x)
+        parts: Iterable[tuple[str, Tensor]] = (("all", x),)
         if isinstance(tower.blocks[index], Block):
-            yield from token_parts(x, self.pooled(tower, run, len(x), x.shape[1]))
-        else:
-            yield "all", x
+            parts = token_parts(x, self.pooled(tower, run, len(x), x.shape[1]))
+        for part, state in parts:
+            self.register(run, index, site, part, state)
 
     def block(self, tower: AnyTower, index: int, x: Tensor, run: Run) -> Tensor:
         """Register every state of a block that receives values, (b, …); gives its output."""

@@ -15,29 +15,25 @@ import timm
 
 from tests import small_transformers
 
-WHOLE = frozenset((
-    "EVA02-B-16", "MobileCLIP-B", "MobileCLIP-S1", "MobileCLIP2-B", "MobileCLIP2-S0",
-    "PE-Core-B-16", "PE-Core-S-16-384", "PE-Core-T-16-384", "RN101", "RN101-quickgelu", "RN50",
-    "RN50-quickgelu", "RN50x4", "RN50x4-quickgelu", "ViT-B-16", "ViT-B-16-SigLIP",
-    "ViT-B-16-SigLIP-256", "ViT-B-16-SigLIP-i18n-256", "ViT-B-16-SigLIP2", "ViT-B-16-SigLIP2-256",
-    "ViT-B-16-plus", "ViT-B-16-plus-240", "ViT-B-16-quickgelu", "ViT-B-32", "ViT-B-32-256",
-    "ViT-B-32-SigLIP2-256", "ViT-B-32-plus-256", "ViT-B-32-quickgelu", "ViT-M-16", "ViT-M-16-alt",
-    "ViT-M-32", "ViT-M-32-alt", "ViT-S-16", "ViT-S-16-alt", "ViT-S-32", "ViT-S-32-alt", "ViTamin-S",
-    "coca_ViT-B-32", "coca_base", "coca_roberta-ViT-B-32", "convnext_small", "convnext_tiny",
-    "mt5-base-ViT-B-32", "nllb-clip-base", "nllb-clip-base-siglip", "roberta-ViT-B-32",
-    "vit_medium_patch16_gap_256", "vit_relpos_medium_patch16_cls_224", "xlm-roberta-base-ViT-B-32",
+MORE_THAN_A_BILLION = frozenset((
+    "EVA01-g-14", "EVA01-g-14-plus", "EVA02-E-14", "EVA02-E-14-plus", "PE-Core-bigG-14-448",
+    "ViT-H-14-worldwide", "ViT-H-14-worldwide-378", "ViT-H-14-worldwide-quickgelu",
+    "ViT-SO400M-14-SigLIP2", "ViT-SO400M-14-SigLIP2-378", "ViT-SO400M-16-SigLIP-i18n-256",
+    "ViT-SO400M-16-SigLIP2-256", "ViT-SO400M-16-SigLIP2-384", "ViT-SO400M-16-SigLIP2-512",
+    "ViT-bigG-14", "ViT-bigG-14-CLIPA", "ViT-bigG-14-CLIPA-336", "ViT-bigG-14-quickgelu",
+    "ViT-bigG-14-worldwide", "ViT-bigG-14-worldwide-378", "ViT-e-14", "ViT-g-14",
+    "ViT-gopt-16-SigLIP2-256", "ViT-gopt-16-SigLIP2-384", "convnext_xxlarge",
+    "convnext_xxlarge_320", "mt5-xl-ViT-H-14", "nllb-clip-large", "nllb-clip-large-siglip",
+    "xlm-roberta-large-ViT-H-14",
 ))  # fmt: skip
-"""Those of open_clip that take at most 36 billion multiplications a pair (the base sizes), but for
-hybrids of many steps; one is measured in at most two minutes of a quiet core.
-
-The others keep their widths, heads and pooling, and have two blocks a tower or one a stage, of
-larger vocabularies the first tokens, and pictures of at most `MOST_PIXELS` a side.
-"""
-SHALLOW = frozenset((
-    "timm:vit_base_patch16_clip_224", "timm:beit_base_patch16_224", "timm:beitv2_base_patch16_224",
-    "timm:deit3_base_patch16_224",
+"""Those of open_clip with more parameters, the text tower that they name counted."""
+LONG_PASSES = frozenset((
+    "ViT-H-14-378", "ViT-H-14-378-quickgelu", "ViT-H-14-CLIPA-336",
 ))  # fmt: skip
-"""Those of other libraries that have two blocks."""
+"""Those whose pass forward and back takes 20 s of one core: 400 billion multiplications or more."""
+CUT = MORE_THAN_A_BILLION | LONG_PASSES
+"""Those that keep their widths, heads and pooling, and have two blocks a tower or one a stage, of
+larger vocabularies the first tokens, and pictures of at most `MOST_PIXELS` a side."""
 VOCABULARY = 49_408
 MOST_PIXELS = 256
 FEWER_PIXELS = 224
@@ -81,11 +77,6 @@ def every_name() -> list[str]:
 def open_clip_names() -> list[str]:
     """All architectures of open_clip."""
     return sorted(open_clip.list_models())
-
-
-def is_shallow(name: str) -> bool:
-    """Whether it is loaded with two blocks a tower."""
-    return name in SHALLOW if ":" in name else name not in WHOLE
 
 
 @contextlib.contextmanager

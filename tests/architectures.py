@@ -45,13 +45,7 @@ from audit.models.structure import AnyTower
 from audit.models.tower_chain import ChainTower, Stage
 from audit.result.finding import Verdict
 from principles.catalogue import all_checks
-from tests.architecture_names import (
-    every_name,
-    is_shallow,
-    placed,
-    two_blocks,
-    write_configurations,
-)
+from tests.architecture_names import CUT, every_name, placed, two_blocks, write_configurations
 from tests.architecture_rows import (
     BEGIN,
     LISTED,
@@ -155,12 +149,12 @@ def inside_of(context: Context) -> tuple[str, str, str, list[str]]:
 
 def measured(name: str, made: Path, *, judged: bool) -> Row:
     """Load an architecture and measure it; ``judged`` by the checks as well."""
-    shallow = is_shallow(name)
-    with two_blocks() if shallow else nullcontext():
+    cut = name in CUT
+    with two_blocks() if cut else nullcontext():
         model = load_model(placed(name, made), "random")
     context = context_of(model)
     inside, known, error, remarks = inside_of(context)
-    remarks += [f"measured with two blocks a tower, {model.image_size} px"] if shallow else []
+    remarks += [f"measured with two blocks a tower, {model.image_size} px"] if cut else []
     checks = verdicts(context) if judged else "not judged yet"
     return Row(name, inside, known, error, checks, "; ".join(remarks))
 

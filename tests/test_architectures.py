@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.architecture_names import SHALLOW, WHOLE, every_name, open_clip_names
+from tests.architecture_names import CUT, every_name, open_clip_names
 from tests.architecture_rows import (
     LISTED,
     PAGE,
@@ -41,7 +41,10 @@ def test_as_many_are_listed_as_are_promised():
     assert others.count("timm") >= 30
     assert others.count("torchvision") >= 10
     assert others.count("hf") >= 8
-    assert set(every_name()) >= WHOLE | SHALLOW
+
+
+def test_those_that_are_cut_are_the_ones_that_are_too_large():
+    assert {name for name, row in ROWS.items() if "two blocks" in row.remarks} == CUT
 
 
 def test_rows_that_were_judged_pass():

@@ -22,10 +22,9 @@ _Gradients = dict[tuple[int, str, int], Prints]
 
 
 def between_gradients(precision: Precision, given: dict[TowerName, Tensor]) -> Iterator[float]:
-    """What gradients of a feature, and of it at unit length, differ by.
+    """What gradients of a feature at unit length differ by, in company and in double precision.
 
-    In company, and in double precision. At unit length, as in a cosine, what lies along the feature
-    cancels, which rounds more.
+    At unit length, as in a cosine, what lies along the feature cancels, which rounds more.
 
     Args:
         precision: of the model.
@@ -41,33 +40,27 @@ def between_gradients(precision: Precision, given: dict[TowerName, Tensor]) -> I
         precision.library,
     )
     for name, inputs in given.items():
-        company = in_company(name, inputs)
-        for unit in (False, True):
-            usual = _gradients(precision, name, inputs, len(inputs), unit=unit)
-            for other in (
-                _gradients(exact, name, inputs, len(inputs), unit=unit),
-                _gradients(precision, name, company, len(inputs), unit=unit),
-            ):
-                for (block, site, number), one in usual.items():
-                    two = other.get((block, site, number))
-                    if two is not None and two.shape == one.shape:
-                        yield needed(one, two)
+        usual = _gradients(precision, name, inputs, len(inputs))
+        for other in (
+            _gradients(exact, name, inputs, len(inputs)),
+            _gradients(precision, name, in_company(name, inputs), len(inputs)),
+        ):
+            for (block, site, number), one in usual.items():
+                two = other.get((block, site, number))
+                if two is not None and two.shape == one.shape:
+                    yield needed(one, two)
 
 
-def _gradients(
-    precision: Precision, name: TowerName, inputs: Tensor, rows: int, *, unit: bool
-) -> _Gradients:
+def _gradients(precision: Precision, name: TowerName, inputs: Tensor, rows: int) -> _Gradients:
     """Fingerprints of the gradients of the first rows' features along one direction."""
     tower = precision.structure.tower(name)
     run = Run(name, 0, Lineage(), None, frozenset(), precision, inputs=inputs)
     prints: _Gradients = {}
     numbers = count()
     with precision.entered(), torch.enable_grad():
-        blocks = range(len(tower.blocks)) if unit else ()
-        every = {(index, "") for index in blocks}
+        every = {(index, "") for index in range(len(tower.blocks))}
         for graph in graphs_of_states(tower, run, "feature", every, hooked=False):
-            states, feature = graph[:-1], graph[-1][2][:rows]
-            feature = functional.normalize(feature, dim=-1) if unit else feature
+            states, feature = graph[:-1], functional.normalize(graph[-1][2][:rows], dim=-1)
             direction = torch.ones_like(feature).cumsum(-1).sin()  # without a pattern
             found = torch.autograd.grad(
                 feature, [state for _, _, state in states], direction, allow_unused=True

@@ -110,11 +110,13 @@ class Rounding:
                 for site, off in between_steps(tower, given, company, chained=chained):
                     found[site] = max(found.get(site, 0.0), off)
                 continue
+            usual = [
+                (site, prints_of(state)) for site, _, state in _states(tower, given, by_hand=False)
+            ]
             for inputs, fused in ((company, True), (given, False)):
-                usual = _states(tower, given, by_hand=False)
                 other = _states(tower, inputs, by_hand=True, fused=fused, chained=chained)
-                for (site, _, one), (_, _, two) in zip(usual, other, strict=True):
-                    off = needed(prints_of(one), prints_of(two[: len(one)]))
+                for (site, one), (_, _, two) in zip(usual, other, strict=True):
+                    off = needed(one, prints_of(two[: len(given)]))
                     found[site] = max(found.get(site, 0.0), off)
         return found
 
@@ -159,9 +161,10 @@ def _states(
     mask = tower.mask(x.shape[1])
     for block in tower.blocks:
         states = list(block_states(block, x, mask, pooled, fused=fused))
-        x = block.run(x, mask)
         if chained:
             x = next(s for site, part, s in states if (site, part) == ("output", "all"))
+        else:
+            x = block.run(x, mask)
         yield from (one for one in states if by_hand or one[0] != "output")
         if not by_hand:
             yield from (("output", part, state) for part, state in token_parts(x, pooled))

@@ -23,10 +23,18 @@ class MakeUp:
             id(module): (module, type(module), _copied(vars(module))) for module in model.modules()
         }
 
-    def differs(self, part: nn.Module) -> bool:
-        """Whether anything of a part of the model is not as it was."""
-        known = (self._modules.get(id(module)) for module in part.modules())
-        return any(one is None or _differs(*one) for one in known)
+    def differs(self, part: nn.Module, but_for: frozenset[str] = frozenset()) -> bool:
+        """Whether anything of a part of the model is not as it was.
+
+        Args:
+            part: a module of the model.
+            but_for: attributes of the part itself, not of what is in it, that may be others.
+        """
+        for module in part.modules():
+            known = self._modules.get(id(module))
+            if known is None or _differs(*known, but_for if module is part else frozenset()):
+                return True
+        return False
 
     def restore(self) -> None:
         """Put back what differs."""
@@ -57,12 +65,16 @@ def _copied(contents: dict[str, Any]) -> dict[str, Any]:
     return {name: dict(v) if isinstance(v, dict) else v for name, v in contents.items()}
 
 
-def _differs(module: nn.Module, kind: type, contents: dict[str, Any]) -> bool:
+def _differs(
+    module: nn.Module, kind: type, contents: dict[str, Any], but_for: frozenset[str] = frozenset()
+) -> bool:
     here = vars(module)
     return (
         type(module) is not kind
         or here.keys() != contents.keys()
-        or any(not _same(here[name], value) for name, value in contents.items())
+        or any(
+            not _same(here[name], value) for name, value in contents.items() if name not in but_for
+        )
     )
 
 

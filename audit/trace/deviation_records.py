@@ -9,13 +9,14 @@ import torch
 from torch import Tensor
 
 from audit.models.structure import AnyTower
+from audit.models.tower import Tower
 from audit.models.transformer_block import Block, TowerName
 from audit.models.unwrapped_values import plain
 from audit.trace.left_out import left_out
 from audit.trace.lineage import Lineage, words_of
 from audit.trace.map_origin import MapOrigin, distinct_prints
 from audit.trace.observations import AlterationSeen, AttentionSeen
-from audit.trace.probe_families import attends_around, rows_of, surrounds
+from audit.trace.probe_families import FEWEST, attends_around, rows_of, surrounds
 from audit.trace.recorder import Recorder
 from audit.trace.records import AlterationRecord, AttentionRecord
 from audit.trace.samples import some_rows
@@ -100,8 +101,10 @@ class DeviationRecords:
 
     def _surrounds_model(self, alike: list[AlterationSeen]) -> bool | None:
         """Whether altered values lie around the given input's; None where no shapes agree."""
-        if all(one.patched for one in alike):
+        others = [one for one in alike if not one.patched]
+        if not others:
             return True
+        alike = others if len(others) >= FEWEST else alike
         one = alike[0]
         tower = self._recorder.structure.tower(one.tower)
         samples = [a.sample for a in alike if a.sample is not None]
@@ -115,9 +118,16 @@ class DeviationRecords:
         states = [_places(s.double()) for s in samples]
         fitting = [s for s in states if s.shape[1:] == given.shape]
         if fitting:
-            return surrounds(torch.cat(fitting), given)
+            pooled = self._pooled_place(one, tower, len(given))
+            return surrounds(torch.cat(fitting), given, pooled)
         fewer = [s for s in states if s.ndim == 3 and s.shape[2] == given.shape[1]]
         return all(rows_of(s, given) for s in fewer) if fewer else None
+
+    def _pooled_place(self, one: AlterationSeen, tower: AnyTower, places: int) -> int | None:
+        """The place of the one token of many that is read out; None where there is none."""
+        if places < 2 or not isinstance(tower, Tower):
+            return None
+        return int(tower.pooled_index(self._passes.given[one.tower]))
 
     def _around_the_pooled(self, family: Tensor, tokens: Tensor, tower: AnyTower) -> bool:
         """Whether single tokens are pooled ones of many altered passes.

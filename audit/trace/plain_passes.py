@@ -2,79 +2,56 @@
 
 Where a module of the model runs with no hook in it and everything as it was, what goes in and what
 comes out say all: the pass is the model's if the untouched module gives the same. The operations
-within need no look, until somebody asks for a tensor from inside. Of many passes through a whole
-tower a sample is replayed.
+within need no look, until somebody asks for a tensor from inside. Hooks around a block alone leave
+its inside plain: of many such passes the first are looked at as any other, the later ones from
+where the values that the hooks left enter. Of many plain passes a sample is replayed.
 """
 
 from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
 
 from audit.models.module_state import MakeUp
 from audit.models.structure import AnyTower, Structure
-from audit.models.tower import Tower
 from audit.models.unwrapped_values import beneath, plain
 from audit.models.value_flow import tensors_among
 from audit.trace.frames import Frames, Place, call_keywords
 from audit.trace.hook_lines import HookLines
 from audit.trace.lineage import TERMINAL_SITES, Anchor, Lineage, union
 from audit.trace.model_changes import ModelChanges
-from audit.trace.module_snapshot import PASSING_HOOKS, has_hooks
+from audit.trace.module_snapshot import BACKWARD_HOOKS, PASSING_HOOKS, has_hooks
 from audit.trace.observations import Run
 from audit.trace.passes import Passes
+from audit.trace.plain_parts import Part, is_called_as_usual, is_quiet_within, parts_of
 from audit.trace.run_states import in_dtype
 
 REPLAYED = 16  # all of so many passes; of more, each with a chance that falls with their number
-
-
-@dataclass
-class _Part:
-    """A tower that is a module of its own, or a block."""
-
-    tower: AnyTower
-    index: int | None
-    path: str
-    module: nn.Module
-    passes: int = 0
-
-    def takes_input(self, *, alone: bool) -> bool:
-        """Whether pixels or token ids enter here, where no operation that is seen tells of it.
-
-        Args:
-            alone: whether no operation within is seen.
-        """
-        weights = self.tower.entry_weights
-        if self.index is None:
-            return not alone and not weights
-        return alone and any(path.startswith(f"{self.path}.") for path in weights)
-
-    @property
-    def follows(self) -> int:
-        """The block that what comes out goes into; the number of blocks at the end."""
-        return len(self.tower.blocks) if self.index is None else self.index + 1
+_AROUND = frozenset((  # what hooks around a module are kept in
+    "_forward_hooks", "_forward_hooks_always_called", "_forward_hooks_with_kwargs",
+    "_forward_pre_hooks", "_forward_pre_hooks_with_kwargs",
+))  # fmt: skip
 
 
 @dataclass
 class PlainPass:
     """A plain pass: of which part, in which run, and what went in."""
 
-    part: _Part
+    part: Part
     run: Run
     inputs: Tensor
 
 
 class _Thread(threading.local):
-    """The plain pass that a thread is in."""
+    """The plain pass that a thread is in, and the part that it is in with hooks around it."""
 
     now: PlainPass | None = None
+    hooked: Part | None = None
 
 
 class PlainPasses:
@@ -105,7 +82,7 @@ class PlainPasses:
         self._make_up = MakeUp(model)
         self._thread = _Thread()
         self._draws = random.Random(0)  # noqa: S311 - which passes are replayed is no secret
-        self._parts = {id(part.module): part for part in _parts(model, structure)}
+        self._parts = {id(part.module): part for part in parts_of(model, structure)}
 
     def within(self) -> PlainPass | None:
         """The plain pass that this thread is in."""
@@ -113,24 +90,41 @@ class PlainPasses:
 
     def begins(self, module: nn.Module, args: tuple[Any, ...]) -> None:
         """A module is about to run: is it a tower or a block that runs as the model's own?"""
+        hooked = self._thread.hooked
+        if hooked is not None and id(module) in hooked.entrances and args:
+            self._thread.hooked = None
+            self._hook_lines.next(list(tensors_among(args)))
+            self._starts(hooked, args[0])
+            return
         part = self._parts.get(id(module))
         if part is None or part.module is not module:
             return
-        place, own = self._frames.caller()
-        place = self._hook_lines.behind(place, own=own)
-        weight = next(p for p in module.parameters() if p.is_floating_point())
         usual = self._is_usual(part, args)
         if part.takes_input(alone=usual) and args and isinstance(args[0], Tensor):
-            self._passes.enter_tower(part.tower, args[0], weight, place)
-        if not usual:
+            self._passes.enter_tower(part.tower, args[0], _weight(part), self._place())
+        if usual:
+            self._starts(part, args[0])
+        elif self._is_usual(part, args, hooked=True):
+            part.hooked += 1
+            self._thread.hooked = part if part.hooked > REPLAYED else None
+
+    def _place(self) -> Place:
+        """The explainer's line, or that of the hook which left what enters here."""
+        place, own = self._frames.caller()
+        return self._hook_lines.behind(place, own=own)
+
+    def _starts(self, part: Part, x: Any) -> None:
+        """A plain pass begins with these values."""
+        if not isinstance(x, Tensor):
             return
         run: Run | None
+        weight, place = _weight(part), self._place()
         if part.index is None:
-            run = self._passes.enter_whole(part.tower, args[0], weight, place)
+            run = self._passes.enter_whole(part.tower, x, weight, place)
         else:
-            run = self._passes.enter_plainly(part.tower, part.index, args[0], weight, place)
+            run = self._passes.enter_plainly(part.tower, part.index, x, weight, place)
         if run is not None:
-            self._thread.now = PlainPass(part, run, plain(args[0]))
+            self._thread.now = PlainPass(part, run, plain(x))
 
     def ends(self, module: nn.Module, out: Any) -> tuple[Tensor, frozenset[Anchor], int] | None:
         """A module has run.
@@ -139,7 +133,9 @@ class PlainPasses:
             What comes out, the state that it is, and how many blocks it went through, if a plain
             pass has ended as the model's does.
         """
-        now = self._thread.now
+        now, hooked = self._thread.now, self._thread.hooked
+        if hooked is not None and hooked.module is module:
+            self._thread.hooked = None
         if now is None or now.part.module is not module:
             return None
         self._thread.now = None
@@ -148,12 +144,13 @@ class PlainPasses:
             return None
         result = beneath(result)
         part = now.part
+        part.passes += 1
+        drawn = self._draws.random() * part.passes < REPLAYED
+        gave = None if drawn else plain(result)
         if part.index is not None:
-            self._leave_plainly(now.run, part.index, now.inputs)
+            self._leave_plainly(now.run, part.index, now.inputs, gave)
         else:
-            part.passes += 1
-            drawn = self._draws.random() * part.passes < REPLAYED
-            self._leave_whole(now.run, now.inputs, None if drawn else plain(result))
+            self._leave_whole(now.run, now.inputs, gave)
         towers = () if part.index is None else (part.tower.name,)
         for found in self._passes.find(result, towers, ()):
             if all(self._comes_out(part, anchor) for anchor in found):
@@ -188,78 +185,51 @@ class PlainPasses:
         mark = self._passes.alterations.note(tower.name, index, rows, place, lineage=before)
         self._passes.lineages[values] = union([before, mark])
 
-    def _leave_plainly(self, run: Run, index: int, x: Tensor) -> None:
-        """Register what the model gives at the end of a block."""
+    def _leave_plainly(self, run: Run, index: int, x: Tensor, gave: Tensor | None = None) -> None:
+        """Register what the model gives at the end of a block: its own, or what is given."""
         tower = run.precision.structure.tower(run.tower)
         states = self._passes.states
         values = states.batch_first(tower, x, index, run.precision)
         if index in run.blocks or run.borders or values is None:
             return
         with run.precision.entered():
-            output = tower.blocks[index].run(values, tower.mask(values.shape[1]))
+            output = None
+            if gave is not None and gave.shape == x.shape:
+                output = states.batch_first(tower, gave, index, run.precision)
+            if output is None:
+                output = tower.blocks[index].run(values, tower.mask(values.shape[1]))
             states.border(tower, run, index, "output", output)
             states.passed_on(tower, output, index, run)
 
-    def _comes_out(self, part: _Part, anchor: Anchor) -> bool:
+    def _comes_out(self, part: Part, anchor: Anchor) -> bool:
         if part.index is None:
             return anchor.terminal
         sites = {"output", "input", *TERMINAL_SITES}
         return anchor.site in sites and anchor.block in {part.index, part.follows}
 
-    def _is_usual(self, part: _Part, args: tuple[Any, ...]) -> bool:
-        """Whether a call is as the model itself makes it, of a module that is as it was."""
+    def _is_usual(self, part: Part, args: tuple[Any, ...], *, hooked: bool = False) -> bool:
+        """Whether a call is as the model itself makes it, of a module that is as it was.
+
+        Args:
+            part: whose module is called.
+            args: positional ones.
+            hooked: whether there may be hooks around it.
+        """
+        if hooked and not part.entrances:
+            return False
+        alone = hooked or not has_hooks(part.module, PASSING_HOOKS)
         return (
             bool(args)
             and isinstance(args[0], Tensor)
-            and _is_called_as_usual(part, args, call_keywords())
-            and _is_quiet(part.module)
-            and not self._make_up.differs(part.module)
+            and is_called_as_usual(part, args, call_keywords())
+            and alone
+            and not has_hooks(part.module, BACKWARD_HOOKS)
+            and is_quiet_within(part.module)
+            and not self._make_up.differs(part.module, _AROUND if hooked else frozenset())
             and not self._watch.integrity.is_patched()
             and self._watch.is_intact(part.path)
         )
 
 
-def _parts(model: nn.Module, structure: Structure) -> Iterator[_Part]:
-    for tower in structure.towers:
-        for block in tower.blocks:
-            yield _Part(tower, block.index, block.path, model.get_submodule(block.path))
-        if tower.whole is not None:
-            yield _Part(tower, None, tower.whole, model.get_submodule(tower.whole))
-
-
-def _is_called_as_usual(part: _Part, args: tuple[Any, ...], keywords: dict[str, Any]) -> bool:
-    """Whether a call hands on, besides the values, what the model itself does."""
-    others = args[1:]
-    if part.index is None:
-        return _same_arguments((others, keywords), ((), {}))
-    if not isinstance(part.tower, Tower):
-        step = part.tower.steps[part.index]
-        return _same_arguments((others, keywords), (step.args, step.keywords))
-    mask = part.tower.mask(args[0].shape[1]) if args[0].ndim == 3 else None
-    return all(other is None for other in others) and _is_masked_by(keywords, mask)
-
-
-def _same_arguments(given: Any, usual: Any) -> bool:
-    """Whether arguments are the same, tensors to the last digit; None does not count."""
-    one, other = ([x for x in tree_leaves(every) if x is not None] for every in (given, usual))
-    return len(one) == len(other) and all(map(_same, one, other))
-
-
-def _same(one: object, other: object) -> bool:
-    if isinstance(one, Tensor) and isinstance(other, Tensor):
-        return one.shape == other.shape and bool((plain(one) == other).all())
-    return type(one) is type(other) and bool(one == other)
-
-
-def _is_masked_by(keywords: dict[str, Any], mask: Tensor | None) -> bool:
-    """Whether a call hands on the mask that the model uses, and nothing else."""
-    given = {name: value for name, value in keywords.items() if value is not None}
-    found = given.pop("attn_mask", None)
-    if given or (found is None) is not (mask is None):
-        return False
-    return mask is None or (found.shape == mask.shape and bool((found == mask).all()))
-
-
-def _is_quiet(module: nn.Module) -> bool:
-    """Whether no hook is anywhere in a module."""
-    return not any(has_hooks(one, PASSING_HOOKS) for one in module.modules())
+def _weight(part: Part) -> Tensor:
+    return next(p for p in part.module.parameters() if p.is_floating_point())

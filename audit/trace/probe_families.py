@@ -26,16 +26,19 @@ _FLAT, _PATH_AXES = 0.99, 3
 
 
 def surrounds(
-    family: Float[Tensor, "members places channels"], given: Float[Tensor, "places channels"]
+    family: Float[Tensor, "members places channels"],
+    given: Float[Tensor, "places channels"],
+    pooled: int | None = None,
 ) -> bool:
     """Whether the given values lie on the lines, or in the noise, of a family.
 
     Args:
         family: altered states, at least three.
         given: the state that they should surround.
+        pooled: the place of the token that is read out, if any, which must lie within reach.
 
     Returns:
-        True where at least nine places of ten agree, or where the family is a curved path that
+        True where at least nine places of ten agree and the pooled one is within reach, or where the family is a curved path that
         leads there.
     """
     points, target = family.double(), given.double()
@@ -43,7 +46,9 @@ def surrounds(
         return True
     if len(family) < FEWEST:
         return False
-    return _around_each_place(points, target) or _on_the_path(points.flatten(1), target.flatten())
+    return _around_each_place(points, target, pooled) or _on_the_path(
+        points.flatten(1), target.flatten()
+    )
 
 
 def _between_few(points: Tensor, target: Tensor) -> bool:
@@ -63,7 +68,7 @@ def _between_few(points: Tensor, target: Tensor) -> bool:
     return max(sizes) <= _SAME_SPREAD * min(sizes) and scattered
 
 
-def _around_each_place(points: Tensor, target: Tensor) -> bool:
+def _around_each_place(points: Tensor, target: Tensor, pooled: int | None) -> bool:
     center = points.mean(0)
     spread = (points - center).movedim(0, 1)
     aim = target - center
@@ -72,7 +77,19 @@ def _around_each_place(points: Tensor, target: Tensor) -> bool:
     noise = ((spread.square().sum((1, 2)) - values).clamp(min=0) / (len(points) - 1)).sqrt()
     scale = target.std() + center.std()
     agrees = off.norm(dim=-1) <= _NOISE * noise + _ROUNDING * scale
+    if (
+        pooled is not None
+        and not agrees[pooled]
+        and not _in_reach(points[:, pooled], target[pooled])
+    ):
+        return False
     return bool(agrees.double().mean() >= _SHARE)
+
+
+def _in_reach(points: Float[Tensor, "members n"], target: Float[Tensor, " n"]) -> bool:
+    """Whether the target is nearer to a member than a member is to the middle of all."""
+    nearest = (points - target).norm(dim=-1).min()
+    return bool(nearest <= (points - points.mean(0)).norm(dim=-1).max())
 
 
 def attends_around(

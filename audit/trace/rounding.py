@@ -111,12 +111,13 @@ class Rounding:
                     found[site] = max(found.get(site, 0.0), off)
                 continue
             usual = [
-                (site, prints_of(state)) for site, _, state in _states(tower, given, by_hand=False)
+                (site, prints_of(state), len(state))
+                for site, _, state in _states(tower, given, by_hand=False)
             ]
             for inputs, fused in ((company, True), (given, False)):
                 other = _states(tower, inputs, by_hand=True, fused=fused, chained=chained)
-                for (site, one), (_, _, two) in zip(usual, other, strict=True):
-                    off = needed(one, prints_of(two[: len(given)]))
+                for (site, one, rows), (_, _, two) in zip(usual, other, strict=True):
+                    off = needed(one, prints_of(two[:rows]))
                     found[site] = max(found.get(site, 0.0), off)
         return found
 

@@ -14,7 +14,7 @@ from audit.trace.fingerprint import Prints, fingerprint, matches, row_views
 from audit.trace.lineage import ORDERED_SITES, TERMINAL_SITES, Anchor
 
 _MAX_ROWS = 200_000
-_LATEST = 1024  # rows that are sorted anew when one comes
+_LATEST = 1024  # rows into which new ones are sorted as they come
 _NOTHING = -1e6  # the key of a row of zeros, as a blank picture gives without a bias
 _REACH = 8.0  # of keys, in tolerances: the most that both of their parts move by
 _Site = tuple[str, int, str, str]
@@ -31,7 +31,7 @@ class _Shelf:
         owners: of each row of the prints the number of its state.
         rows: how many there are.
         table: the first of them, sorted.
-        latest: the others, sorted; None where there are none, or not yet.
+        latest: the others, sorted, as far as they were asked for; None where there are none.
     """
 
     anchors: list[Anchor] = field(default_factory=list)
@@ -87,8 +87,7 @@ class StateIndex:
             half = len(shelf.prints) // 2
             shelf.prints, shelf.owners = shelf.prints[half:], shelf.owners[half:]
             shelf.rows = sum(len(one) for one in shelf.prints)
-            shelf.table = None
-        shelf.latest = None
+            shelf.table = shelf.latest = None
 
     def find(self, x: Tensor) -> list[frozenset[Anchor]]:
         """States that hold every row of ``x``, one set per site and part; the likeliest first.
@@ -134,9 +133,24 @@ class StateIndex:
 def _sorted(shelf: _Shelf) -> list[_Table]:
     if shelf.table is None or shelf.rows - len(shelf.table.keys) > _LATEST:
         shelf.table, shelf.latest = _table(shelf, 0), None
-    if shelf.latest is None and shelf.table.states < len(shelf.prints):
-        shelf.latest = _table(shelf, shelf.table.states)
+    known = shelf.table.states if shelf.latest is None else shelf.latest.states
+    if known < len(shelf.prints):
+        new = _table(shelf, known)
+        shelf.latest = new if shelf.latest is None else _merged(shelf.latest, new)
     return [shelf.table] if shelf.latest is None else [shelf.table, shelf.latest]
+
+
+def _merged(one: _Table, other: _Table) -> _Table:
+    """Both in one, sorted; of rows alike the earlier first."""
+    places = np.searchsorted(one.keys, other.keys, side="right")
+    return _Table(
+        other.states,
+        np.insert(one.keys, places, other.keys),
+        np.insert(one.prints, places, other.prints, axis=0),
+        np.insert(one.owners, places, other.owners),
+        np.insert(one.tolerances, places, other.tolerances),
+        np.insert(one.ordered, places, other.ordered),
+    )
 
 
 def _table(shelf: _Shelf, first: int) -> _Table:

@@ -142,6 +142,10 @@ CALLS = [
     ),
     Row("plain_passes:REPLAYED", 16, trace_calls.passes_all_replayed, 16, "all", 48, "some"),
     Row(
+        "plain_passes:REPLAYED", 16, trace_calls.hooked_passes_looked_at,
+        16, "looked at", 17, "passed over",
+    ),
+    Row(
         "tracing:SAME_MAP", 1e-5, trace_calls.changed_when_computed_again,
         0.99e-5, "does not", 1.01e-5, "depends on the model",
     ),

@@ -192,6 +192,20 @@ def passes_all_replayed(count: int) -> str:
     return "all" if again.call_count == count else "some"
 
 
+def hooked_passes_looked_at(count: int) -> str:
+    """So many passes of a block with a hook around it: is the inside of the last one looked at?"""
+    recorder, tokens = _recorder(), torch.randn(1, 17, 32)
+    block = recorder.integrity.modules["visual.transformer.resblocks.1"].module
+    with block.register_forward_pre_hook(lambda module, args: None), torch.no_grad():
+        for _ in range(count):
+            assert recorder.plain.within() is None
+            recorder.plain.begins(block, (tokens,))
+            recorder.plain.begins(block.ln_1, (tokens,))
+            plain = recorder.plain.within()
+            recorder.plain.ends(block, block(tokens))
+    return "looked at" if plain is None else "passed over"
+
+
 def changed_when_computed_again(share: float) -> str:
     """A map from nowhere, that other weights change by such a share of each value."""
     calls: list[nn.Module] = []

@@ -72,6 +72,31 @@ def patching_of_amplified_tokens(model, images, tokens):
     return _patching(model, images, tokens, lambda x, index: 1.3 * x)
 
 
+def _three_times(model, images, tokens, change):
+    """Patching where what enters each block is changed from the third part of the runs on."""
+    runs = 0
+
+    def later(x, index):
+        nonlocal runs
+        runs += index == 1
+        return change(x) if runs > 34 else x  # of 51
+
+    return sum(_patching(model, images, tokens, later) for _ in range(3))
+
+
+@TABLE.faulty("P104 P105")
+def patching_where_later_runs_are_amplified(model, images, tokens):
+    return _three_times(model, images, tokens, lambda x: 1.1 * x)
+
+
+@TABLE.faulty("P104 P105")
+def patching_where_later_runs_lack_the_class_token(model, images, tokens):
+    def change(x):
+        return torch.cat([torch.zeros_like(x[:, :1]), x[:, 1:]], 1)
+
+    return _three_times(model, images, tokens, change)
+
+
 @TABLE.faulty("P104 P105")
 def patching_where_the_second_block_lacks_the_class_token(model, images, tokens):
     def change(x, index):

@@ -199,6 +199,15 @@ def activation_patching_in_one_block(model, images, tokens):
         return clean - _patched(model, images.flip(-1), images, tokens, 2, 3)
 
 
+@TABLE.honest
+def activation_patching_averaged_over_three_blank_pictures(model, images, tokens):
+    """More runs than are looked at operation by operation."""
+    with torch.no_grad():
+        parts.cosine(model, images, tokens)
+        blanks = [torch.full_like(images, shade) for shade in (-0.5, 0.0, 0.5)]
+        return sum(_patched(model, images, blank, tokens, 1, 3) for blank in blanks) / 3
+
+
 # -- what is kept, wrapped, and left ---------------------------------------------------------------
 
 

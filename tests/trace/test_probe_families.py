@@ -72,6 +72,14 @@ def test_members_that_lack_tokens_hold_the_given_ones():
     assert not rows_of(torch.stack([OTHER[k] for k in kept]), PICTURE)
 
 
+def test_the_token_that_is_read_out_must_be_within_reach():
+    family = FAMILIES["masks"](PICTURE)
+    family[:, 3] = OTHER[3]
+    assert surrounds(family, PICTURE)
+    assert surrounds(family, PICTURE, pooled=4)
+    assert not surrounds(family, PICTURE, pooled=3)
+
+
 def test_two_pictures_are_no_family():
     assert not surrounds(PICTURE.expand(2, -1, -1), PICTURE)
 

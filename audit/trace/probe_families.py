@@ -38,8 +38,8 @@ def surrounds(
         pooled: the place of the token that is read out, if any, which must lie within reach.
 
     Returns:
-        True where at least nine places of ten agree and the pooled one is within reach, or where the family is a curved path that
-        leads there.
+        True where at least nine places of ten agree and the pooled one is within reach, or where
+        the family is a curved path that leads there.
     """
     points, target = family.double(), given.double()
     if 1 < len(family) <= FEWEST and _between_few(points, target):

@@ -244,6 +244,11 @@ pictures_options = _all(
 output_options = _all(
     (
         click.option(
+            "--workers",
+            metavar="N|auto",
+            help="Processes that measure side by side; the same comes out with any number.",
+        ),
+        click.option(
             "--timeout", type=float, help="Seconds that one call of the explainer may take."
         ),
         click.option(

@@ -162,6 +162,11 @@ class Settings(BaseModel):
         default=False,
         description="reuse the evidence of a finished audit too, if nothing changed",
     )
+    workers: Literal["auto"] | Annotated[int, Field(ge=1)] = Field(
+        "auto",
+        description="processes that measure side by side, with one thread each; the same comes "
+        "out with any number; auto for as many as there are cores and memory for",
+    )
     timeout: float = Field(
         900,
         gt=0,
@@ -269,6 +274,7 @@ class Settings(BaseModel):
             "reuse",
             "timeout",
             "memory",
+            "workers",
             "formats",
             "pictures",
             "attest",

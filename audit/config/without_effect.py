@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from audit.config.settings import OF_EVIDENCE, Settings
 
-_OF_THE_AUDIT = ("explainer", "options", *OF_EVIDENCE, "pair", "timeout", "memory", "reuse")
+_OF_THE_AUDIT = (
+    "explainer",
+    "options",
+    *OF_EVIDENCE,
+    "pair",
+    "timeout",
+    "memory",
+    "workers",
+    "reuse",
+)
 
 
 def without_effect(settings: Settings) -> list[str]:

@@ -24,8 +24,8 @@ from audit.engine.reproduction import command_line
 from audit.engine.shared_evidence import Sharing
 from audit.engine.status_board import StatusBoard
 from audit.engine.stopwatch import Stopwatch
-from audit.engine.thread_count import suited_threads
 from audit.engine.unfinished import subject_document
+from audit.engine.worker_count import forks_of, suited_threads
 from audit.evidence.completion import SOURCES, may_resume
 from audit.evidence.context import Context, Progress
 from audit.evidence.dry_run import records_of, try_explainer
@@ -130,8 +130,9 @@ def run_audit(
     sources = SourceRecord(folder / SOURCES, _own_files(audited), beside=(folder.parent,))
     began = (lambda kind: board.enter(f"gathering {kind}")) if board else context.began
     shared = sharing.read_by(settings, context) if sharing else None
-    context = replace(context, tasks=Tasks(None, sources.update, shared), began=began)
-    with suited_threads(model), reading_recorded():
+    forks = forks_of(settings, model, board, sources)
+    context = replace(context, tasks=Tasks(None, sources.update, shared, forks), began=began)
+    with suited_threads(model, settings, forks), reading_recorded():
         found = _found(settings, context, checks, folder, key, watch, resume=resume)
     used = found.gathered.evidence.reference
     if found.pairs and used is not None:

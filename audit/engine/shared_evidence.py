@@ -16,7 +16,7 @@ from audit.engine.context_building import build_context, load_audited_model
 from audit.engine.evidence_key import evidence_key
 from audit.engine.live_objects import NOTHING, LiveObjects
 from audit.engine.status_board import StatusBoard
-from audit.engine.thread_count import suited_threads
+from audit.engine.worker_count import forks_of, suited_threads
 from audit.evidence.context import Context
 from audit.evidence.plan import gather, plan
 from audit.evidence.tasks import Shared, Tasks
@@ -84,10 +84,12 @@ def prepare(
     told = board.tell if board else (lambda *_: None)
     context = build_context(alone, model, load_explainer(STAND_IN), told, live)
     key = evidence_key(alone, context, context.sizes)
-    context = replace(context, tasks=Tasks(shared=Shared(folder / key, fills=True)))
+    forks = forks_of(alone, model, board)
+    tasks = Tasks(shared=Shared(folder / key, fills=True), forks=forks)
+    context = replace(context, tasks=tasks)
     needs = frozenset().union(*(check.needs for check in selected_checks(alone)))
     if settings.samples != "auto":  # then each audit stops at pairs of its own
-        with suited_threads(model):
+        with suited_threads(model, alone, forks):
             kinds = frozenset(plan(needs & _KINDS))
             gather(context, kinds, folder / "evidence", key, resume=True)
     return {"model": model_info(model).identity_sha256, "data": context.pairs.sha256}

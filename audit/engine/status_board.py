@@ -7,8 +7,10 @@ and the reader keeps what it read before.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import mmap
+import os
 import struct
 import time
 import zlib
@@ -20,6 +22,7 @@ _SIZE = 16_384
 _HEADER = struct.Struct("<II")  # length and CRC-32 of the JSON that follows
 _LONGEST_NAME = 500
 _LEFT = ".left.json"
+_APART = "status-"
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,10 @@ class Status:
     explainer: str = ""
     pairs: int = 0
     since: float = 0.0
+
+    def calls_for(self, seconds: float) -> bool:
+        """Whether a call of an explainer has taken longer than so many seconds."""
+        return bool(self.explainer) and time.monotonic() - self.since > seconds
 
     @property
     def doing(self) -> str:
@@ -99,6 +106,25 @@ class StatusBoard:
         """An explainer is called; an empty name says that it has returned."""
         since = time.monotonic() if explainer else 0.0
         self._write(explainer=explainer[:_LONGEST_NAME], pairs=pairs, since=since)
+
+    def write_apart(self) -> None:
+        """In a fork: write to a page of its own from here on."""
+        path = self._folder / f"{_APART}{os.getpid()}"
+        path.write_bytes(bytes(_SIZE))
+        with path.open("r+b") as file:
+            self._page = mmap.mmap(file.fileno(), _SIZE)
+
+    def forget(self, process: int) -> None:
+        """A fork has ended: what it wrote last holds no more."""
+        (self._folder / f"{_APART}{process}").unlink(missing_ok=True)
+
+    def all_statuses(self) -> list[Status]:
+        """What the worker does, and each of its forks."""
+        found = [self.read()]
+        for path in sorted(self._folder.glob(f"{_APART}*")):
+            with contextlib.suppress(OSError, ValueError):  # it has ended, or has just begun
+                found.append(StatusBoard(path, create=False).read())
+        return found
 
     def leave(self, name: str, document: Any) -> None:
         """Leave a document for the supervisor, to be read where the worker ends without a result.

@@ -120,7 +120,7 @@ def _watch(
         if status.phase and status != told:
             tell(status.phase, status.done, status.total)
             told = status
-        if status.explainer and time.monotonic() - status.since > limits.timeout:
+        if any(one.calls_for(limits.timeout) for one in board.all_statuses()):
             return (
                 f"a call of an explainer took longer than {limits.timeout:g} s; give --timeout "
                 "SECONDS if it needs longer"
@@ -136,13 +136,17 @@ def _watch(
 
 
 def memory_held(pid: int) -> int:
-    """Bytes of resident memory of a process and all its children; 0 where it has ended."""
+    """Bytes of resident memory of a process and of its children alone; 0 where it has ended.
+
+    What forks share with the process that they come from counts once.
+    """
     held = 0
     with contextlib.suppress(psutil.Error):
         process = psutil.Process(pid)
-        for one in (process, *process.children(recursive=True)):
+        held = process.memory_info().rss
+        for one in process.children(recursive=True):
             with contextlib.suppress(psutil.Error):
-                held += one.memory_info().rss
+                held += one.memory_full_info().uss
     return held
 
 

@@ -33,7 +33,7 @@ def main(folder: str) -> None:
     """Run the job that a supervisor has laid into a folder, and end the process."""
     handoff = Path(folder)
     job = json.loads((handoff / "job.json").read_text(encoding="utf-8"))
-    _die_with(int(job["parent"]))
+    die_with(int(job["parent"]))
     given: dict[str, Any] = dict(job["arguments"])
     live = handoff / "live.pickle"
     if live.is_file():
@@ -77,8 +77,8 @@ def _hand_over(path: Path, document: Any) -> None:
     part.replace(path)
 
 
-def _die_with(parent: int) -> None:
-    """End when the supervisor does, however it ends."""
+def die_with(parent: int) -> None:
+    """End when the process that started this one does, however it ends."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_DEATH_SIGNAL, signal.SIGKILL)
 

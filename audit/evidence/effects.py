@@ -73,29 +73,28 @@ def gather_effects(context: Context, explanations: Explanations) -> PatchEffects
 
 
 def _probed(context: Context, pictures: Int[Tensor, " n"]) -> tuple[Probed, Probed]:
-    occluded, other = [], []
     has_tokens = context.pristine_model.anatomy is not None
     second, name_of_second = (_patch, "patching") if has_tokens else (_blur, BLURRED)
-    done = 0
+    tasks: dict[str, Callable[[], dict[str, Tensor]]] = {}
     for part in pictures.split(_PICTURES):
         images = _images(context, part)
         name = f"pictures from {int(part[0])}"
-        occluded.append(_kept(context, f"occlusion, {name}", partial(_occlude, context, images)))
-        context.progress("patch effects", done := done + len(part), 2 * len(pictures))
-        task = f"{name_of_second}, {name}"
-        other.append(_kept(context, task, partial(second, context, images)))
-        context.progress("patch effects", done := done + len(part), 2 * len(pictures))
-    return _joined(occluded), _joined(other)
+        tasks[f"occlusion, {name}"] = partial(_probe, _occlude, context, images)
+        tasks[f"{name_of_second}, {name}"] = partial(_probe, second, context, images)
+    told = partial(context.progress, "patch effects")
+    drawn = context.tasks.all_drawn(tasks, lambda done: told(done, len(tasks)), of_model=True)
+    found = [_on_device(context, one) for one in drawn]
+    return _joined(found[::2]), _joined(found[1::2])
 
 
-def _kept(context: Context, task: str, probe: Callable[[], Probed]) -> Probed:
-    """What a probe gives: as it was kept, or measured now."""
+def _probe(
+    probe: Callable[[Context, Tensor], Probed], context: Context, images: Tensor
+) -> dict[str, Tensor]:
+    found = probe(context, images)
+    return {**vars(found), "restores": torch.tensor(found.restores)}
 
-    def draw() -> dict[str, Tensor]:
-        found = probe()
-        return {**vars(found), "restores": torch.tensor(found.restores)}
 
-    found = context.tasks.drawn(task, draw, of_model=True)
+def _on_device(context: Context, found: dict[str, Tensor]) -> Probed:
     device, dtype = context.model.device, context.model.dtype
     return Probed(
         found["features"].to(device, dtype),

@@ -146,22 +146,22 @@ def strongest_classes(context: Context, reference: Reference) -> np.ndarray:
 def _scores(
     context: Context, picture: np.ndarray, classes: np.ndarray, task: str
 ) -> tuple[np.ndarray | None, str]:
-    parts: list[np.ndarray] = []
-    how = "none"
-    phase = "what the explainer executes, as a classifier"
-    for batch in context.batches(len(picture)):
-        index = batch.numpy()
-        found = context.tasks.kept(
-            f"{task} from {index[0]}",
-            _Scores,
-            partial(_batch_scores, context, picture[index], classes[index]),
+    tasks = {
+        f"{task} from {batch[0]}": partial(
+            _batch_scores, context, picture[batch.numpy()], classes[batch.numpy()]
         )
-        if found.scores is None:
-            return None, "none"
-        how = found.how
-        parts.append(found.scores)
-        context.progress(phase, int(index[-1]) + 1, len(picture))
-    return np.concatenate(parts), how
+        for batch in context.batches(len(picture))
+    }
+    name, first = next(iter(tasks.items()))
+    found = context.tasks.kept(name, _Scores, first)
+    if found.scores is None:  # nor will others have any
+        return None, "none"
+    told = partial(context.progress, "what the explainer executes, as a classifier")
+    every = context.tasks.all_kept(_Scores, tasks, lambda done: told(done, len(tasks)))
+    parts = [one.scores for one in every if one.scores is not None]
+    if len(parts) < len(every):
+        return None, "none"
+    return np.concatenate(parts), every[-1].how
 
 
 @dataclass(frozen=True)

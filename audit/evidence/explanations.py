@@ -9,7 +9,7 @@ from time import perf_counter
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from audit.evidence.context import Context
 from audit.evidence.kinds import AVERAGE_PRECISION, Equivalence, Equivalences, Explanations
@@ -28,27 +28,31 @@ def gather_explanations(context: Context) -> Explanations:
     """Maps of the audited explainer, its twin and the controls."""
     maps, quality = {}, {}
     masks = grid_masks(context)
+    others = [name for name in context.explainers if context.is_of_model(name)]
+    drawn = dict(zip(others, _drawn(context, others, of_model=True), strict=True))
+    own = [name for name in context.explainers if name not in drawn]
+    drawn |= zip(own, _drawn(context, own, of_model=False), strict=True)
     for name in context.explainers:
-        work = functools.partial(_timed_maps, context, name)
-        found = context.tasks.one_drawn(
-            f"maps of {name}",
-            functools.partial(context.guarded, work),
-            of_model=context.is_of_model(name),
-        )
+        found = drawn[name]["maps"]
+        context.seconds[name] = float(drawn[name]["seconds"])
         maps[name] = found.double().numpy()
         if masks is not None:
             quality[name] = localization(found, masks, grid=context.pairs.grid > 0)
     return Explanations(maps, quality)
 
 
-def _timed_maps(
-    context: Context, name: str, module: nn.Module
-) -> Float[Tensor, "pairs rows columns"]:
-    """Maps of all pairs; how long one takes is remembered."""
+def _drawn(context: Context, names: list[str], *, of_model: bool) -> list[dict[str, Tensor]]:
+    tasks = {f"maps of {name}": functools.partial(_timed_maps, context, name) for name in names}
+    return context.tasks.all_drawn(tasks, of_model=of_model)
+
+
+def _timed_maps(context: Context, name: str) -> dict[str, Tensor]:
+    """Maps of all pairs, and the seconds that one takes."""
+    draw = functools.partial(context.maps, context.explainers[name], phase=f"maps of {name}")
     started = perf_counter()
-    found = context.maps(context.explainers[name], module, phase=f"maps of {name}")
-    context.seconds[name] = (perf_counter() - started) / max(len(found), 1)
-    return found
+    found = context.guarded(draw)
+    seconds = (perf_counter() - started) / max(len(found), 1)
+    return {"maps": found, "seconds": torch.tensor(seconds, dtype=torch.float64)}
 
 
 def grid_masks(context: Context) -> Float[Tensor, "pairs rows columns"] | None:

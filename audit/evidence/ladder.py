@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import cast
@@ -16,7 +16,7 @@ from audit.evidence.context import Context
 from audit.evidence.explanations import grid_masks, maps_in_single
 from audit.evidence.kinds import Explanations, Ladder, Reference, RungInfo
 from audit.evidence.map_faithfulness import probed_pairs
-from audit.evidence.reference import class_scores
+from audit.evidence.rung_scores import RungScores, Step
 from audit.evidence.tasks import as_array
 from audit.interventions.degrading import UNMODIFIED, Family, Rung, apply_rung, default_ladder
 from audit.interventions.model_parts import ModelParts
@@ -35,28 +35,23 @@ LEAST_BETWEEN = 4
 MOST_HALVINGS = 6
 
 
-@dataclass(frozen=True)
-class Step:
-    """A rung of the ladder, and how its model is made."""
-
-    info: RungInfo
-    make: Callable[[], nn.Module]
-
-
 def gather_ladder(context: Context, reference: Reference, explanations: Explanations) -> Ladder:
     """Measure every rung: accuracy, and the maps of every explainer that reads the model.
 
     Maps on the first rung, the unmodified model, are those drawn before.
     """
-    class_scores_on = scores_of_rungs(context)
+    class_scores_on = RungScores(context)
     steps = ladder_steps(context, reference, class_scores_on)
     probed = torch.tensor(probed_pairs(context))
     known = maps_in_single(explanations, context.explainers)
-    rows: list[_Row] = []
-    for done, step in enumerate(steps, 1):
-        measure = partial(_row, context, step, known, probed, class_scores_on, first=done == 1)
-        rows.append(context.tasks.kept(f"rung {step.info.name}", _Row, measure))
-        context.progress("ladder", done, len(steps))
+    tasks = {
+        f"rung {step.info.name}": partial(
+            _row, context, step, known, probed, class_scores_on, first=place == 0
+        )
+        for place, step in enumerate(steps)
+    }
+    told = partial(context.progress, "ladder")
+    rows = context.tasks.all_kept(_Row, tasks, lambda done: told(done, len(steps)))
     first = reference.scores
     unit = max(1.0, float(np.abs(first).max()))
     return Ladder(
@@ -87,26 +82,8 @@ def _maps_on_rung(
     return found
 
 
-Scores = Callable[[str, Callable[[], nn.Module]], Tensor]
-"""Class scores of a rung, (pictures, classes), by its name and what makes its model."""
-
-
-def scores_of_rungs(context: Context) -> Scores:
-    """Scores the rungs, each once: those scored when their strength was chosen are not again."""
-    known: dict[str, Tensor] = {}
-
-    def scores(rung: str, make: Callable[[], nn.Module]) -> Tensor:
-        if rung not in known:
-            known[rung] = context.tasks.one_drawn(
-                f"scores of {rung}", lambda: class_scores(context, make().eval()), of_model=True
-            )
-        return known[rung]
-
-    return scores
-
-
 def ladder_steps(
-    context: Context, reference: Reference, class_scores_on: Scores | None = None
+    context: Context, reference: Reference, class_scores_on: RungScores | None = None
 ) -> list[Step]:
     """The unmodified model, its degraded copies, and its checkpoints, its own and those given.
 
@@ -120,7 +97,7 @@ def ladder_steps(
         reference: the model's answers.
         class_scores_on: scores of rungs for the choice of their strength.
     """
-    scores = class_scores_on or scores_of_rungs(context)
+    scores = class_scores_on or RungScores(context)
     parts, checkpoints = context.parts(), _checkpoint_steps(context)
     if context.rungs:
         names = {r.name for r in context.rungs}
@@ -164,7 +141,7 @@ def _checkpoint_steps(context: Context) -> list[Step]:
 def _apart(
     steps: Sequence[Step],
     reference: Reference,
-    class_scores_on: Scores,
+    class_scores_on: RungScores,
     always: frozenset[str] = frozenset(),
 ) -> list[Step]:
     """Those whose accuracy lies apart from that of the others of their family, and of the first.
@@ -175,8 +152,8 @@ def _apart(
     """
     kept: list[tuple[str, Array]] = [("", reference.correct)]
     found = []
-    for step in steps:
-        scores = class_scores_on(step.info.name, step.make)
+    scored = zip(steps, class_scores_on.of(steps, "accuracy of the ladder"), strict=True)
+    for step, scores in scored:
         right, family = _correct(scores, reference), step.info.family
         rivals = [one for name, one in kept if name in {"", family}]
         if step.info.name in always or all(lie_apart(right, one) for one in rivals):
@@ -199,7 +176,7 @@ def spread_strengths(
     parts: ModelParts,
     reference: Reference,
     family: Family,
-    class_scores_on: Scores,
+    class_scores_on: RungScores,
 ) -> tuple[float, ...]:
     """Strengths of a family whose accuracies spread evenly from the model's down to chance.
 
@@ -209,22 +186,23 @@ def spread_strengths(
     """
     top, chance = float(reference.correct.mean()), reference.chance
 
-    def accuracy(strength: float) -> float:
-        rung = Rung(family, strength, 0)
-        scores = class_scores_on(rung.name, partial(apply_rung, context.pristine, parts, rung))
-        return float(_correct(scores, reference).mean())
+    def add(strengths: Sequence[float]) -> None:
+        steps = [_degraded(context, parts, Rung(family, strength, 0)) for strength in strengths]
+        scored = class_scores_on.of(steps, "strengths of the ladder")
+        for strength, scores in zip(strengths, scored, strict=True):
+            known[strength] = float(_correct(scores, reference).mean())
 
     known = {0.0: top}
-    for done, strength in enumerate(GRADES[family], 1):
-        known[strength] = accuracy(strength)
-        context.progress("strengths of the ladder", done, len(GRADES[family]))
-        if done > RUNGS_PER_SEED and known[strength] <= chance:
+    least = RUNGS_PER_SEED + 1
+    add(GRADES[family][:least])
+    for before, strength in itertools.pairwise(GRADES[family][least - 1 :]):
+        if known[before] <= chance:
             break  # stronger ones are no better than a guess either
+        add([strength])
     for _ in range(MOST_HALVINGS):
         if _between(known, top, chance) >= LEAST_BETWEEN:
             break
-        strength = _middle_of_widest_fall(known)
-        known[strength] = accuracy(strength)
+        add([_middle_of_widest_fall(known)])
     targets = np.linspace(top, chance, RUNGS_PER_SEED + 1)[1:]
     grades = sorted(known)[1:]
     grid = np.minimum.accumulate(np.array([known[g] for g in grades]))
@@ -271,16 +249,16 @@ def _row(
     step: Step,
     known: Mapping[str, Tensor],
     probed: Tensor,
-    class_scores_on: Scores,
+    class_scores_on: RungScores,
     *,
     first: bool,
 ) -> _Row:
     """Measure one rung; maps on the first one, the unmodified model, are those known."""
+    (scores,) = class_scores_on.of([step])
     module = step.make().eval()
     maps = known if first else _maps_on_rung(context, step.info.name, module, known)
     few = {name: found[probed].double().numpy() for name, found in maps.items()}
-    scores = as_array(class_scores_on(step.info.name, lambda: module))
-    return _Row(scores, _localization(context, maps), few)
+    return _Row(as_array(scores), _localization(context, maps), few)
 
 
 def _localization(context: Context, maps: Mapping[str, Tensor]) -> dict[str, np.ndarray]:

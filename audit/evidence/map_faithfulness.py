@@ -27,13 +27,11 @@ def gather_faithfulness(context: Context, explanations: Explanations) -> Faithfu
     probed = torch.tensor(probed_pairs(context))
     known = maps_in_single(explanations, explanations.maps)
     maps = {name: found[probed] for name, found in known.items()}
-    found = [
-        context.tasks.kept(
-            fill, Gaps, partial(measured, context, context.pristine, maps, probed, fill)
-        )
+    tasks = {
+        fill: partial(measured, context, context.pristine, maps, probed, fill)
         for fill in (FILL, OTHER_FILL)
-    ]
-    one, other = found
+    }
+    one, other = context.tasks.all_kept(Gaps, tasks)
     return Faithfulness(probed.numpy(), one.of, one.span, other.of, other.span)
 
 

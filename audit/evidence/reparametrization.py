@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -105,10 +105,9 @@ def _score_gradient(context: Context) -> Explainer:
 
 def _entries(context: Context, unedited: _Unedited) -> Iterator[EditedMaps]:
     edits = edits_of(context, unedited.model)
-    for done, edit in enumerate(edits, 1):
-        entry = _entry(context, unedited, edit)
+    entries = _entries_of(context, unedited, edits, "function-preserving edits")
+    for edit, entry in zip(edits, entries, strict=True):
         yield entry
-        context.progress("function-preserving edits", done, len(edits))
         if _moved(context, entry, unedited):
             yield from _alone(context, unedited, edit)
 
@@ -132,15 +131,23 @@ def _alone(context: Context, unedited: _Unedited, edit: AnyEdit) -> Iterator[Edi
     else:
         single = () if anatomy is None else edit.alone(anatomy)
     for one in single:
-        entry = _entry(context, unedited, one)
+        (entry,) = _entries_of(context, unedited, [one], "edits of single blocks")
         yield entry
         if _moved(context, entry, unedited):
             return
 
 
-def _entry(context: Context, unedited: _Unedited, edit: AnyEdit) -> EditedMaps:
-    name = f"{edit.name} in {edit.place}, block {edit.block}"
-    return context.tasks.kept(name, EditedMaps, partial(_measured, context, unedited, edit))
+def _entries_of(
+    context: Context, unedited: _Unedited, edits: Sequence[AnyEdit], phase: str
+) -> list[EditedMaps]:
+    tasks = {
+        f"{edit.name} in {edit.place}, block {edit.block}": partial(
+            _measured, context, unedited, edit
+        )
+        for edit in edits
+    }
+    told = partial(context.progress, phase)
+    return context.tasks.all_kept(EditedMaps, tasks, lambda done: told(done, len(edits)))
 
 
 def _measured(context: Context, unedited: _Unedited, edit: AnyEdit) -> EditedMaps:

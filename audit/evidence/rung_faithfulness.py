@@ -12,8 +12,9 @@ from torch import Tensor
 
 from audit.evidence.context import Context
 from audit.evidence.kinds import Faithfulness, Ladder, Reference, RungFaithfulness
-from audit.evidence.ladder import Step, ladder_steps
+from audit.evidence.ladder import ladder_steps
 from audit.evidence.map_faithfulness import Gaps, measured
+from audit.evidence.rung_scores import Step
 
 
 def gather_rung_faithfulness(
@@ -30,14 +31,15 @@ def gather_rung_faithfulness(
     twin = None if roles.twin in roles.positive else roles.twin
     few = dataclasses.replace(context, pairs=context.pairs.select(probed.tolist()))
     names = [name for name in context.explainers if name != twin]
-    gaps, spans = [faithfulness.gaps], [faithfulness.span]
     steps = ladder_steps(dataclasses.replace(context, rungs=ladder.rungs), reference)
-    for done, step in enumerate(steps[1:], 2):
-        maps = {name: torch.from_numpy(ladder.probed_maps[name][done - 1]) for name in names}
-        found = context.tasks.kept(step.info.name, Gaps, partial(_on_rung, few, step, maps))
-        gaps.append(found.of)
-        spans.append(found.span)
-        context.progress("faithfulness on the ladder", done, len(steps))
+    tasks = {}
+    for place, step in enumerate(steps[1:], 1):
+        maps = {name: torch.from_numpy(ladder.probed_maps[name][place]) for name in names}
+        tasks[step.info.name] = partial(_on_rung, few, step, maps)
+    told = partial(context.progress, "faithfulness on the ladder")
+    found = context.tasks.all_kept(Gaps, tasks, lambda done: told(done + 1, len(steps)))
+    gaps = [faithfulness.gaps, *(one.of for one in found)]
+    spans = [faithfulness.span, *(one.span for one in found)]
     none = np.full(len(probed), np.nan)
     rows = {name: np.stack([row.get(name, none) for row in gaps]) for name in gaps[0]}
     return RungFaithfulness(probed, rows, np.stack(spans))

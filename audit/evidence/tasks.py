@@ -14,7 +14,8 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import TypeVar
@@ -23,6 +24,7 @@ import torch
 from torch import Tensor
 
 from audit.evidence import store
+from audit.evidence.side_by_side import Forks
 from audit.trace.records import Array
 
 T = TypeVar("T")
@@ -54,6 +56,10 @@ def nothing() -> None:
     """Do nothing before saving."""
 
 
+def nobody(_: int) -> None:
+    """Tell nobody how far the work is."""
+
+
 @dataclass(frozen=True)
 class Tasks:
     """The finished tasks of one kind of evidence.
@@ -62,18 +68,20 @@ class Tasks:
         folder: where they are kept; None keeps nothing.
         before_saving: called before anything is saved, such as to record what it depends on.
         shared: where those are kept that depend on model and data alone; None shares nothing.
+        forks: measure tasks side by side.
     """
 
     folder: Path | None = None
     before_saving: Callable[[], None] = nothing
     shared: Shared | None = None
+    forks: Forks = field(default_factory=Forks)
 
     def of(self, evidence: Path, kind: str) -> Tasks:
         """Those of a kind, in the folder of its evidence."""
         there = self.shared
         if there is not None:
             there = replace(there, folder=there.folder / evidence.name / kind)
-        return Tasks(evidence / _FOLDER / kind, self.before_saving, there)
+        return replace(self, folder=evidence / _FOLDER / kind, shared=there)
 
     def kept(
         self, name: str, kind: type[T], measure: Callable[[], T], *, of_model: bool = False
@@ -120,16 +128,56 @@ class Tasks:
             draw: gives tensors.
             of_model: whether it depends on model and data alone.
         """
-
-        def measure() -> Drawn:
-            return Drawn({n: as_array(t) for n, t in draw().items()})
-
-        found = self.kept(name, Drawn, measure, of_model=of_model)
-        return {name: torch.from_numpy(array) for name, array in found.of.items()}
+        return _tensors(self.kept(name, Drawn, partial(_drawn, draw), of_model=of_model))
 
     def one_drawn(self, name: str, draw: Callable[[], Tensor], *, of_model: bool = False) -> Tensor:
         """Like `drawn`, of a single tensor."""
         return self.drawn(name, lambda: {name: draw()}, of_model=of_model)[name]
+
+    def all_kept(
+        self,
+        kind: type[T],
+        tasks: Mapping[str, Callable[[], T]],
+        told: Callable[[int], None] = nobody,
+        *,
+        of_model: bool = False,
+    ) -> list[T]:
+        """What several tasks give, in their order; measured side by side where there are forks.
+
+        Args:
+            kind: see `kept`.
+            tasks: what runs each, by its name.
+            told: how many are finished.
+            of_model: see `kept`.
+        """
+        calls = [
+            partial(self.kept, name, kind, measure, of_model=of_model)
+            for name, measure in tasks.items()
+        ]
+        missing = [call for name, call in zip(tasks, calls, strict=True) if not self._is_kept(name)]
+        aside = self.folder is not None and self.forks.count > 1 and len(missing) > 1
+        if aside:
+            self.forks.run(missing, lambda done: told(len(calls) - len(missing) + done))
+        found = []
+        for done, call in enumerate(calls, 1):
+            found.append(call())
+            if not aside:
+                told(done)
+        return found
+
+    def all_drawn(
+        self,
+        tasks: Mapping[str, Callable[[], Mapping[str, Tensor]]],
+        told: Callable[[int], None] = nobody,
+        *,
+        of_model: bool = False,
+    ) -> list[dict[str, Tensor]]:
+        """Like `all_kept`, of tasks that draw tensors."""
+        measured = {name: partial(_drawn, draw) for name, draw in tasks.items()}
+        return [_tensors(d) for d in self.all_kept(Drawn, measured, told, of_model=of_model)]
+
+    def _is_kept(self, name: str) -> bool:
+        return self.folder is not None and (self.folder / f"{_file_name(name)}.json").is_file()
 
     def any_kept(self) -> bool:
         """Whether an earlier audit has finished a task."""
@@ -139,6 +187,14 @@ class Tasks:
         """Remove them, once the kind is saved as a whole."""
         if self.folder is not None:
             shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _drawn(draw: Callable[[], Mapping[str, Tensor]]) -> Drawn:
+    return Drawn({name: as_array(t) for name, t in draw().items()})
+
+
+def _tensors(found: Drawn) -> dict[str, Tensor]:
+    return {name: torch.from_numpy(array) for name, array in found.of.items()}
 
 
 def as_array(values: Tensor) -> Array:

@@ -111,11 +111,30 @@ class SourceRecord:
         self._passed_over |= files - new.keys()
         if new or not self.path.is_file():
             self.hashes |= new
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            part = self.path.with_suffix(".part")
-            document = {"environment": self.environment, "files": self.hashes}
-            part.write_text(json.dumps(document, indent=1, sort_keys=True), encoding="utf-8")
-            part.replace(self.path)
+            self._write()
+
+    def _write(self) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        part = self.path.with_suffix(".part")
+        document = {"environment": self.environment, "files": self.hashes}
+        part.write_text(json.dumps(document, indent=1, sort_keys=True), encoding="utf-8")
+        part.replace(self.path)
+
+    def write_apart(self) -> None:
+        """In a fork: write a record of its own from here on, for `join`."""
+        self.path = self._apart(os.getpid())
+        self.update()
+
+    def join(self, process: int) -> None:
+        """Add the record of a fork that has ended."""
+        apart = self._apart(process)
+        self.hashes = {**_read(apart)[0], **self.hashes}
+        apart.unlink(missing_ok=True)
+        if self.path.is_file():
+            self._write()
+
+    def _apart(self, process: int) -> Path:
+        return self.path.with_name(f"{self.path.stem}-{process}{self.path.suffix}")
 
     def _newly_imported(self) -> set[str]:
         """Files of modules, as these name them, that were not there at the last call."""

@@ -21,7 +21,7 @@ from audit.config.settings import Settings
 from audit.engine.context_building import build_context
 from audit.engine.profiles import SIZES
 from audit.engine.progress import silent
-from audit.engine.thread_count import suited_threads
+from audit.engine.worker_count import suited_threads
 from audit.evidence.kinds import Evidence
 from audit.evidence.plan import gather_kind, plan
 from audit.explainers.registry import load_explainer
@@ -89,7 +89,7 @@ def main():
     needs = frozenset().union(*(c.needs for c in all_checks() if c.principle == 1))
     evidence = Evidence(roles=context.roles)
     spent, model_time = {}, {}
-    with watched() as inside, suited_threads(context.model):
+    with watched() as inside, suited_threads(context.model, settings, Forks()):
         for kind in plan(needs):
             inside.seconds, start = 0.0, time.process_time()
             found = gather_kind(kind, context, evidence)

@@ -1,0 +1,67 @@
+"""How many processes measure side by side, and that the setting of threads is put back."""
+
+import os
+from types import SimpleNamespace
+
+import joblib
+import psutil
+import pytest
+import torch
+
+from audit.config.settings import Settings, SettingsError
+from audit.engine.status_board import StatusBoard
+from audit.engine.worker_count import forks_of, suited_threads
+from audit.evidence.side_by_side import Forks
+from audit.models.loading import load_model
+
+
+@pytest.fixture
+def board(tmp_path):
+    return StatusBoard(tmp_path / "status", create=True)
+
+
+@pytest.mark.parametrize(
+    ("workers", "forks"), [("auto", Forks()), ("auto", Forks(2)), (1, Forks()), (3, Forks(3))]
+)
+def test_one_thread_for_the_bundled_model_and_the_setting_is_put_back(workers, forks):
+    torch.set_num_threads(2)
+    try:
+        settings = Settings(explainer="gradient", workers=workers)
+        with suited_threads(load_model(), settings, forks):
+            assert torch.get_num_threads() == 1
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
+
+
+def test_as_many_as_cores_where_memory_allows(board, monkeypatch):
+    model, settings = load_model(), Settings(explainer="gradient")
+    monkeypatch.setattr(joblib, "cpu_count", lambda: 8)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=2**35))
+    assert forks_of(settings, model, board).count == 8
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=2**30))
+    assert forks_of(settings, model, board).count == 1
+    assert forks_of(Settings(explainer="gradient", workers=5), model, board).count == 5
+
+
+def test_one_process_where_nobody_supervises():
+    model = load_model()
+    assert forks_of(Settings(explainer="gradient"), model, None).count == 1
+    with pytest.raises(SettingsError, match=r"workers: expected 1 or auto, found 4: the explainer"):
+        forks_of(Settings(explainer="gradient", workers=4), model, None)
+
+
+def test_what_a_fork_does_is_seen_and_forgotten_with_it(board):
+    """A supervisor sees a call that hangs in a fork while another one ends its calls."""
+    board.call("mine", 1)
+    pid = os.fork()
+    if pid == 0:
+        board.write_apart()
+        board.call("the fork's", 2)
+        os._exit(0)
+    os.waitpid(pid, 0)
+    board.call("", 0)
+    assert [status.explainer for status in board.all_statuses()] == ["", "the fork's"]
+    assert board.all_statuses()[1].calls_for(-1)
+    board.forget(pid)
+    assert [status.explainer for status in board.all_statuses()] == [""]

@@ -25,7 +25,7 @@ from audit.engine.shared_evidence import Sharing
 from audit.engine.status_board import StatusBoard
 from audit.engine.stopwatch import Stopwatch
 from audit.engine.unfinished import subject_document
-from audit.engine.worker_count import forks_of, suited_threads
+from audit.engine.worker_count import forks_of, single_thread, suited_threads
 from audit.evidence.completion import SOURCES, may_resume
 from audit.evidence.context import Context, Progress
 from audit.evidence.dry_run import records_of, try_explainer
@@ -132,7 +132,7 @@ def run_audit(
     shared = sharing.read_by(settings, context) if sharing else None
     forks = forks_of(settings, model, board, sources)
     context = replace(context, tasks=Tasks(None, sources.update, shared, forks), began=began)
-    with suited_threads(model, settings, forks), reading_recorded():
+    with suited_threads(model, single=single_thread(settings, forks)), reading_recorded():
         found = _found(settings, context, checks, folder, key, watch, resume=resume)
     used = found.gathered.evidence.reference
     if found.pairs and used is not None:

@@ -16,7 +16,7 @@ from audit.engine.context_building import build_context, load_audited_model
 from audit.engine.evidence_key import evidence_key
 from audit.engine.live_objects import NOTHING, LiveObjects
 from audit.engine.status_board import StatusBoard
-from audit.engine.worker_count import forks_of, suited_threads
+from audit.engine.worker_count import forks_of, single_thread, suited_threads
 from audit.evidence.context import Context
 from audit.evidence.plan import gather, plan
 from audit.evidence.tasks import Shared, Tasks
@@ -89,7 +89,7 @@ def prepare(
     context = replace(context, tasks=tasks)
     needs = frozenset().union(*(check.needs for check in selected_checks(alone)))
     if settings.samples != "auto":  # then each audit stops at pairs of its own
-        with suited_threads(model, alone, forks):
+        with suited_threads(model, single=single_thread(alone, forks)):
             kinds = frozenset(plan(needs & _KINDS))
             gather(context, kinds, folder / "evidence", key, resume=True)
     return {"model": model_info(model).identity_sha256, "data": context.pairs.sha256}

@@ -66,6 +66,14 @@ def forks_of(
     return Forks(_count(settings, model), begins, ended)
 
 
+def single_thread(settings: Settings, forks: Forks) -> bool:
+    """Whether everything is measured with one thread.
+
+    Where the number of processes is given it is, so that the same comes out with any.
+    """
+    return forks.count > 1 or settings.workers != "auto"
+
+
 def _why_not(model: ModelUnderAudit, board: StatusBoard | None) -> str:
     if board is None:
         return "the explainer is not in a process of its own"
@@ -85,17 +93,19 @@ def _count(settings: Settings, model: ModelUnderAudit) -> int:
 
 
 @contextmanager
-def suited_threads(model: ModelUnderAudit, settings: Settings, forks: Forks) -> Iterator[None]:
-    """One thread on the CPU where processes work side by side; the setting is put back.
+def suited_threads(model: ModelUnderAudit, *, single: bool = False) -> Iterator[None]:
+    """One thread on the CPU while a small model is audited; the setting is put back.
 
-    So it is as well where their number is given, so that the same comes out with any, and while a
-    small model is audited: the work of one operator does not pay for waking a second thread, and
-    on a machine that is busy otherwise it waits for it. An audit of the bundled model took 139 s
-    with one thread and 466 s with two beside one other process.
+    The work of one operator of a small model does not pay for waking a second thread, and on a
+    machine that is busy otherwise it waits for it: an audit of the bundled model took 139 s with
+    one thread and 466 s with two beside one other process.
+
+    Args:
+        model: under audit.
+        single: one thread for a model of any size, as for processes side by side.
     """
     before = torch.get_num_threads()
-    alone = forks.count > 1 or settings.workers != "auto" or _is_small(model)
-    if model.device.type == "cpu" and alone:
+    if model.device.type == "cpu" and (single or _is_small(model)):
         torch.set_num_threads(1)
     try:
         yield

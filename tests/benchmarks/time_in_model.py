@@ -89,7 +89,7 @@ def main():
     needs = frozenset().union(*(c.needs for c in all_checks() if c.principle == 1))
     evidence = Evidence(roles=context.roles)
     spent, model_time = {}, {}
-    with watched() as inside, suited_threads(context.model, settings, Forks()):
+    with watched() as inside, suited_threads(context.model):
         for kind in plan(needs):
             inside.seconds, start = 0.0, time.process_time()
             found = gather_kind(kind, context, evidence)

@@ -10,7 +10,7 @@ import torch
 
 from audit.config.settings import Settings, SettingsError
 from audit.engine.status_board import StatusBoard
-from audit.engine.worker_count import forks_of, suited_threads
+from audit.engine.worker_count import forks_of, single_thread, suited_threads
 from audit.evidence.side_by_side import Forks
 from audit.models.loading import load_model
 
@@ -20,18 +20,23 @@ def board(tmp_path):
     return StatusBoard(tmp_path / "status", create=True)
 
 
-@pytest.mark.parametrize(
-    ("workers", "forks"), [("auto", Forks()), ("auto", Forks(2)), (1, Forks()), (3, Forks(3))]
-)
-def test_one_thread_for_the_bundled_model_and_the_setting_is_put_back(workers, forks):
+def test_one_thread_for_the_bundled_model_and_the_setting_is_put_back():
     torch.set_num_threads(2)
     try:
-        settings = Settings(explainer="gradient", workers=workers)
-        with suited_threads(load_model(), settings, forks):
+        with suited_threads(load_model()):
             assert torch.get_num_threads() == 1
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(1)
+
+
+@pytest.mark.parametrize(
+    ("workers", "count", "single"),
+    [("auto", 1, False), ("auto", 2, True), (1, 1, True), (3, 3, True)],
+)
+def test_one_thread_where_processes_may_be_side_by_side(workers, count, single):
+    settings = Settings(explainer="gradient", workers=workers)
+    assert single_thread(settings, Forks(count)) is single
 
 
 def test_as_many_as_cores_where_memory_allows(board, monkeypatch):

@@ -89,7 +89,7 @@ def _count(settings: Settings, model: ModelUnderAudit) -> int:
         return settings.workers
     held = sum(t.nbytes for t in model.module.state_dict().values()) * _COPIES + 2**29
     fitting = int(psutil.virtual_memory().available / held)
-    return max(1, min(joblib.cpu_count(), fitting))
+    return max(1, min(int(joblib.cpu_count()), fitting))
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from torch import nn
 from audit.engine.profiles import SIZES
 from audit.evidence import ladder as gathering
 from audit.evidence.reference import class_scores, gather_reference
+from audit.evidence.rung_scores import RungScores
 from audit.interventions.degrading import Rung
 from audit.models.ladder_checkpoints import find_checkpoints
 from tests.gathered import gathered
@@ -147,14 +148,17 @@ def test_a_step_over_which_the_model_falls_is_halved(context_for, monkeypatch, e
     given = {"present": present, "scores": scores}
     reference = dataclasses.replace(gather_reference(context), **given)
 
-    def scored(name, module):
-        strength = float(name.split()[1])
-        right = round(pictures * max(0.25, 1 - 0.75 * strength / end))
+    def scored(step):
+        right = round(pictures * max(0.25, 1 - 0.75 * step.info.strength / end))
         wrong = torch.tensor(scores).roll(1, 1)
         return torch.cat([torch.tensor(scores)[:right], wrong[right:]])
 
+    class Scored(RungScores):
+        def of(self, steps, phase=""):
+            return [scored(step) for step in steps]
+
     parts = context.parts()
-    found = gathering.spread_strengths(context, parts, reference, "weight-noise", scored)
+    found = gathering.spread_strengths(context, parts, reference, "weight-noise", Scored(context))
     between = [s for s in found if 0.05 * end < s < 0.95 * end]
     assert len(found) == 7
     assert len(between) >= 4

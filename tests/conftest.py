@@ -5,6 +5,7 @@ of them is imported at the top of this file.
 """
 
 import json
+import os
 import sys
 from pathlib import Path
 from pkgutil import iter_modules
@@ -29,6 +30,7 @@ CHECKED = [
 ]
 install_import_hook(CHECKED, "audit_type_checker.checked")
 torch.set_num_threads(1)
+os.environ.setdefault("LOKY_MAX_CPU_COUNT", "1")  # audits in tests run one process each
 
 TINY = {
     "model_cfg": {

@@ -17,6 +17,7 @@ from multiprocessing.context import ForkProcess
 import torch
 
 Task = Callable[[], object]
+_PORTIONS = 4  # of the tasks that each process gets, one after the other: a fork costs time as well
 
 
 def nothing(_: int) -> None:
@@ -44,19 +45,24 @@ class Forks:
             tasks: each keeps what it gives.
             told: how many have ended.
         """
-        context, waiting, parent = get_context("fork"), list(reversed(tasks)), os.getpid()
-        running: dict[int, ForkProcess] = {}
+        context, parent, done = get_context("fork"), os.getpid(), 0
+        size = max(1, len(tasks) // (_PORTIONS * self.count))
+        waiting = [tasks[i : i + size] for i in reversed(range(0, len(tasks), size))]
+        running: dict[int, tuple[ForkProcess, int]] = {}
         try:
             while waiting or running:
                 while waiting and len(running) < self.count:
-                    process = context.Process(target=self._work, args=(waiting.pop(), parent))
+                    portion = waiting.pop()
+                    process = context.Process(target=self._work, args=(portion, parent))
                     process.start()
-                    running[process.sentinel] = process
+                    running[process.sentinel] = process, len(portion)
                 for sentinel in connection.wait(list(running)):
-                    self._leave(running.pop(int(str(sentinel))))
-                told(len(tasks) - len(waiting) - len(running))
+                    process, ended = running.pop(int(str(sentinel)))
+                    self._leave(process)
+                    done += ended
+                told(done)
         finally:
-            for process in running.values():
+            for process, _ in running.values():
                 process.kill()
                 self._leave(process)
 
@@ -65,13 +71,14 @@ class Forks:
         self.ended(process.pid or 0)
         process.close()
 
-    def _work(self, task: Task, parent: int) -> None:
+    def _work(self, tasks: Sequence[Task], parent: int) -> None:
         """What a fork does; no exit handler of the process that it was forked from runs here."""
         code = 1
         try:
             self.begins(parent)
             torch.set_num_threads(1)
-            task()
+            for task in tasks:
+                task()
             code = 0
         finally:
             sys.stdout.flush()

@@ -51,7 +51,8 @@ def judge(trace: TraceEvidence, reference: Reference, roles: Roles) -> Finding:
     if not faults:
         return Finding(verdict=Verdict.PASS, summary=_passed(trace), statistics=statistics)
     pair = worst_traced_pair(trace, faults[0])
-    first = next(f for f in faults if f.pair == pair)
+    faults.sort(key=lambda f: f.pair != pair)  # what is said of a place is of the pair shown
+    first = faults[0]
     return Finding(
         verdict=Verdict.VIOLATION,
         summary=f"Another computation than the model's: {first.what}.",

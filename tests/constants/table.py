@@ -211,6 +211,7 @@ TABLE = [*TRACES, *MAPS, *ALIGNMENT, *GATHERING, *STATISTICS, *RELEASE]
 
 HARMLESS = {
     "audit.engine:NAMED": "files named in a sentence",
+    "audit.evidence:PORTIONS": "portions of tasks that a process gets one after the other",
     "principles:RELIABLE": "named in a sentence",
     "principles:TURNS": "placements that a sentence compares",
     "principles:MOST_DIGITS": "digits of two scores in a sentence",

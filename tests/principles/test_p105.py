@@ -54,6 +54,14 @@ def test_a_violation_names_tower_block_operation_heads_token_and_line(judged):
     assert found.statistics[0].value == pytest.approx(0.1)
 
 
+def test_what_is_said_of_a_line_is_of_the_pair_that_the_summary_speaks_of(judged):
+    less = traces.trace(pair="pair-0", attention=(traces.attention(divergence=0.05),))
+    more = traces.trace(pair="pair-1", attention=(traces.attention(divergence=0.1),))
+    found = judged(CHECK, trace=traces.evidence(less, more))
+    assert found.summary.endswith("off by 0.100.")
+    assert [place.text.endswith("off by 0.100") for place in found.locations] == [True]
+
+
 def test_divergence_is_charted_block_by_block_and_shown_on_the_patches(judged):
     found = judged_trace(judged, attention=(traces.attention(),))
     bars, maps = found.figures

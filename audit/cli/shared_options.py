@@ -249,6 +249,12 @@ output_options = _all(
             help="Processes that measure side by side; the same comes out with any number.",
         ),
         click.option(
+            "--max-time",
+            type=float,
+            metavar="SECONDS",
+            help="Measure nothing new after so many seconds; what is not settled is listed.",
+        ),
+        click.option(
             "--timeout", type=float, help="Seconds that one call of the explainer may take."
         ),
         click.option(

@@ -167,6 +167,13 @@ class Settings(BaseModel):
         description="processes that measure side by side, with one thread each; the same comes "
         "out with any number; auto for as many as there are cores and memory for",
     )
+    max_time: float | None = Field(
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        description="seconds after which nothing new is measured: checks that lack evidence then "
+        "have no verdict, and the exit code says so; the same command goes on from there",
+    )
     timeout: float = Field(
         900,
         gt=0,

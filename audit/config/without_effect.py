@@ -10,6 +10,7 @@ _OF_THE_AUDIT = (
     *OF_EVIDENCE,
     "pair",
     "timeout",
+    "max_time",
     "memory",
     "workers",
     "reuse",

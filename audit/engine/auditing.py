@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from audit.config.settings import Settings, SettingsError
@@ -31,7 +32,7 @@ from audit.evidence.context import Context, Progress
 from audit.evidence.dry_run import records_of, try_explainer
 from audit.evidence.interim_looks import forget_looks, measured_looks, one_look
 from audit.evidence.kinds import Evidence
-from audit.evidence.tasks import Tasks
+from audit.evidence.tasks import Deadline, Tasks
 from audit.explainers.call_observer import calling
 from audit.explainers.contract import Explainer
 from audit.explainers.sources import SourceRecord, reading_recorded
@@ -111,7 +112,7 @@ def run_audit(
             "strict: expected the explainer in a process of its own, found it in this one, where "
             "it can change the verdict; use check_explainer or 'audit check', or leave strict out"
         )
-    started, watch = now(), Stopwatch()
+    started, watch, began_at = now(), Stopwatch(), monotonic()
     checks = selected_checks(settings)
     gate = load_gate(settings, checks)
     folder = Path(settings.out).resolve() / "evidence"
@@ -131,7 +132,10 @@ def run_audit(
     began = (lambda kind: board.enter(f"gathering {kind}")) if board else context.began
     shared = sharing.read_by(settings, context) if sharing else None
     forks = forks_of(settings, model, board, sources)
-    context = replace(context, tasks=Tasks(None, sources.update, shared, forks), began=began)
+    most = settings.max_time
+    deadline = None if most is None else Deadline(most, began_at + most)
+    tasks = Tasks(None, sources.update, shared, forks, deadline)
+    context = replace(context, tasks=tasks, began=began)
     with suited_threads(model, single=single_thread(settings, forks)), reading_recorded():
         found = _found(settings, context, checks, folder, key, watch, resume=resume)
     used = found.gathered.evidence.reference

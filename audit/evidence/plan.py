@@ -31,7 +31,7 @@ from audit.evidence.reference import gather_reference
 from audit.evidence.reparametrization import gather_reparametrization
 from audit.evidence.repeatability import gather_repeatability
 from audit.evidence.rung_faithfulness import gather_rung_faithfulness
-from audit.evidence.tasks import forget_all
+from audit.evidence.tasks import OutOfTimeError, forget_all
 from audit.evidence.text_specificity import gather_text_specificity
 from audit.evidence.traces import gather_trace
 from audit.evidence.twin_maps import gather_twin_maps
@@ -162,6 +162,7 @@ def gather(
         if found is None:
             context.began(kind)
             try:
+                tasks.in_time()
                 found = gather_kind(kind, dataclasses.replace(context, tasks=tasks), evidence)
             except Exception as error:  # noqa: BLE001 - an explainer may raise anything
                 failures.append(_failure(kind, error))
@@ -232,6 +233,8 @@ def failed_kinds(failures: Iterable[Failure]) -> frozenset[str]:
 
 
 def _failure(kind: str, error: Exception) -> Failure:
+    if isinstance(error, OutOfTimeError):
+        return Failure(where=f"{_GATHERING}{kind}", message=str(error), traceback="")
     lines = traceback.format_exception(type(error), error, error.__traceback__)
     return Failure(
         where=f"{_GATHERING}{kind}",

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
+from time import monotonic
 from typing import TypeVar
 
 import torch
@@ -28,6 +29,37 @@ from audit.evidence.side_by_side import Forks
 from audit.trace.records import Array
 
 T = TypeVar("T")
+
+
+class OutOfTimeError(RuntimeError):
+    """The time that an audit may take is over, and something is not measured yet."""
+
+
+@dataclass(frozen=True)
+class Deadline:
+    """When the audit has to end.
+
+    Attributes:
+        seconds: that were given.
+        at: on the system's monotonic clock.
+    """
+
+    seconds: float
+    at: float
+
+    def check(self) -> None:
+        """Raise where it is over.
+
+        Raises:
+            OutOfTimeError: says what was given.
+        """
+        if monotonic() > self.at:
+            raise OutOfTimeError(
+                f"the {self.seconds:g} s that --max-time gives were over before it was measured; "
+                "what was measured is kept, and the same command goes on from there"
+            )
+
+
 _FOLDER = "tasks"
 _SLUG = 40
 
@@ -69,12 +101,14 @@ class Tasks:
         before_saving: called before anything is saved, such as to record what it depends on.
         shared: where those are kept that depend on model and data alone; None shares nothing.
         forks: measure tasks side by side.
+        deadline: after which nothing new is measured; None for no limit.
     """
 
     folder: Path | None = None
     before_saving: Callable[[], None] = nothing
     shared: Shared | None = None
     forks: Forks = field(default_factory=Forks)
+    deadline: Deadline | None = None
 
     def of(self, evidence: Path, kind: str) -> Tasks:
         """Those of a kind, in the folder of its evidence."""
@@ -97,14 +131,25 @@ class Tasks:
         if of_model and self.shared is not None:
             return self._kept_for_all(self.shared, name, kind, measure)
         if self.folder is None:
+            self.in_time()
             return measure()
         file = _file_name(name)
         found = store.load_if_sound(self.folder, file, kind)
         if found is None:
+            self.in_time()
             found = measure()
             self.before_saving()
             store.save(self.folder, file, found)
         return found
+
+    def in_time(self) -> None:
+        """Raise where nothing new may be measured.
+
+        Raises:
+            OutOfTimeError: says why.
+        """
+        if self.deadline is not None:
+            self.deadline.check()
 
     def _kept_for_all(
         self, shared: Shared, name: str, kind: type[T], measure: Callable[[], T]

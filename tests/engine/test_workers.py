@@ -96,3 +96,13 @@ def test_no_number_of_processes_is_zero(audit):
     assert "workers" in messages
     assert os.sep not in messages
     assert not Path("out-0").exists()
+
+
+def test_when_the_time_is_over_what_is_not_settled_is_listed_and_the_rest_is_kept(audit, tmp_path):
+    code, messages = audit("honest", 1, "--max-time", "0.01")
+    assert code == 3
+    findings = json.loads((tmp_path / "out-1" / "result.json").read_text())["checks"]
+    assert {one["finding"]["verdict"] for one in findings} == {"error"}
+    assert "the 0.01 s that --max-time gives were over before it was measured" in messages
+    code, _ = audit("honest", 1, "--max-time", "600")
+    assert code != 3

@@ -159,7 +159,8 @@ def _is_of(entry: Entry, explainer: str | None) -> bool:
 
 
 def _entry(result: Result, file: str) -> Entry:
-    measured = [p.values.get("average precision") for p in result.pair_quality]
+    decides = next((one.title for one in result.quality if one.decides), "average precision")
+    measured = [p.values.get(decides) for p in result.pair_quality]
     known = [value for value in measured if value is not None]
     return Entry(
         started=result.timing.started,

@@ -159,6 +159,23 @@ def relevance_rank_accuracy(
     return _where_known((top_weights(scores, area) * truth).sum(-1) / area, known)
 
 
+def dual_polarity_precision(
+    maps: Float[Tensor, "n h w"], masks: Shaped[Tensor, "n h w"]
+) -> Float[Tensor, " n"]:
+    """Share of a map's relevance, by size, that is positive in the mask or negative outside.
+
+    Range: [0, 1], higher is better; without negative values it is `energy_in_mask`. Chance: 0.5
+    where signs are random; a map of zeros tells nothing and scores it. Pitfalls: those of
+    `energy_in_mask`; a map that is negative nearly everywhere scores the background's share.
+    Source: after Cedro and Chlebus (2026), of which only the abstract could be read: positive
+    relevance belongs into the mask, and negative outside.
+    """
+    scores, truth, known = flat_maps_and_masks(maps, masks)
+    right = (scores.clamp(min=0) * truth - scores.clamp(max=0) * (1 - truth)).sum(-1)
+    total = scores.abs().sum(-1)
+    return _where_known(torch.where(total > 0, right / total, 0.5), known)
+
+
 def flat_maps_and_masks(
     maps: Float[Tensor, "n h w"], masks: Shaped[Tensor, "n h w"]
 ) -> tuple[Float[Tensor, "n p"], Float[Tensor, "n p"], Bool[Tensor, " n"]]:

@@ -27,6 +27,7 @@ from audit.result.schema import (
     DataInfo,
     Equivalence,
     ExplainerInfo,
+    MeasuredQuality,
     ModelInfo,
     PairQuality,
     Result,
@@ -99,8 +100,7 @@ def summarize(
             *model.notes,
             *pairs.notes,
             *skipped_notes(pairs.skipped),
-            *quality_notes(evidence, quality),
-            *audit_notes(explainer.name, equivalences, found, run.dtype),
+            *audit_notes(explainer.name, equivalences, found, run.dtype, quality),
         ],
     )
 
@@ -243,10 +243,15 @@ def skipped_notes(skipped: Sequence[Skipped]) -> list[str]:
 
 
 def audit_notes(
-    name: str, equivalences: Sequence[Equivalence], found: Judged, dtype: str
+    name: str,
+    equivalences: Sequence[Equivalence],
+    found: Judged,
+    dtype: str,
+    quality: Sequence[MeasuredQuality],
 ) -> list[str]:
     """What a reader should know beside the verdicts."""
     return [
+        *quality_notes(found.gathered.evidence, quality),
         *_equivalence_notes(name, equivalences),
         *_trace_notes(name, found.gathered.evidence.trace, dtype),
         *stopping_notes(found),

@@ -9,7 +9,6 @@ from pathlib import Path
 from audit.config.settings import Settings, SettingsError
 from audit.engine.assembly import audit_notes
 from audit.engine.gate_inputs import load_gate, rule_given
-from audit.engine.measured_quality import quality_notes
 from audit.engine.picture_drawing import pairs_with_pictures
 from audit.engine.provenance import timing
 from audit.engine.stopwatch import Stopwatch
@@ -90,8 +89,7 @@ def rejudge(folder: Path, settings: Settings) -> Result:
                 *notes,
                 *old.model.notes,
                 *old.data.notes,
-                *quality_notes(found.gathered.evidence, old.quality),
-                *audit_notes(name, old.equivalences, found, old.conditions.dtype),
+                *audit_notes(name, old.equivalences, found, old.conditions.dtype, old.quality),
             ],
             "conditions": old.conditions.model_copy(update={"settings": _settings(old, settings)}),
         }

@@ -1,19 +1,11 @@
-"""Which metrics no command reaches: a list that nobody adds to."""
+"""No metric lies idle: the product reaches every file of `audit.metrics`."""
 
 import grimp
 
-UNREACHED = {
-    "audit.metrics.adaptive",
-    "audit.metrics.infidelity",
-    "audit.metrics.overlap",
-    "audit.metrics.protocols",
-    "audit.metrics.rationale",
-}
 
-
-def test_metrics_that_no_command_reaches():
+def test_every_file_of_metrics_is_reached_by_the_product():
     graph = grimp.build_graph("audit", "principles", cache_dir=None)
     reached = {"audit.cli.main"} | graph.find_upstream_modules("audit.cli.main")
     metrics = graph.find_descendants("audit.metrics")
     assert "audit.metrics.localization" in reached
-    assert metrics - reached - {"audit.metrics.neighbor_means"} == UNREACHED
+    assert metrics - {"audit.metrics.neighbor_means"} <= reached  # that one is an empty package

@@ -28,12 +28,16 @@ def measured_quality(names: Sequence[str], evidence: Evidence) -> list[MeasuredQ
 def quality_notes(evidence: Evidence, measured: Sequence[MeasuredQuality]) -> list[str]:
     """What a reader should know of the measures: another one decides, or one has no values."""
     found = decider_notes(evidence.roles)
-    without = [one.title for one in measured if not one.of]
-    if without:
-        masks = evidence.explanations is not None and not evidence.explanations.localization
-        why = "there are no masks" if masks else "their evidence was not gathered"
-        found.append(f"Not measured: {', '.join(without)}: {why}.")
-    return found
+    explanations = evidence.explanations
+    maskless = explanations is not None and not explanations.localization
+    reasons: dict[str, list[str]] = {}
+    for one in measured:
+        if not one.of:
+            no_masks = maskless and not one.family
+            why = "there are no masks" if no_masks else "their evidence was not gathered"
+            reasons.setdefault(why, []).append(one.title)
+    told = [f"Not measured: {', '.join(names)}: {why}." for why, names in reasons.items()]
+    return [*found, *told]
 
 
 def decider_notes(roles: Roles) -> list[str]:

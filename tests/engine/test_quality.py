@@ -143,3 +143,29 @@ def test_data_without_masks_tell_what_was_not_measured(command, tiny_model, tmp_
     result = json.loads((tmp_path / "out" / "result.json").read_text())
     assert "Not measured: energy gain: there are no masks." in result["notes"], done.output
     assert [len(one["of"]) for one in result["quality"]] == [0, 5]
+
+
+def test_looks_at_more_pairs_measure_them_too(check_tiny, tmp_path):
+    words = ["--samples", "auto", "--budget", "16", "--quality", "energy,sparseness,road-morf"]
+    done = check_tiny("grad-attention", *words, "--no-history", "--out", "out", select="P205")
+    result = json.loads((tmp_path / "out" / "result.json").read_text())
+    looks = sorted((tmp_path / "out" / "evidence").glob("look-*/map_quality.json"))
+    assert looks, done.output
+    probed = sum(len(load_evidence(one.parent).map_quality.probed) for one in looks)
+    sparse = next(one for one in result["quality"] if one["name"] == "sparseness")
+    assert sparse["of"][0]["n"] == probed
+    assert result["quality"][0]["of"][0]["n"] == result["data"]["pairs"]
+
+
+def test_a_benchmark_shares_what_is_of_the_model_and_finds_the_same(
+    command, run, tiny_model, tmp_path
+):
+    words = ["benchmark", "grad-attention", "gradient", "--model", tiny_model, "--samples", "4"]
+    words += ["--profile", "quick", "--select", "P205", "--quality", ASKED, "--out", "bench"]
+    done = command(*words)
+    assert done.exit_code in {0, 1}, done.output
+    alone = run("--quality", ASKED)
+    found = [json.loads(one.read_text()) for one in (tmp_path / "bench").glob("*/result.json")]
+    assert len(found) == 2
+    shared = next(one for one in found if one["explainer"]["name"] == "grad-attention")
+    assert shared["quality"] == alone["quality"]

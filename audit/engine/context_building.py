@@ -164,6 +164,7 @@ def build_context(
         command=command_line(settings, live),
         snippet=snippet(settings, live),
         random_weights=model.pretrained == RANDOM,
+        saved=audited.saved,
         decides=quality[0].title,
     )
     fetch = settings.allow_download

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import cast
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -22,6 +23,7 @@ from audit.metrics.adversarial import STEPS
 from audit.metrics.infidelity import SAMPLES
 from audit.metrics.probing import FAMILIES, Color, Probe
 from audit.metrics.quality_choice import families_of
+from audit.metrics.quality_table import MEASURES
 from audit.models.model_under_audit import ModelUnderAudit
 from audit.trace.records import Array
 
@@ -154,7 +156,11 @@ def _measured(
     maps: Float[Tensor, "n h w"],
 ) -> Measured:
     """One family of measures of one explainer's maps."""
-    explain = Counted(partial(_explained, few, few.explainers[name]))
+    explainer = few.explainers[name]
+    own = [one for one in MEASURES if one.family == family]
+    if explainer.saved and any(one.needs == "explanations" for one in own):
+        return Measured({one.name: np.full(len(maps), np.nan) for one in own}, 0, 0)
+    explain = Counted(partial(_explained, few, explainer))
     if family == "subsets":
         probe.drops  # noqa: B018 - shared by all maps, so counted for none
     if family == "aim":

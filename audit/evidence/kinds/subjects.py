@@ -27,6 +27,7 @@ class Roles:
         command: the command line that runs this audit again.
         snippet: lines of Python that explain one pair, `PAIR_PLACEHOLDER` standing for its id.
         random_weights: True where the model's weights are random, as asked for.
+        saved: True where the audited maps were drawn elsewhere, and nothing can be run anew.
         decides: the measure against masks that decides in principle 2.
     """
 
@@ -40,6 +41,7 @@ class Roles:
     command: str = "audit check"
     snippet: str = ""
     random_weights: bool = False
+    saved: bool = False
     decides: str = AVERAGE_PRECISION
 
 

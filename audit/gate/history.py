@@ -159,8 +159,7 @@ def _is_of(entry: Entry, explainer: str | None) -> bool:
 
 
 def _entry(result: Result, file: str) -> Entry:
-    decides = next((one.title for one in result.quality if one.decides), "average precision")
-    measured = [p.values.get(decides) for p in result.pair_quality]
+    measured = [p.values.get(result.decides) for p in result.pair_quality]
     known = [value for value in measured if value is not None]
     return Entry(
         started=result.timing.started,

@@ -15,6 +15,7 @@ from audit.result.finding import Finding, Severity
 from audit.result.numbers import Frozen, Interval
 
 SCHEMA_VERSION = 2
+USUAL_MEASURE = "average precision"
 
 
 class Waiver(Frozen):
@@ -284,3 +285,8 @@ class Result(Frozen):
     quality: list[MeasuredQuality] = []
     failures: list[Failure] = []
     notes: list[str] = []
+
+    @property
+    def decides(self) -> str:
+        """The measure against masks that principle 2 went by; the usual one unless another was."""
+        return next((one.title for one in self.quality if one.decides), USUAL_MEASURE)

@@ -114,6 +114,11 @@ def test_from_python_and_from_the_file_of_settings(command, tiny_model, tmp_path
         quality="rank-accuracy,sparseness",
     )
     assert [one.title for one in found.quality] == ["relevance rank accuracy", "sparseness"]
+    table = found.quality_frame()
+    assert table.loc[("sparseness", "random"), "pairs"] == 4
+    assert table.loc["rank-accuracy", "decides"].all()
+    assert found.decides == "relevance rank accuracy"
+    assert len(found.model_copy(update={"quality": []}).quality_frame()) == 0
     (tmp_path / "audit.toml").write_text('quality = "weighted-f, road"\n')
     shown = json.loads(command("check", "--show-settings").output)
     assert shown["quality"] == ["weighted-f", "road"]

@@ -220,6 +220,31 @@ def statistic(
     )
 
 
+def measured(
+    title: str, means: list[float | None], extra: str, **more: object
+) -> schema.MeasuredQuality:
+    """A measure of map quality over some explainers, of the last of which nothing is known."""
+    fields = {"decides": False, "better": "higher"} | more
+    return schema.MeasuredQuality(
+        name=title,
+        title=title,
+        needs="masks, or grids" + extra,
+        span="[0, 1]" + extra,
+        source="Arras et al. 2022" + extra,
+        differs="on patches" + extra,
+        of=[
+            schema.QualityOfExplainer(
+                explainer=f"explainer {place}" + extra,
+                mean=mean,
+                interval=None if mean is None else Interval(low=mean - 0.1, high=mean + 0.1),
+                n=0 if mean is None else 192,
+            )
+            for place, mean in enumerate(means)
+        ],
+        **fields,
+    )
+
+
 def build(*, text: str = "a red plain shape", pairs: int = 12) -> schema.Result:
     """A result in which every foreign string is or contains `text`."""
     rng = np.random.default_rng(7)
@@ -462,6 +487,10 @@ def build(*, text: str = "a red plain shape", pairs: int = 12) -> schema.Result:
                 largest_difference=None,
                 mean_rank_correlation=0.61,
             ),
+        ],
+        quality=[
+            measured("energy gain" + extra, [0.41, 0.38, None], extra, decides=True),
+            measured("max-sensitivity", [0.02, 0.0], extra, better="lower", passes=1_120),
         ],
         gallery=gallery,
         shown_pairs=shown_pairs,

@@ -60,9 +60,9 @@ def commands(page):
 
 def small(words, model):
     """The words with everything added that keeps an audit small."""
-    if words[0] not in {"benchmark", "check", "equivalence", "map"} or {"--show-settings"} & set(
-        words
-    ):
+    if words[0] not in {"benchmark", "check", "equivalence", "map", "pairs"} or {
+        "--show-settings"
+    } & set(words):
         return words
     for option in ("--model", "--pretrained"):
         at = words.index(option) if option in words else None
@@ -73,6 +73,8 @@ def small(words, model):
         added["--samples"] = SMALL["--samples"]
     if words[0] in {"benchmark", "check"}:
         added |= SMALL
+    if words[0] == "pairs":
+        added["--profile"] = SMALL["--profile"]
     for option, value in added.items():
         if option not in words or option == "--samples":
             words = [*words, option, value]

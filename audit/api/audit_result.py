@@ -80,6 +80,12 @@ class Result(schema.Result):
 
         return pairs_frame(self)
 
+    def quality_frame(self) -> pd.DataFrame:
+        """One row for each measure of ``quality=`` and each explainer: mean, interval, pairs."""
+        from audit.api.result_frames import quality_frame
+
+        return quality_frame(self)
+
     def _repr_html_(self) -> str:
         from audit.reports.notebook import render_notebook
 

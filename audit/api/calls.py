@@ -60,7 +60,8 @@ def check(
             process.
         progress: told the phase, the steps done and the steps in all.
         **settings: any of ``audit check``, such as ``profile="quick"``, ``samples=48``,
-            ``select="P101-P105"``, ``options={"heads": "model"}``, ``strict=True``, ``out=FOLDER``.
+            ``select="P101-P105"``, ``quality="energy,road"``,
+            ``options={"heads": "model"}``, ``strict=True``, ``out=FOLDER``.
 
     Returns:
         The result; ``result.passed`` is the gate.

@@ -23,6 +23,26 @@ def pairs_frame(result: Result) -> pd.DataFrame:
     return pd.DataFrame(rows, index=index, columns=None if rows else ["picture"])
 
 
+def quality_frame(result: Result) -> pd.DataFrame:
+    """One row for each measure that was asked for and each explainer: mean, interval, pairs."""
+    rows = [
+        {
+            "measure": measure.name,
+            "explainer": one.explainer,
+            "mean": one.mean,
+            "low": one.interval.low if one.interval else None,
+            "high": one.interval.high if one.interval else None,
+            "pairs": one.n,
+            "decides": measure.decides,
+            "better": measure.better,
+        }
+        for measure in result.quality
+        for one in measure.of
+    ]
+    columns = ["measure", "explainer", "mean", "low", "high", "pairs", "decides", "better"]
+    return pd.DataFrame(rows, columns=columns).set_index(["measure", "explainer"])
+
+
 def _row(check: CheckResult) -> dict[str, Any]:
     finding = check.finding
     decided = next(iter(finding.statistics), None)

@@ -11,12 +11,14 @@ import click
 from audit.cli import shared_options as shared
 from audit.cli.exit_codes import exit_codes
 from audit.cli.printing import say, say_lines, verdict_stands
+from audit.cli.quality_option import quality_option
 
 
 @click.command()
 @click.argument("explainers", nargs=-1, metavar="EXPLAINER…")
 @click.option("--all", "every", is_flag=True, help="All built-in explainers, controls included.")
 @shared.several_subjects
+@quality_option
 @shared.judging_options
 @click.option(
     "--fail-on",

@@ -12,6 +12,7 @@ import click
 from audit.cli import shared_options as shared
 from audit.cli.exit_codes import exit_codes
 from audit.cli.printing import say, say_message, verdict_stands
+from audit.cli.quality_option import quality_option
 from audit.cli.result_files import show_result
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 @shared.model_options
 @shared.ladder_option
 @shared.data_options
+@quality_option
 @shared.judging_options
 @shared.gate_options
 @shared.output_options

@@ -9,7 +9,7 @@ import click
 from audit.cli.exit_codes import exit_codes, fail
 from audit.cli.printing import say
 
-LISTED = ("explainers", "checks", "models", "datasets", "catalogue")
+LISTED = ("explainers", "checks", "models", "datasets", "quality", "catalogue")
 
 
 @click.command("list")
@@ -17,11 +17,11 @@ LISTED = ("explainers", "checks", "models", "datasets", "catalogue")
 @click.argument("source", required=False)
 @click.option("--write", metavar="FILE", help="Write the catalogue between a file's markers.")
 def list_(what: str, source: str | None, write: str | None) -> None:
-    """List explainers, checks, models or datasets.
+    """List explainers, checks, models, datasets or measures of map quality.
 
     'audit list models' shows where models come from, 'audit list models timm' names those of timm.
 
-    The catalogue is checks and explainers as Markdown; --write brings a file up to date.
+    The catalogue is checks, explainers and measures as Markdown; --write brings a file up to date.
     """
     with exit_codes():
         from audit.engine import listing

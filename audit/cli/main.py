@@ -20,6 +20,7 @@ from audit.cli.init_command import init
 from audit.cli.list_command import list_
 from audit.cli.map_command import map_
 from audit.cli.pack_command import pack
+from audit.cli.pairs_command import pairs
 from audit.cli.printing import say
 from audit.cli.report_command import report
 from audit.cli.summary_command import summary
@@ -56,7 +57,7 @@ class Commands(click.Group):
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     commands=(
         *(benchmark, check, compare, doctor, equivalence, explain, history, init, list_, map_),
-        *(pack, report, summary, verify),
+        *(pack, pairs, report, summary, verify),
     ),
 )
 @click.version_option(__version__, prog_name="audit")

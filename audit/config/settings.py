@@ -58,6 +58,7 @@ OF_EVIDENCE = (
     "grid",
     "allow_outside",
     "template",
+    "quality",
     "samples",
     "budget",
     "seed",
@@ -114,6 +115,11 @@ class Settings(BaseModel):
     template: str = Field(
         "a photo of a {}.",
         description="prompt for labels, with one {}; openai scores classes by the mean over 80",
+    )
+    quality: Words = Field(
+        (),
+        description="measures of map quality: the first, against masks, decides; the rest stand "
+        "beside it; 'audit list quality' names all",
     )
     samples: Samples = Field(
         192,

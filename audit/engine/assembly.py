@@ -10,6 +10,7 @@ import numpy as np
 from audit.config.settings import Settings
 from audit.data.pairs import Pairs, Skipped
 from audit.engine.gate_inputs import rule_given
+from audit.engine.measured_quality import measured_quality, quality_notes
 from audit.engine.picture_drawing import pairs_with_pictures
 from audit.evidence.evenly_spaced import evenly_spaced
 from audit.evidence.kinds import Evidence, Reference, TraceEvidence
@@ -26,6 +27,7 @@ from audit.result.schema import (
     DataInfo,
     Equivalence,
     ExplainerInfo,
+    MeasuredQuality,
     ModelInfo,
     PairQuality,
     Result,
@@ -70,6 +72,7 @@ def summarize(
     """
     evidence = found.gathered.evidence
     equivalences = _equivalences(evidence, run.dtype)
+    quality = measured_quality(settings.quality, evidence)
     cards = gallery(evidence, evenly_spaced(len(pairs), MOST_PAIRS))
     shown = pairs_shown(checks, cards)
     drawn = pngs(shown[: settings.pictures])
@@ -89,6 +92,7 @@ def summarize(
         shown_pairs=shown_pairs,
         pictures=pictures,
         pair_quality=_pair_quality(evidence),
+        quality=quality,
         failures=failures,
         notes=[
             *settings.notes,
@@ -96,7 +100,7 @@ def summarize(
             *model.notes,
             *pairs.notes,
             *skipped_notes(pairs.skipped),
-            *audit_notes(explainer.name, equivalences, found, run.dtype),
+            *audit_notes(explainer.name, equivalences, found, run.dtype, quality),
         ],
     )
 
@@ -239,10 +243,15 @@ def skipped_notes(skipped: Sequence[Skipped]) -> list[str]:
 
 
 def audit_notes(
-    name: str, equivalences: Sequence[Equivalence], found: Judged, dtype: str
+    name: str,
+    equivalences: Sequence[Equivalence],
+    found: Judged,
+    dtype: str,
+    quality: Sequence[MeasuredQuality],
 ) -> list[str]:
     """What a reader should know beside the verdicts."""
     return [
+        *quality_notes(found.gathered.evidence, quality),
         *_equivalence_notes(name, equivalences),
         *_trace_notes(name, found.gathered.evidence.trace, dtype),
         *stopping_notes(found),

@@ -37,6 +37,7 @@ from audit.explainers.call_observer import calling
 from audit.explainers.contract import Explainer
 from audit.explainers.sources import SourceRecord, reading_recorded
 from audit.gate.gating import Gate
+from audit.judging.answerable import answerable, with_the_others
 from audit.judging.group_sequential import Judged, judge_by_looks
 from audit.judging.selection import by_check, selected_checks
 from audit.models.model_under_audit import ModelUnderAudit
@@ -180,17 +181,19 @@ def _found(
         by_check(settings.severity, checks),
         by_check(settings.thresholds, checks),
     )
+    asked = answerable(checks, context.roles)
     if settings.samples == "auto":
         looks = measured_looks(context, folder, key, resume=resume)
-        return judge_by_looks(
-            checks, looks, severity=severity, thresholds=thresholds, timed=watch.timed
+        found = judge_by_looks(
+            asked, looks, severity=severity, thresholds=thresholds, timed=watch.timed
         )
+        return with_the_others(found, checks, severity)
     forget_looks(folder)
     looks = one_look(context, folder, key, resume=resume)
     found = judge_by_looks(
-        checks, looks, severity=severity, thresholds=thresholds, timed=watch.timed
+        asked, looks, severity=severity, thresholds=thresholds, timed=watch.timed
     )
-    return replace(found, pairs=())
+    return with_the_others(replace(found, pairs=()), checks, severity)
 
 
 def _conditions(

@@ -18,6 +18,7 @@ from audit.errors import INCOMPLETE
 from audit.evidence.completion import mark_finished
 from audit.explainers.known_names import expect_known_name
 from audit.judging.written_checks import expect_known_checks
+from audit.metrics.quality_choice import chosen_measures
 from audit.reports.output import (
     forget_previous,
     known_formats,
@@ -96,6 +97,8 @@ def _expect_known(settings: Settings, live: LiveObjects) -> None:
     if live.explainer is None and not settings.from_evidence:
         expect_known_name(settings.explainer)
     expect_known_checks(settings)
+    if not settings.from_evidence:
+        chosen_measures(settings.quality)
     known_formats(settings.formats)
 
 

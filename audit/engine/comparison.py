@@ -192,6 +192,11 @@ def _subject_notes(old: Result, new: Result) -> Iterator[str]:
         yield "note: the models differ, so a change may be the model's and not the explainer's"
     if old.data.sha256 != new.data.sha256:
         yield "note: the data differ, so quality is not compared pair by pair"
+    if old.decides != new.decides:
+        yield (
+            f"note: localization was judged by {old.decides} and is judged by {new.decides}, so "
+            "the verdicts of principle 2 do not compare"
+        )
 
 
 def _got_worse(old: CheckResult | None, new: CheckResult) -> bool:

@@ -24,6 +24,8 @@ from audit.explainers.binding import bound, needs_met
 from audit.explainers.contract import Explainer
 from audit.explainers.model_needs import lacking
 from audit.explainers.registry import given_explainer, load_explainer
+from audit.metrics.quality_choice import chosen_measures, expect_grids, usual_measures
+from audit.metrics.quality_table import QualityMeasure
 from audit.models.companion_models import find_companion_models, names_a_model
 from audit.models.given_module import GivenModel, class_names_of
 from audit.models.ladder_checkpoints import find_checkpoints
@@ -145,6 +147,7 @@ def build_context(
     """
     name = full_name(audited.name, dict(audited.options))
     pairs = load_pairs(settings, model, live)
+    quality = quality_of(settings, pairs)
     explainers = {name: bound(audited, model, pairs.targets)}
     positive = tuple(n for n in _possible(POSITIVE, model) if n != name)[:1]
     twin = [audited.faithful_twin] if audited.faithful_twin else []
@@ -161,6 +164,8 @@ def build_context(
         command=command_line(settings, live),
         snippet=snippet(settings, live),
         random_weights=model.pretrained == RANDOM,
+        saved=audited.saved,
+        decides=quality[0].title,
     )
     fetch = settings.allow_download
     _expect_names_beside_a_ladder_of_models(settings, live)
@@ -174,6 +179,7 @@ def build_context(
         sizes=SIZES[settings.profile],
         seed=settings.seed,
         progress=progress,
+        quality=quality,
         checkpoints=find_checkpoints(
             model, [s for s in settings.ladder if s not in models], allow_download=fetch
         ),
@@ -182,6 +188,17 @@ def build_context(
         many=many_pairs(settings, model, pairs, live),
         limits=gathering_limits(settings.thresholds),
     )
+
+
+def quality_of(settings: Settings, pairs: Pairs) -> tuple[QualityMeasure, ...]:
+    """The measures of map quality that were asked for, else the usual ones; the first decides.
+
+    Raises:
+        QualityError: an unknown one, one that cannot do this, or one of grids on other data.
+    """
+    chosen = chosen_measures(settings.quality)
+    expect_grids(chosen, grids=pairs.grid > 0)
+    return chosen or usual_measures(grids=pairs.grid > 0)
 
 
 def _expect_names_beside_a_ladder_of_models(settings: Settings, live: LiveObjects) -> None:

@@ -27,6 +27,7 @@ def evidence_key(settings: Settings, context: Context, *more: object) -> str:
         settings.device,
         settings.dtype,
         settings.seed,
+        [one.name for one in context.quality],
         context.model.state_sha256(),
         context.model.architecture_sha256(),
         context.pairs.sha256,

@@ -127,22 +127,66 @@ def explainer_table() -> Iterator[str]:
         yield _row(f"`{one.name}`", one.summary, options, one.needs, one.cost, one.modifies)
 
 
+def quality() -> Iterator[str]:
+    """Measures of map quality: what each needs, its range and direction, and what it costs."""
+    from audit.metrics.quality_table import MEASURES, NEEDS, USUAL
+
+    for one in MEASURES:
+        role = "may decide" if one.may_decide else f"of the family {one.family}"
+        yield (
+            f"{one.name:<28} {one.title}: {one.span}, {_direction(one.better)}; needs "
+            f"{NEEDS[one.needs]}; {role}{f'; {one.cost}' if one.cost else ''}"
+        )
+        yield f"{'':<28}   {one.source}; {one.differs}"
+    yield ""
+    yield f"Without --quality it is {','.join(USUAL)}; on grids grid-pointing is beside them."
+    yield "The first that is named decides; the name of a family stands for all of it."
+    yield "F and B are a forward and a backward pass of the model, E a run of the explainer."
+
+
+def quality_table() -> Iterator[str]:
+    """Measures of map quality as a Markdown table."""
+    from audit.metrics.quality_table import MEASURES, NEEDS
+
+    yield "| measure | range, better | needs | decides | cost | source | differs |"
+    yield "| --- | --- | --- | --- | --- | --- | --- |"
+    for one in MEASURES:
+        decides = "may" if one.may_decide else f"no; family `{one.family}`"
+        yield _row(
+            f"`{one.name}` {one.title}",
+            f"{one.span}; {_direction(one.better)}",
+            NEEDS[one.needs],
+            decides,
+            one.cost,
+            one.source,
+            one.differs,
+        )
+
+
+def _direction(better: str) -> str:
+    return "no direction" if better == "neither" else f"{better} is better"
+
+
 def catalogue() -> Iterator[str]:
     """Checks and explainers as Markdown tables."""
     yield from check_table()
     yield ""
     yield from explainer_table()
+    yield ""
+    yield from quality_table()
 
 
 TABLES: dict[str, Callable[[], Iterator[str]]] = {
     "checks": check_table,
     "explainers": explainer_table,
+    "quality": quality_table,
 }
 LISTS: dict[str, Callable[[], Iterator[str]]] = {
     "explainers": explainers,
     "checks": checks,
     "models": models,
     "datasets": datasets,
+    "quality": quality,
     "catalogue": catalogue,
 }
 
@@ -208,10 +252,10 @@ def with_catalogue(text: str, place: str) -> str:
         if begun:
             rows = "\n".join(table())
             found = f"{head}{start}\n\n{rows}\n\n{end}{tail}"
-    if "<!-- checks:start -->" not in text and "<!-- explainers:start -->" not in text:
+    if not any(f"<!-- {name}:start -->" in text for name in TABLES):
         raise SettingsError(
             f"{place}: expected the markers <!-- checks:start --> and <!-- checks:end -->, or "
-            "those of explainers, each on its own line"
+            "those of explainers or quality, each on its own line"
         )
     return found
 

@@ -15,6 +15,7 @@ from audit.engine.stopwatch import Stopwatch
 from audit.evidence.interim_looks import PLAN, Looks, audit_key, saved_looks
 from audit.evidence.kinds import Evidence
 from audit.evidence.plan import Gathered, failed_kinds, load_evidence
+from audit.judging.answerable import answerable, with_the_others
 from audit.judging.group_sequential import Judged, judge_at_once, judge_by_looks
 from audit.judging.selection import by_check, selected_checks
 from audit.result.document import read_result
@@ -89,7 +90,7 @@ def rejudge(folder: Path, settings: Settings) -> Result:
                 *notes,
                 *old.model.notes,
                 *old.data.notes,
-                *audit_notes(name, old.equivalences, found, old.conditions.dtype),
+                *audit_notes(name, old.equivalences, found, old.conditions.dtype, old.quality),
             ],
             "conditions": old.conditions.model_copy(update={"settings": _settings(old, settings)}),
         }
@@ -116,18 +117,22 @@ def _judged(
     severity = by_check(settings.severity, chosen)
     thresholds = by_check(settings.thresholds, chosen)
     if isinstance(evidence, Evidence):
+        asked = answerable(chosen, evidence.roles)
         gathered = Gathered(evidence, tuple(gathering), {})
-        return judge_at_once(
-            chosen, gathered, severity=severity, thresholds=thresholds, timed=watch.timed
+        found = judge_at_once(
+            asked, gathered, severity=severity, thresholds=thresholds, timed=watch.timed
         )
+        return with_the_others(found, chosen, severity)
 
     def named(number: int, wanted: frozenset[str]) -> Gathered:
         return replace(evidence.at(number, wanted), failures=tuple(gathering))
 
     looks = replace(evidence, at=named)
-    return judge_by_looks(
-        chosen, looks, severity=severity, thresholds=thresholds, timed=watch.timed
+    asked = answerable(chosen, evidence.at(1, frozenset()).evidence.roles)
+    found = judge_by_looks(
+        asked, looks, severity=severity, thresholds=thresholds, timed=watch.timed
     )
+    return with_the_others(found, chosen, severity)
 
 
 def _result_beside(evidence_folder: Path) -> Result:

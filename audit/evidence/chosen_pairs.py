@@ -15,12 +15,7 @@ import numpy as np
 
 from audit.evidence.context import Context
 from audit.evidence.explanations import gather_explanations, grid_masks
-from audit.evidence.kinds import (
-    AVERAGE_PRECISION,
-    ChosenPairs,
-    Performance,
-    Reference,
-)
+from audit.evidence.kinds import ChosenPairs, Performance, Reference
 from audit.evidence.reference import gather_reference
 from audit.statistics.proportions import proportion_interval
 from audit.trace.records import Array
@@ -65,7 +60,7 @@ def gather_chosen_pairs(context: Context, performance: Performance) -> ChosenPai
         cluster=pairs.cluster.numpy()[chosen],
         margins=performance.margins[chosen],
         area=np.zeros(len(chosen)) if masks is None else masks.flatten(1).mean(1).double().numpy(),
-        localization={n: v[AVERAGE_PRECISION] for n, v in found.localization.items()},
+        localization={n: v[context.roles.decides] for n, v in found.localization.items()},
     )
 
 

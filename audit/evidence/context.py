@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import torch
@@ -17,6 +18,8 @@ from audit.evidence.tasks import Tasks
 from audit.explainers.contract import Explainer, Explanation, run_explainer
 from audit.interventions.degrading import Family
 from audit.interventions.model_parts import ModelParts, parts_of
+from audit.metrics.quality_choice import families_of, usual_measures
+from audit.metrics.quality_table import QualityMeasure
 from audit.models.companion_models import CompanionModel
 from audit.models.ladder_checkpoints import Checkpoint
 from audit.models.model_under_audit import ModelUnderAudit
@@ -114,6 +117,7 @@ class Context:
         sizes: how much to gather.
         seed: of fills, edits and random models.
         progress: told how far the work is.
+        quality: measures of map quality; the first is against masks and decides.
         checkpoints: other weights of the model's architecture, rungs of the ladder.
         others: other models, on which the maps are seen as well.
         pairs_for: the data as another model receives them; None where there are no others.
@@ -139,6 +143,9 @@ class Context:
     sizes: Sizes
     seed: int
     progress: Progress
+    quality: tuple[QualityMeasure, ...] = field(
+        default_factory=partial(usual_measures, grids=False)
+    )
     checkpoints: tuple[Checkpoint, ...] = ()
     others: tuple[CompanionModel, ...] = ()
     pairs_for: Callable[[ModelUnderAudit], Pairs] | None = None
@@ -156,6 +163,11 @@ class Context:
     def is_of_model(self, name: str) -> bool:
         """Whether an explainer's maps depend on model and data alone: of a control or a twin."""
         return name != self.roles.audited
+
+    @property
+    def kinds_beside(self) -> frozenset[str]:
+        """Kinds of evidence that no check needs and that were asked for all the same."""
+        return frozenset({"map_quality"} if families_of(self.quality) else ())
 
     @property
     def audited(self) -> Explainer:

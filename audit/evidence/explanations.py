@@ -12,15 +12,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from audit.evidence.context import Context
-from audit.evidence.kinds import AVERAGE_PRECISION, Equivalence, Equivalences, Explanations
+from audit.evidence.kinds import Equivalence, Equivalences, Explanations
 from audit.explainers.registry import equivalents_of
-from audit.metrics.localization import (
-    chance_corrected_average_precision,
-    energy_gain,
-    grid_pointing,
-    mask_on_grid,
-    pointing_game,
-)
+from audit.metrics.localization import mask_on_grid
+from audit.metrics.mask_measures import MASK_MEASURES
+from audit.metrics.quality_table import QualityMeasure
 from audit.metrics.similarity import spearman
 
 
@@ -37,7 +33,7 @@ def gather_explanations(context: Context) -> Explanations:
         context.seconds[name] = float(drawn[name]["seconds"])
         maps[name] = found.double().numpy()
         if masks is not None:
-            quality[name] = localization(found, masks, grid=context.pairs.grid > 0)
+            quality[name] = localization(found, masks, context.quality)
     return Explanations(maps, quality)
 
 
@@ -69,16 +65,16 @@ def maps_in_single(
 
 
 def localization(
-    maps: Float[Tensor, "n h w"], masks: Float[Tensor, "n h w"], *, grid: bool = False
+    maps: Float[Tensor, "n h w"],
+    masks: Float[Tensor, "n h w"],
+    measures: Iterable[QualityMeasure],
 ) -> dict[str, np.ndarray]:
-    """Localization of each map by several measures, of which one is for the cells of grids."""
-    measures = {
-        AVERAGE_PRECISION: chance_corrected_average_precision,
-        "energy gain": energy_gain,
-        "pointing game": pointing_game,
-        **({"grid pointing": grid_pointing} if grid else {}),
+    """Localization of each map by those of some measures that are against masks, by title."""
+    return {
+        one.title: MASK_MEASURES[one.name](maps, masks).double().numpy()
+        for one in measures
+        if one.name in MASK_MEASURES
     }
-    return {name: measure(maps, masks).double().numpy() for name, measure in measures.items()}
 
 
 def gather_equivalences(context: Context, explanations: Explanations) -> Equivalences:

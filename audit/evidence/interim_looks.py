@@ -79,6 +79,7 @@ def measured_looks(context: Context, folder: Path, key: str, *, resume: bool) ->
     parts: dict[int, Gathered] = {}
 
     def at(number: int, wanted: frozenset[str]) -> Gathered:
+        wanted |= context.kinds_beside
         for block, own in enumerate(contexts[:number], 1):
             have, place = parts.get(block), folder / f"look-{block}"
             given, asked = _given(parts, block), wanted if block == 1 else wanted & PER_PAIR
@@ -99,6 +100,7 @@ def one_look(context: Context, folder: Path, key: str, *, resume: bool) -> Looks
 
     def at(number: int, wanted: frozenset[str]) -> Gathered:
         given = _given(have, 1) if have else {}
+        wanted |= context.kinds_beside
         new = frozenset(kind for kind in plan(wanted) if kind not in given)
         if not have or new:
             again = resume or bool(have)

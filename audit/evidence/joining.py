@@ -17,6 +17,7 @@ from audit.evidence.kinds import (
     Explanations,
     Faithfulness,
     Ladder,
+    MapQuality,
     Reference,
     RungFaithfulness,
     TextSpecificity,
@@ -29,6 +30,7 @@ PER_PAIR = frozenset(
         "explanations",
         "chosen_pairs",
         "faithfulness",
+        "map_quality",
         "ladder",
         "rung_faithfulness",
         "executed",
@@ -60,6 +62,9 @@ def joined(one: Evidence, two: Evidence) -> Evidence:
         "text_specificity": _both(one.text_specificity, two.text_specificity, _texts),
         "faithfulness": _both(
             one.faithfulness, two.faithfulness, lambda a, b: _faithfulness(a, b, pairs)
+        ),
+        "map_quality": _both(
+            one.map_quality, two.map_quality, lambda a, b: _map_quality(a, b, pairs)
         ),
         "ladder": _both(one.ladder, two.ladder, _ladder),
         "rung_faithfulness": _both(
@@ -127,6 +132,15 @@ def _faithfulness(one: Faithfulness, two: Faithfulness, pairs: int) -> Faithfuln
         span=np.concatenate([one.span, two.span]),
         other_gaps=_rows(one.other_gaps, two.other_gaps),
         other_span=np.concatenate([one.other_span, two.other_span]),
+    )
+
+
+def _map_quality(one: MapQuality, two: MapQuality, pairs: int) -> MapQuality:
+    return MapQuality(
+        probed=np.concatenate([one.probed, two.probed + pairs]),
+        values=_nested(one.values, two.values),
+        passes={name: n + two.passes[name] for name, n in one.passes.items()},
+        explanations={name: n + two.explanations[name] for name, n in one.explanations.items()},
     )
 
 

@@ -20,7 +20,7 @@ from audit.evidence.rung_scores import RungScores, Step
 from audit.evidence.tasks import as_array
 from audit.interventions.degrading import UNMODIFIED, Family, Rung, apply_rung, default_ladder
 from audit.interventions.model_parts import ModelParts
-from audit.metrics.localization import chance_corrected_average_precision
+from audit.metrics.mask_measures import MASK_MEASURES
 from audit.statistics.paired_counts import lie_apart
 from audit.statistics.proportions import proportion_interval
 from audit.trace.records import Array
@@ -265,10 +265,8 @@ def _localization(context: Context, maps: Mapping[str, Tensor]) -> dict[str, np.
     masks = grid_masks(context)
     if masks is None:
         return {}
-    return {
-        name: chance_corrected_average_precision(one, masks).double().numpy()
-        for name, one in maps.items()
-    }
+    measure = MASK_MEASURES[context.quality[0].name]
+    return {name: measure(one, masks).double().numpy() for name, one in maps.items()}
 
 
 def _correct(scores: Tensor, reference: Reference) -> np.ndarray:

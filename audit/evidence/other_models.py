@@ -11,7 +11,6 @@ import numpy as np
 from audit.evidence.context import Context
 from audit.evidence.explanations import gather_explanations
 from audit.evidence.kinds import (
-    AVERAGE_PRECISION,
     Explanations,
     Faithfulness,
     Ladder,
@@ -65,7 +64,7 @@ def gather_other_models(
         except Exception as error:  # noqa: BLE001 - an explainer may raise anything
             failures[other.source] = f"{type(error).__name__}: {error}"[:500]
         context.progress("other models", place, len(context.others))
-    return OtherModels(_ladder(rows), _faithfulness(rows), failures)
+    return OtherModels(_ladder(rows, context.roles.decides), _faithfulness(rows), failures)
 
 
 def _measured(context: Context, other: CompanionModel, info: RungInfo) -> _Row:
@@ -91,13 +90,13 @@ def _measured(context: Context, other: CompanionModel, info: RungInfo) -> _Row:
     return _Row(info, gather_reference(there), explanations, faithfulness)
 
 
-def _ladder(rows: list[_Row]) -> Ladder:
+def _ladder(rows: list[_Row], decides: str) -> Ladder:
     return Ladder(
         rungs=tuple(row.info for row in rows),
         identity_error=0.0,
         correct=np.stack([row.reference.correct for row in rows]),
         localization={
-            name: np.stack([row.explanations.localization[name][AVERAGE_PRECISION] for row in rows])
+            name: np.stack([row.explanations.localization[name][decides] for row in rows])
             for name in rows[0].explanations.localization
         },
     )

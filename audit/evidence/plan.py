@@ -25,6 +25,7 @@ from audit.evidence.explanations import gather_equivalences, gather_explanations
 from audit.evidence.kinds import Evidence, Roles
 from audit.evidence.ladder import gather_ladder
 from audit.evidence.map_faithfulness import gather_faithfulness
+from audit.evidence.map_quality import gather_map_quality
 from audit.evidence.other_models import gather_other_models
 from audit.evidence.randomization import gather_randomization
 from audit.evidence.reference import gather_reference
@@ -58,6 +59,7 @@ GATHERERS: dict[str, Callable[..., object]] = {
     "chosen_pairs": gather_chosen_pairs,
     "twin_maps": gather_twin_maps,
     "faithfulness": gather_faithfulness,
+    "map_quality": gather_map_quality,
     "ladder": gather_ladder,
     "rung_faithfulness": gather_rung_faithfulness,
     "other_models": gather_other_models,

@@ -28,7 +28,7 @@ def class_scores(
     """
     model = context.model.with_module(module)
     device, dtype = context.model.device, context.model.dtype
-    texts = _class_features(context, model, averaged=averaged)
+    texts = class_features(context, model, averaged=averaged)
     parts = [
         (model.features(images.to(device=device, dtype=dtype)) @ texts.T).cpu()
         for images in context.pairs.images.split(context.batch_size())
@@ -36,8 +36,8 @@ def class_scores(
     return torch.cat(parts)
 
 
-def _class_features(
-    context: Context, model: ModelUnderAudit, *, averaged: bool
+def class_features(
+    context: Context, model: ModelUnderAudit, *, averaged: bool = True
 ) -> Float[Tensor, "classes feature"]:
     """The feature of each class: of its target, or the mean over templates at unit length."""
     device, every = context.model.device, context.pairs.averaged

@@ -40,7 +40,7 @@ def gather_text_specificity(
             work = functools.partial(other.maps, context.explainers[name], phase=phase)
             draw = functools.partial(context.guarded, work)
             drawn = context.tasks.one_drawn(name, draw, of_model=context.is_of_model(name))
-            maps[name], found = drawn.double().numpy(), localization(drawn, masks)
+            maps[name], found = drawn.double().numpy(), localization(drawn, masks, context.quality)
         quality[name] = {
             measure: np.where(absent >= 0, values, np.nan) for measure, values in found.items()
         }

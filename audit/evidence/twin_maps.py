@@ -12,7 +12,7 @@ import numpy as np
 
 from audit.evidence.context import Context
 from audit.evidence.explanations import gather_explanations
-from audit.evidence.kinds import AVERAGE_PRECISION, TwinMaps
+from audit.evidence.kinds import TwinMaps
 
 
 def gather_twin_maps(context: Context) -> TwinMaps:
@@ -23,5 +23,5 @@ def gather_twin_maps(context: Context) -> TwinMaps:
     pairs = context.many_pairs()
     two = {name: context.explainers[name] for name in (audited, twin)}
     found = gather_explanations(dataclasses.replace(context, pairs=pairs, explainers=two))
-    values = {name: table[AVERAGE_PRECISION] for name, table in found.localization.items()}
+    values = {name: table[context.roles.decides] for name, table in found.localization.items()}
     return TwinMaps(pairs.cluster.numpy(), values)

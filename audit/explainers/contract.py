@@ -88,6 +88,7 @@ class Explainer:
             `audit.explainers.model_needs.NEEDS`.
         asks: what it asks for by keyword, names out of `audit.explainers.options.ASKED_FOR`.
         at_hand: what it was given of that, None before it has met a model.
+        saved: True where the maps were drawn elsewhere, so that nothing can be run anew.
         source_file: file of the callable, if it has one.
         source_line: its first line there.
     """
@@ -100,6 +101,7 @@ class Explainer:
     text_specific: bool = True
     stochastic: bool = False
     model_free: bool = False
+    saved: bool = False
     needs: str = ""
     needs_also: tuple[str, ...] = ()
     asks: tuple[str, ...] = ()

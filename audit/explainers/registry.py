@@ -23,6 +23,7 @@ from audit.explainers.explainer_class import (
 from audit.explainers.importing import from_file, from_module, from_plugin
 from audit.explainers.known_names import QUERY, plugins, unknown_explainer
 from audit.explainers.options import Option, asked_for, convert_options, options_of
+from audit.explainers.saved_maps import SavedMaps, saved_maps
 from audit.former_names import present_explainer
 
 
@@ -57,6 +58,7 @@ class Listed:
 
 _FORMS = (
     Listed("inverted:<explainer>", "The maximum of an explainer's map minus that map."),
+    Listed("maps:<file.npz>", "Maps that were drawn elsewhere, of what `audit pairs` writes."),
     Listed("captum:<class>", "A method of captum.attr on the score, such as Saliency."),
     Listed("pytorch-grad-cam:<class>", "A method of pytorch-grad-cam, such as GradCAM."),
 )
@@ -74,7 +76,7 @@ def load_explainer(spec: str, options: Mapping[str, str] | None = None) -> Expla
     Args:
         spec: a registered name or plug-in, ``path/to/file.py:function``,
             ``package.module:function`` (or a class in either), ``inverted:SPEC``,
-            ``captum:CLASS`` or ``pytorch-grad-cam:CLASS``; options may follow as
+            ``maps:FILE.npz``, ``captum:CLASS`` or ``pytorch-grad-cam:CLASS``; options may follow as
             ``?key=value&key=value``. A former name works as well.
         options: further options, which take precedence.
 
@@ -138,14 +140,9 @@ def _resolve(name: str) -> Callable[..., Any]:
     if name in plugged:
         return from_plugin(plugged[name])
     place, _, function = name.rpartition(":")
-    if place == "captum":
-        from audit.explainers.captum_adapter import captum_explainer
-
-        return captum_explainer(function)
-    if place == "pytorch-grad-cam":
-        from audit.explainers.grad_cam_adapter import grad_cam_explainer
-
-        return grad_cam_explainer(function)
+    adapter = _adapter(name)
+    if adapter is not None:
+        return adapter
     if name.endswith(".py"):
         raise ExplainerImportError(
             f"explainer '{name}': expected a function after the file; write '{name}:function'"
@@ -155,6 +152,22 @@ def _resolve(name: str) -> Callable[..., Any]:
     if place and all(part.isidentifier() for part in f"{place}.{function}".split(".")):
         return from_module(place, function)
     raise unknown_explainer(name)
+
+
+def _adapter(name: str) -> Callable[..., Any] | None:
+    """What stands behind a prefix of our own, None where the name has none."""
+    prefix, _, rest = name.partition(":")
+    if prefix == "maps":
+        return saved_maps(rest)
+    if prefix == "captum":
+        from audit.explainers.captum_adapter import captum_explainer
+
+        return captum_explainer(rest)
+    if prefix == "pytorch-grad-cam":
+        from audit.explainers.grad_cam_adapter import grad_cam_explainer
+
+        return grad_cam_explainer(rest)
+    return None
 
 
 def _bind(name: str, call: Callable[..., Any], given: Mapping[str, str]) -> Explainer:
@@ -174,6 +187,7 @@ def _bind(name: str, call: Callable[..., Any], given: Mapping[str, str]) -> Expl
         text_specific=bool(getattr(declared, "text_specific", True)),
         stochastic=bool(getattr(declared, "stochastic", False)),
         model_free=bool(getattr(declared, "model_free", False)),
+        saved=bool(getattr(declared, "saved", False)),
         needs=str(getattr(declared, "needs", "")),
         needs_also=() if built_in is None else built_in.needs_with(given),
         asks=asked_for(call),
@@ -202,6 +216,8 @@ def _source(call: Callable[..., Any]) -> tuple[str | None, int | None]:
     """File and first line of a callable, of what was typed the name that Python gives it."""
     plain: Any = inspect.unwrap(call)
     try:
+        if isinstance(plain, SavedMaps):
+            return plain.source_file, None
         return inspect.getsourcefile(plain), inspect.getsourcelines(plain)[1]
     except (TypeError, OSError):
         pass

@@ -159,7 +159,7 @@ def _is_of(entry: Entry, explainer: str | None) -> bool:
 
 
 def _entry(result: Result, file: str) -> Entry:
-    measured = [p.values.get("average precision") for p in result.pair_quality]
+    measured = [p.values.get(result.decides) for p in result.pair_quality]
     known = [value for value in measured if value is not None]
     return Entry(
         started=result.timing.started,

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from audit.evidence.kinds import AVERAGE_PRECISION, Evidence, Explanations, Reference, Roles
+from audit.evidence.kinds import Evidence, Explanations, Reference, Roles
+from audit.metrics.quality_table import has_chance_zero
 from audit.result.figures import DIFFERENCE, NamedMap, PairFigure
 from audit.result.finding import Finding, Verdict
 
@@ -114,13 +115,14 @@ def _caption(reference: Reference, explanations: Explanations, roles: Roles, ind
 
 def _tags(explanations: Explanations, roles: Roles, index: int, *, right: bool) -> list[str]:
     quality = _localization(explanations, roles, index)
-    poor = ["map no better than chance"] if quality is not None and quality <= 0 else []
+    chance = quality is not None and quality <= 0 and has_chance_zero(roles.decides)
+    poor = ["map no better than chance"] if chance else []
     return ["the model is right" if right else "the model is wrong", *poor]
 
 
 def _localization(explanations: Explanations, roles: Roles, index: int) -> float | None:
-    """Chance-corrected average precision of the audited map, None where it is not known."""
-    measured = explanations.localization.get(roles.audited, {}).get(AVERAGE_PRECISION)
+    """Localization of the audited map by the measure that decides, None where it is not known."""
+    measured = explanations.localization.get(roles.audited, {}).get(roles.decides)
     return None if measured is None or np.isnan(measured[index]) else float(measured[index])
 
 

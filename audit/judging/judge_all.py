@@ -84,6 +84,20 @@ def judge_all(
     return results, broken
 
 
+def judged_without_evidence(
+    check: Check, finding: Finding, severity: Mapping[str, str]
+) -> CheckResult:
+    """The result of a check whose finding no evidence is needed for.
+
+    Args:
+        check: see `principles.check.Check`.
+        finding: what is told of it.
+        severity: overrides by check.
+    """
+    chosen = Severity(severity.get(check.id, check.severity.value))
+    return _result(check, finding, chosen, check.limits())
+
+
 def _tested(
     checks: Sequence[Check],
     judge: Callable[[Check, CheckLimits], tuple[Finding, Failure | None]],

@@ -166,39 +166,3 @@ def insertion_minus_deletion(
     chance, that of a random map. Source: Petsiuk et al., RISE (2018), for the two terms.
     """
     return insertion - deletion
-
-
-@dataclass(frozen=True)
-class NormalizedFaithfulness:
-    """Numerator and denominator of normalized faithfulness, per pair.
-
-    Average by the ratio of sums (`audit.statistics.ratio_of_means`): the ratio of one pair has no
-    bound where its picture and its fill score alike.
-    """
-
-    numerator: Float[Tensor, " n"]
-    denominator: Float[Tensor, " n"]
-
-    @property
-    def ratio(self) -> Float[Tensor, " n"]:
-        """Per-pair ratio, NaN where the denominator is not positive."""
-        safe = self.denominator > 0
-        return torch.where(safe, self.numerator / self.denominator, torch.nan)
-
-
-def normalized_faithfulness(
-    insertion: Float[Tensor, " n"],
-    deletion: Float[Tensor, " n"],
-    full: Float[Tensor, " n"],
-    empty: Float[Tensor, " n"],
-) -> NormalizedFaithfulness:
-    """Insertion minus deletion over the model's own range, full score minus empty score.
-
-    A ratio near 1: the best order keeps nearly all of the score to the end and loses it at once.
-    Higher is better. Range: mostly [-1, 1], not bounded by 1 where parts of a picture outscore the
-    whole. Chance: 0. Without this a better model has a larger insertion and a larger deletion
-    whatever its maps. Pitfalls: the ratio of one pair has no bound; NaN where the fill scores no
-    less than the picture. Source: the normalization of Schulz et al. (ICLR 2020) to the model's
-    full and empty scores.
-    """
-    return NormalizedFaithfulness(insertion - deletion, full - empty)

@@ -77,6 +77,41 @@ class Fill:
         return (uniform(images.shape, images, generator) - mean) / std
 
 
+@dataclass(frozen=True)
+class Counterpart:
+    """A fill by other pictures of the same size, one for each pair.
+
+    Attributes:
+        pictures: what is seen where a patch was removed.
+    """
+
+    pictures: Float[Tensor, "n 3 H W"]
+
+    def prepare(
+        self, images: Float[Tensor, "n 3 H W"], patch: float, generator: torch.Generator
+    ) -> Replacement:
+        """The replacement for the pictures that these are counterparts of, in their order.
+
+        Raises:
+            ValueError: for pictures of another number or size.
+        """
+        del patch, generator
+        if images.shape != self.pictures.shape:
+            raise ValueError(
+                f"expected counterparts of the pictures {tuple(images.shape)}, got "
+                f"{tuple(self.pictures.shape)}"
+            )
+
+        def replace(
+            pictures: Float[Tensor, "m 3 H W"],
+            removed: Bool[Tensor, "m H W"],
+            pair: Int[Tensor, " m"],
+        ) -> Float[Tensor, "m 3 H W"]:
+            return torch.where(removed[:, None], self.pictures[pair], pictures)
+
+        return replace
+
+
 def uniform(shape: torch.Size, like: Tensor, generator: torch.Generator) -> Tensor:
     """Uniform numbers in [0, 1), drawn where the generator lives, of another tensor's kind."""
     drawn = torch.rand(shape, generator=generator, device=generator.device, dtype=torch.float32)

@@ -16,6 +16,8 @@ from audit.metrics.fills import uniform
 from audit.metrics.perturbation import AnyFill, Score, perturbation
 from audit.metrics.similarity import pearson
 
+SAMPLES = 50
+
 
 @dataclass(frozen=True)
 class SubsetDrops:
@@ -31,7 +33,7 @@ def subset_drops(
     grid: tuple[int, int],
     *,
     fill: AnyFill = "mean",
-    samples: int = 50,
+    samples: int = SAMPLES,
     shares: tuple[float, float] = (0.1, 0.5),
     generator: torch.Generator,
     batch_size: int = 128,

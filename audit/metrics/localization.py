@@ -39,8 +39,8 @@ def average_precision(
     recall; equal values enter together, as in scikit-learn, so that their order never matters.
     Range: (0, 1], higher is better; 1 for a binary mask as its own map (the ceiling of a
     fractional mask is its own average precision). Chance: the prevalence, which a constant map
-    scores exactly; maps without ties in random order score a little more on average, see
-    `random_average_precision`.
+    scores exactly; maps without ties in random order score a little more on average, by about
+    ln(patches)/patches, since the first hit never has precision zero: 0.03 on 12 by 12 patches.
     Pitfalls: sees the order only; grows with the object's area, so compare pairs by the
     chance-corrected form; grouping ties is pessimistic for maps with few distinct values.
     Source: scikit-learn, `average_precision_score`; Su, Yuan and Zhu (2015).
@@ -64,19 +64,6 @@ def chance_corrected_average_precision(
     """
     chance = prevalence(masks.to(maps.dtype))
     return (average_precision(maps, masks) - chance) / (1 - chance)
-
-
-def random_average_precision(masks: Shaped[Tensor, "n h w"]) -> Float[Tensor, " n"]:
-    """What maps without ties score in `average_precision` on average over all random orders.
-
-    Above the prevalence by about ln(patches)/patches, since the first hit never has precision zero:
-    0.03 on 12 by 12 patches. Source: Bestgen (2015), here for fractional masks too.
-    """
-    truth = _floating(masks).flatten(1)
-    n, area = truth.shape[-1], truth.sum(-1, keepdim=True)
-    own = sum(1 / k for k in range(1, n + 1)) / n
-    precision = own * truth + (1 - own) * (area - truth) / (n - 1)
-    return (truth / area * precision).sum(-1)
 
 
 def energy_in_mask(
@@ -129,7 +116,7 @@ def pointing_game(
     Definition: the mask's value at the maximum, or the largest in the disc of radius ``tolerance``
     (in cells of the given grid: patches, or pixels where the maps are given in pixels; TorchRay
     uses 15 pixels of 224); tied maxima share the hit. Range: [0, 1], higher is better. Chance: the
-    area of the mask widened by the tolerance, which a constant map scores (`pointing_chance`).
+    area of the mask widened by the tolerance, which a constant map scores.
     Pitfalls: rests on one patch; tolerance helps small objects most. Source: Zhang et al., Top-down
     Neural Attention by Excitation Backprop (IJCV 2018).
     """
@@ -137,11 +124,6 @@ def pointing_game(
     widened = _widen(_floating(masks).to(scores.dtype), tolerance).flatten(1)
     tied = (scores == scores.amax(-1, keepdim=True)).to(scores.dtype)
     return _where_known((tied * widened).sum(-1) / tied.sum(-1), known)
-
-
-def pointing_chance(masks: Shaped[Tensor, "n h w"], tolerance: float = 0.0) -> Float[Tensor, " n"]:
-    """What a map that points anywhere scores in `pointing_game`: the widened mask's area."""
-    return _widen(_floating(masks), tolerance).flatten(1).mean(-1)
 
 
 def relevance_rank_accuracy(
@@ -157,6 +139,23 @@ def relevance_rank_accuracy(
     scores, truth, known = flat_maps_and_masks(maps, masks)
     area = truth.sum(-1)
     return _where_known((top_weights(scores, area) * truth).sum(-1) / area, known)
+
+
+def dual_polarity_precision(
+    maps: Float[Tensor, "n h w"], masks: Shaped[Tensor, "n h w"]
+) -> Float[Tensor, " n"]:
+    """Share of a map's relevance, by size, that is positive in the mask or negative outside.
+
+    Range: [0, 1], higher is better; without negative values it is `energy_in_mask`. Chance: 0.5
+    where signs are random; a map of zeros tells nothing and scores it. Pitfalls: those of
+    `energy_in_mask`; a map that is negative nearly everywhere scores the background's share.
+    Source: after Cedro and Chlebus (2026), of which only the abstract could be read: positive
+    relevance belongs into the mask, and negative outside.
+    """
+    scores, truth, known = flat_maps_and_masks(maps, masks)
+    right = (scores.clamp(min=0) * truth - scores.clamp(max=0) * (1 - truth)).sum(-1)
+    total = scores.abs().sum(-1)
+    return _where_known(torch.where(total > 0, right / total, 0.5), known)
 
 
 def flat_maps_and_masks(

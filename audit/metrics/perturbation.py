@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional
 
-from audit.metrics.fills import Fill, FillName, Replacement, uniform
+from audit.metrics.fills import Counterpart, Fill, FillName, Replacement, uniform
 from audit.metrics.imputation import NoisyLinear
 
 Order = Literal["morf", "lerf"]
@@ -26,7 +26,7 @@ Score = Callable[[Float[Tensor, "m 3 H W"], Int[Tensor, " m"]], Float[Tensor, " 
 """Scores of perturbed pictures; the second argument says which pair each picture belongs to."""
 
 _FILLED = 48  # pictures that are filled at once, where fewer are scored at once
-AnyFill = Fill | NoisyLinear | FillName
+AnyFill = Fill | NoisyLinear | Counterpart | FillName
 
 
 def patch_counts(fractions: Sequence[float], patches: int) -> list[int]:
@@ -156,7 +156,7 @@ def perturbation(
     batch_size: int,
 ) -> Perturbation:
     """An engine for pictures cut into a grid (rows, columns) of patches, random numbers drawn."""
-    filler = fill if isinstance(fill, Fill | NoisyLinear) else Fill(fill)
+    filler = Fill(fill) if isinstance(fill, str) else fill
     replace = filler.prepare(images, images.shape[-1] / grid[1], generator)
     return Perturbation(score, images, replace, batch_size)
 

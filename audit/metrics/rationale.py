@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from audit.metrics.faithfulness import Curves, removal_curves
-from audit.metrics.perturbation import AnyFill, Score, patch_counts
+from audit.metrics.faithfulness import Curves
+from audit.metrics.perturbation import patch_counts
 
 BINS = (0.01, 0.05, 0.1, 0.2, 0.5)
 
@@ -59,30 +58,6 @@ def rationale(curves: Curves, patches: int, bins: Sequence[float] = BINS) -> Rat
     alone = curves.lerf[:, [counts.index(patches - k) for k in tops]]
     without = curves.morf[:, [counts.index(k) for k in tops]]
     return Rationale(curves.full - alone.mean(-1), curves.full - without.mean(-1))
-
-
-def sufficiency_comprehensiveness(
-    score: Score,
-    images: Float[Tensor, "n 3 H W"],
-    maps: Float[Tensor, "n h w"],
-    *,
-    fill: AnyFill = "mean",
-    bins: Sequence[float] = BINS,
-    generator: torch.Generator,
-    batch_size: int = 128,
-) -> Rationale:
-    """`rationale` of curves scored for it alone (see `removal_curves` for the arguments)."""
-    patches = maps[0].numel()
-    curves = removal_curves(
-        score,
-        images,
-        maps,
-        fill=fill,
-        fractions=rationale_fractions(bins, patches),
-        generator=generator,
-        batch_size=batch_size,
-    )
-    return rationale(curves, patches, bins)
 
 
 def _tops(bins: Sequence[float], patches: int) -> list[int]:

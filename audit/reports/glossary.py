@@ -25,8 +25,8 @@ GLOSSARY: Final = MappingProxyType(
         "pass, or one that never looks at the model, which has to fail.",
         "model-free map": "A map made without the model: a center prior, edges, or random numbers.",
         "twin": "The same method without its modification of the model.",
-        "localization": "How well a map finds the object: average precision of its mask; 0 is "
-        "chance and 1 is perfect.",
+        "localization": "How well a map finds the object: average precision of its mask, where 0 "
+        "is chance and 1 is perfect, unless --quality named another measure.",
         "faithfulness": "How fast the score rises when the places that a map ranks first are shown "
         "first, less how long it stays when they are hidden first.",
         "interval": "Where the true number lies, at the level that is stated. Verdicts go by "

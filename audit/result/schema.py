@@ -15,6 +15,7 @@ from audit.result.finding import Finding, Severity
 from audit.result.numbers import Frozen, Interval
 
 SCHEMA_VERSION = 2
+USUAL_MEASURE = "average precision"
 
 
 class Waiver(Frozen):
@@ -210,6 +211,41 @@ class PairQuality(Frozen):
         return self.picture if self.grid_set is None else self.grid_set
 
 
+class QualityOfExplainer(Frozen):
+    """A measure of map quality over the maps of one explainer.
+
+    ``n`` counts the pairs that have a value; the interval is drawn over pictures, or sets of grids.
+    """
+
+    explainer: str
+    mean: float | None
+    interval: Interval | None = None
+    n: int
+
+
+class MeasuredQuality(Frozen):
+    """A measure of map quality that was asked for, and what it says of every explainer.
+
+    ``decides`` is true of the one that principle 2 goes by. ``span`` is its range, ``differs`` says
+    how it differs from its reference implementation. ``passes`` are forward and backward passes of
+    the model, and ``explanations`` further runs of explainers, one picture each, that it took
+    together with the other measures of its ``family``.
+    """
+
+    name: str
+    title: str
+    decides: bool
+    needs: str
+    span: str
+    better: Literal["higher", "lower", "neither"]
+    source: str
+    differs: str
+    family: str = ""
+    passes: int = 0
+    explanations: int = 0
+    of: list[QualityOfExplainer] = []
+
+
 class ShownPair(Frozen):
     """A pair that figures show: its text, its picture, and where the object is.
 
@@ -225,7 +261,8 @@ class Result(Frozen):
     """A whole audit.
 
     Figures and the gallery name pairs, ``shown_pairs`` says what these are, and ``pictures`` holds
-    each of their pictures once, as PNG in base64.
+    each of their pictures once, as PNG in base64. ``quality`` are the measures of map quality that
+    were asked for.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -245,5 +282,11 @@ class Result(Frozen):
     shown_pairs: dict[str, ShownPair] = {}
     pictures: dict[str, str] = {}
     pair_quality: list[PairQuality] = []
+    quality: list[MeasuredQuality] = []
     failures: list[Failure] = []
     notes: list[str] = []
+
+    @property
+    def decides(self) -> str:
+        """The measure against masks that principle 2 went by; the usual one unless another was."""
+        return next((one.title for one in self.quality if one.decides), USUAL_MEASURE)

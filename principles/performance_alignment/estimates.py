@@ -79,12 +79,18 @@ def measures(explanations: Explanations, faithfulness: Faithfulness, roles: Role
     """
     audited, found = roles.audited, []
     if audited in explanations.localization:
-        values = {n: v[AVERAGE_PRECISION] for n, v in explanations.localization.items()}
+        values = {n: v[roles.decides] for n, v in explanations.localization.items()}
         found.append(Measure("localization", np.arange(len(values[audited])), values))
     if (measured := faithfulness_of(faithfulness, roles)) is not None:
         found.append(measured)
     known = [m.known(audited) for m in found]
     return [m for m in known if len(m.pairs)]
+
+
+def decider_words(roles: Roles) -> str:
+    """The measure against masks that decides, in the words of a caption."""
+    usual = roles.decides == AVERAGE_PRECISION
+    return f"chance-corrected {AVERAGE_PRECISION}" if usual else roles.decides
 
 
 def faithfulness_of(measured: Faithfulness, roles: Roles) -> Measure | None:

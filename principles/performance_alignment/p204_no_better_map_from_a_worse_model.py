@@ -56,6 +56,7 @@ from principles.performance_alignment.estimates import (
     Measure,
     Reading,
     combined,
+    decider_words,
     measures,
     resamples_for,
 )
@@ -262,8 +263,9 @@ def _table(executed: Executed, found: Sequence[Measure], roles: Roles) -> TableF
     ]
     return TableFigure(
         title="Accuracy and map quality of what is executed and of the model",
-        caption="Zero-shot top-1 of a present class; localization is mean chance-corrected average "
-        "precision, faithfulness a mean share of the model's own full minus empty score.",
+        caption="Zero-shot top-1 of a present class; localization is mean "
+        f"{decider_words(roles)}, faithfulness a mean share of the model's own full minus empty "
+        "score.",
         columns=["", "accuracy", *(m.name for m in found)],
         rows=rows,
     )

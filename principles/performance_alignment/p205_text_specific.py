@@ -26,13 +26,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from audit.evidence.kinds import (
-    AVERAGE_PRECISION,
-    Explanations,
-    Reference,
-    Roles,
-    TextSpecificity,
-)
+from audit.evidence.kinds import Explanations, Reference, Roles, TextSpecificity
 from audit.result.figures import PairFigure, TableFigure
 from audit.result.finding import Finding, Severity, Verdict
 from audit.result.wording import counted, number
@@ -48,6 +42,7 @@ from principles.performance_alignment.estimates import (
     CONTROL_LEVEL,
     Measure,
     controls_fail,
+    decider_words,
     flipped,
     judged,
     level_for,
@@ -96,7 +91,7 @@ def judge(
         summary = "There are no masks, so no object that a map could leave."
         return Finding(verdict=Verdict.NOT_APPLICABLE, summary=summary)
     differences = {
-        n: _difference(explanations, other, n) for n in judged(roles, other.localization)
+        n: _difference(explanations, other, n, roles) for n in judged(roles, other.localization)
     }
     ours = differences[roles.audited]
     if not np.isfinite(ours).any():
@@ -121,7 +116,7 @@ def judge(
     settles = settles if verdict is Verdict.INCONCLUSIVE else pairs
     tested = flipped(found[roles.audited], ours, reference.cluster, zone.none)
     smallest = visible_difference(ours, reference.cluster, found[roles.audited].level)
-    worst = _worst(ours, other.localization[roles.audited][AVERAGE_PRECISION])
+    worst = _worst(ours, other.localization[roles.audited][roles.decides])
     shown = [reference.ids[i] for i in worst] if verdict is Verdict.VIOLATION else []
     name = "localization, own class minus absent class"
     return Finding(
@@ -135,7 +130,7 @@ def judge(
         samples=shown,
         figures=[
             *(_figure(int(i), reference, explanations, other, roles) for i in worst),
-            _table(explanations, other, found),
+            _table(explanations, other, found, roles),
         ],
         witness=witness(roles, "P205", shown[0], alone=False) if shown else None,
         remedy=_remedy(int(worst[0]), reference, other, roles) if shown else "",
@@ -144,9 +139,11 @@ def judge(
     )
 
 
-def _difference(explanations: Explanations, other: TextSpecificity, name: str) -> Array:
-    right = explanations.localization[name][AVERAGE_PRECISION]
-    return np.asarray(right - other.localization[name][AVERAGE_PRECISION])
+def _difference(
+    explanations: Explanations, other: TextSpecificity, name: str, roles: Roles
+) -> Array:
+    right = explanations.localization[name][roles.decides]
+    return np.asarray(right - other.localization[name][roles.decides])
 
 
 def _reliability(
@@ -217,8 +214,8 @@ def _figure(
     roles: Roles,
 ) -> PairFigure:
     absent = reference.classes[int(other.absent[index])]
-    right = explanations.localization[roles.audited][AVERAGE_PRECISION][index]
-    wrong = other.localization[roles.audited][AVERAGE_PRECISION][index]
+    right = explanations.localization[roles.audited][roles.decides][index]
+    wrong = other.localization[roles.audited][roles.decides][index]
     return pair_figure(
         reference,
         index,
@@ -233,20 +230,23 @@ def _figure(
 
 
 def _table(
-    explanations: Explanations, other: TextSpecificity, found: dict[str, Estimate]
+    explanations: Explanations,
+    other: TextSpecificity,
+    found: dict[str, Estimate],
+    roles: Roles,
 ) -> TableFigure:
     rows = [
         [
             name,
-            number(float(np.nanmean(explanations.localization[name][AVERAGE_PRECISION]))),
-            number(float(np.nanmean(other.localization[name][AVERAGE_PRECISION]))),
+            number(float(np.nanmean(explanations.localization[name][roles.decides]))),
+            number(float(np.nanmean(other.localization[name][roles.decides]))),
             interval_words(estimate),
         ]
         for name, estimate in found.items()
     ]
     return TableFigure(
         title="Localization of the object asked for its own class and for an absent one",
-        caption="Mean chance-corrected average precision; model-free ones never see the target.",
+        caption=f"Mean {decider_words(roles)}; model-free ones never see the target.",
         columns=["explainer", "own class", "absent class", "paired difference"],
         rows=rows,
     )

@@ -6,7 +6,7 @@ import pytest
 from audit.engine.comparison import compare_results, quality_changes
 from audit.result.document import render_json
 from audit.result.finding import Severity, Verdict
-from audit.result.schema import PairQuality, Waiver
+from audit.result.schema import MeasuredQuality, PairQuality, Waiver
 
 
 def with_quality(result, values, pictures=None):
@@ -53,6 +53,24 @@ def test_an_error_is_worse_than_anything_and_fails(red, check_of):
     assert not compare_results(broken, broken).worse
     assert compare_results(broken, violated).worse  # an ERROR was no verdict that was accepted
     assert not compare_results(passed, unclear).worse
+
+
+def test_another_measure_that_decides_is_told(red):
+    other = MeasuredQuality(
+        name="energy",
+        title="energy gain",
+        decides=True,
+        needs="masks, or grids",
+        span="[-1, 1]",
+        better="higher",
+        source="Arras et al. 2022",
+        differs="on patches",
+    )
+    found = compare_results(red, red.model_copy(update={"quality": [other]}))
+    assert any(
+        "was judged by average precision and is judged by energy gain" in n for n in found.notes
+    )
+    assert not any("was judged by" in note for note in compare_results(red, red).notes)
 
 
 def test_every_pair_has_its_quality(red):

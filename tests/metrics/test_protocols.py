@@ -14,11 +14,13 @@ from audit.metrics.protocols import (
     road,
     run_protocol,
 )
-from audit.metrics.rationale import (
-    rationale,
-    rationale_fractions,
-    sufficiency_comprehensiveness,
-)
+from audit.metrics.rationale import rationale, rationale_fractions
+
+
+def alone_for(bins, score, images, maps, **more):
+    """Sufficiency and comprehensiveness of curves that are scored for them alone."""
+    fractions = rationale_fractions(bins, 36)
+    return rationale(removal_curves(score, images, maps, fractions=fractions, **more), 36, bins)
 
 
 def test_rise_scores_every_count_once(score, images, maps, seeded):
@@ -72,9 +74,7 @@ def test_road_uses_the_imputation_for_both_orders(score, images, maps, seeded):
 
 def test_sufficiency_and_comprehensiveness_are_those_of_a_slow_loop(score, images, maps, seeded):
     bins = (0.01, 0.05, 0.1, 0.2, 0.5)
-    found = sufficiency_comprehensiveness(
-        score, images, maps, fill=Fill("dataset-mean"), bins=bins, generator=seeded()
-    )
+    found = alone_for(bins, score, images, maps, fill=Fill("dataset-mean"), generator=seeded())
     zeros = torch.zeros(1)
     for i in range(4):
         order = maps[i].flatten().argsort(descending=True)
@@ -100,9 +100,7 @@ def test_one_set_of_passes_serves_every_measure_of_its_fill(score, images, maps,
     passes = score.pictures
     shared = rationale(curves, 36, bins)
     assert score.pictures == passes == 4 * (2 * 7 + 2)  # 1, 4, 11, 18, 22, 32 and 35 of 36 patches
-    alone = sufficiency_comprehensiveness(
-        score, images, maps, bins=bins, fill="blur", generator=seeded()
-    )
+    alone = alone_for(bins, score, images, maps, fill="blur", generator=seeded())
     torch.testing.assert_close(shared.sufficiency, alone.sufficiency)
     torch.testing.assert_close(shared.comprehensiveness, alone.comprehensiveness)
     every = adaptive_curves(score, images, maps, fill="blur", generator=seeded(), tolerance=-1.0)

@@ -259,6 +259,18 @@ def test_an_audit_that_judged_nothing_still_has_a_page(result: Result) -> None:
     assert "nothing was judged" in text
 
 
+def test_measures_of_map_quality_stand_in_a_table(result: Result) -> None:
+    page = Page(render_html(result))
+    rows = [row for row in re.findall(r"<tr>.*?</tr>", render_html(result)) if "explainer 1" in row]
+    assert len(rows) == 1
+    text = " ".join(page.text.split())
+    assert "energy gain (decides) higher 0.410 0.310 to 0.510 0.380 0.280 to 0.480 – 192" in text
+    assert "max-sensitivity lower 0.0200 −0.0800 to 0.120" in text
+    assert "Principle 2 goes by energy gain; the others stand beside it" in text
+    assert "1,120" in text
+    assert 'id="quality"' not in render_html(result.model_copy(update={"quality": []}))
+
+
 def test_a_thousand_pairs_stay_small(make_result: object) -> None:
     one, many = (len(render_html(make_result(pairs=n)).encode()) for n in (50, 150))
     assert one + (many - one) / 100 * 150 < 5_000_000  # 200 pairs

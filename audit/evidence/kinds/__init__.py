@@ -29,6 +29,7 @@ from audit.evidence.kinds.maps import (
     Equivalences,
     Explanations,
     Faithfulness,
+    MapQuality,
     TextSpecificity,
 )
 from audit.evidence.kinds.performance import ChosenPairs, Performance, TwinMaps
@@ -48,6 +49,7 @@ __all__ = [
     "Explanations",
     "Faithfulness",
     "Ladder",
+    "MapQuality",
     "OtherModels",
     "PatchEffects",
     "Performance",
@@ -79,6 +81,7 @@ class Evidence:
     chosen_pairs: ChosenPairs | None = None
     twin_maps: TwinMaps | None = None
     faithfulness: Faithfulness | None = None
+    map_quality: MapQuality | None = None
     ladder: Ladder | None = None
     rung_faithfulness: RungFaithfulness | None = None
     other_models: OtherModels | None = None

@@ -36,7 +36,7 @@ class Ladder:
         identity_error: largest difference of a score of the first rung to the model's, of scores
             above 1 in units of the largest.
         correct: per rung and picture.
-        localization: per explainer, chance-corrected average precision, (rungs, pairs).
+        localization: per explainer, by the measure that decides, (rungs, pairs).
         probed_maps: per explainer, of the pairs whose faithfulness is probed, (rungs, probed pairs,
             rows, columns); empty where they were not kept.
         left_out: a sentence for each family of rungs that this model does not have.

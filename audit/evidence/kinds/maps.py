@@ -8,7 +8,7 @@ import numpy as np
 
 from audit.trace.records import Array
 
-AVERAGE_PRECISION = "average precision"  # the measure of localization that decides
+AVERAGE_PRECISION = "average precision"  # decides, unless another measure was asked for
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,24 @@ class Faithfulness:
     span: Array
     other_gaps: dict[str, Array] = field(default_factory=dict)
     other_span: Array = field(default_factory=lambda: np.zeros(0))
+
+
+@dataclass(frozen=True)
+class MapQuality:
+    """Quality of the maps by measures that take more than masks, reported beside what decides.
+
+    Attributes:
+        probed: indices of the pairs of which it was measured.
+        values: per explainer and measure, (probed pairs,), NaN where a pair has none.
+        passes: forward and backward passes of the model, one picture each, by family of measures,
+            for all pairs and explainers.
+        explanations: pictures that explainers were run on anew, likewise.
+    """
+
+    probed: Array
+    values: dict[str, dict[str, Array]]
+    passes: dict[str, int]
+    explanations: dict[str, int]
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ class ChosenPairs:
             was measured on, (chosen,).
         margins: of each pair, (chosen,).
         area: share of the patches that its object covers, (chosen,).
-        localization: per explainer, chance-corrected average precision, (chosen,); empty without
+        localization: per explainer, by the measure that decides, (chosen,); empty without
             masks.
     """
 
@@ -53,7 +53,7 @@ class TwinMaps:
 
     Attributes:
         cluster: picture of each pair, or its set of grids, (many,).
-        localization: of the two, chance-corrected average precision, (many,); empty without masks,
+        localization: of the two, by the measure that decides, (many,); empty without masks,
             and without a twin.
     """
 

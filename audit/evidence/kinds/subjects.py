@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from audit.evidence.kinds.maps import AVERAGE_PRECISION
 from audit.trace.records import Array
 
 PAIR_PLACEHOLDER = "THE-PAIR"  # stands for the pair in `Roles.snippet`
@@ -26,6 +27,8 @@ class Roles:
         command: the command line that runs this audit again.
         snippet: lines of Python that explain one pair, `PAIR_PLACEHOLDER` standing for its id.
         random_weights: True where the model's weights are random, as asked for.
+        saved: True where the audited maps were drawn elsewhere, and nothing can be run anew.
+        decides: the measure against masks that decides in principle 2.
     """
 
     audited: str
@@ -38,6 +41,8 @@ class Roles:
     command: str = "audit check"
     snippet: str = ""
     random_weights: bool = False
+    saved: bool = False
+    decides: str = AVERAGE_PRECISION
 
 
 @dataclass(frozen=True)

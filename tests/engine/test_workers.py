@@ -4,12 +4,13 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.kills import ENVIRONMENT
+from tests.kills import ENVIRONMENT, Audits
 
 EXPLAINERS = """\
 import os
@@ -106,3 +107,21 @@ def test_when_the_time_is_over_what_is_not_settled_is_listed_and_the_rest_is_kep
     assert "the 0.01 s that --max-time gives were over before it was measured" in messages
     code, _ = audit("honest", 1, "--max-time", "600")
     assert code != 3
+
+
+@pytest.mark.parametrize("victim", ["supervisor", "worker"])
+def test_an_audit_that_is_killed_while_two_processes_measure_goes_on(tiny_model, tmp_path, victim):
+    words = ("--samples", "4", "--workers", "2", "--select", "P106,P108,P205")
+    audits = Audits(tmp_path, tiny_model, words)
+    tasks = tmp_path / "killed" / "evidence" / "tasks" / "reparametrization"
+
+    def wait(process):
+        end = time.monotonic() + 250
+        while not any(tasks.glob("*.npz")) and process.poll() is None and time.monotonic() < end:
+            time.sleep(0.005)
+        assert any(tasks.glob("*.npz"))
+
+    found = audits.killed("killed", victim, wait)
+    assert found.same, found.messages
+    assert found.again < audits.pairs
+    assert "went on from an interrupted audit" in found.messages

@@ -84,6 +84,12 @@ BUILT_IN: Mapping[str, BuiltIn] = {
     "grad-sam": BuiltIn("grad_sam:grad_sam", "1F + 1B", needs=_HEADS, needs_also=_FOLLOWS),
     "attcat": BuiltIn("attcat:attcat", "1F + 1B", needs=_HEADS, needs_also=_FOLLOWS),
     "game": BuiltIn("game:game", "1F + 1B", needs=_HEADS, needs_also=_FOLLOWS),
+    "transformer-attribution": BuiltIn(
+        "transformer_attribution:transformer_attribution",
+        "2F + 1B, and relevance backward through each block",
+        needs=_HEADS,
+        needs_also=_FOLLOWS,
+    ),
     "legrad": BuiltIn(
         "legrad:legrad",
         "1F + 1B of each block",
@@ -133,6 +139,15 @@ BUILT_IN: Mapping[str, BuiltIn] = {
         needs_also=_FOLLOWS,
         modifies="one run for each patch, in which it is put into an empty picture",
     ),
+    "tis": BuiltIn(
+        "tis:tis",
+        "1F + masks F of a share of the tokens",
+        needs=_HEADS,
+        needs_also=_FOLLOWS,
+        modifies="one run for each mask, in which the other patches' tokens are taken away",
+    ),
+    "skip-plus": BuiltIn("skip_plus:skip_plus", "1F + 1B", needs=_HEADS, needs_also=_FOLLOWS),
+    "vit-cx": BuiltIn("vit_cx:vit_cx", "2F + 2 F for each cluster of channels", needs=_HEADS),
     "libra-grad": BuiltIn(
         "libra_grad:libra_grad",
         "1F + 1B",
@@ -159,6 +174,12 @@ BUILT_IN: Mapping[str, BuiltIn] = {
     "score-cam": BuiltIn("score_cam:score_cam", "1F + 1B + channels F"),
     "occlusion": BuiltIn("occlusion:occlusion", "1F + windows F"),
     "rise": BuiltIn("rise:rise", "1F + masks F"),
+    "meaningful-perturbation": BuiltIn(
+        "meaningful_perturbation:meaningful_perturbation", "1F + disks F + steps (F + B)"
+    ),
+    "extremal-perturbation": BuiltIn(
+        "extremal_perturbation:extremal_perturbation", "1F + areas x steps (F + B)"
+    ),
     "random": BuiltIn("controls:random", "0", text_specific=False, model_free=True),
     "center-prior": BuiltIn("controls:center_prior", "0", text_specific=False, model_free=True),
     "edges": BuiltIn("controls:edges", "0", text_specific=False, model_free=True),

@@ -101,7 +101,7 @@ class SmoothMask:
 
     def __init__(self, images: Float[Tensor, "b 3 H W"]) -> None:
         self.size = (images.shape[-2], images.shape[-1])
-        self.step = max(1, round(pixels_of(images, STEP)))
+        self.step = math.ceil(pixels_of(images, STEP))
         sigma = pixels_of(images, SIGMA)
         reach = math.ceil(sigma / self.step)
         self.grid = (-(-self.size[0] // self.step), -(-self.size[1] // self.step))

@@ -78,7 +78,7 @@ def test_the_ends_of_a_pyramid_are_the_picture_and_its_blur():
 def slow_mask(weights, size):
     """The smooth maximum, pixel by pixel, over the grid points near the pixel's cell."""
     unit = min(size) / 224
-    step, sigma = max(1, round(7 * unit)), 21 * unit
+    step, sigma = math.ceil(7 * unit), 21 * unit
     reach = math.ceil(sigma / step)
     rows = []
     for y in range(-reach * step, (weights.shape[0] + reach) * step):

@@ -58,7 +58,10 @@ class Listed:
 _FORMS = (
     Listed("inverted:<explainer>", "The maximum of an explainer's map minus that map."),
     Listed("captum:<class>", "A method of captum.attr on the score, such as Saliency."),
-    Listed("pytorch-grad-cam:<class>", "A method of pytorch-grad-cam, such as GradCAM."),
+    Listed(
+        "pytorch-grad-cam:<class>",
+        "A method of pytorch-grad-cam, such as GradCAM, at one layer or several.",
+    ),
 )
 
 

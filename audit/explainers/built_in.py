@@ -16,7 +16,8 @@ class BuiltIn:
         model_free: True for controls that never look at the model.
         unmodified: the options that take the method's modification of the model away.
         equivalents: explainers that give the same maps under the same options.
-        needs: ``heads`` where the method reads attention heads, which the model's anatomy tells.
+        needs: ``heads`` where the method reads attention heads, which the model's anatomy tells, or
+            ``text tower`` where it explains the tokens of the text.
         cost: of a map, in forward (F) and backward (B) passes of the image tower; texts aside.
         modifies: what of the model's own computation the method changes; empty for nothing.
         needs_also: what else it needs, by the option ``name=value`` with which it does; empty for
@@ -40,6 +41,7 @@ class BuiltIn:
 
 
 _HEADS = "heads"
+_TEXT = "text tower"
 _OWN_SIZE = {"input=own-size": "any size"}
 _FOLLOWS = {"": "class token"}
 _ECLIP = {"heads": "model", "input": "model"}
@@ -179,6 +181,30 @@ BUILT_IN: Mapping[str, BuiltIn] = {
     ),
     "extremal-perturbation": BuiltIn(
         "extremal_perturbation:extremal_perturbation", "1F + areas x steps (F + B)"
+    ),
+    "text-gradient": BuiltIn(
+        "text_gradient:text_gradient", "1F + 1B of the text tower", needs=_TEXT
+    ),
+    "text-integrated-gradients": BuiltIn(
+        "text_integrated_gradients:text_integrated_gradients",
+        "1F + steps (F + B) of the text tower",
+        needs=_TEXT,
+    ),
+    "text-grad-attention": BuiltIn(
+        "text_grad_attention:text_grad_attention",
+        "1F of the text tower + 1B of its last block",
+        needs=_TEXT,
+    ),
+    "text-grad-eclip": BuiltIn(
+        "text_grad_eclip:text_grad_eclip",
+        "1F + 1B of the text tower",
+        unmodified={"heads": "model"},
+        needs=_TEXT,
+        modifies="the last text blocks are computed with one head",
+    ),
+    "text-game": BuiltIn("text_game:text_game", "1F + 1B of the text tower", needs=_TEXT),
+    "token-removal": BuiltIn(
+        "token_removal:token_removal", "1F + tokens F of the text tower", needs=_TEXT
     ),
     "random": BuiltIn("controls:random", "0", text_specific=False, model_free=True),
     "center-prior": BuiltIn("controls:center_prior", "0", text_specific=False, model_free=True),

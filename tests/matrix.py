@@ -92,6 +92,13 @@ FIELD = (
     "extremal-perturbation?steps=20&area=0.1",
     "atman",
     "caap",
+    "text-gradient",
+    "text-integrated-gradients?steps=8",
+    "text-grad-attention",
+    "text-grad-eclip",
+    "text-grad-eclip?heads=model",
+    "text-game",
+    "token-removal",
 )
 TRACED = ("P101", "P102", "P103", "P104", "P105", "P110")
 SHARED = (

@@ -11,6 +11,7 @@ from audit.metrics import (
     protocols,
     rationale,
     similarity,
+    synergy,
 )
 
 MEASURES = (
@@ -36,6 +37,7 @@ MEASURES = (
     similarity.spearman,
     similarity.relative_l2,
     similarity.top_overlap,
+    synergy.synergy,
 )
 
 

@@ -15,7 +15,12 @@ from audit.cli.printing import say, say_lines, verdict_stands
 
 @click.command()
 @click.argument("explainers", nargs=-1, metavar="EXPLAINER…")
-@click.option("--all", "every", is_flag=True, help="All built-in explainers, controls included.")
+@click.option(
+    "--all",
+    "every",
+    is_flag=True,
+    help="All built-in explainers, controls included; costly ones at cheaper settings.",
+)
 @shared.several_subjects
 @shared.judging_options
 @click.option(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from urllib.parse import urlencode
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,8 @@ class BuiltIn:
         modifies: what of the model's own computation the method changes; empty for nothing.
         needs_also: what else it needs, by the option ``name=value`` with which it does; empty for
             always.
+        cheaper: options of a setting that costs less than the published one, for a method of very
+            many passes.
     """
 
     target: str
@@ -33,6 +36,7 @@ class BuiltIn:
     needs: str = ""
     modifies: str = ""
     needs_also: Mapping[str, str] = field(default_factory=dict)
+    cheaper: Mapping[str, str] = field(default_factory=dict)
 
     def needs_with(self, options: Mapping[str, str]) -> tuple[str, ...]:
         """What else it needs with these options, names out of `audit.explainers.model_needs`."""
@@ -147,6 +151,7 @@ BUILT_IN: Mapping[str, BuiltIn] = {
         needs=_HEADS,
         needs_also=_FOLLOWS,
         modifies="one run for each mask, in which the other patches' tokens are taken away",
+        cheaper={"masks": "128"},
     ),
     "skip-plus": BuiltIn("skip_plus:skip_plus", "1F + 1B", needs=_HEADS, needs_also=_FOLLOWS),
     "vit-cx": BuiltIn("vit_cx:vit_cx", "2F + 2 F for each cluster of channels", needs=_HEADS),
@@ -175,12 +180,16 @@ BUILT_IN: Mapping[str, BuiltIn] = {
     "grad-cam-plus-plus": BuiltIn("grad_cam_plus_plus:grad_cam_plus_plus", "1F + 1B"),
     "score-cam": BuiltIn("score_cam:score_cam", "1F + 1B + channels F"),
     "occlusion": BuiltIn("occlusion:occlusion", "1F + windows F"),
-    "rise": BuiltIn("rise:rise", "1F + masks F"),
+    "rise": BuiltIn("rise:rise", "1F + masks F", cheaper={"masks": "256"}),
     "meaningful-perturbation": BuiltIn(
-        "meaningful_perturbation:meaningful_perturbation", "1F + disks F + steps (F + B)"
+        "meaningful_perturbation:meaningful_perturbation",
+        "1F + disks F + steps (F + B)",
+        cheaper={"steps": "100"},
     ),
     "extremal-perturbation": BuiltIn(
-        "extremal_perturbation:extremal_perturbation", "1F + areas x steps (F + B)"
+        "extremal_perturbation:extremal_perturbation",
+        "1F + areas x steps (F + B)",
+        cheaper={"steps": "100", "area": "0.1"},
     ),
     "text-gradient": BuiltIn(
         "text_gradient:text_gradient", "1F + 1B of the text tower", needs=_TEXT
@@ -210,6 +219,14 @@ BUILT_IN: Mapping[str, BuiltIn] = {
     "center-prior": BuiltIn("controls:center_prior", "0", text_specific=False, model_free=True),
     "edges": BuiltIn("controls:edges", "0", text_specific=False, model_free=True),
 }
+
+
+def affordable(name: str) -> str:
+    """A built-in explainer at its cheaper setting, where it has one, as a spec."""
+    cheaper = BUILT_IN[name].cheaper
+    return f"{name}?{urlencode(cheaper)}" if cheaper else name
+
+
 # What an explainer from outside is compared with: each costs about one forward pass.
 CHEAP = (
     "grad-eclip",

@@ -161,6 +161,7 @@ def build_context(
         command=command_line(settings, live),
         snippet=snippet(settings, live),
         random_weights=model.pretrained == RANDOM,
+        explains_text=audited.explains_text,
     )
     fetch = settings.allow_download
     _expect_names_beside_a_ladder_of_models(settings, live)

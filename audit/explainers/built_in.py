@@ -38,6 +38,11 @@ class BuiltIn:
     needs_also: Mapping[str, str] = field(default_factory=dict)
     cheaper: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def explains_text(self) -> bool:
+        """Whether it explains the tokens of the text, and not the picture."""
+        return self.needs == _TEXT
+
     def needs_with(self, options: Mapping[str, str]) -> tuple[str, ...]:
         """What else it needs with these options, names out of `audit.explainers.model_needs`."""
         given = {"", *(f"{name}={value}" for name, value in options.items())}

@@ -175,6 +175,7 @@ def _bind(name: str, call: Callable[..., Any], given: Mapping[str, str]) -> Expl
         summary=_summary(call),
         faithful_twin=_twin(name, built_in, call, given),
         text_specific=bool(getattr(declared, "text_specific", True)),
+        explains_text=bool(getattr(declared, "explains_text", False)),
         stochastic=bool(getattr(declared, "stochastic", False)),
         model_free=bool(getattr(declared, "model_free", False)),
         needs=str(getattr(declared, "needs", "")),

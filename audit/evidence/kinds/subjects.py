@@ -26,6 +26,8 @@ class Roles:
         command: the command line that runs this audit again.
         snippet: lines of Python that explain one pair, `PAIR_PLACEHOLDER` standing for its id.
         random_weights: True where the model's weights are random, as asked for.
+        explains_text: True where the audited method declares that it explains the tokens of the
+            text, so that its maps of the pictures say nothing.
     """
 
     audited: str
@@ -38,6 +40,7 @@ class Roles:
     command: str = "audit check"
     snippet: str = ""
     random_weights: bool = False
+    explains_text: bool = False
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,7 @@ def transformer_attribution(
     maps = widen(images).new_empty(len(images), *pairs.tower.grid)
     for mine, slopes in seen.gradients(*seen.attention):
         with torch.no_grad():
-            relevance = _of_last_tokens(seen, mine)
+            relevance = relevance_of_last_tokens(seen, mine)
             of, cams = pairs.picture[mine], []
             for step, slope in zip(reversed(steps), reversed(slopes), strict=True):
                 attention, relevance = step.passed(relevance, of)
@@ -169,7 +169,9 @@ def _steps(block: Block, x: Float[Tensor, "pictures tokens width"]) -> _Steps:
     )  # fmt: skip
 
 
-def _of_last_tokens(seen: AttentionPass, mine: Tensor) -> Float[Tensor, "some tokens width"]:
+def relevance_of_last_tokens(
+    seen: AttentionPass, mine: Tensor
+) -> Float[Tensor, "some tokens width"]:
     """Relevance 1 of each score, on what the last block gives: all of it on the class token.
 
     What the score makes of the last norm's output is one linear layer, its length held constant.
@@ -180,7 +182,7 @@ def _of_last_tokens(seen: AttentionPass, mine: Tensor) -> Float[Tensor, "some to
     with torch.enable_grad(), _FromLastNorm(pooled) as head:
         score = (pairs.features(pooled) * pairs.wanted[mine]).sum()
     (slope,) = torch.autograd.grad(score, head.given)
-    share = widen(head.given.detach() * slope).clamp_min(0)
+    share = widen(head.given.detach() * slope).clamp_min(0).flatten(1)
     relevance = torch.zeros_like(tokens)
     relevance[:, 0] = shared(share, share.sum(-1, keepdim=True).expand_as(share))
     return relevance

@@ -84,6 +84,21 @@ FIELD = (
     "libra-grad",
     "attn-lrp",
     "m2ib?steps=3&copies=2&text=released",
+    "transformer-attribution",
+    "skip-plus",
+    "vit-cx",
+    "tis?masks=32",
+    "meaningful-perturbation?steps=8&cells=8",
+    "extremal-perturbation?steps=20&area=0.1",
+    "atman",
+    "caap",
+    "text-gradient",
+    "text-integrated-gradients?steps=8",
+    "text-grad-attention",
+    "text-grad-eclip",
+    "text-grad-eclip?heads=model",
+    "text-game",
+    "token-removal",
 )
 TRACED = ("P101", "P102", "P103", "P104", "P105", "P110")
 SHARED = (

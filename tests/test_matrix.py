@@ -74,6 +74,10 @@ def test_what_methods_of_the_field_modify_is_found_for_the_right_reason(golden):
     noisy, released = (s for s in matrix.FIELD if s.startswith("m2ib"))
     assert violated(noisy) == {"P104"}
     assert violated(released) == {"P104", "P105"}
+    assert violated("text-grad-eclip") == {"P104", "P105"}
+    assert violated("text-grad-eclip?heads=model") == set()
+    assert violated("caap") == {"P104", "P105"}  # what enters its blocks is another picture's
+    assert violated("atman") == violated("tis?masks=32") == set()  # probes of a clean pass
 
 
 def test_grad_eclip_is_caught(golden):

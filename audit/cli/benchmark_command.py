@@ -16,7 +16,12 @@ from audit.cli.quality_option import quality_option
 
 @click.command()
 @click.argument("explainers", nargs=-1, metavar="EXPLAINER…")
-@click.option("--all", "every", is_flag=True, help="All built-in explainers, controls included.")
+@click.option(
+    "--all",
+    "every",
+    is_flag=True,
+    help="All built-in explainers, controls included; costly ones at cheaper settings.",
+)
 @shared.several_subjects
 @quality_option
 @shared.judging_options

@@ -33,6 +33,11 @@ from audit.cli.printing import say
     "--text", required=True, help="The text, or name of a class, whose score is explained."
 )
 @click.option(
+    "--text-map",
+    is_flag=True,
+    help="Draw the text as well, its words from red over white to green.",
+)
+@click.option(
     "--out",
     type=click.Path(path_type=Path),
     default=Path("map.png"),
@@ -47,6 +52,8 @@ def map_(
     grid: int | str | None,
     text: str,
     out: Path,
+    *,
+    text_map: bool,
     **given: Any,
 ) -> None:
     """Draw the map of your own picture and text."""
@@ -60,5 +67,7 @@ def map_(
         shared.print_notes(notes)
         cells = grid if isinstance(grid, int) else 1
         pictures = [Path(image) for image in images]
-        said = write_overlay(explainer, options, pictures, text, out, known, grid=cells)
+        said = write_overlay(
+            explainer, options, pictures, text, out, known, grid=cells, text_map=text_map
+        )
     say(f"{out}: {said}")

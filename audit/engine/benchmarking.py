@@ -22,7 +22,7 @@ from audit.engine.supervision import Limits, WorkerEndedError
 from audit.engine.worker_process import Job, UnsupervisableError
 from audit.errors import INCOMPLETE, IncompleteError, ReportedError, ending
 from audit.evidence.completion import finished_unchanged
-from audit.explainers.built_in import BUILT_IN
+from audit.explainers.built_in import BUILT_IN, affordable
 from audit.explainers.contract import ExplainerFaultError
 from audit.explainers.errors import NeedsHeadsError
 from audit.explainers.known_names import expect_known_name
@@ -172,13 +172,13 @@ def named_explainers(
 
     Args:
         names: as they were given.
-        every: all built-in ones as well.
+        every: all built-in ones as well, those of very many passes at their cheaper setting.
 
     Raises:
         SettingsError: there is none.
     """
     found = [present_explainer(name) for name in names]
-    chosen = [*(name for name, _ in found), *(BUILT_IN if every else ())]
+    chosen = [*(name for name, _ in found), *(map(affordable, BUILT_IN) if every else ())]
     if not chosen:
         raise SettingsError(
             "expected one explainer or more, or --all, got none; 'audit list explainers' shows them"

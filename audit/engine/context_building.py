@@ -166,6 +166,7 @@ def build_context(
         random_weights=model.pretrained == RANDOM,
         saved=audited.saved,
         decides=quality[0].title,
+        explains_text=audited.explains_text,
     )
     fetch = settings.allow_download
     _expect_names_beside_a_ladder_of_models(settings, live)

@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw
 from audit.data.grids import cell_masks
 from audit.explainers.binding import bound
 from audit.explainers.contract import run_explainer
-from audit.explainers.model_needs import ANY_SIZE, lacking
+from audit.explainers.model_needs import ANY_SIZE, TEXT, lacking
 from audit.explainers.registry import load_explainer
 from audit.metrics.localization import mask_on_grid
 from audit.models.anatomy import UnknownAnatomyError
@@ -90,8 +90,8 @@ def _of_inside(model: ModelUnderAudit) -> Iterator[str]:
         yield _line("inside", f"full anatomy: {known}")
         if anatomy.text_tower is None and model.uses_templates:
             yield _line("", "the text tower is computed as a whole, its blocks are not known")
-        lacks = {need: why for need, why in lacking(model).items() if need != ANY_SIZE}
-        yield from (_line("", f"but {why}") for why in lacks.values())
+        lacks = lacking(model).items()
+        yield from (_line("", f"but {why}") for need, why in lacks if need not in (ANY_SIZE, TEXT))
     rows, columns = model.patch_grid
     yield _line("maps", f"are compared on {rows}×{columns} cells of {model.image_size} pixels")
 

@@ -12,6 +12,7 @@ import matplotlib as mpl
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 
 from audit.config.settings import Settings
 from audit.data.errors import DataError
@@ -22,9 +23,11 @@ from audit.data.upright import PictureError
 from audit.engine import supervision
 from audit.engine.progress import silent
 from audit.engine.status_board import StatusBoard
+from audit.engine.text_overlay import Word, caption, in_numbers, words_of
 from audit.engine.worker_process import Job
 from audit.explainers.binding import bound
-from audit.explainers.contract import run_explainer
+from audit.explainers.contract import Explainer, Explanation, run_explainer
+from audit.explainers.errors import ExplainerSpecError
 from audit.explainers.registry import load_explainer
 from audit.metrics.localization import energy_in_mask, mask_on_grid
 from audit.models.loading import load_model
@@ -42,6 +45,7 @@ def write_overlay(
     model_settings: Mapping[str, Any],
     *,
     grid: int = 1,
+    text_map: bool = False,
 ) -> str:
     """Explain one pair and write picture and overlay side by side as PNG.
 
@@ -56,10 +60,11 @@ def write_overlay(
         out: the file.
         model_settings: as `load_model` takes them.
         grid: cells on either side.
+        text_map: draw the text below, its words colored by the map of its tokens.
 
     Returns:
-        What is to be said of the pair: the model's score, and of a grid the share of the map's
-        positive relevance that lies in the first cell.
+        What is to be said of the pair: the model's score, of a grid the share of the map's positive
+        relevance that lies in the first cell, and of a text map the relevance of each word.
 
     Raises:
         ReportedError: what that process raised, such as for an unreadable picture.
@@ -74,6 +79,7 @@ def write_overlay(
         "text": text,
         "model_settings": dict(model_settings),
         "grid": grid,
+        "text_map": text_map,
     }
     limits = supervision.Limits(Settings.model_validate({}).timeout)
     found = supervision.supervised(Job(JOB, given), limits, silent)
@@ -88,6 +94,7 @@ def overlay(
     text: str,
     model_settings: Mapping[str, Any],
     grid: int,
+    text_map: bool,  # noqa: FBT001 - a job's arguments are given by name
     board: StatusBoard,
 ) -> dict[str, str]:
     """The same in the worker process: the PNG in base64, and what is to be said.
@@ -104,14 +111,35 @@ def overlay(
     images = model.preprocess(shown)[None].to(model.device, model.dtype)
     targets = model.encode([text]).to(model.device)
     explainer = bound(explainer, model, targets)
-    drawn = run_explainer(explainer, model.module, images, targets).maps.float().cpu()
+    found = run_explainer(explainer, model.module, images, targets)
+    drawn = found.maps.float().cpu()
     with torch.no_grad():
         said = f"{model.score_name} {float(model.score(images, targets)):.4f}"
     if grid > 1:
         cell = mask_on_grid(cell_masks(model, grid)[:1], (drawn.shape[1], drawn.shape[2]))
         share = float(energy_in_mask(drawn, cell))
         said += f", {share:.1%} of the positive relevance in the first cell (chance {grid**-2:.1%})"
-    return {"png": _png(shown, drawn[0].numpy()), "said": said}
+    words: list[Word] = []
+    if text_map:
+        words = words_of(text, _token_map(explainer, found), model.encode)
+        said += f"; {in_numbers(words)}"
+    elif found.token_maps is not None:
+        said += "; there is a map of the tokens, which --text-map shows"
+    return {"png": _png(shown, drawn[0].numpy(), words), "said": said}
+
+
+def _token_map(explainer: Explainer, found: Explanation) -> Tensor:
+    """The map of the tokens of the one pair.
+
+    Raises:
+        ExplainerSpecError: the explainer gives none.
+    """
+    if found.token_maps is None:
+        raise ExplainerSpecError(
+            f"explainer '{explainer.name}': expected token_maps for --text-map, found none; choose "
+            "one that explains the tokens, such as text-gradient, text-game or token-removal"
+        )
+    return found.token_maps[0].float().cpu()
 
 
 def _shown(pictures: Sequence[str], grid: int, side: int) -> Image.Image:
@@ -134,14 +162,22 @@ def _shown(pictures: Sequence[str], grid: int, side: int) -> Image.Image:
     return opened[0] if grid == 1 else composed([squared(one, side) for one in opened], grid)
 
 
-def _png(shown: Image.Image, maps: np.ndarray) -> str:
-    """Picture and overlay side by side, as PNG in base64."""
+def _png(shown: Image.Image, maps: np.ndarray, words: Sequence[Word]) -> str:
+    """Picture and overlay side by side, and a caption below, as PNG in base64.
+
+    An even map, as of an explainer of texts, has no overlay.
+    """
     base = np.asarray(shown.resize((_SIDE, _SIDE)), dtype=np.float64)
-    span = float(np.ptp(maps)) or 1.0
-    heat = Image.fromarray(((maps - maps.min()) / span * 255).astype(np.uint8))
-    level = np.asarray(heat.resize((_SIDE, _SIDE), Image.Resampling.BILINEAR))
-    color = mpl.colormaps["viridis"](level)[..., :3] * 255
-    both = np.concatenate([base, 0.4 * base + 0.6 * color], axis=1).astype(np.uint8)
+    span = float(np.ptp(maps))
+    both = base
+    if span or not words:
+        heat = Image.fromarray(((maps - maps.min()) / (span or 1.0) * 255).astype(np.uint8))
+        level = np.asarray(heat.resize((_SIDE, _SIDE), Image.Resampling.BILINEAR))
+        color = mpl.colormaps["viridis"](level)[..., :3] * 255
+        both = np.concatenate([base, 0.4 * base + 0.6 * color], axis=1)
+    drawn = both.astype(np.uint8)
+    if words:
+        drawn = np.concatenate([drawn, np.asarray(caption(words, drawn.shape[1]))])
     png = io.BytesIO()
-    Image.fromarray(both).save(png, "PNG")
+    Image.fromarray(drawn).save(png, "PNG")
     return base64.b64encode(png.getvalue()).decode()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from urllib.parse import urlencode
 
 
 @dataclass(frozen=True)
@@ -16,11 +17,14 @@ class BuiltIn:
         model_free: True for controls that never look at the model.
         unmodified: the options that take the method's modification of the model away.
         equivalents: explainers that give the same maps under the same options.
-        needs: ``heads`` where the method reads attention heads, which the model's anatomy tells.
+        needs: ``heads`` where the method reads attention heads, which the model's anatomy tells, or
+            ``text tower`` where it explains the tokens of the text.
         cost: of a map, in forward (F) and backward (B) passes of the image tower; texts aside.
         modifies: what of the model's own computation the method changes; empty for nothing.
         needs_also: what else it needs, by the option ``name=value`` with which it does; empty for
             always.
+        cheaper: options of a setting that costs less than the published one, for a method of very
+            many passes.
     """
 
     target: str
@@ -32,6 +36,12 @@ class BuiltIn:
     needs: str = ""
     modifies: str = ""
     needs_also: Mapping[str, str] = field(default_factory=dict)
+    cheaper: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def explains_text(self) -> bool:
+        """Whether it explains the tokens of the text, and not the picture."""
+        return self.needs == _TEXT
 
     def needs_with(self, options: Mapping[str, str]) -> tuple[str, ...]:
         """What else it needs with these options, names out of `audit.explainers.model_needs`."""
@@ -40,6 +50,7 @@ class BuiltIn:
 
 
 _HEADS = "heads"
+_TEXT = "text tower"
 _OWN_SIZE = {"input=own-size": "any size"}
 _FOLLOWS = {"": "class token"}
 _ECLIP = {"heads": "model", "input": "model"}
@@ -84,6 +95,12 @@ BUILT_IN: Mapping[str, BuiltIn] = {
     "grad-sam": BuiltIn("grad_sam:grad_sam", "1F + 1B", needs=_HEADS, needs_also=_FOLLOWS),
     "attcat": BuiltIn("attcat:attcat", "1F + 1B", needs=_HEADS, needs_also=_FOLLOWS),
     "game": BuiltIn("game:game", "1F + 1B", needs=_HEADS, needs_also=_FOLLOWS),
+    "transformer-attribution": BuiltIn(
+        "transformer_attribution:transformer_attribution",
+        "2F + 1B, and relevance backward through each block",
+        needs=_HEADS,
+        needs_also=_FOLLOWS,
+    ),
     "legrad": BuiltIn(
         "legrad:legrad",
         "1F + 1B of each block",
@@ -133,6 +150,16 @@ BUILT_IN: Mapping[str, BuiltIn] = {
         needs_also=_FOLLOWS,
         modifies="one run for each patch, in which it is put into an empty picture",
     ),
+    "tis": BuiltIn(
+        "tis:tis",
+        "1F + masks F of a share of the tokens",
+        needs=_HEADS,
+        needs_also=_FOLLOWS,
+        modifies="one run for each mask, in which the other patches' tokens are taken away",
+        cheaper={"masks": "128"},
+    ),
+    "skip-plus": BuiltIn("skip_plus:skip_plus", "1F + 1B", needs=_HEADS, needs_also=_FOLLOWS),
+    "vit-cx": BuiltIn("vit_cx:vit_cx", "2F + 2 F for each cluster of channels", needs=_HEADS),
     "libra-grad": BuiltIn(
         "libra_grad:libra_grad",
         "1F + 1B",
@@ -158,11 +185,53 @@ BUILT_IN: Mapping[str, BuiltIn] = {
     "grad-cam-plus-plus": BuiltIn("grad_cam_plus_plus:grad_cam_plus_plus", "1F + 1B"),
     "score-cam": BuiltIn("score_cam:score_cam", "1F + 1B + channels F"),
     "occlusion": BuiltIn("occlusion:occlusion", "1F + windows F"),
-    "rise": BuiltIn("rise:rise", "1F + masks F"),
+    "rise": BuiltIn("rise:rise", "1F + masks F", cheaper={"masks": "256"}),
+    "meaningful-perturbation": BuiltIn(
+        "meaningful_perturbation:meaningful_perturbation",
+        "1F + disks F + steps (F + B)",
+        cheaper={"steps": "100"},
+    ),
+    "extremal-perturbation": BuiltIn(
+        "extremal_perturbation:extremal_perturbation",
+        "1F + areas x steps (F + B)",
+        cheaper={"steps": "100", "area": "0.1"},
+    ),
+    "text-gradient": BuiltIn(
+        "text_gradient:text_gradient", "1F + 1B of the text tower", needs=_TEXT
+    ),
+    "text-integrated-gradients": BuiltIn(
+        "text_integrated_gradients:text_integrated_gradients",
+        "1F + steps (F + B) of the text tower",
+        needs=_TEXT,
+    ),
+    "text-grad-attention": BuiltIn(
+        "text_grad_attention:text_grad_attention",
+        "1F of the text tower + 1B of its last block",
+        needs=_TEXT,
+    ),
+    "text-grad-eclip": BuiltIn(
+        "text_grad_eclip:text_grad_eclip",
+        "1F + 1B of the text tower",
+        unmodified={"heads": "model"},
+        needs=_TEXT,
+        modifies="the last text blocks are computed with one head",
+    ),
+    "text-game": BuiltIn("text_game:text_game", "1F + 1B of the text tower", needs=_TEXT),
+    "token-removal": BuiltIn(
+        "token_removal:token_removal", "1F + tokens F of the text tower", needs=_TEXT
+    ),
     "random": BuiltIn("controls:random", "0", text_specific=False, model_free=True),
     "center-prior": BuiltIn("controls:center_prior", "0", text_specific=False, model_free=True),
     "edges": BuiltIn("controls:edges", "0", text_specific=False, model_free=True),
 }
+
+
+def affordable(name: str) -> str:
+    """A built-in explainer at its cheaper setting, where it has one, as a spec."""
+    cheaper = BUILT_IN[name].cheaper
+    return f"{name}?{urlencode(cheaper)}" if cheaper else name
+
+
 # What an explainer from outside is compared with: each costs about one forward pass.
 CHEAP = (
     "grad-eclip",

@@ -81,6 +81,8 @@ class Explainer:
         summary: one sentence of what it does.
         faithful_twin: name of the same method without its modification of the model, if declared.
         text_specific: False where the method cannot depend on the text by design.
+        explains_text: True where it explains the tokens of the text and leaves the picture's map
+            even.
         stochastic: True where two runs differ by design.
         model_free: True for controls that never look at the model.
         needs: ``heads`` where it reads attention heads, so that they must be known; else empty.
@@ -99,6 +101,7 @@ class Explainer:
     summary: str = ""
     faithful_twin: str | None = None
     text_specific: bool = True
+    explains_text: bool = False
     stochastic: bool = False
     model_free: bool = False
     saved: bool = False

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from audit.models.anatomy import KnownTower, Tower, UnknownAnatomyError, reads_class_token
+from audit.models.anatomy import Anatomy, KnownTower, Tower, UnknownAnatomyError, reads_class_token
 from audit.models.model_under_audit import ModelUnderAudit
 
 HEADS = "heads"
 ONE_READING = "one reading"
 ONE_QUERY = "class token"
 ANY_SIZE = "any size"
+TEXT = "text tower"
 NEEDS: Mapping[str, tuple[str, str]] = {
     HEADS: (
         "reads attention heads: expected a model in which they are known",
@@ -28,6 +29,10 @@ NEEDS: Mapping[str, tuple[str, str]] = {
         "embeds pictures of another size (input=own-size): expected open_clip's own image tower",
         "give input=model",
     ),
+    TEXT: (
+        "explains the tokens of a text: expected open_clip's own text tower",
+        "choose an explainer of pictures, such as gradient or grad-attention",
+    ),
 }
 """By name: what the explainer does and what is expected of the model; what to do without it."""
 
@@ -35,10 +40,18 @@ NEEDS: Mapping[str, tuple[str, str]] = {
 def lacking(model: ModelUnderAudit) -> dict[str, str]:
     """The needs that a model does not meet, each with the reason."""
     try:
-        return dict(_lacking(model.require_anatomy().image))
+        anatomy = model.require_anatomy()
     except UnknownAnatomyError as error:
         why = str(error) or f"the inside of {type(model.module).__name__} is not known"
         return dict.fromkeys(NEEDS, why)
+    return dict([*_lacking(anatomy.image), *_lacking_text(anatomy)])
+
+
+def _lacking_text(anatomy: Anatomy) -> Iterator[tuple[str, str]]:
+    tower = anatomy.text_tower
+    if not isinstance(tower, Tower):
+        found = "none whose blocks are known" if tower is None else "one of another library"
+        yield TEXT, f"text tower of {type(anatomy.model).__name__}: {found}"
 
 
 def _lacking(tower: KnownTower) -> Iterator[tuple[str, str]]:

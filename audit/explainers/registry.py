@@ -60,7 +60,10 @@ _FORMS = (
     Listed("inverted:<explainer>", "The maximum of an explainer's map minus that map."),
     Listed("maps:<file.npz>", "Maps that were drawn elsewhere, of what `audit pairs` writes."),
     Listed("captum:<class>", "A method of captum.attr on the score, such as Saliency."),
-    Listed("pytorch-grad-cam:<class>", "A method of pytorch-grad-cam, such as GradCAM."),
+    Listed(
+        "pytorch-grad-cam:<class>",
+        "A method of pytorch-grad-cam, such as GradCAM, at one layer or several.",
+    ),
 )
 
 
@@ -185,6 +188,7 @@ def _bind(name: str, call: Callable[..., Any], given: Mapping[str, str]) -> Expl
         summary=_summary(call),
         faithful_twin=_twin(name, built_in, call, given),
         text_specific=bool(getattr(declared, "text_specific", True)),
+        explains_text=bool(getattr(declared, "explains_text", False)),
         stochastic=bool(getattr(declared, "stochastic", False)),
         model_free=bool(getattr(declared, "model_free", False)),
         saved=bool(getattr(declared, "saved", False)),

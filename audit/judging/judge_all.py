@@ -29,6 +29,11 @@ ERROR_RATE = "error_rate"
 _MEND_AND_REPEAT = (
     "Mend what failed and give the same command again; what was finished by then is kept."
 )
+_OF_PICTURES = frozenset({"explanations", "faithfulness", "rung_faithfulness"})
+_NO_PICTURE = (
+    "The explainer declares that it explains the tokens of the text: this check asks how well maps "
+    "of pictures lie."
+)
 Timed = Callable[[str], AbstractContextManager[Any]]
 """Times what is done within, under a name."""
 
@@ -170,6 +175,8 @@ def _judge(
     to_come: frozenset[str],
     timed: Timed,
 ) -> tuple[Finding, Failure | None]:
+    if evidence.roles.explains_text and check.needs & _OF_PICTURES:
+        return Finding(verdict=Verdict.NOT_APPLICABLE, summary=_NO_PICTURE), None
     needed = check.needs - (check.on_demand & to_come)
     missing = sorted(kind for kind in needed if getattr(evidence, kind) is None)
     if missing:

@@ -118,7 +118,7 @@ def uniform(shape: torch.Size, like: Tensor, generator: torch.Generator) -> Tens
     return drawn.to(like)
 
 
-def blur(images: Float[Tensor, "n 3 H W"], sigma: float, width: int) -> Float[Tensor, "n 3 H W"]:
+def blur(images: Float[Tensor, "n c H W"], sigma: float, width: int) -> Float[Tensor, "n c H W"]:
     """Pictures under a Gaussian window, which is renormalized at the border."""
     places = torch.arange(width, device=images.device, dtype=images.dtype) - (width - 1) / 2
     line = torch.exp(-places.square() / (2 * sigma * sigma))

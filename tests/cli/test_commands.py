@@ -1,6 +1,7 @@
 """The command line: bad input with its message and exit code, and every command once."""
 
 import json
+import re
 import shlex
 import subprocess
 import sys
@@ -368,6 +369,23 @@ def test_map(command, tiny_model):
     refused = command(*words, "--image", "no.png")
     assert refused.exit_code == 2
     assert "'no.png': not a readable picture" in refused.output
+
+
+def test_map_of_a_text(command, tiny_model):
+    Image.new("RGB", (40, 30), (200, 20, 20)).save("picture.png")
+    words = ["map", "--text", "a red thing", "--model", tiny_model, "--image", "picture.png"]
+    done = command(*words, "-e", "text-game", "--text-map")
+    assert done.exit_code == 0, done.output
+    said = " ".join(done.output.split())
+    assert re.search(r"cosine -?\d\.\d+; a [+-]\S+, red [+-]\S+, thing [+-]\S+$", said)
+    with Image.open("map.png") as written:
+        assert written.width == 448  # the picture's map is even: it has no overlay
+        assert written.height > 448
+    plain = command(*words, "-e", "text-game")
+    assert "which --text-map shows" in " ".join(plain.output.split())
+    refused = command(*words, "-e", "gradient", "--text-map")
+    assert refused.exit_code == 2
+    assert "explainer 'gradient': expected token_maps" in " ".join(refused.output.split())
 
 
 def test_map_of_an_explainer_that_raises_is_incomplete(command, tiny_model):

@@ -34,9 +34,17 @@ class InputXGradient:
         return (slope * (inputs - baselines)).detach() * factor
 
 
-class DeepLift:
+class Neuron:
     def __init__(self, model):
         self.model = model
+
+    def attribute(self, inputs, neuron_selector):
+        return inputs[:, neuron_selector]
+
+
+class Wrapped:
+    def __init__(self, tokenizer):
+        self.tokenizer = tokenizer
 
     def attribute(self, inputs):
         return inputs
@@ -45,8 +53,8 @@ class DeepLift:
 @pytest.fixture
 def fake_captum(monkeypatch):
     attr = types.ModuleType("captum.attr")
-    attr.InputXGradient, attr.DeepLift = InputXGradient, DeepLift
-    attr.__all__ = ["InputXGradient", "DeepLift"]
+    attr.InputXGradient, attr.Neuron, attr.Wrapped = InputXGradient, Neuron, Wrapped
+    attr.__all__ = ["InputXGradient", "Neuron", "Wrapped"]
     captum = types.ModuleType("captum")
     captum.attr = attr
     monkeypatch.setitem(sys.modules, "captum", captum)
@@ -73,8 +81,10 @@ def test_captum(fake_captum, clip, pairs):
 def test_captum_messages(fake_captum):
     with pytest.raises(UnknownExplainerError, match="did you mean 'InputXGradient'"):
         load_explainer("captum:InputXGrad")
-    with pytest.raises(UnknownExplainerError, match="takes a forward function, got one that takes"):
-        load_explainer("captum:DeepLift")
+    with pytest.raises(UnknownExplainerError, match="another method, got one that takes 'tok"):
+        load_explainer("captum:Wrapped")
+    with pytest.raises(UnknownExplainerError, match="got one that explains a neuron; write an"):
+        load_explainer("captum:Neuron")
     with pytest.raises(UnknownOptionError, match="its options: factor=float"):
         load_explainer("captum:InputXGradient?n_steps=3")
 
@@ -107,7 +117,7 @@ def test_real_captum(clip, pairs):
         maps = run_explainer(load_explainer(f"captum:{spec}"), clip, images, tokens).maps
         assert maps.shape == (2, 4, 4)
     with pytest.raises(UnknownExplainerError, match="cannot be adapted"):
-        load_explainer("captum:DeepLift")
+        load_explainer("captum:NeuronDeepLift")
 
 
 @pytest.mark.parametrize("name", ["IntegratedGradients", "Occlusion", "FeatureAblation"])

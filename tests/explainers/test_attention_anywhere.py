@@ -124,6 +124,6 @@ def test_a_pooling_that_is_not_known_has_no_attention_to_show(monkeypatch):
     module = drawn(timm_model("vit_base_patch16_siglip_224", depth=4))
     model = model_of(module, known_model("timm average").interface.pictures.function, CLASSES)
     assert model.anatomy is not None
-    assert set(lacking(model)) == {"heads", "class token", "any size"}
+    assert set(lacking(model)) == {"heads", "class token", "any size", "text tower"}
     with pytest.raises(NeedsHeadsError, match=r"neither the class token.*grad-cam"):
         bound(load_explainer("grad-attention"), model, None)

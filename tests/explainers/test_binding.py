@@ -116,6 +116,7 @@ def test_who_needs_heads_is_listed():
         "attention-logit-gradient",
         "raw-attention", "rollout", "grad-sam", "attcat", "game", "legrad", "tam", "maskclip",
         "clip-surgery", "m2ib", "atman", "caap", "libra-grad", "attn-lrp",
+        "tis", "vit-cx", "skip-plus", "transformer-attribution",
     }  # fmt: skip
 
 

@@ -3,9 +3,11 @@
 import pytest
 import torch
 
+from audit.explainers.attention_pass import attention_pass, pairs_of
 from audit.explainers.binding import bound
 from audit.explainers.errors import NeedsHeadsError
 from audit.explainers.registry import load_explainer
+from audit.explainers.transformer_attribution import relevance_of_last_tokens
 from audit.models.loading import load_model
 
 EXACT = (
@@ -18,6 +20,10 @@ EXACT = (
     "clip-surgery",
     "libra-grad",
     "attn-lrp",
+    "transformer-attribution?start=4",
+    "skip-plus",
+    "tis?masks=8",
+    "vit-cx",
 )
 
 
@@ -46,3 +52,18 @@ def test_a_model_without_a_class_token_is_told():
         bound(load_explainer("game"), averaging, torch.arange(8)).explain(
             averaging.module, torch.zeros(1, 3, 160, 160), torch.tensor([1])
         )
+
+
+def test_relevance_begins_at_the_weights_of_the_class(model):
+    """The head of a class is one linear layer on what the last norm gives."""
+    size = model.interface.image_size(model.module)
+    images = torch.randn(1, 3, size, size, generator=torch.Generator().manual_seed(1))
+    interface, seen = model.interface, []
+    handle = model.module.norm.register_forward_hook(lambda _, __, out: seen.append(out))
+    model.module(images)
+    handle.remove()
+    products = (seen[0][0, 0] * model.module.head.weight[3]).clamp(min=0).detach()
+    pairs = pairs_of(model.module, images, torch.tensor([3]), interface)
+    found = relevance_of_last_tokens(attention_pass(pairs), torch.tensor([True]))
+    torch.testing.assert_close(found[0, 0], products / products.sum(), rtol=1e-4, atol=1e-7)
+    assert not found[0, 1:].any()

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from audit.explainers import known_names
-from audit.explainers.built_in import BUILT_IN, CHEAP
+from audit.explainers.built_in import BUILT_IN, CHEAP, affordable
 from audit.explainers.contract import run_explainer
 from audit.explainers.errors import (
     ExplainerImportError,
@@ -293,3 +293,10 @@ def test_list():
     assert not listed["raw-attention"].text_specific
     assert "inverted:<explainer>" in listed
     assert all(entry.summary for entry in listed.values())
+
+
+@pytest.mark.parametrize("name", [n for n in BUILT_IN if BUILT_IN[n].cheaper])
+def test_cheaper_settings_can_be_loaded(name):
+    spec = affordable(name)
+    assert load_explainer(spec).options == BUILT_IN[name].cheaper
+    assert affordable("gradient") == "gradient"

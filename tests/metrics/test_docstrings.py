@@ -14,6 +14,7 @@ from audit.metrics import (
     rationale,
     sensitivity,
     similarity,
+    synergy,
 )
 
 MEASURES = (
@@ -42,6 +43,7 @@ MEASURES = (
     similarity.spearman,
     similarity.relative_l2,
     similarity.top_overlap,
+    synergy.synergy,
 )
 
 

@@ -29,6 +29,8 @@ class Roles:
         random_weights: True where the model's weights are random, as asked for.
         saved: True where the audited maps were drawn elsewhere, and nothing can be run anew.
         decides: the measure against masks that decides in principle 2.
+        explains_text: True where the audited method declares that it explains the tokens of the
+            text, so that its maps of the pictures say nothing.
     """
 
     audited: str
@@ -43,6 +45,7 @@ class Roles:
     random_weights: bool = False
     saved: bool = False
     decides: str = AVERAGE_PRECISION
+    explains_text: bool = False
 
 
 @dataclass(frozen=True)

@@ -208,6 +208,33 @@ def activation_patching_averaged_over_three_blank_pictures(model, images, tokens
         return sum(_patched(model, images, blank, tokens, 1, 3) for blank in blanks) / 3
 
 
+@TABLE.honest
+def activation_patching_of_all_patches_in_one_batch(model, images, tokens):
+    blocks, kept = model.visual.transformer.resblocks, {}
+    count = model.visual.positional_embedding.shape[0] - 1
+    rows = torch.arange(count)
+
+    def put(index):
+        def hook(module, args):
+            if index not in kept:
+                kept[index] = args[0].clone()
+                return None
+            x = args[0].clone()
+            x[rows, rows + 1] = kept[index][0, rows + 1]
+            return (x, *args[1:])
+
+        return blocks[index].register_forward_pre_hook(hook)
+
+    hooks = [put(index) for index in range(1, len(blocks))]
+    with torch.no_grad():
+        parts.cosine(model, images, tokens)
+        blank = torch.zeros_like(images).expand(count, -1, -1, -1)
+        scores = parts.cosine(model, blank, tokens.expand(count, -1))
+    for hook in hooks:
+        hook.remove()
+    return parts.grid(model, scores[None])
+
+
 # -- what is kept, wrapped, and left ---------------------------------------------------------------
 
 

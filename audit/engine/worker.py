@@ -24,6 +24,7 @@ from audit.engine.standard_streams import StandardStreams
 from audit.engine.status_board import StatusBoard
 from audit.engine.worker_process import UNREAD
 from audit.errors import ending, is_usage
+from audit.evidence.side_by_side import WATCHER
 from audit.explainers.call_observer import observed_by
 
 _DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of Linux's prctl
@@ -87,4 +88,4 @@ def die_with(parent: int) -> None:
             time.sleep(1)
         os._exit(1)
 
-    threading.Thread(target=watch, daemon=True).start()
+    threading.Thread(target=watch, name=WATCHER, daemon=True).start()

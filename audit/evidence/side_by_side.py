@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing import connection, get_context
 from multiprocessing.context import ForkProcess
 
-import torch
-
 Task = Callable[[], object]
+WATCHER = "audit: ends with the process that started this one"
+"""The name of the audit's own thread."""
 _PORTIONS = 4  # of the tasks that each process gets, one after the other: a fork costs time as well
 
 
@@ -37,6 +38,14 @@ class Forks:
     count: int = 1
     begins: Callable[[int], None] = nothing
     ended: Callable[[int], None] = nothing
+
+    def may_run(self) -> bool:
+        """Whether there is more than one, and nothing here that does not survive a fork.
+
+        Threads do not: a fork that waits for one of an explainer's would wait forever.
+        """
+        main, others = threading.main_thread(), threading.enumerate()
+        return self.count > 1 and all(t is main or t.name == WATCHER for t in others)
 
     def run(self, tasks: Sequence[Task], told: Callable[[int], None]) -> None:
         """Run tasks, and wait for all.
@@ -73,6 +82,8 @@ class Forks:
 
     def _work(self, tasks: Sequence[Task], parent: int) -> None:
         """What a fork does; no exit handler of the process that it was forked from runs here."""
+        import torch  # not before: who watches over a process needs none
+
         code = 1
         try:
             self.begins(parent)

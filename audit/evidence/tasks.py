@@ -200,7 +200,7 @@ class Tasks:
             for name, measure in tasks.items()
         ]
         missing = [call for name, call in zip(tasks, calls, strict=True) if not self._is_kept(name)]
-        aside = self.folder is not None and self.forks.count > 1 and len(missing) > 1
+        aside = self.folder is not None and len(missing) > 1 and self.forks.may_run()
         if aside:
             self.forks.run(missing, lambda done: told(len(calls) - len(missing) + done))
         found = []

@@ -16,6 +16,7 @@ EXPLAINERS = """\
 import os
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import parent_process
 from pathlib import Path
 
@@ -31,6 +32,13 @@ def killed_once(model, images, targets):
         mark.touch()
         os.kill(os.getpid(), signal.SIGKILL)
     return honest(model, images, targets)
+
+
+POOL = ThreadPoolExecutor(1)
+
+
+def in_a_thread(model, images, targets):
+    return POOL.submit(honest, model, images, targets).result()
 
 
 def hangs(model, images, targets):
@@ -83,6 +91,14 @@ def test_a_process_that_is_killed_changes_nothing(audit, tmp_path):
     ours, theirs = (evidence_of(tmp_path / f"out-{n}") for n in (1, 2))
     assert ours[0] == theirs[0]
     assert not list((tmp_path / "out-2" / "evidence").rglob("sources-*"))
+
+
+def test_an_explainer_that_keeps_threads_is_measured_by_one_process(audit, tmp_path):
+    code, _ = audit("honest", 1)
+    again, messages = audit("in_a_thread", 2, "--timeout", "30")
+    assert again == code, messages
+    ours, theirs = (evidence_of(tmp_path / f"out-{n}") for n in (1, 2))
+    assert ours[0] == theirs[0]
 
 
 def test_a_call_that_hangs_in_a_process_beside_ends_the_audit(audit):

@@ -30,7 +30,9 @@ from audit.explainers.contract import Explainer, Explanation, run_explainer
 from audit.explainers.errors import ExplainerSpecError
 from audit.explainers.registry import load_explainer
 from audit.metrics.localization import energy_in_mask, mask_on_grid
+from audit.metrics.synergy import synergy_curve
 from audit.models.loading import load_model
+from audit.models.model_under_audit import ModelUnderAudit
 
 JOB = "audit.engine.overlay:overlay"
 _SIDE = 448
@@ -122,10 +124,29 @@ def overlay(
     words: list[Word] = []
     if text_map:
         words = words_of(text, _token_map(explainer, found), model.encode)
-        said += f"; {in_numbers(words)}"
+        said += f"; {in_numbers(words)}{_synergy(model, images, targets, found)}"
     elif found.token_maps is not None:
         said += "; there is a map of the tokens, which --text-map shows"
     return {"png": _png(shown, drawn[0].numpy(), words), "said": said}
+
+
+@torch.no_grad()
+def _synergy(model: ModelUnderAudit, images: Tensor, targets: Tensor, found: Explanation) -> str:
+    """What picture and text add to the score together, and how early the maps find it.
+
+    Nothing where the ends of texts are not known.
+    """
+    tower = None if model.anatomy is None else model.anatomy.text
+    if tower is None or found.token_maps is None:
+        return ""
+    place, end = torch.arange(targets.shape[1], device=targets.device), tower.pooled_index(targets)
+    content = (place > 0) & (place < end[:, None])
+    towers = (model.features, model.target_features)
+    curve = synergy_curve(*towers, images, targets, found.maps, found.token_maps, content)
+    whole, area = float(curve.values[0, -1]), float(curve.area[0])
+    return (
+        f"; synergy of picture and text {whole:.4f}, area by the most relevant of both {area:.4f}"
+    )
 
 
 def _token_map(explainer: Explainer, found: Explanation) -> Tensor:

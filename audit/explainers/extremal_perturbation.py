@@ -15,6 +15,7 @@ from audit.explainers.last_block import widen
 from audit.explainers.patches import patch_means
 from audit.explainers.perturbed_pictures import at_level, blurred, pixels_of, pyramid
 from audit.explainers.probed_features import batch_of
+from audit.models.model_under_audit import ModelInterface
 from audit.models.module_interface import ScoreInterface, interface_of
 
 AREAS = (0.025, 0.05, 0.1, 0.2)
@@ -32,7 +33,7 @@ def extremal_perturbation(
     area: float | None = None,
     weight: float = 300.0,
     scale: float | None = None,
-    interface: ScoreInterface | None = None,
+    interface: ModelInterface | None = None,
 ) -> Explanation:
     """Extremal perturbation: smooth masks of given areas that keep the score high, added.
 
@@ -71,7 +72,7 @@ def extremal_perturbation(
     called = interface or interface_of(model)
     wanted = target_features(called, model, targets)
     areas = AREAS if area is None else (area,)
-    search = _Search(called, model, areas, steps, weight, _scale(called, model, scale))
+    search = _Search(called, model, areas, steps, weight, _scale(interface, model, scale))
     some = max(1, batch_of(images.device) // len(areas))
     parts = zip(images.detach().split(some), wanted.split(some), strict=True)
     masks = torch.cat([search.masks(pictures, w) for pictures, w in parts])
@@ -81,11 +82,10 @@ def extremal_perturbation(
     return Explanation(patch_means(smooth, called.patch_grid(model)), scores)
 
 
-def _scale(interface: ScoreInterface, model: nn.Module, scale: float | None) -> float:
-    own = getattr(interface, "logit_scale", None)
-    if scale is not None or own is None:
+def _scale(interface: ModelInterface | None, model: nn.Module, scale: float | None) -> float:
+    if scale is not None or interface is None:
         return 1.0 if scale is None else scale
-    return float(own(model))
+    return interface.logit_scale(model)
 
 
 class SmoothMask:

@@ -54,7 +54,7 @@ class TextPairs:
 
     def embeddings(self) -> Float[Tensor, "texts context width"]:
         """Embedded tokens, without their positions."""
-        found: Tensor = self.tower.module.token_embedding(self.tokens)  # type: ignore[operator]
+        found: Tensor = self.tower.entry(self.tokens)
         return found.detach()
 
     def at_end(self, x: Float[Tensor, "texts context ..."]) -> Float[Tensor, "texts ..."]:

@@ -111,6 +111,11 @@ class Tower:
         return {path: Entrance(i, "native_layer_norm") for i, path in enumerate(paths)}
 
     @property
+    def entry(self) -> nn.Module:
+        """The module that pixels or token ids enter."""
+        return self.module.get_submodule(self.names.entry.rpartition(".")[0])
+
+    @property
     def final_norm(self) -> nn.Module:
         """The LayerNorm after the last block."""
         return self.module.get_submodule(self.names.final_norm)

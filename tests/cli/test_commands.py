@@ -377,7 +377,8 @@ def test_map_of_a_text(command, tiny_model):
     done = command(*words, "-e", "text-game", "--text-map")
     assert done.exit_code == 0, done.output
     said = " ".join(done.output.split())
-    assert re.search(r"cosine -?\d\.\d+; a [+-]\S+, red [+-]\S+, thing [+-]\S+$", said)
+    assert re.search(r"cosine -?\d\.\d+; a [+-]\S+, red [+-]\S+, thing [+-]\S+; synergy", said)
+    assert re.search(r"synergy of picture and text -?\d\.\d{4}, area .* of both -?\d\.\d{4}$", said)
     with Image.open("map.png") as written:
         assert written.width == 448  # the picture's map is even: it has no overlay
         assert written.height > 448

@@ -184,14 +184,14 @@ def test_evidence_stands_before_the_method(page: Page) -> None:
 def test_the_top_shows_the_pair_of_the_first_violation(result: Result) -> None:
     source = render_html(result)
     top = source[: source.index('id="principle-1"')]
-    assert top.count('class="key-evidence"') == 1
+    assert top.count('data-found class="key-evidence"') == 1
     assert '<a href="#P104">P104</a> on one pair' in top
     assert top.count("Map: as executed") == 1
     clean = result.model_copy(update={"checks": result.checks[:1]})
     page = render_html(clean)
     top = page[: page.index('id="principle-1"')]
     assert f'One of <a href="#gallery">{len(result.gallery)} pairs</a>' in top
-    assert top.count('class="key-evidence"') == 1
+    assert top.count('<div class="key-evidence"') == 1  # not in the color of a violation
     bare = clean.model_copy(update={"gallery": []})
     assert "key-evidence" not in render_html(bare).split("</style>")[1]
 

@@ -184,7 +184,7 @@ def test_evidence_stands_before_the_method(page: Page) -> None:
 def test_the_top_shows_the_pair_of_the_first_violation(result: Result) -> None:
     source = render_html(result)
     top = source[: source.index('id="principle-1"')]
-    assert top.count('data-found class="key-evidence"') == 1
+    assert top.count('class="key-evidence found"') == 1
     assert '<a href="#P104">P104</a> on one pair' in top
     assert top.count("Map: as executed") == 1
     clean = result.model_copy(update={"checks": result.checks[:1]})

@@ -11,6 +11,7 @@ import click
 
 from audit.cli import shared_options as shared
 from audit.cli.exit_codes import exit_codes
+from audit.cli.option_groups import limit_options
 from audit.cli.printing import say, say_message, verdict_stands
 from audit.cli.quality_option import quality_option
 from audit.cli.result_files import show_result
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 @quality_option
 @shared.judging_options
 @shared.gate_options
+@limit_options
 @shared.output_options
 @shared.pictures_options
 @shared.detail_options

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
+from audit.cli.option_groups import Decorator, together
 from audit.cli.option_values import (
     grid_of,
     pairs_of,
@@ -16,20 +17,6 @@ from audit.cli.option_values import (
     words_of,
 )
 from audit.cli.printing import say_message
-
-Command = TypeVar("Command", bound=Callable[..., Any])
-Decorator = Callable[[Any], Any]
-
-
-def _all(options: Iterable[Decorator]) -> Callable[[Command], Command]:
-    listed = list(options)
-
-    def decorate(command: Command) -> Command:
-        for option in reversed(listed):
-            command = option(command)
-        return command
-
-    return decorate
 
 
 def _many(*names: str, callback: Callable[..., Any], metavar: str, text: str) -> Decorator:
@@ -79,7 +66,7 @@ def _several(named: tuple[str, str], many: str, more: str) -> Decorator:
     return click.option(named[0], many, multiple=True, help=f"{named[1]} {more}")
 
 
-model_conditions = _all(
+model_conditions = together(
     (
         click.option(
             "--tokenizer",
@@ -101,7 +88,7 @@ model_conditions = _all(
         ),
     )
 )
-model_options = _all((_one(_MODEL), _one(_WEIGHTS), model_conditions))
+model_options = together((_one(_MODEL), _one(_WEIGHTS), model_conditions))
 ladder_option = click.option(
     "--ladder",
     multiple=True,
@@ -116,7 +103,7 @@ grid_option = click.option(
     help="Compose N x N pictures of distinct classes to one, whose cells are the masks; without "
     "it 2 where there are labels and no masks.",
 )
-source_conditions = _all(
+source_conditions = together(
     (
         grid_option,
         click.option(
@@ -131,8 +118,8 @@ source_conditions = _all(
         ),
     )
 )
-source_options = _all((_one(_DATA), source_conditions))
-size_options = _all(
+source_options = together((_one(_DATA), source_conditions))
+size_options = together(
     (
         click.option(
             "--samples",
@@ -150,14 +137,14 @@ size_options = _all(
         ),
     )
 )
-data_options = _all(
+data_options = together(
     (
         source_options,
         click.option("--pair", help="Audit only this pair."),
         size_options,
     )
 )
-several_subjects = _all(
+several_subjects = together(
     (
         _several(_MODEL, "models", "Repeatable."),
         _several(_WEIGHTS, "weights", "Once for all models, or once for each in their order."),
@@ -167,7 +154,7 @@ several_subjects = _all(
         size_options,
     )
 )
-judging_options = _all(
+judging_options = together(
     (
         _many(
             "--select",
@@ -193,7 +180,7 @@ judging_options = _all(
         ),
     )
 )
-gate_options = _all(
+gate_options = together(
     (
         click.option(
             "--fail-on",
@@ -224,7 +211,7 @@ gate_options = _all(
         ),
     )
 )
-pictures_options = _all(
+pictures_options = together(
     (
         click.option(
             "--pictures",
@@ -241,25 +228,8 @@ pictures_options = _all(
         ),
     )
 )
-output_options = _all(
+output_options = together(
     (
-        click.option(
-            "--workers",
-            metavar="N|auto",
-            help="Processes that measure side by side; the same comes out with any number.",
-        ),
-        click.option(
-            "--max-time",
-            type=float,
-            metavar="SECONDS",
-            help="Measure nothing new after so many seconds; what is not settled is listed.",
-        ),
-        click.option(
-            "--timeout", type=float, help="Seconds that one call of the explainer may take."
-        ),
-        click.option(
-            "--memory", metavar="SIZE", help="Memory that the explainer may hold, such as 8GiB."
-        ),
         click.option(
             "--reuse",
             is_flag=True,
@@ -282,7 +252,7 @@ output_options = _all(
     )
 )
 
-detail_options = _all(
+detail_options = together(
     (
         click.option(
             "-v", "--verbose", "detail", flag_value="all", help="Every check with its sentence."

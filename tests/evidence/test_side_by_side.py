@@ -2,12 +2,19 @@
 
 import os
 import signal
+import threading
 
 import numpy as np
 import pytest
 
-from audit.evidence.side_by_side import Forks
+from audit.evidence.side_by_side import WATCHER, Forks
 from audit.evidence.tasks import Drawn, Tasks
+
+
+@pytest.fixture(autouse=True)
+def _threads_of_an_audit(monkeypatch):
+    """A process that runs tests has threads of its own."""
+    monkeypatch.setattr(threading, "enumerate", lambda: [threading.main_thread()])
 
 
 def _tasks(tmp_path, count):
@@ -71,3 +78,11 @@ def test_a_fork_is_begun_and_its_end_is_told(tmp_path):
     _all(Tasks(tmp_path / "kept", forks=forks), _squares)
     assert begins.read_text() == str(os.getpid())
     assert len(set(ended)) == 5
+
+
+@pytest.mark.parametrize(("name", "forks"), [(WATCHER, True), ("pool", False)])
+def test_no_fork_where_an_explainer_keeps_a_thread(monkeypatch, name, forks):
+    there = [threading.main_thread(), threading.Thread(name=name)]
+    monkeypatch.setattr(threading, "enumerate", lambda: there)
+    assert Forks(2).may_run() is forks
+    assert not Forks(1).may_run()

@@ -147,11 +147,11 @@ def test_the_rule_of_a_linear_layer_is_that_of_zennit():
     torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-6)
 
 
-def test_blocks_without_rules_are_refused(shown, monkeypatch):
+def test_blocks_without_rules_are_refused(shown):
     model, images, tokens = shown
-    block = model.visual.transformer.resblocks[-1]
-    monkeypatch.setattr(block.mlp, "c_fc", torch.nn.Linear(32, 128).double(), raising=False)
-    monkeypatch.setattr(block.mlp, "c_proj", Halves(128, 32).double(), raising=False)
+    model = copy.deepcopy(model)  # other tests are shown the same one
+    mlp = model.visual.transformer.resblocks[-1].mlp
+    mlp.c_fc, mlp.c_proj = torch.nn.Linear(32, 128).double(), Halves(128, 32).double()
     with pytest.raises(ValueError, match="an MLP of linear layers in a chain"):
         transformer_attribution(model, images, tokens)
 

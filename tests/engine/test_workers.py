@@ -125,8 +125,7 @@ def test_when_the_time_is_over_what_is_not_settled_is_listed_and_the_rest_is_kep
     assert code != 3
 
 
-@pytest.mark.parametrize("victim", ["supervisor", "worker"])
-def test_an_audit_that_is_killed_while_two_processes_measure_goes_on(tiny_model, tmp_path, victim):
+def test_an_audit_that_is_killed_while_two_processes_measure_goes_on(tiny_model, tmp_path):
     words = ("--samples", "4", "--workers", "2", "--select", "P106,P108,P205")
     audits = Audits(tmp_path, tiny_model, words)
     tasks = tmp_path / "killed" / "evidence" / "tasks" / "reparametrization"
@@ -137,7 +136,7 @@ def test_an_audit_that_is_killed_while_two_processes_measure_goes_on(tiny_model,
             time.sleep(0.005)
         assert any(tasks.glob("*.npz"))
 
-    found = audits.killed("killed", victim, wait)
+    found = audits.killed("killed", "worker", wait)
     assert found.same, found.messages
     assert found.again < audits.pairs
     assert "went on from an interrupted audit" in found.messages

@@ -28,7 +28,7 @@ from audit.models.model_under_audit import ModelUnderAudit
 from audit.trace.records import Array
 
 SHARED_PASSES = {"subsets": SAMPLES + 1, "aim": 2 * STEPS}
-"""By family, passes for each pair that serve all maps: done once, by whichever comes first."""
+"""By family, passes for each pair that serve all maps: done once, before any of them."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,10 @@ def gather_map_quality(context: Context, explanations: Explanations) -> MapQuali
     families, values = families_of(context.quality), dict[str, dict[str, Array]]()
     titles = {one.name: one.title for one in context.quality}
     passes = {name: SHARED_PASSES.get(name, 0) * len(chosen) for name in families}
+    if "subsets" in families:
+        probe.drops  # noqa: B018 - shared by all maps, so counted for none, and no fork repeats it
+    if "aim" in families:
+        probe.counterpart  # noqa: B018 - likewise
     explained = dict.fromkeys(families, 0)
     found: dict[str, Measured] = {}
     for of_model in (True, False):
@@ -173,10 +177,6 @@ def _measured(
     if explainer.saved and any(one.needs == "explanations" for one in own):
         return Measured({one.name: np.full(len(maps), np.nan) for one in own}, 0, 0)
     explain = Counted(partial(_explained, few, explainer))
-    if family == "subsets":
-        probe.drops  # noqa: B018 - shared by all maps, so counted for none
-    if family == "aim":
-        probe.counterpart  # noqa: B018 - likewise
     features.pictures = 0
     found = FAMILIES[family](probe, maps.to(probe.images), explain)
     values = {measure: v.double().cpu().numpy() for measure, v in found.items()}

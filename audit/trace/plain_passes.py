@@ -99,12 +99,14 @@ class PlainPasses:
         part = self._parts.get(id(module))
         if part is None or part.module is not module:
             return
-        usual = self._is_usual(part, args)
+        hooked_now = has_hooks(part.module, PASSING_HOOKS)
+        as_usual = self._is_usual(part, args, hooked=hooked_now)
+        usual = as_usual and not hooked_now
         if part.takes_input(alone=usual) and args and isinstance(args[0], Tensor):
             self._passes.enter_tower(part.tower, args[0], _weight(part), self._place())
         if usual:
             self._starts(part, args[0])
-        elif self._is_usual(part, args, hooked=True):
+        elif as_usual:
             part.hooked += 1
             self._thread.hooked = part if part.hooked > REPLAYED else None
 
@@ -207,22 +209,20 @@ class PlainPasses:
         sites = {"output", "input", *TERMINAL_SITES}
         return anchor.site in sites and anchor.block in {part.index, part.follows}
 
-    def _is_usual(self, part: Part, args: tuple[Any, ...], *, hooked: bool = False) -> bool:
+    def _is_usual(self, part: Part, args: tuple[Any, ...], *, hooked: bool) -> bool:
         """Whether a call is as the model itself makes it, of a module that is as it was.
 
         Args:
             part: whose module is called.
             args: positional ones.
-            hooked: whether there may be hooks around it.
+            hooked: whether there are hooks around it, which are no difference then.
         """
         if hooked and not part.entrances:
             return False
-        alone = hooked or not has_hooks(part.module, PASSING_HOOKS)
         return (
             bool(args)
             and isinstance(args[0], Tensor)
             and is_called_as_usual(part, args, call_keywords())
-            and alone
             and not has_hooks(part.module, BACKWARD_HOOKS)
             and is_quiet_within(part.module)
             and not self._make_up.differs(part.module, _AROUND if hooked else frozenset())

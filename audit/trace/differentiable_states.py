@@ -58,7 +58,8 @@ def graphs_of_states(
         hooked: whether gradients are by what modules gave before anything wrote into it.
     """
     if isinstance(tower, Tower):
-        yield list(differentiable_states(tower, run))
+        inside = any(site != PIXELS for _, site in asked)
+        yield list(differentiable_states(tower, run) if inside else _plain_run(tower, run))
         return
     yield list(_module_outputs(tower, run, end))
     if hooked:
@@ -138,6 +139,14 @@ def end_of(tower: AnyTower, end: str, inputs: Tensor) -> Tensor:
     with outputs_kept(tower) as outputs:
         tower.features(inputs)
     return outputs[0]
+
+
+def _plain_run(tower: Tower, run: Run) -> Iterator[tuple[int, str, Tensor]]:
+    """Pixels and feature of a run as the model computes it."""
+    assert run.inputs is not None  # noqa: S101 - asked before
+    pixels = run.inputs.to(run.precision.weights).clone().requires_grad_()
+    yield 0, PIXELS, pixels
+    yield len(tower.blocks), "feature", tower.features(pixels)
 
 
 def _by_parts(tower: ChainTower, run: Run, end: str) -> Iterator[tuple[int, str, Tensor]]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -26,6 +27,8 @@ from audit.trace.observations import Run
 from audit.trace.passes import Passes
 
 _TINY = 1e-30
+Tolerance = Callable[[], float]
+"""Measured when it is asked for."""
 EVERY = ""
 """Stands for every site of a block."""
 At = tuple[str, Way, End, int]
@@ -47,22 +50,30 @@ class Ending:
 
 @dataclass
 class _Pool:
-    """Gradients that one may be equal to."""
+    """Gradients that one may be equal to.
+
+    How far rounding moves gradients is measured only where one is not equal to the last digit.
+    """
 
     gradients: list[Tensor] = field(default_factory=list)
-    prints: dict[int, list[tuple[Prints, float]]] = field(default_factory=dict)
+    prints: dict[int, list[tuple[Prints, Tolerance]]] = field(default_factory=dict)
 
-    def add(self, gradient: Tensor, tolerance: float) -> None:
+    def add(self, gradient: Tensor, tolerance: Tolerance) -> None:
         self.gradients.append(gradient)
         for rows in (gradient.reshape(len(gradient), -1), gradient.reshape(1, -1)):
             self.prints.setdefault(rows.shape[1], []).append((fingerprint(rows), tolerance))
 
     def nearest(self, gradient: Tensor, heads: frozenset[int]) -> tuple[bool, float | None]:
-        for rows in row_views(gradient, heads):
-            prints = fingerprint(rows)
-            for known, tolerance in self.prints.get(rows.shape[1], []):
-                if matches(prints, known, tolerance).any(1).all():
-                    return True, 0.0
+        pairs = [
+            (prints, known, tolerance)
+            for rows in row_views(gradient, heads)
+            for prints in (fingerprint(rows),)
+            for known, tolerance in self.prints.get(rows.shape[1], [])
+        ]
+        if any(matches(one, known, 0.0).any(1).all() for one, known, _ in pairs):
+            return True, 0.0
+        if any(matches(one, known, within()).any(1).all() for one, known, within in pairs):
+            return True, 0.0
         alike = [g for g in self.gradients if g.shape == gradient.shape]
         errors = [float((gradient - g).norm() / g.norm().clamp(min=_TINY)) for g in alike]
         return False, min(errors, default=None)
@@ -121,7 +132,7 @@ class KnownGradients:
             asked |= {(block, EVERY) for block in inside if tower.attends(block)}
         assert run.inputs is not None  # noqa: S101 - asked before
         pooled = tower.pooled_index(run.inputs)
-        tolerance = self._passes.rounding.of_gradients(run.precision)
+        tolerance = partial(self._passes.rounding.of_gradients, run.precision)
         with run.precision.entered(), torch.enable_grad():
             for states in graphs_of_states(tower, run, ending.site, asked, hooked=hooked):
                 found = self._by(states, cotangent, asked)
@@ -163,7 +174,7 @@ class KnownGradients:
         if not modules or inputs is None:
             return
         self.towers.add(run.tower)
-        tolerance = self._passes.rounding.of_gradients(run.precision)
+        tolerance = partial(self._passes.rounding.of_gradients, run.precision)
 
         def reader(path: str, way: Way) -> None:
             def arrives(by_inputs: Gradients, by_outputs: Gradients) -> None:

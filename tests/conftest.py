@@ -31,6 +31,7 @@ CHECKED = [
 install_import_hook(CHECKED, "audit_type_checker.checked")
 torch.set_num_threads(1)
 os.environ.setdefault("LOKY_MAX_CPU_COUNT", "1")  # audits in tests run one process each
+os.environ["EXPLAINER_AUDIT_CACHE"] = "off"  # and measure for themselves
 
 TINY = {
     "model_cfg": {

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from audit.cli.benchmark_command import benchmark
+from audit.cli.cache_command import cache
 from audit.cli.check_command import check
 from audit.cli.compare_command import compare
 from audit.cli.doctor_command import doctor
@@ -56,7 +57,19 @@ class Commands(click.Group):
     cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     commands=(
-        *(benchmark, check, compare, doctor, equivalence, explain, history, init, list_, map_),
+        *(
+            benchmark,
+            cache,
+            check,
+            compare,
+            doctor,
+            equivalence,
+            explain,
+            history,
+            init,
+            list_,
+            map_,
+        ),
         *(pack, pairs, report, summary, verify),
     ),
 )

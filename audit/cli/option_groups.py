@@ -31,6 +31,11 @@ limit_options = together(
             help="Processes that measure side by side; the same comes out with any number.",
         ),
         click.option(
+            "--cache",
+            metavar="FOLDER|off",
+            help="Evidence of model and data alone, which audits share; see 'audit cache'.",
+        ),
+        click.option(
             "--max-time",
             type=float,
             metavar="SECONDS",

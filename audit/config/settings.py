@@ -173,6 +173,7 @@ class Settings(BaseModel):
         description="processes that measure side by side, with one thread each; the same comes "
         "out with any number; auto for as many as there are cores and memory for",
     )
+    cache: str = Field("auto", description="folder of evidence that audits of a model share; off")
     max_time: float | None = Field(
         None,
         gt=0,
@@ -288,6 +289,7 @@ class Settings(BaseModel):
             "timeout",
             "memory",
             "workers",
+            "cache",
             "formats",
             "pictures",
             "attest",

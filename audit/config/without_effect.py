@@ -13,6 +13,7 @@ _OF_THE_AUDIT = (
     "max_time",
     "memory",
     "workers",
+    "cache",
     "reuse",
 )
 

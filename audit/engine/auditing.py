@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
 from typing import Any
+
+import torch
 
 from audit.config.settings import Settings, SettingsError
 from audit.engine.assembly import model_info, summarize
@@ -15,6 +18,7 @@ from audit.engine.context_building import (
     load_audited_explainer,
     load_audited_model,
 )
+from audit.engine.evidence_filler import Filler, start_filler
 from audit.engine.evidence_key import evidence_key
 from audit.engine.gate_inputs import load_gate
 from audit.engine.git_revision import must_not_import_from
@@ -32,6 +36,7 @@ from audit.evidence.context import Context, Progress
 from audit.evidence.dry_run import records_of, try_explainer
 from audit.evidence.interim_looks import forget_looks, measured_looks, one_look
 from audit.evidence.kinds import Evidence
+from audit.evidence.side_by_side import Forks
 from audit.evidence.tasks import Deadline, Tasks
 from audit.explainers.call_observer import calling
 from audit.explainers.contract import Explainer
@@ -118,7 +123,8 @@ def run_audit(
     gate = load_gate(settings, checks)
     folder = Path(settings.out).resolve() / "evidence"
     set_reports_aside(folder.parent)
-    audited, model, imported = _subjects(settings, live)
+    subjects = _subjects(settings, board, live, shares=sharing is None)
+    audited, model = subjects.explainer, subjects.model
     context = build_context(settings, model, audited, progress, live)
     of_explainer = (context.others, context.roles, context.limits)
     key = evidence_key(settings, context, settings.profile, *of_explainer)
@@ -127,17 +133,17 @@ def run_audit(
         board.leave("subject", subject_document(context, run, started))
     with reading_recorded():
         changed, memory = try_explainer(context)
-        context = replace(context, before=(*imported, *changed), memory=memory)
+        context = replace(context, before=(*subjects.imported, *changed), memory=memory)
     resume = may_resume(folder, resume=settings.resume, reuse=settings.reuse)
     sources = SourceRecord(folder / SOURCES, _own_files(audited), beside=(folder.parent,))
     began = (lambda kind: board.enter(f"gathering {kind}")) if board else context.began
     shared = sharing.read_by(settings, context) if sharing else None
-    forks = forks_of(settings, model, board, sources)
+    forks, filler = _beside(forks_of(settings, model, board, sources), subjects.filler)
     most = settings.max_time
     deadline = None if most is None else Deadline(most, began_at + most)
-    tasks = Tasks(None, sources.update, shared, forks, deadline)
+    tasks = Tasks(None, sources.update, shared, forks, deadline, subjects.filler)
     context = replace(context, tasks=tasks, began=began)
-    with suited_threads(model, single=single_thread(settings, forks)), reading_recorded():
+    with filler, suited_threads(model, single=single_thread(settings, forks)), reading_recorded():
         found = _found(settings, context, checks, folder, key, watch, resume=resume)
     used = found.gathered.evidence.reference
     if found.pairs and used is not None:
@@ -149,21 +155,57 @@ def run_audit(
     return Audit(result, context, found.gathered.evidence)
 
 
-def _subjects(
-    settings: Settings, live: LiveObjects
-) -> tuple[Explainer, ModelUnderAudit, tuple[ChangeRecord, ...]]:
-    """Explainer and model, and what importing the explainer altered of the model's code.
+@dataclass(frozen=True)
+class _Subjects:
+    """Explainer and model, and what came with them.
 
-    A file or module is imported only when the model is there: what it patches is seen by then.
+    Attributes:
+        explainer: under audit.
+        model: under audit.
+        imported: what importing the explainer altered of the model's code.
+        filler: measures what depends on model and data alone; None where nothing does.
     """
+
+    explainer: Explainer
+    model: ModelUnderAudit
+    imported: tuple[ChangeRecord, ...]
+    filler: Filler | None
+
+
+def _subjects(
+    settings: Settings, board: StatusBoard | None, live: LiveObjects, *, shares: bool
+) -> _Subjects:
+    """Explainer and model, and a filler of the cache where ``shares`` says that there may be one.
+
+    A file or module is imported only when the model is there, so that what it patches is seen, and
+    when the filler has been forked, which runs nothing of it.
+    """
+
+    def filler_for(model: ModelUnderAudit) -> Filler | None:
+        forks = forks_of(settings, model, board)
+        with suited_threads(model, single=single_thread(settings, forks)):
+            single = torch.get_num_threads() == 1
+        return start_filler(settings, model, board, forks, live, single=single) if shares else None
+
     foreign = ":" in settings.explainer
     model = load_audited_model(settings, live) if foreign else None
+    filler = filler_for(model) if model else None
     integrity = Integrity(model.module, model.module) if model else None
     with reading_recorded(), calling(settings.explainer, 0):
         audited = load_audited_explainer(settings, live)
     changes = integrity.verify() if integrity else ()
     imported = records_of(changes, "when it was imported", audited)
-    return audited, model or load_audited_model(settings, live), imported
+    if model is None:
+        model = load_audited_model(settings, live)
+        filler = filler_for(model)
+    return _Subjects(audited, model, imported, filler)
+
+
+def _beside(forks: Forks, filler: Filler | None) -> tuple[Forks, AbstractContextManager[object]]:
+    """Forks beside a filler, and what ends the filler."""
+    if filler is None:
+        return forks, nullcontext()
+    return replace(forks, elsewhere=filler.busy), closing(filler)
 
 
 def _found(

@@ -25,7 +25,7 @@ from audit.judging.selection import selected_checks
 
 JOB: Final = "audit.engine.shared_evidence:prepared"
 STAND_IN: Final = "random"  # a control in the place of the audited one
-_KINDS: Final = frozenset(
+KINDS: Final = frozenset(
     {
         "reference",
         "explanations",
@@ -90,6 +90,6 @@ def prepare(
     needs = frozenset().union(*(check.needs for check in selected_checks(alone)))
     if settings.samples != "auto":  # then each audit stops at pairs of its own
         with suited_threads(model, single=single_thread(alone, forks)):
-            kinds = frozenset(plan((needs & _KINDS) | context.kinds_beside))
+            kinds = frozenset(plan((needs & KINDS) | context.kinds_beside))
             gather(context, kinds, folder / "evidence", key, resume=True)
     return {"model": model_info(model).identity_sha256, "data": context.pairs.sha256}

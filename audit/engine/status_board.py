@@ -76,6 +76,9 @@ class StatusBoard:
     Args:
         path: of the file behind it.
         create: make it anew, as the supervisor does.
+
+    Attributes:
+        folder: of the file, which the supervisor removes.
     """
 
     def __init__(self, path: Path, *, create: bool) -> None:
@@ -83,7 +86,7 @@ class StatusBoard:
             path.write_bytes(bytes(_SIZE))
         with path.open("r+b") as file:
             self._page = mmap.mmap(file.fileno(), _SIZE)
-        self._folder = path.parent
+        self.folder = path.parent
         self._status = Status()
 
     def read(self) -> Status:
@@ -109,19 +112,19 @@ class StatusBoard:
 
     def write_apart(self) -> None:
         """In a fork: write to a page of its own from here on."""
-        path = self._folder / f"{_APART}{os.getpid()}"
+        path = self.folder / f"{_APART}{os.getpid()}"
         path.write_bytes(bytes(_SIZE))
         with path.open("r+b") as file:
             self._page = mmap.mmap(file.fileno(), _SIZE)
 
     def forget(self, process: int) -> None:
         """A fork has ended: what it wrote last holds no more."""
-        (self._folder / f"{_APART}{process}").unlink(missing_ok=True)
+        (self.folder / f"{_APART}{process}").unlink(missing_ok=True)
 
     def all_statuses(self) -> list[Status]:
         """What the worker does, and each of its forks."""
         found = [self.read()]
-        for path in sorted(self._folder.glob(f"{_APART}*")):
+        for path in sorted(self.folder.glob(f"{_APART}*")):
             with contextlib.suppress(OSError, ValueError):  # it has ended, or has just begun
                 found.append(StatusBoard(path, create=False).read())
         return found
@@ -133,13 +136,13 @@ class StatusBoard:
             name: a word.
             document: as JSON holds it.
         """
-        part = self._folder / f"{name}.part"
+        part = self.folder / f"{name}.part"
         part.write_text(json.dumps(document), encoding="utf-8")
-        part.replace(self._folder / f"{name}{_LEFT}")
+        part.replace(self.folder / f"{name}{_LEFT}")
 
     def left(self) -> dict[str, Any]:
         """What the worker has left, by name."""
-        found = self._folder.glob(f"*{_LEFT}")
+        found = self.folder.glob(f"*{_LEFT}")
         return {p.name.removesuffix(_LEFT): json.loads(p.read_text("utf-8")) for p in found}
 
     def _write(self, **changes: str | float) -> None:

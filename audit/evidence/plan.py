@@ -153,7 +153,9 @@ def gather(
     same = resume and read_key(folder) == key
     if not same:
         _start(folder, key, context.roles)
-    for kind in (k for k in plan(needs) if k not in given):
+    wanted = [kind for kind in plan(needs) if kind not in given]
+    context.tasks.ask(folder, [k for k in wanted if not (same and store.is_there(folder, k))])
+    for kind in wanted:
         started = perf_counter()
         tasks = context.tasks.of(folder, kind)
         found = store.load_if_sound(folder, kind, _kind_class(kind)) if same else None
@@ -165,6 +167,7 @@ def gather(
             context.began(kind)
             try:
                 tasks.in_time()
+                tasks = tasks.filled(folder, kind)
                 found = gather_kind(kind, dataclasses.replace(context, tasks=tasks), evidence)
             except Exception as error:  # noqa: BLE001 - an explainer may raise anything
                 failures.append(_failure(kind, error))

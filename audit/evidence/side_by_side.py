@@ -25,6 +25,11 @@ def nothing(_: int) -> None:
     """Nobody is told."""
 
 
+def none() -> int:
+    """None is at work elsewhere."""
+    return 0
+
+
 @dataclass(frozen=True)
 class Forks:
     """So many forks at a time.
@@ -33,11 +38,18 @@ class Forks:
         count: at least 1; with 1 everything is measured in this process.
         begins: called in a fork before its task, with the process it was forked from.
         ended: called here when a fork has ended, with its process.
+        elsewhere: how many of them are at work on something else now.
     """
 
     count: int = 1
     begins: Callable[[int], None] = nothing
     ended: Callable[[int], None] = nothing
+    elsewhere: Callable[[], int] = none
+
+    @property
+    def free(self) -> int:
+        """How many there may be now, 1 at least."""
+        return max(1, self.count - self.elsewhere())
 
     def may_run(self) -> bool:
         """Whether there is more than one, and nothing here that does not survive a fork.
@@ -45,7 +57,7 @@ class Forks:
         Threads do not: a fork that waits for one of an explainer's would wait forever.
         """
         main, others = threading.main_thread(), threading.enumerate()
-        return self.count > 1 and all(t is main or t.name == WATCHER for t in others)
+        return self.free > 1 and all(t is main or t.name == WATCHER for t in others)
 
     def run(self, tasks: Sequence[Task], told: Callable[[int], None]) -> None:
         """Run tasks, and wait for all.
@@ -60,7 +72,7 @@ class Forks:
         running: dict[int, tuple[ForkProcess, int]] = {}
         try:
             while waiting or running:
-                while waiting and len(running) < self.count:
+                while waiting and len(running) < self.free:
                     portion = waiting.pop()
                     process = context.Process(target=self._work, args=(portion, parent))
                     process.start()

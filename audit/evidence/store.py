@@ -75,6 +75,11 @@ def load(folder: Path, name: str, kind: type[T]) -> T | None:
         ) from error
 
 
+def is_there(folder: Path, name: str) -> bool:
+    """Whether a kind of evidence was finished, sound or not."""
+    return (folder / f"{name}.json").is_file()
+
+
 def load_if_sound(folder: Path, name: str, kind: type[T]) -> T | None:
     """Like `load`; None as well where the files are damaged, so that it is gathered again."""
     try:
@@ -88,7 +93,7 @@ class _replacing:  # noqa: N801 - used like a function
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.part = path.with_suffix(path.suffix + ".part")
+        self.part = path.with_suffix(f"{path.suffix}.{os.getpid()}.part")
 
     def __enter__(self) -> Any:
         self.file = self.part.open("wb")
@@ -111,7 +116,8 @@ def _plain(value: Any, arrays: dict[str, np.ndarray]) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: _plain(getattr(value, f.name), arrays) for f in dataclasses.fields(value)}
     if isinstance(value, dict):
-        return {str(k): _plain(v, arrays) for k, v in value.items()}
+        # Names of arrays do not go by the order in which a dictionary was filled.
+        return {str(k): _plain(value[k], arrays) for k in sorted(value, key=str)}
     if isinstance(value, (list, tuple)):
         return [_plain(v, arrays) for v in value]
     if isinstance(value, np.generic):

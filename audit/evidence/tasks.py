@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from time import monotonic
-from typing import TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -84,8 +84,19 @@ class Drawn:
     of: dict[str, Array]
 
 
+@runtime_checkable
+class Filler(Protocol):
+    """What measures in another process what depends on model and data alone."""
+
+    def ask(self, place: str, kinds: Iterable[str], /) -> None:
+        """Kinds of evidence that will be wanted."""
+
+    def folder_of(self, place: str, kind: str, in_time: Callable[[], None], /) -> Path | None:
+        """Where the tasks of a kind lie, once they are there; None where they are not shared."""
+
+
 def nothing() -> None:
-    """Do nothing before saving."""
+    """Do nothing before saving, or while something is waited for."""
 
 
 def nobody(_: int) -> None:
@@ -102,6 +113,7 @@ class Tasks:
         shared: where those are kept that depend on model and data alone; None shares nothing.
         forks: measure tasks side by side.
         deadline: after which nothing new is measured; None for no limit.
+        filler: measures elsewhere what is shared; None for nobody.
     """
 
     folder: Path | None = None
@@ -109,6 +121,7 @@ class Tasks:
     shared: Shared | None = None
     forks: Forks = field(default_factory=Forks)
     deadline: Deadline | None = None
+    filler: Filler | None = None
 
     def of(self, evidence: Path, kind: str) -> Tasks:
         """Those of a kind, in the folder of its evidence."""
@@ -116,6 +129,22 @@ class Tasks:
         if there is not None:
             there = replace(there, folder=there.folder / evidence.name / kind)
         return replace(self, folder=evidence / _FOLDER / kind, shared=there)
+
+    def ask(self, evidence: Path, kinds: Iterable[str]) -> None:
+        """Say which kinds will be wanted of some evidence, so that the filler can begin."""
+        if self.filler is not None:
+            self.filler.ask(evidence.name, kinds)
+
+    def filled(self, evidence: Path, kind: str) -> Tasks:
+        """Those of a kind, once the filler has measured what is shared of them.
+
+        Raises:
+            OutOfTimeError: no time is left to wait.
+        """
+        if self.filler is None:
+            return self
+        folder = self.filler.folder_of(evidence.name, kind, self.in_time)
+        return self if folder is None else replace(self, shared=Shared(folder, fills=False))
 
     def kept(
         self, name: str, kind: type[T], measure: Callable[[], T], *, of_model: bool = False
@@ -199,7 +228,11 @@ class Tasks:
             partial(self.kept, name, kind, measure, of_model=of_model)
             for name, measure in tasks.items()
         ]
-        missing = [call for name, call in zip(tasks, calls, strict=True) if not self._is_kept(name)]
+        missing = [
+            call
+            for name, call in zip(tasks, calls, strict=True)
+            if not self._is_kept(name, of_model=of_model)
+        ]
         aside = self.folder is not None and len(missing) > 1 and self.forks.may_run()
         if aside:
             self.forks.run(missing, lambda done: told(len(calls) - len(missing) + done))
@@ -221,8 +254,10 @@ class Tasks:
         measured = {name: partial(_drawn, draw) for name, draw in tasks.items()}
         return [_tensors(d) for d in self.all_kept(Drawn, measured, told, of_model=of_model)]
 
-    def _is_kept(self, name: str) -> bool:
-        return self.folder is not None and (self.folder / f"{_file_name(name)}.json").is_file()
+    def _is_kept(self, name: str, *, of_model: bool) -> bool:
+        shared = self.shared.folder if self.shared is not None and of_model else None
+        file, places = _file_name(name), (self.folder, shared)
+        return any(place is not None and store.is_there(place, file) for place in places)
 
     def any_kept(self) -> bool:
         """Whether an earlier audit has finished a task."""

@@ -58,8 +58,8 @@ def graphs_of_states(
         hooked: whether gradients are by what modules gave before anything wrote into it.
     """
     if isinstance(tower, Tower):
-        inside = any(site != PIXELS for _, site in asked)
-        yield list(differentiable_states(tower, run) if inside else _plain_run(tower, run))
+        plain = all(site == PIXELS for _, site in asked)
+        yield list(_plain_run(tower, run) if plain else differentiable_states(tower, run))
         return
     yield list(_module_outputs(tower, run, end))
     if hooked:

@@ -137,6 +137,21 @@ def test_entries_go_by_what_decides_the_evidence(entry_of, tmp_path, tiny_model)
     assert entry_of(workers=3, out="elsewhere", timeout=5) == entry_of()
 
 
+def test_nobody_waits_for_a_filler_where_only_scores_are_wanted(tiny_model, tmp_path, monkeypatch):
+    monkeypatch.setenv("EXPLAINER_AUDIT_CACHE", str(tmp_path))
+    settings = Settings(explainer="gradient", model=tiny_model, samples=4, profile="quick")
+    board = StatusBoard(tmp_path / "status", create=True)
+    found = start_filler(settings, load_model(tiny_model), board, Forks(2), NOTHING, single=True)
+    found.ask("evidence", ["reference", "trace"])
+    assert found.folder_of("evidence", "reference") is None
+    assert found.busy() == 0
+    found.ask("evidence", ["reference", "explanations", "trace"])
+    assert found.busy() == 1
+    assert found.folder_of("evidence", "explanations").is_dir()
+    assert found.folder_of("evidence", "trace") is None
+    found.close()
+
+
 def test_models_of_ones_own_code_and_live_objects_are_not_shared(tiny_model, tmp_path, monkeypatch):
     monkeypatch.setenv("EXPLAINER_AUDIT_CACHE", str(tmp_path))
     model, board = load_model(tiny_model), StatusBoard(tmp_path / "status", create=True)

@@ -23,6 +23,9 @@ from rich.text import Text
 from audit.engine.progress import Progress, silent
 from audit.result.wording import visible
 
+_STAGE = ""
+"""The bar that names the stage; it counts nothing."""
+
 
 class RateColumn(ProgressColumn):
     """Steps per second, once that is known."""
@@ -34,7 +37,7 @@ class RateColumn(ProgressColumn):
 
 @contextmanager
 def progress_bars() -> Iterator[Progress]:
-    """One bar per phase on standard error, if it is a terminal."""
+    """One bar per phase and one for the stage, on standard error, if it is a terminal."""
     if not sys.stderr.isatty():
         yield silent
         return
@@ -50,8 +53,12 @@ def progress_bars() -> Iterator[Progress]:
     with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
 
         def tell(phase: str, done: int, total: int) -> None:
-            if phase not in tasks:
-                tasks[phase] = bars.add_task(visible(phase), total=total)
-            bars.update(tasks[phase], completed=done, total=total)
+            of = phase if total else _STAGE
+            if of not in tasks:
+                tasks[of] = bars.add_task(visible(phase), total=total or None)
+            if total:
+                bars.update(tasks[of], completed=done, total=total)
+            else:
+                bars.update(tasks[of], description=visible(phase))
 
         yield tell

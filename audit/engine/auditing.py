@@ -32,7 +32,7 @@ from audit.engine.stopwatch import Stopwatch
 from audit.engine.unfinished import subject_document
 from audit.engine.worker_count import forks_of, single_thread, suited_threads
 from audit.evidence.completion import SOURCES, may_resume
-from audit.evidence.context import Context, Progress
+from audit.evidence.context import Context, Progress, began_nothing
 from audit.evidence.dry_run import records_of, try_explainer
 from audit.evidence.interim_looks import forget_looks, measured_looks, one_look
 from audit.evidence.kinds import Evidence
@@ -187,6 +187,8 @@ def _subjects(
             single = torch.get_num_threads() == 1
         return start_filler(settings, model, board, forks, live, single=single) if shares else None
 
+    enter = board.enter if board else began_nothing
+    enter("loading the model and the explainer")
     foreign = ":" in settings.explainer
     model = load_audited_model(settings, live) if foreign else None
     filler = filler_for(model) if model else None
@@ -198,6 +200,7 @@ def _subjects(
     if model is None:
         model = load_audited_model(settings, live)
         filler = filler_for(model)
+    enter("reading the data")
     return _Subjects(audited, model, imported, filler)
 
 

@@ -28,8 +28,7 @@ OFF: Final = "off"
 MOST_BYTES: Final = 2 * 2**30
 """Above it, the entries that were not used for longest are removed."""
 _ENTRY: Final = "entry.json"
-_LIBRARIES: Final = ("numpy", "scipy", "torch", "torchvision", "open_clip_torch", "timm",
-                     "transformers")  # fmt: skip
+_LIBRARIES: Final = ("numpy", "scipy", "torch")
 
 
 @dataclass(frozen=True)
@@ -78,11 +77,13 @@ def cache_folder(chosen: str) -> Path | None:
 @cache
 def program_sha256() -> str:
     """Hash of this program's own source and of the versions of its libraries."""
+    from audit.models.loading import PACKAGES  # loads torch
+
     digest = hashlib.sha256()
     for top in (Path(__file__).parents[1], Path(str(principles.__file__)).parent):
         for file in sorted(top.rglob("*.py")):
             digest.update(f"{file.relative_to(top)}\0".encode() + file.read_bytes() + b"\0")
-    for name in _LIBRARIES:
+    for name in (*_LIBRARIES, *PACKAGES):
         with contextlib.suppress(metadata.PackageNotFoundError):
             digest.update(f"{name} {metadata.version(name)}\0".encode())
     return digest.hexdigest()

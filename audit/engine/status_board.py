@@ -52,6 +52,12 @@ class Status:
         return bool(self.explainer) and time.monotonic() - self.since > seconds
 
     @property
+    def steps(self) -> list[tuple[str, int, int]]:
+        """Stage and phase as progress is told: its name, the steps done, and the steps in all."""
+        stage = [(self.stage, 0, 0)] if self.stage else []
+        return [*stage, (self.phase, self.done, self.total)] if self.phase else stage
+
+    @property
     def doing(self) -> str:
         """In words, for a message that says what was running."""
         parts = []

@@ -24,7 +24,8 @@ from typing import Any
 
 import psutil
 
-from audit.engine.status_board import Status, StatusBoard
+from audit.engine.progress import STARTING
+from audit.engine.status_board import StatusBoard
 from audit.engine.worker_process import (
     UNREAD,
     Job,
@@ -111,16 +112,19 @@ def _watch(
 ) -> str:
     """Wait until the worker ends; why it had to be ended, or nothing."""
     memory = limits.memory or int(_SHARE_OF_MEMORY * psutil.virtual_memory().available)
-    told = Status()
+    tell(STARTING, 0, 0)
+    told: set[tuple[str, int, int]] = set()
     for look in itertools.count():
         if worker.poll() is not None:
             return ""
         time.sleep(_POLL)
-        status = board.read()
-        if status.phase and status != told:
-            tell(status.phase, status.done, status.total)
-            told = status
-        if any(one.calls_for(limits.timeout) for one in board.all_statuses()):
+        statuses = board.all_statuses()
+        steps = dict.fromkeys(step for status in statuses for step in status.steps)
+        for step in steps:
+            if step not in told:
+                tell(*step)
+        told = set(steps)
+        if any(one.calls_for(limits.timeout) for one in statuses):
             return (
                 f"a call of an explainer took longer than {limits.timeout:g} s; give --timeout "
                 "SECONDS if it needs longer"

@@ -86,7 +86,7 @@ class ManyPairs:
     load: Callable[[], Pairs]
 
 
-def _unheard(kind: str) -> None:
+def began_nothing(kind: str) -> None:
     """Nobody asks which kind begins."""
     del kind
 
@@ -156,7 +156,7 @@ class Context:
     tasks: Tasks = field(default_factory=Tasks)
     before: tuple[ChangeRecord, ...] = ()
     memory: Memory = field(default_factory=Memory)
-    began: Callable[[str], None] = _unheard
+    began: Callable[[str], None] = began_nothing
     traced_copies: dict[int, Watched] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
 

@@ -34,6 +34,20 @@ def test_bars_show_phase_count_and_rate(monkeypatch, steps):
     assert f"{steps}/3" in screen.getvalue()
 
 
+def test_a_stage_that_counts_nothing_is_named_and_gives_way_to_the_next(monkeypatch):
+    screen = Terminal()
+    monkeypatch.setattr("sys.stderr", screen)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+    with progress.progress_bars() as tell:
+        tell("starting", 0, 0)
+        tell("reading the data", 0, 0)
+        tell("ladder", 1, 3)
+    last = screen.getvalue().rsplit("reading the data", 1)[1]
+    assert "ladder" in last
+    assert "starting" not in last
+
+
 def test_rate_is_empty_until_known():
     unknown, known = Mock(spec=Task, speed=None), Mock(spec=Task, speed=12.34)
     column = progress.RateColumn()

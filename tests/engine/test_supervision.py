@@ -9,12 +9,14 @@ import time
 import psutil
 import pytest
 
+from audit.engine.progress import STARTING
 from audit.engine.status_board import StatusBoard
 from audit.engine.supervision import Limits, WorkerEndedError, supervised
 from audit.engine.worker_process import Job, can_fork
 from audit.errors import INCOMPLETE, USAGE, ReportedError, ending
 
 GENEROUS = Limits(timeout=60)
+STARTING_STEP = (STARTING, 0, 0)
 
 
 def run(function, limits=GENEROUS, tell=lambda *_: None, live=None, **arguments):
@@ -26,14 +28,19 @@ def run(function, limits=GENEROUS, tell=lambda *_: None, live=None, **arguments)
 def test_the_result_and_the_progress_arrive():
     told = []
     assert run("adds", tell=lambda *words: told.append(words), one=2, two=3) == {"sum": 5}
-    assert told in ([], [("adding", 1, 2)])  # a job this short may end between two looks
+    first, *more = told
+    assert first == STARTING_STEP  # before the process has loaded anything
+    assert more in (
+        [],
+        [("gathering sums", 0, 0), ("adding", 1, 2)],
+    )  # a job this short may end between two looks
 
 
 def test_progress_is_told_while_it_works():
     told = []
     with pytest.raises(WorkerEndedError):
         run("hangs", Limits(timeout=1), tell=lambda *words: told.append(words))
-    assert told == []
+    assert told == [STARTING_STEP]
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,8 @@ from collections.abc import Iterable
 import torch
 
 from audit.evidence.context import Context
-from audit.explainers.contract import (
-    Explainer,
-    ExplainerFaultError,
-    ExplainerRaisedError,
-    ExplainerReturnError,
-)
+from audit.explainers.contract import Explainer
+from audit.explainers.errors import ExplainerFaultError, ExplainerRaisedError, ExplainerReturnError
 from audit.explainers.raising_line import raising_line
 from audit.models.pristine import pristine_copy
 from audit.trace.integrity import Change

@@ -108,7 +108,7 @@ def _expect_options(
 ) -> None:
     statement = written.names.get(function) if written else None
     if written and isinstance(statement, ast.FunctionDef) and _takes_what_it_says(statement):
-        converted(_options(statement, written), given, name)
+        converted(written_options(statement, written), given, name)
 
 
 def _takes_what_it_says(function: ast.FunctionDef) -> bool:
@@ -117,7 +117,7 @@ def _takes_what_it_says(function: ast.FunctionDef) -> bool:
     return all(isinstance(one, ast.Attribute) and one.attr in _KEEPING for one in plain)
 
 
-def _options(function: ast.FunctionDef, written: Written) -> dict[str, Option]:
+def written_options(function: ast.FunctionDef, written: Written) -> dict[str, Option]:
     """The options of a function as it is written, see `audit.explainers.options.options_of`."""
     taken = function.args
     placed = [*taken.posonlyargs, *taken.args]

@@ -121,7 +121,7 @@ def _expect_architecture(name: str, pretrained: str | None) -> None:
         return
     if name not in names:
         raise ModelError(unknown_architecture(name, names))
-    tags = _tags().get(name)
+    tags = written_tags().get(name)
     if tags and pretrained is None:
         raise ModelError(no_weights(name, tags))
     if tags and pretrained not in {*tags, RANDOM, None} and not looks_like_file(str(pretrained)):
@@ -129,7 +129,7 @@ def _expect_architecture(name: str, pretrained: str | None) -> None:
 
 
 @cache
-def _tags() -> Mapping[str, list[str]]:
+def written_tags() -> Mapping[str, list[str]]:
     """The tags of open_clip's architectures, as its tables are written; empty where they are not.
 
     A table is a dictionary of the tags of an architecture; one table names them all.

@@ -13,12 +13,12 @@ from audit.explainers.errors import ExplainerImportError, ExplainerSpecError
 from audit.explainers.known_names import registered
 from audit.explainers.options import options_of
 from audit.explainers.registry import list_explainers, load_explainer
-from audit.explainers.written_explainers import _options, expect_written
+from audit.explainers.written_explainers import expect_written, written_options
 from audit.models.errors import ModelError
 from audit.models.open_clip_source import known_models
 from audit.models.timm_source import known_models as known_to_timm
 from audit.models.torchvision_source import known_models as known_to_torchvision
-from audit.models.written_models import _tags, expect_written_model
+from audit.models.written_models import expect_written_model, written_tags
 from audit.written_names import find_module, read_written
 
 OURS = """
@@ -119,7 +119,7 @@ def test_what_is_read_of_built_in_explainers_is_what_they_are():
         assert not written.lacks(function)
         call = load_explainer(name).explain
         for real in options_of(getattr(call, "func", call)):
-            read = _options(written.names[function], written)[real.name]
+            read = written_options(written.names[function], written)[real.name]
             assert read.default in {None, real.default, f"'{real.default}'"} or float(
                 read.default
             ) == float(real.default), name
@@ -129,13 +129,13 @@ def test_what_is_read_of_built_in_explainers_is_what_they_are():
 
 def test_no_known_model_or_tag_is_refused():
     for name, tags in known_models().items():
-        assert _tags().get(name, tags) == tags
+        assert written_tags().get(name, tags) == tags
         for tag in (*tags, "random", "weights.pt"):
             expect_written_model(name, tag)
     for prefix, known in (("timm", known_to_timm()), ("torchvision", known_to_torchvision())):
         for name in known:
             expect_written_model(f"{prefix}:{name}", None)
-    assert len(_tags()) > 50
+    assert len(written_tags()) > 50
     expect_written_model("timm:vit_base_patch16_224_in21k", "random")  # a former name of timm
     with pytest.raises(ModelError, match="unknown device"):
         expect_written_model("bundled", None, "cuda9")

@@ -28,6 +28,10 @@ class ReportedError(Exception):
         self.traceback = traceback
 
 
+class ReportedUsageError(ReportedError, ValueError):
+    """The same of wrong usage, settings or input, which is a `ValueError` in any process."""
+
+
 def ending(error: BaseException) -> tuple[str, int]:
     """The message and exit code of an error; never 1, which means violations."""
     if isinstance(error, KeyboardInterrupt):

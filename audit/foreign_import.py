@@ -7,7 +7,7 @@ import importlib
 import importlib.util
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint
@@ -49,11 +49,7 @@ class Importer:
         """
         file = Path(path).expanduser()
         if not file.is_file():
-            raise self.error(
-                f"{self.what} '{path}:{function}': expected a Python file, found none at '{path}'; "
-                "check the path (it is read relative to the current folder)",
-                "",
-            )
+            raise self.error(no_file(self.what, path, function), "")
         file = file.resolve()
         digest = hashlib.sha256(str(file).encode()).hexdigest()[:8]
         name = f"audit_{self.what}_{file.stem}_{digest}"
@@ -85,11 +81,7 @@ class Importer:
         for part in path.split("."):
             if not hasattr(found, part):
                 names = [n for n, v in vars(found).items() if callable(v) and not n.startswith("_")]
-                raise self.error(
-                    f"{self.what} '{name}': expected a function '{path}', found none in "
-                    f"'{module.__file__}'{hint(part, names)}",
-                    "",
-                )
+                raise self.error(no_member(self.what, name, path, module.__file__, names), "")
             found = getattr(found, part)
         return self._callable(found, name)
 
@@ -110,10 +102,43 @@ class Importer:
         try:
             yield
         except (Exception, SystemExit) as error:
-            cause = f"{type(error).__name__}: {error}".splitlines()[0]
-            raise self.error(
-                f"{self.what} '{name}': expected it to import, got {cause}", traceback.format_exc()
-            ) from error
+            told = no_import(self.what, name, error)
+            raise self.error(told, traceback.format_exc()) from error
+
+
+def no_file(what: str, path: str, function: str) -> str:
+    """What is said of a Python file that is not there."""
+    return (
+        f"{what} '{path}:{function}': expected a Python file, found none at '{path}'; check the "
+        "path (it is read relative to the current folder)"
+    )
+
+
+def no_function_named(what: str, path: str) -> str:
+    """What is said of a Python file without a function."""
+    return f"{what} '{path}': expected a function after the file; write '{path}:function'"
+
+
+def no_member(
+    what: str, name: str, path: str, file: str | Path | None, names: Iterable[str]
+) -> str:
+    """What is said of a function that a file does not have.
+
+    Args:
+        what: is wanted, such as ``explainer``.
+        name: as the user wrote it.
+        path: of the function in the file, such as ``Class.method``.
+        file: the file.
+        names: of the functions that it has.
+    """
+    close = hint(path.rpartition(".")[2], names)
+    return f"{what} '{name}': expected a function '{path}', found none in '{file}'{close}"
+
+
+def no_import(what: str, name: str, error: BaseException) -> str:
+    """What is said of code that does not import."""
+    cause = f"{type(error).__name__}: {error}".splitlines()[0]
+    return f"{what} '{name}': expected it to import, got {cause}"
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from audit.api.audit_result import Result
 from audit.api.calls import check
+from audit.result.finding import Verdict
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 QUICK_CHECKS = "P101-P105,P109,P110"
 PAIRS = 4
+_INPUT = "P103"
 _OPEN = frozenset({"inconclusive"})
 
 
@@ -54,7 +56,8 @@ def assert_explains(
         The result. A check that could not tell is told by an `UnsettledWarning`.
 
     Raises:
-        AssertionError: a violation, or nothing that could be judged; the message is the finding.
+        AssertionError: a violation, nothing that could be judged, or an explainer that never runs
+            the model; the message is the finding.
         ValueError: wrong usage, settings or input.
     """
     from audit.reports.plain_text import render_failures
@@ -78,7 +81,24 @@ def assert_explains(
     )
     if not result.passed:
         raise AssertionError(render_failures(result))
+    if unseen := _without_the_model(result):
+        raise AssertionError(unseen)
     for one in result.checks:
         if one.finding.verdict in _OPEN:
             warnings.warn(f"{one.id} {one.name}: {one.finding.summary}", UnsettledWarning, 2)
     return result
+
+
+def _without_the_model(result: Result) -> str:
+    """What is said of an explainer that never runs the model: it keeps all of it, and tells none.
+
+    Nothing for any other.
+    """
+    found = result.findings[_INPUT] if _INPUT in result.findings else None
+    if found is None or found.verdict is not Verdict.NOT_APPLICABLE:
+        return ""
+    return (
+        f"{result.explainer.name}: {found.summary} So nothing shows that its maps explain the "
+        "model; audit.check asks whether they depend on it (P107) and find what moves its score "
+        "(P108)."
+    )

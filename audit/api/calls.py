@@ -47,7 +47,8 @@ def check(
             (pictures, classes), or has two towers (``encode_image`` and ``encode_text``, or
             ``get_image_features`` and ``get_text_features``) where targets are token ids.
         data: a name or a manifest's path; ``(pictures, targets)`` or
-            ``(pictures, targets, masks)``; or a dataset of torch whose items are such. Pictures
+            ``(pictures, targets, masks)``; or a dataset of torch whose items are such, or have the
+            keys ``image``, ``label`` and optionally ``mask``. Pictures
             are floating point tensors (pairs, 3, H, W) that are ready for the model, or PIL
             pictures with ``preprocess``; targets are class ids, labels, or rows of token ids
             (pairs, context); masks (pairs, H, W) are true where the object is. Of more than
@@ -68,7 +69,8 @@ def check(
 
     Raises:
         ValueError: wrong usage, settings or input (subclasses say which).
-        ReportedError: the explainer raises or returns no maps; the message names its line.
+        ReportedError: the explainer raises or returns no maps; the message names its line. With
+            ``supervised=False`` it is an `audit.explainers.errors.ExplainerFaultError`.
         IncompleteError: the audit could not be completed and there is nothing to report.
     """
     from audit.engine.checking import check_explainer

@@ -63,7 +63,6 @@ def benchmark(
         from audit.cli.progress_bars import progress_bars
         from audit.config.settings_file import load_settings
         from audit.engine.benchmark_cells import cells
-        from audit.engine.benchmark_reports import write_benchmark
         from audit.engine.benchmarking import named_explainers, run_benchmark, subjects_of
 
         names, notes = named_explainers(explainers, every=every)
@@ -73,6 +72,8 @@ def benchmark(
         asked = cells(names, subjects_of(models, weights, sources, settings), settings)
         with progress_bars() as progress:
             found = run_benchmark(asked, folder, progress)
+        from audit.engine.benchmark_reports import write_benchmark
+
         written = write_benchmark(found, folder)
     with verdict_stands():
         say_lines(found.lines())

@@ -17,9 +17,12 @@ from audit.cli.printing import say
 def doctor(grid: int | str | None, **given: Any) -> None:
     """Load a model, and say what is known of it: inside, preprocessing, score, time, memory."""
     with exit_codes():
-        from audit.engine.model_diagnosis import diagnosis
+        from audit.models.written_models import BUNDLED, expect_written_model
 
         known = {key: value for key, value in given.items() if value is not None}
-        name, pretrained = known.pop("model", "bundled"), known.pop("pretrained", None)
+        name, pretrained = known.pop("model", BUNDLED), known.pop("pretrained", None)
+        expect_written_model(name, pretrained, known.get("device", "cpu"))
+        from audit.engine.model_diagnosis import diagnosis
+
         for line in diagnosis(name, pretrained, known, grid=grid if isinstance(grid, int) else 0):
             say(line)

@@ -25,11 +25,14 @@ def equivalence(one: str, other: str, samples: int, **given: Any) -> None:
     """
     with exit_codes():
         from audit.config.settings_file import load_settings
-        from audit.engine.equivalence import compare_explainers
+        from audit.engine.early_look import expect_known
 
         settings = load_settings({**given, "explainer": one, "samples": samples})
         other, notes = shared.explainer_now(other)
         shared.print_notes([*settings.notes, *notes])
+        expect_known(settings, also=(other,))
+        from audit.engine.equivalence import compare_explainers
+
         found = compare_explainers(settings, other)
     with verdict_stands():
         say(found.sentence)

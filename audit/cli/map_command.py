@@ -58,13 +58,18 @@ def map_(
 ) -> None:
     """Draw the map of your own picture and text."""
     with exit_codes():
-        from audit.engine.overlay import write_overlay
+        from audit.explainers.written_explainers import expect_written
+        from audit.models.written_models import BUNDLED, expect_written_model
         from audit.reports.output import writable
 
         writable(out.parent)
         known = {key: value for key, value in given.items() if value is not None}
         explainer, notes = shared.explainer_now(explainer)
         shared.print_notes(notes)
+        expect_written(explainer, options)
+        expect_written_model(known.get("model", BUNDLED), known.get("pretrained"))
+        from audit.engine.overlay import write_overlay
+
         cells = grid if isinstance(grid, int) else 1
         pictures = [Path(image) for image in images]
         said = write_overlay(

@@ -30,11 +30,14 @@ def pairs(*, out: Path, **given: Any) -> None:
     with exit_codes():
         from audit.cli.progress_bars import progress_bars
         from audit.config.settings_file import load_settings
-        from audit.engine.pair_export import export_pairs
+        from audit.engine.early_look import expect_known
         from audit.reports.output import writable
 
         settings = load_settings({**given, "history": False})
         shared.print_notes(settings.notes)
+        expect_known(settings)
+        from audit.engine.pair_export import export_pairs
+
         with progress_bars() as progress:
             found = export_pairs(settings, writable(out), progress)
     say(f"{out}: {found.pairs} pairs of {found.pictures} pictures")

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import inspect
 from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING
 
 from audit.data.errors import DataError
-from audit.data.labelled_pictures import LabelledPictures
 from audit.foreign_import import Importer
+
+if TYPE_CHECKING:
+    from audit.data.labelled_pictures import LabelledPictures
 
 GROUP = "audit.data"
 FORM = "() -> LabelledPictures"
@@ -43,6 +46,8 @@ def load_plugin(name: str, *, allow_outside: bool) -> LabelledPictures:
     Raises:
         DataError: it cannot be imported, raises, or gives something else.
     """
+    from audit.data.labelled_pictures import LabelledPictures
+
     function = _IMPORTER.from_plugin(plugins()[name])
     asks = "allow_outside" in inspect.signature(function).parameters
     try:

@@ -5,16 +5,23 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from audit.data.drawn_pairs import drawn_pairs
-from audit.data.grids import can_compose, grid_pairs
-from audit.data.labelled_pictures import LabelledPictures
-from audit.data.pairs import ModelInputs, Pairs
+from audit.data import data_plugins
+from audit.data.errors import DataError
+from audit.nearest_name import hint
+
+if TYPE_CHECKING:
+    from audit.data.labelled_pictures import LabelledPictures
+    from audit.data.pairs import ModelInputs, Pairs
+
+    Loader = Callable[..., LabelledPictures]
 
 GRID = 2
 """Cells on either side where nothing is said and there are labels but no masks."""
-Loader = Callable[..., LabelledPictures]
+BUNDLED = "bundled"
+MANIFESTS = ("manifest.csv", "manifest.parquet")
 
 
 @dataclass(frozen=True)
@@ -113,9 +120,48 @@ def source_of(name: str) -> DataSource:
     for source in SOURCES.values():
         if source.prefix and name.startswith(source.prefix):
             return source
-    from audit.data.data_plugins import plugins
+    return SOURCES["plugin" if name in data_plugins.plugins() else "manifest"]
 
-    return SOURCES["plugin" if name in plugins() else "manifest"]
+
+def expect_known_data(name: str) -> None:
+    """Refuse data that lie nowhere, before anything heavy is imported.
+
+    Raises:
+        DataError: there is no such file or folder; the message offers the nearest name.
+    """
+    source = source_of(name)
+    if source.prefix and not Path(name.removeprefix(source.prefix)).exists():
+        place = name.removeprefix(source.prefix)
+        raise DataError(
+            f"{name}: expected {source.what}, found no file or folder '{place}'; check the path "
+            "(it is read relative to the current folder)"
+        )
+    if source.key == "manifest" and name != BUNDLED:
+        manifest_at(Path(name))
+
+
+def manifest_at(place: Path) -> Path:
+    """The file of a manifest, which may be named by its folder.
+
+    Raises:
+        DataError: there is none.
+    """
+    candidates = [place] if place.is_file() else [place / name for name in MANIFESTS]
+    for path in candidates:
+        if path.is_file():
+            return path
+    known = [
+        BUNDLED,
+        *data_plugins.plugins(),
+        *(one.prefix for one in SOURCES.values() if one.prefix),
+    ]
+    head, colon, _ = str(place).partition(":")
+    close = "" if place.exists() else hint(head + colon, known)
+    folder = "" if colon else f"a folder with one folder a class is folder:{place}, and "
+    raise DataError(
+        f"expected a manifest (CSV or Parquet), or a folder with manifest.csv, found none at "
+        f"'{place}'{close}; {folder}'audit list datasets' shows what else there is"
+    )
 
 
 def pairs_of(
@@ -143,6 +189,9 @@ def pairs_of(
     Raises:
         DataError: the data cannot be read.
     """
+    from audit.data.drawn_pairs import drawn_pairs
+    from audit.data.grids import grid_pairs
+
     data = source_of(name).load(name, allow_outside=allow_outside)
     n = _grid(data, grid)
     if n:
@@ -154,6 +203,8 @@ def _grid(data: LabelledPictures, grid: int | str) -> int:
     """Cells on either side, 0 for none."""
     if isinstance(grid, int):
         return grid
+    from audit.data.grids import can_compose
+
     alone = data.mask is None and not data.texts and can_compose(data, GRID)
     return GRID if grid == "auto" and alone else 0
 

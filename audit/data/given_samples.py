@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset
 
 from audit.data.errors import DataError
 
 Target = int | str | Tensor
 _FORMS = (
     "expected (pictures, targets) or (pictures, targets, masks), or a dataset with len() whose "
-    "items are (picture, target) or (picture, target, mask)"
+    "items are (picture, target) or (picture, target, mask), or have the keys image, label and "
+    "optionally mask"
 )
+_MOST = 10_000
+"""Items that are taken at most of a stream, a dataset without a length."""
 _KEYS = ("image", "label", "mask")
 
 
@@ -67,12 +72,7 @@ def samples_of(data: object, count: int | None, *, seed: int = 0) -> Samples:
     Raises:
         DataError: it is something else, or nothing; the message says where.
     """
-    if isinstance(data, tuple):
-        rows, name = _rows_of(data), "given tensors"
-    elif isinstance(data, Rows) and not isinstance(data, (Tensor, np.ndarray, str, Mapping)):
-        rows, name = data, type(data).__name__
-    else:
-        raise DataError(f"data: {_FORMS}, got {type(data).__name__}")
+    rows, name = _rows(data)
     if not len(rows):
         raise DataError(f"data: {_FORMS}, got nothing in it")
     chosen = np.arange(len(rows))
@@ -94,6 +94,40 @@ def samples_of(data: object, count: int | None, *, seed: int = 0) -> Samples:
         masks=None if lacking else masks,
         classes=tuple(map(str, classes)) if isinstance(classes, Sequence) else None,
     )
+
+
+def first_given(data: object) -> tuple[Any, Target] | None:
+    """The first picture and target of columns; None of a dataset, whose items are not read.
+
+    Raises:
+        DataError: as `samples_of`, as far as it can be told of these.
+    """
+    if isinstance(data, IterableDataset):
+        return None
+    rows, _ = _rows(data)
+    if not isinstance(data, tuple):
+        return None
+    if not len(rows):
+        raise DataError(f"data: {_FORMS}, got nothing in it")
+    picture, target, _ = _item(rows[0], 0)
+    return picture, target
+
+
+def _rows(data: object) -> tuple[Rows, str]:
+    """Items by number, and what they are called."""
+    if isinstance(data, tuple):
+        return _rows_of(data), "given tensors"
+    name = type(data).__name__
+    if isinstance(data, DataLoader):
+        raise DataError(
+            "data: expected single samples, got a DataLoader, which gives batches; give its "
+            "dataset: data=loader.dataset"
+        )
+    if isinstance(data, IterableDataset):
+        return list(islice(data, _MOST)), name
+    if isinstance(data, Rows) and not isinstance(data, (Tensor, np.ndarray, str, Mapping)):
+        return data, name
+    raise DataError(f"data: {_FORMS}, got {name}")
 
 
 def _rows_of(data: tuple[Any, ...]) -> Rows:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image
 
+from audit.data.data_sources import manifest_at
 from audit.data.errors import DataError
 from audit.data.labelled_pictures import LabelledPictures, Row
 from audit.data.manifest_boxes import boxes_of
@@ -35,7 +36,7 @@ def load_manifest(name: str, *, allow_outside: bool) -> LabelledPictures:
     Raises:
         DataError: missing file, column, label or box, or a label that is not among the classes.
     """
-    path = _find(Path(name))
+    path = manifest_at(Path(name))
     table, column = read_rows(path)
     rows, classes = _classes(path, table, column)
     number = {key: i for i, key in enumerate(classes)}
@@ -72,22 +73,6 @@ def _mask_of_file(
         return moved_mask(object_in(stored, None if value is None else int(value)), opened)
     except PictureError as error:
         raise PictureError(f"its mask '{name}': {error}") from error
-
-
-def _find(manifest: Path) -> Path:
-    candidates = (
-        [manifest]
-        if manifest.is_file()
-        else [manifest / name for name in ("manifest.csv", "manifest.parquet")]
-    )
-    for path in candidates:
-        if path.is_file():
-            return path
-    raise DataError(
-        f"expected a manifest (CSV or Parquet), or a folder with manifest.csv, found none at "
-        f"'{manifest}'; a folder with one folder a class is folder:{manifest}, and 'audit list "
-        "datasets' shows what else there is"
-    )
 
 
 def _classes(path: Path, table: pd.DataFrame, column: str) -> tuple[list[Key], list[Key]]:

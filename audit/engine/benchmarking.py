@@ -15,19 +15,16 @@ from audit.config.settings import Settings, SettingsError
 from audit.engine import supervision
 from audit.engine.benchmark_cells import Benchmark, Cell, Outcome
 from audit.engine.checking import check_explainer
+from audit.engine.early_look import expect_known
 from audit.engine.output_lock import locked
 from audit.engine.progress import Progress, silent
-from audit.engine.shared_evidence import JOB, prepare
 from audit.engine.supervision import Limits, WorkerEndedError
 from audit.engine.worker_process import Job, UnsupervisableError
 from audit.errors import INCOMPLETE, IncompleteError, ReportedError, ending
 from audit.evidence.completion import finished_unchanged
 from audit.explainers.built_in import BUILT_IN, affordable
-from audit.explainers.contract import ExplainerFaultError
-from audit.explainers.errors import NeedsHeadsError
-from audit.explainers.known_names import expect_known_name
+from audit.explainers.errors import ExplainerFaultError, NeedsHeadsError
 from audit.former_names import present_explainer
-from audit.judging.written_checks import expect_known_checks
 from audit.reports.output import OutputError, writable, write_whole
 from audit.result.document import ResultFormatError, read_result
 from audit.result.schema import Result
@@ -35,6 +32,7 @@ from audit.version import __version__
 
 STATE: Final = "benchmark.json"
 _SHARED: Final = "shared"
+_PREPARED: Final = "audit.engine.shared_evidence:prepared"
 Told = Callable[[Outcome], None]
 Identity = dict[str, str]
 
@@ -62,9 +60,7 @@ def run_benchmark(
         KeyboardInterrupt: interrupted; the same call goes on from there.
     """
     for cell in asked:
-        expect_known_checks(cell.settings)
-        if cell.live.explainer is None:
-            expect_known_name(cell.settings.explainer)
+        expect_known(cell.settings, cell.live)
     with locked(writable(folder)):
         interrupted = _state(folder) is False
         _write_state(folder, finished=False)
@@ -97,11 +93,13 @@ def _prepared(cell: Cell, folder: Path, progress: Progress, *, supervise: bool) 
     given: dict[str, Any] = {"settings": settings.model_dump(mode="json"), "folder": shared}
     if supervise:
         try:
-            job = Job(JOB, given, {"live": live} if live.any else {})
+            job = Job(_PREPARED, given, {"live": live} if live.any else {})
             limits = Limits(settings.timeout, settings.memory_bytes)
             return dict(supervision.supervised(job, limits, progress))
         except UnsupervisableError:
             pass
+    from audit.engine.shared_evidence import prepare
+
     return prepare(settings, Path(shared), None, live)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from audit.config.settings import Settings, SettingsError
 from audit.engine import supervision
 from audit.engine.baseline_revision import with_baseline_of_revision
+from audit.engine.early_look import expect_known
 from audit.engine.live_objects import NOTHING, LiveObjects
 from audit.engine.output_lock import locked
 from audit.engine.progress import Progress, silent
@@ -16,9 +17,6 @@ from audit.engine.supervision import Limits, WorkerEndedError
 from audit.engine.worker_process import Job, UnsupervisableError
 from audit.errors import INCOMPLETE
 from audit.evidence.completion import mark_finished
-from audit.explainers.known_names import expect_known_name
-from audit.judging.written_checks import expect_known_checks
-from audit.metrics.quality_choice import chosen_measures
 from audit.reports.output import (
     forget_previous,
     known_formats,
@@ -94,11 +92,8 @@ def _expect_known(settings: Settings, live: LiveObjects) -> None:
         raise SettingsError(
             "no explainer given; use --explainer NAME ('audit list explainers' shows all)"
         )
-    if live.explainer is None and not settings.from_evidence:
-        expect_known_name(settings.explainer)
-    expect_known_checks(settings)
     if not settings.from_evidence:
-        chosen_measures(settings.quality)
+        expect_known(settings, live)
     known_formats(settings.formats)
 
 

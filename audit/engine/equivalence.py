@@ -13,6 +13,7 @@ from audit.engine.context_building import (
     load_audited_model,
     load_pairs,
 )
+from audit.engine.early_look import expect_known
 from audit.engine.live_objects import NOTHING, LiveObjects
 from audit.engine.progress import silent
 from audit.engine.status_board import StatusBoard
@@ -20,7 +21,6 @@ from audit.engine.worker_process import Job, UnsupervisableError
 from audit.evidence.context import all_maps
 from audit.evidence.explanations import largest_difference, mean_rank_correlation
 from audit.explainers.binding import bound
-from audit.explainers.known_names import expect_known_name
 from audit.explainers.registry import given_explainer, load_explainer
 from audit.result.wording import number
 
@@ -52,9 +52,7 @@ def compare_explainers(
         ReportedError: what that process raised, such as for unknown names.
         WorkerEndedError: it ended without a result.
     """
-    for name, given in ((settings.explainer, live.explainer), (other, live.other)):
-        if given is None:
-            expect_known_name(name)
+    expect_known(settings, live, () if live.other else (other,))
     arguments = {"settings": settings.model_dump(mode="json"), "other": other}
     limits = supervision.Limits(settings.timeout, settings.memory_bytes)
     if not supervise:

@@ -197,18 +197,19 @@ def explained(name: str) -> str:
     Raises:
         SettingsError: there is none of that name.
     """
-    from audit.explainers.registry import list_explainers
+    from audit.explainers.known_names import registered
     from principles.catalogue import all_checks
 
     checks_by_id = {check.id: check for check in all_checks()}
-    explainers_by_name = {one.name: one for one in list_explainers()}
     if name.upper() in checks_by_id:
         return _explained_check(checks_by_id[name.upper()])
-    if name in explainers_by_name:
-        return _explained_explainer(explainers_by_name[name])
-    known = [*checks_by_id, *explainers_by_name]
-    asked = name.upper() if name[1:].isdigit() else name
-    raise SettingsError(nearest_of("check or explainer", asked, known))
+    known = [*checks_by_id, *registered()]
+    if name not in known:
+        asked = name.upper() if name[1:].isdigit() else name
+        raise SettingsError(nearest_of("check or explainer", asked, known))
+    from audit.explainers.registry import list_explainers
+
+    return _explained_explainer(next(one for one in list_explainers() if one.name == name))
 
 
 def _explained_check(check: Check) -> str:

@@ -23,7 +23,6 @@ from audit.evidence.tasks import Shared, Tasks
 from audit.explainers.registry import load_explainer
 from audit.judging.selection import selected_checks
 
-JOB: Final = "audit.engine.shared_evidence:prepared"
 STAND_IN: Final = "random"  # a control in the place of the audited one
 KINDS: Final = frozenset(
     {

@@ -34,7 +34,7 @@ from audit.engine.worker_process import (
     start_worker,
     unsupervisable,
 )
-from audit.errors import IncompleteError, ReportedError
+from audit.errors import USAGE, IncompleteError, ReportedError, ReportedUsageError
 
 _POLL = 0.1  # seconds between looks at the worker
 _LOOKS_A_MEASUREMENT = 5  # walking the table of processes costs more than a look
@@ -215,11 +215,12 @@ def _outcome(worker: Worker, handoff: Path, board: StatusBoard, cause: str) -> A
     if not cause:
         with contextlib.suppress(OSError, ValueError):
             return json.loads((handoff / "result.json").read_text(encoding="utf-8"))
+        error: dict[str, Any] = {}
         with contextlib.suppress(OSError, ValueError):
             error = json.loads((handoff / "error.json").read_text(encoding="utf-8"))
-            raise ReportedError(
-                error["message"], int(error["code"]), error["traceback"], error["kind"]
-            )
+        if error:
+            told = ReportedUsageError if error["code"] == USAGE else ReportedError
+            raise told(error["message"], error["code"], error["traceback"], error["kind"])
     where, status = last_line(handoff), board.read()
     ended = cause or how_it_ended(worker.poll() or 0)
     at = f", at {where}" if where else ""

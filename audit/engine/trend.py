@@ -13,6 +13,7 @@ from urllib.parse import quote
 import numpy as np
 
 from audit.gate.history import FOLDER, HistoryError, of_one_explainer
+from audit.metrics.quality_table import range_of
 from audit.reports import charts, statuses
 from audit.reports.html import render_page
 from audit.reports.output import write_whole
@@ -232,7 +233,9 @@ def mean_quality(result: Result, measure: str) -> tuple[float, Interval | None] 
     found = bootstrap_interval(
         table[:, 0], clusters=table[:, 1], rng=np.random.default_rng(0), resamples=1000
     )
-    return found.value, Interval(low=found.low, high=found.high)
+    least, most = range_of(measure)
+    low, high = max(found.low, least), min(found.high, most)  # a t interval knows no bounds
+    return found.value, Interval(low=min(low, found.value), high=max(high, found.value))
 
 
 def _accuracy(result: Result) -> tuple[float, Interval | None] | None:

@@ -8,14 +8,11 @@ from collections.abc import Iterable
 import torch
 
 from audit.evidence.context import Context
-from audit.explainers.contract import (
-    Explainer,
-    ExplainerFaultError,
-    ExplainerRaisedError,
-    ExplainerReturnError,
-)
+from audit.explainers.contract import Explainer
+from audit.explainers.errors import ExplainerFaultError, ExplainerRaisedError, ExplainerReturnError
 from audit.explainers.raising_line import raising_line
 from audit.models.pristine import pristine_copy
+from audit.trace.frames import shown_path
 from audit.trace.integrity import Change
 from audit.trace.memory import Memory
 from audit.trace.records import ChangeRecord
@@ -57,8 +54,9 @@ def records_of(
     changes: Iterable[Change], when: str, explainer: Explainer
 ) -> tuple[ChangeRecord, ...]:
     """Changes as a trace keeps them, at the explainer's own first line."""
-    known = explainer.source_file and explainer.source_line
-    place = f"{explainer.source_file}:{explainer.source_line}" if known else ""
+    place = ""
+    if explainer.source_file and explainer.source_line:
+        place = f"{shown_path(explainer.source_file)}:{explainer.source_line}"
     return tuple(
         ChangeRecord(
             c.kind, c.path, c.what, when if c.when == "after" else c.when, c.altering, place

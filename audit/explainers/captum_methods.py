@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from audit.explainers.errors import ExplainerImportError, UnknownExplainerError
-from audit.nearest_name import hint
+from audit.explainers.known_names import unknown_method
 
 TAKES_MODEL = ("model", "forward_func")
 WEIGHS_CHANNELS = frozenset({"LayerGradCam", "GuidedGradCam"})
@@ -102,10 +102,7 @@ def captum_method(name: str) -> Method:
         ) from error
     found = getattr(attr, name, None)
     if not inspect.isclass(found) or not hasattr(found, "attribute"):
-        raise UnknownExplainerError(
-            f"unknown method 'captum:{name}'{hint(name, attr.__all__)}; expected a class of "
-            "captum.attr"
-        )
+        raise UnknownExplainerError(unknown_method("captum", name, attr.__all__, "captum.attr"))
     parameters = inspect.signature(found).parameters
     first = next(iter(parameters), "")
     neuron = "neuron_selector" in inspect.signature(found.attribute).parameters

@@ -12,8 +12,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from audit.errors import IncompleteError
 from audit.explainers.call_observer import alone, calling
+from audit.explainers.errors import ExplainerFaultError, ExplainerReturnError
 from audit.explainers.process_state import kept_settings
 from audit.explainers.returned_values import OddValueError, real_tensor
 from audit.models.model_under_audit import ModelInterface
@@ -111,18 +111,6 @@ class Explainer:
     at_hand: AtHand | None = field(default=None, compare=False)
     source_file: str | None = None
     source_line: int | None = None
-
-
-class ExplainerFaultError(RuntimeError):
-    """The explainer broke its contract; the message says what was expected, found, and where."""
-
-
-class ExplainerRaisedError(ExplainerFaultError, IncompleteError):
-    """The explainer raised on the first pairs; the message says what, and on which line."""
-
-
-class ExplainerReturnError(ExplainerFaultError, ValueError):
-    """What the explainer returned is no map per pair."""
 
 
 def run_explainer(

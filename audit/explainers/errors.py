@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from audit.errors import IncompleteError
+
 
 class ExplainerSpecError(ValueError):
     """The explainer cannot be loaded as specified; the message says what to do."""
@@ -29,3 +31,15 @@ class ExplainerImportError(ExplainerSpecError):
 
 class NeedsHeadsError(ExplainerSpecError):
     """The explainer reads attention heads, and those of the model are not known, or not enough."""
+
+
+class ExplainerFaultError(RuntimeError):
+    """The explainer broke its contract; the message says what was expected, found, and where."""
+
+
+class ExplainerRaisedError(ExplainerFaultError, IncompleteError):
+    """The explainer raised on the first pairs; the message says what, and on which line."""
+
+
+class ExplainerReturnError(ExplainerFaultError, ValueError):
+    """What the explainer returned is no map per pair."""

@@ -16,11 +16,11 @@ from torch import Tensor, nn
 from audit.explainers.contract import Explanation
 from audit.explainers.distinct import target_features
 from audit.explainers.errors import ExplainerImportError, UnknownExplainerError
+from audit.explainers.known_names import unknown_method
 from audit.explainers.patches import patch_means
 from audit.explainers.spatial_activation import Activation, chosen_activation, outputs_kept
 from audit.models.anatomy import UnknownAnatomyError, anatomy_of
 from audit.models.module_interface import ScoreInterface, interface_of
-from audit.nearest_name import hint
 
 
 class _Features(nn.Module):
@@ -160,10 +160,8 @@ def _method(name: str) -> Any:
     method = getattr(pytorch_grad_cam, name, None)
     names = {n for n, v in vars(pytorch_grad_cam).items() if inspect.isclass(v)}
     if name not in names:
-        raise UnknownExplainerError(
-            f"unknown method 'pytorch-grad-cam:{name}'{hint(name, names)}; expected a class of "
-            "pytorch_grad_cam"
-        )
+        told = unknown_method("pytorch-grad-cam", name, names, "pytorch_grad_cam")
+        raise UnknownExplainerError(told)
     return method
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from audit.explainers.errors import ExplainerImportError
 from audit.explainers.explainer_class import expect_explainer_class
+from audit.explainers.known_names import WHAT
 from audit.foreign_import import Importer
 
 _IMPORTER = Importer(
-    "explainer",
+    WHAT,
     "(model, images, targets) -> maps",
     ExplainerImportError,
     expect_explainer_class,

@@ -28,7 +28,7 @@ class Option:
 
     Attributes:
         name: the keyword.
-        kind: the annotation: a `Literal`, or bool, int, float or str.
+        kind: the annotation: a `Literal`, or bool, int, float or str; None where it is not known.
         default: its default as text, None where it must be given.
     """
 
@@ -39,6 +39,8 @@ class Option:
     @property
     def allowed(self) -> str:
         """The values that it takes, in words."""
+        if self.kind is None:
+            return "…"
         if get_origin(self.kind) is Literal:
             return "|".join(str(value) for value in get_args(self.kind))
         return "true|false" if self.kind is bool else getattr(self.kind, "__name__", str(self.kind))
@@ -84,7 +86,22 @@ def convert_options(
         UnknownOptionError: for an option or value that the function does not take, or one that it
             needs and did not get.
     """
-    known = {option.name: option for option in options_of(call)}
+    return converted({option.name: option for option in options_of(call)}, given, explainer)
+
+
+def converted(
+    known: Mapping[str, Option], given: Mapping[str, str], explainer: str
+) -> dict[str, Any]:
+    """The values of given options.
+
+    Args:
+        known: the options that there are, by name.
+        given: as text.
+        explainer: for messages.
+
+    Raises:
+        UnknownOptionError: see `convert_options`.
+    """
     for name in given:
         if name not in known:
             listed = ", ".join(f"{o.name}={o.allowed}" for o in known.values()) or "none"
@@ -134,6 +151,8 @@ def _kind(annotation: Any) -> Any:
 
 
 def _convert(kind: Any, text: str) -> Any:
+    if kind is None:
+        return text
     if get_origin(kind) is Literal:
         return {str(value): value for value in get_args(kind)}[text]
     if kind is bool:

@@ -21,9 +21,10 @@ from audit.explainers.explainer_class import (
     expect_explainer_function,
 )
 from audit.explainers.importing import from_file, from_module, from_plugin
-from audit.explainers.known_names import QUERY, plugins, unknown_explainer
+from audit.explainers.known_names import FORMS, QUERY, WHAT, plugins, registered, unknown_explainer
 from audit.explainers.options import Option, asked_for, convert_options, options_of
 from audit.explainers.saved_maps import SavedMaps, saved_maps
+from audit.foreign_import import no_function_named
 from audit.former_names import present_explainer
 
 
@@ -56,21 +57,9 @@ class Listed:
     description: str = ""
 
 
-_FORMS = (
-    Listed("inverted:<explainer>", "The maximum of an explainer's map minus that map."),
-    Listed("maps:<file.npz>", "Maps that were drawn elsewhere, of what `audit pairs` writes."),
-    Listed("captum:<class>", "A method of captum.attr on the score, such as Saliency."),
-    Listed(
-        "pytorch-grad-cam:<class>",
-        "A method of pytorch-grad-cam, such as GradCAM, at one layer or several.",
-    ),
-)
-
-
 def list_explainers() -> list[Listed]:
     """All explainers by name: built-in ones, plug-ins, then the forms that take another name."""
-    plugged = [_listed(name) for name in sorted(plugins()) if name not in BUILT_IN]
-    return [*(_listed(name) for name in BUILT_IN), *plugged, *_FORMS]
+    return [Listed(n, FORMS[n]) if n in FORMS else _listed(n) for n in registered()]
 
 
 def load_explainer(spec: str, options: Mapping[str, str] | None = None) -> Explainer:
@@ -147,9 +136,7 @@ def _resolve(name: str) -> Callable[..., Any]:
     if adapter is not None:
         return adapter
     if name.endswith(".py"):
-        raise ExplainerImportError(
-            f"explainer '{name}': expected a function after the file; write '{name}:function'"
-        )
+        raise ExplainerImportError(no_function_named(WHAT, name))
     if place.endswith(".py"):
         return from_file(place, function)
     if place and all(part.isidentifier() for part in f"{place}.{function}".split(".")):

@@ -13,8 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from audit.explainers.errors import ExplainerImportError
-
-_WRITTEN = "np.savez(FILE, keys=keys, maps=maps)"
+from audit.explainers.known_names import SAVED, no_saved_maps
 
 
 class UnknownPairError(ValueError):
@@ -77,17 +76,14 @@ def saved_maps(file: str) -> SavedMaps:
     """
     name, path = f"maps:{file}", Path(file)
     if not path.is_file():
-        raise ExplainerImportError(
-            f"explainer '{name}': expected a file of maps, found none; 'audit pairs' writes the "
-            f"pairs to draw them of, {_WRITTEN} saves them"
-        )
+        raise ExplainerImportError(no_saved_maps(file))
     try:
         with np.load(path, allow_pickle=False) as stored:
             keys, maps = stored["keys"], stored["maps"]
     except (OSError, ValueError, KeyError, EOFError) as error:
         raise ExplainerImportError(
             f"explainer '{name}': expected the arrays keys and maps, got {error}; save them by "
-            f"{_WRITTEN}"
+            f"{SAVED}"
         ) from error
     _expect_a_map_for_each(name, keys, maps)
     single = maps if maps.dtype == np.float64 else maps.astype(np.float32)
@@ -99,5 +95,5 @@ def _expect_a_map_for_each(name: str, keys: Any, maps: Any) -> None:
     if not fits or maps.dtype.kind not in "fiu":
         raise ExplainerImportError(
             f"explainer '{name}': expected keys (pairs,) and maps (pairs, h, w) of numbers, got "
-            f"{keys.shape} and {maps.shape} of {maps.dtype}; save them by {_WRITTEN}"
+            f"{keys.shape} and {maps.shape} of {maps.dtype}; save them by {SAVED}"
         )

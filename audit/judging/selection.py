@@ -6,8 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
 from audit.config.settings import Settings, SettingsError
-from audit.judging.written_checks import ids_of
-from audit.nearest_name import nearest_of
+from audit.judging.written_checks import expect_matched, ids_of
 from principles.catalogue import all_checks
 from principles.check import Check
 from principles.limits import LimitError
@@ -23,11 +22,10 @@ def selected_checks(settings: Settings) -> list[Check]:
             check left.
     """
     checks = list(all_checks())
-    for words in (settings.severity, settings.thresholds):
-        _known(words, checks)
+    known = [c.id for c in checks]
+    expect_matched([*settings.severity, *settings.thresholds], known)
     for word, values in settings.thresholds.items():
         _known_thresholds(word, values, checks)
-    known = [c.id for c in checks]
     chosen = ids_of("select", settings.select, known) if settings.select else frozenset(known)
     chosen -= ids_of("ignore", settings.ignore, known)
     if not chosen:
@@ -57,15 +55,6 @@ def by_check(values: Mapping[str, V], checks: Iterable[Check]) -> dict[str, V]:
     for word in sorted(values, key=len):
         found |= {c.id: values[word] for c in checks if _matches(c.id, (word,))}
     return found
-
-
-def _known(words: Iterable[str], checks: list[Check]) -> None:
-    for word in words:
-        if not any(_matches(c.id, (word,)) for c in checks):
-            names = [c.id for c in checks]
-            raise SettingsError(
-                f"{nearest_of('check', word.upper(), names)}, or a prefix such as P1"
-            )
 
 
 def _known_thresholds(word: str, values: Mapping[str, float], checks: list[Check]) -> None:

@@ -13,11 +13,26 @@ def expect_known_checks(settings: Settings) -> None:
     """Refuse names of checks that there are not, before anything heavy is imported.
 
     Raises:
-        SettingsError: a word in ``select``, ``ignore`` or ``require`` that matches no check.
+        SettingsError: a word in ``select``, ``ignore`` or ``require`` that matches no check, or a
+            severity or threshold of none.
     """
     known = check_ids()
     for setting in ("select", "ignore", "require"):
         ids_of(setting, getattr(settings, setting), known)
+    expect_matched([*settings.severity, *settings.thresholds], known)
+
+
+def expect_matched(words: Iterable[str], known: Sequence[str]) -> None:
+    """Every word is an id or a prefix of one.
+
+    Raises:
+        SettingsError: one matches no check.
+    """
+    for word in words:
+        if not any(word and check.startswith(word.upper()) for check in known):
+            raise SettingsError(
+                f"{nearest_of('check', word.upper(), known)}, or a prefix such as P1"
+            )
 
 
 def ids_of(setting: str, words: Iterable[str], known: Sequence[str]) -> frozenset[str]:

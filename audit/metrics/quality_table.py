@@ -6,6 +6,8 @@ What computes a row is in `audit.metrics.mask_measures` and `audit.metrics.probi
 
 from __future__ import annotations
 
+import math
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -54,6 +56,7 @@ class QualityMeasure:
         return self.needs in {"masks", "grids"} and self.better == "higher"
 
 
+_SPAN = re.compile(r"[\[(](?P<least>-?\d), (?P<most>\d)[\])]")
 _ON_PATCHES = "on patches, fractional masks allowed"
 _OWN_SCORE = "the model's own score in the place of a softmax probability"
 _RIGHT = "accuracy counts a pair as right above every class that its picture does not show"
@@ -236,3 +239,11 @@ ON_GRIDS = "grid-pointing"
 def has_chance_zero(title: str) -> bool:
     """Whether a map that tells nothing scores 0 on average by the measure of a title."""
     return any(one.title == title and one.span.endswith(_CHANCE_ZERO) for one in MEASURES)
+
+
+def range_of(title: str) -> tuple[float, float]:
+    """The least and the largest value of a measure, infinite where it has no bound or no row."""
+    for one in MEASURES:
+        if one.title == title and (found := _SPAN.match(one.span)):
+            return float(found["least"]), float(found["most"])
+    return -math.inf, math.inf

@@ -26,13 +26,7 @@ UNREADABLE = (
     UnpicklingError,
     SafetensorError,
 )
-_SUFFIXES = {".pt", ".pth", ".ckpt", ".bin", ".safetensors"}
 _SHOWN = 3
-
-
-def looks_like_file(word: str) -> bool:
-    """Whether a word names a checkpoint file, there or not, rather than a tag of open_clip."""
-    return "/" in word or Path(word).suffix in _SUFFIXES or Path(word).is_file()
 
 
 @dataclass(frozen=True)

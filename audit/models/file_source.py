@@ -9,25 +9,23 @@ import dataclasses
 import hashlib
 import inspect
 from collections.abc import Callable, Mapping
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from audit.foreign_import import Importer
+from audit.foreign_import import Importer, no_function_named
+from audit.models import model_sources
 from audit.models.checkpoint_order import load_file
-from audit.models.checkpoints import looks_like_file
 from audit.models.class_head import ClassHead
 from audit.models.composed_interface import ComposedInterface
 from audit.models.errors import ModelError
 from audit.models.model_under_audit import ModelInterface, ModelUnderAudit
 from audit.models.own_targets import OwnTargets
 from audit.models.python_object import model_of, two_towers_of
-from audit.models.wanted import RANDOM, Wanted
+from audit.models.wanted import RANDOM, Wanted, looks_like_file
 
-GROUP = "audit.models"
 FORM = "() -> {'module': …, 'preprocess': …, 'classes': […]}"
 _SETTINGS = "settings"  # the file itself stands for them
 
@@ -47,21 +45,11 @@ class ModelImportError(ModelError):
 _IMPORTER = Importer("model", FORM, ModelImportError)
 
 
-def plugins() -> dict[str, EntryPoint]:
-    """Entry points of the group ``audit.models`` by name."""
-    return {point.name: point for point in entry_points(group=GROUP)}
-
-
-def plugin_names() -> dict[str, list[str]]:
-    """The names of the entry points, which state their weights themselves."""
-    return {name: [] for name in plugins()}
-
-
 def load_plugin(
     source: str, pretrained: str | None, wanted: Wanted
 ) -> tuple[nn.Module, ModelInterface, tuple[str, ...]]:
     """The model of an entry point, as `load_own` gives it."""
-    function = _IMPORTER.from_plugin(plugins()[source])
+    function = _IMPORTER.from_plugin(model_sources.plugins()[source])
     return _called(source, function, pretrained, wanted)
 
 
@@ -81,9 +69,7 @@ def load_own(
         ModelError: no such function, it raises, or it returns something else.
     """
     if source.endswith(".py"):
-        raise ModelError(
-            f"model '{source}': expected a function after the file; write '{source}:function'"
-        )
+        raise ModelError(no_function_named("model", source))
     path, _, function = source.rpartition(":")
     return _called(source, _IMPORTER.from_file(path, function), pretrained, wanted)
 

@@ -75,6 +75,7 @@ class GivenModel:
         """
         if isinstance(self.model, ModelUnderAudit):
             return self.model.with_module(copy.deepcopy(self.model.module).eval())
+        self.expect_fit(picture, target)
         plain, told = plain_module(self.model)
         module = copy.deepcopy(plain).eval()
         first = next((p for p in module.parameters() if p.is_floating_point()), torch.zeros(1))
@@ -97,6 +98,27 @@ class GivenModel:
             notes=(*notes, *told),
         )
 
+    def expect_fit(self, picture: object, target: object) -> None:
+        """Refuse what a plain module cannot do with data, before anything is copied or run.
+
+        Args:
+            picture: as of `under_audit`.
+            target: likewise.
+
+        Raises:
+            ModelError: no ``preprocess`` of pictures, tensors of another shape, or a score beside
+                classes whose names are not given.
+        """
+        if isinstance(self.model, ModelUnderAudit):
+            return
+        self._pictures(picture)
+        tokens = isinstance(target, Tensor) and target.ndim == 1
+        if self.score is not None and self.classes is None and not tokens:
+            raise ModelError(
+                "expected the names of all classes beside score=, since a pair is right where its "
+                "target scores above every absent one; give classes=[…]"
+            )
+
     def _pictures(self, picture: object) -> PictureTransform:
         if self.preprocess is not None:
             return PictureTransform.of(self.preprocess, described(self.preprocess))
@@ -108,17 +130,13 @@ class GivenModel:
         if picture.ndim != 3 or len(picture) != 3 or picture.shape[1] != picture.shape[2]:
             raise ModelError(
                 f"expected ready pictures (pairs, 3, H, W) with H equal to W, got "
-                f"{tuple(picture.shape)} of each"
+                f"{tuple(picture.shape)} of each; a module of one channel is audited within one "
+                "of three, and other sides are cropped or padded to a square"
             )
         return PictureTransform(_unready, int(picture.shape[1]), linear=False, described=_READY)
 
     def _class_targets(self, module: nn.Module, image: Tensor) -> tuple[ClassHead, tuple[str, ...]]:
-        if self.score is not None:
-            if self.classes is None:
-                raise ModelError(
-                    "expected the names of all classes beside score=, since a pair is right where "
-                    "its target scores above every absent one; give classes=[…]"
-                )
+        if self.score is not None and self.classes is not None:
             names = ClassNames.of(self.classes)
             settings = {"score": described(self.score)}
             return ClassHead(names, self.score, "score", settings), names.notes

@@ -15,7 +15,6 @@ from audit.models.checkpoint_order import load_file
 from audit.models.checkpoints import (
     all_different,
     lay_into,
-    looks_like_file,
     read_state,
     state_sha256,
 )
@@ -23,6 +22,7 @@ from audit.models.errors import ModelError
 from audit.models.loading import load_model
 from audit.models.model_under_audit import ModelUnderAudit
 from audit.models.pristine import pristine_copy
+from audit.models.wanted import looks_like_file
 
 
 @dataclass(frozen=True)

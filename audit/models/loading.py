@@ -14,8 +14,8 @@ from audit.models.model_sources import SOURCES, source_of
 from audit.models.model_under_audit import ModelUnderAudit
 from audit.models.open_clip_source import FOLDER, known_models
 from audit.models.wanted import RANDOM, Wanted
+from audit.models.written_models import BUNDLED, unknown_device
 
-BUNDLED = "bundled"
 PACKAGES = tuple(source.package for source in SOURCES.values() if source.package)
 """The distributions that models come from, whose versions a result states."""
 
@@ -76,7 +76,7 @@ def _device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise ModelError(f"unknown device '{name}'; expected cpu, cuda, cuda:1, …") from error
+        raise ModelError(unknown_device(name)) from error
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ModelError("device 'cuda' asked for, but torch finds no GPU; use --device cpu")
     return device

@@ -5,15 +5,19 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING, Any
 
-from torch import nn
+if TYPE_CHECKING:
+    from torch import nn
 
-from audit.models.model_under_audit import ModelInterface
-from audit.models.wanted import Wanted
+    from audit.models.model_under_audit import ModelInterface
+    from audit.models.wanted import Wanted
 
-Loaded = tuple[nn.Module, ModelInterface, tuple[str, ...]]
-Loader = Callable[[str, str | None, Wanted], Loaded]
+    Loaded = tuple[nn.Module, ModelInterface, tuple[str, ...]]
+    Loader = Callable[[str, str | None, Wanted], Loaded]
+
+GROUP = "audit.models"
 _PYTHON = ".py:"
 
 
@@ -109,11 +113,21 @@ SOURCES: Mapping[str, ModelSource] = {
             "NAME",
             "entry points of the group audit.models",
             "file_source:load_plugin",
-            "file_source:plugin_names",
+            "model_sources:plugin_names",
             whole=True,
         ),
     )
 }
+
+
+def plugins() -> dict[str, EntryPoint]:
+    """Entry points of the group ``audit.models`` by name."""
+    return {point.name: point for point in entry_points(group=GROUP)}
+
+
+def plugin_names() -> dict[str, list[str]]:
+    """The names of the entry points, which state their weights themselves."""
+    return {name: [] for name in plugins()}
 
 
 def source_of(name: str) -> ModelSource:
@@ -123,8 +137,7 @@ def source_of(name: str) -> ModelSource:
             return source
     if _PYTHON in name or name.endswith(_PYTHON.rstrip(":")):
         return SOURCES["file"]
-    plugged = SOURCES["plugin"]
-    return plugged if name in (plugged.known() or {}) else SOURCES["open_clip"]
+    return SOURCES["plugin" if name in plugins() else "open_clip"]
 
 
 def _named(target: str) -> Any:

@@ -23,7 +23,6 @@ from audit.models.anatomy import (
     normalized_image_features,
     normalized_text_features,
 )
-from audit.models.checkpoints import looks_like_file
 from audit.models.errors import ModelError
 from audit.models.folder_config import read_config, read_json, weights_of
 from audit.models.known_anatomy import known_anatomy
@@ -32,8 +31,8 @@ from audit.models.open_clip_weights import activation_notes, load_weights
 from audit.models.patch_grids import grid_of
 from audit.models.random_tokens import RandomTokens
 from audit.models.tokenizers import Tokenizer, TokenizerMissingError, build_tokenizer
-from audit.models.wanted import RANDOM, Wanted, random_weights_note
-from audit.nearest_name import hint
+from audit.models.wanted import RANDOM, Wanted, looks_like_file, random_weights_note
+from audit.models.written_models import no_weights, unknown_architecture, unknown_tag
 
 FOLDER = "local-dir:"
 PACKAGE = "open_clip_torch"
@@ -260,16 +259,10 @@ def _check_architecture(source: str, pretrained: str | None, *, allow_download: 
     """An architecture of open_clip is known, and so are its weights."""
     names = open_clip.list_models()
     if source not in names:
-        close = hint(source, [*names, "bundled"], cutoff=0.3)
-        raise ModelError(
-            f"unknown model '{source}'{close}; 'audit list models open_clip' shows all {len(names)}"
-        )
+        raise ModelError(unknown_architecture(source, names))
     tags = open_clip.list_pretrained_tags_by_model(source)
     if pretrained is None:
-        raise ModelError(
-            f"'{source}' is an architecture without weights; state them with --pretrained: "
-            f"{', '.join([*tags, 'a checkpoint file'])}, or random"
-        )
+        raise ModelError(no_weights(source, tags))
     if pretrained == RANDOM:
         return
     if looks_like_file(pretrained):
@@ -279,8 +272,5 @@ def _check_architecture(source: str, pretrained: str | None, *, allow_download: 
             )
         return
     if pretrained not in tags:
-        raise ModelError(
-            f"unknown weights '{pretrained}' of '{source}'{hint(pretrained, tags, cutoff=0.3)}; "
-            f"known tags: {', '.join(tags)}"
-        )
+        raise ModelError(unknown_tag(source, pretrained, tags))
     expect_weights_at_hand(source, pretrained, allow_download=allow_download)

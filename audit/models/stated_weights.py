@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from audit.models.checkpoints import looks_like_file
 from audit.models.errors import ModelError
 from audit.models.network import REMEDY
-from audit.models.wanted import RANDOM
+from audit.models.wanted import RANDOM, looks_like_file
+from audit.models.written_models import no_weights
 from audit.nearest_name import hint
 
 
@@ -20,10 +20,7 @@ def expect_stated(source: str, pretrained: str | None, tags: Sequence[str]) -> N
         ModelError: else; the message names the tags.
     """
     if pretrained is None:
-        raise ModelError(
-            f"'{source}' is an architecture without weights; state them with --pretrained: "
-            f"{', '.join([*tags, 'a checkpoint file'])}, or random"
-        )
+        raise ModelError(no_weights(source, tags))
     if pretrained == RANDOM or pretrained in tags:
         return
     if not looks_like_file(pretrained):

@@ -14,7 +14,6 @@ import torchvision
 from torch import nn
 
 from audit.models.checkpoint_order import load_file
-from audit.models.checkpoints import looks_like_file
 from audit.models.class_head import ClassHead
 from audit.models.class_names import class_names
 from audit.models.composed_interface import ComposedInterface
@@ -22,7 +21,7 @@ from audit.models.errors import ModelError
 from audit.models.network import network, url_at_hand
 from audit.models.picture_transform import PictureTransform
 from audit.models.stated_weights import expect_at_hand, expect_stated, told_in_one_line
-from audit.models.wanted import RANDOM, Wanted, random_weights_note
+from audit.models.wanted import RANDOM, Wanted, looks_like_file, random_weights_note
 from audit.nearest_name import hint
 
 PREFIX = "torchvision:"

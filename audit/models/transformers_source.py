@@ -13,7 +13,6 @@ import torch
 from torch import nn
 
 from audit.models.checkpoint_order import load_file
-from audit.models.checkpoints import looks_like_file
 from audit.models.class_head import ClassHead
 from audit.models.class_names import class_names
 from audit.models.composed_interface import ComposedInterface, Targets
@@ -31,7 +30,7 @@ from audit.models.transformers_folder import (
 )
 from audit.models.transformers_pictures import pictures_of
 from audit.models.transformers_towers import TransformersTowers
-from audit.models.wanted import RANDOM, Wanted, random_weights_note
+from audit.models.wanted import RANDOM, Wanted, looks_like_file, random_weights_note
 
 PREFIX = "hf:"
 PACKAGE = "transformers"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 RANDOM = "random"
 """The word for random weights in the place of a tag or file."""
+_SUFFIXES = {".pt", ".pth", ".ckpt", ".bin", ".safetensors"}
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,11 @@ class Wanted:
     seed: int = 0
     allow_download: bool = False
     tokenizer: Path | None = None
+
+
+def looks_like_file(word: str) -> bool:
+    """Whether a word names a checkpoint file, there or not, rather than a tag of a library."""
+    return "/" in word or Path(word).suffix in _SUFFIXES or Path(word).is_file()
 
 
 def random_weights_note(seed: int) -> str:

@@ -58,7 +58,6 @@ from principles.performance_alignment.reliability import (
 )
 from principles.performance_alignment.settling import (
     pairs_for_controls,
-    pairs_to_settle,
     settled_at,
     settling_words,
     whole,
@@ -121,7 +120,7 @@ def judge(
     name = "localization, own class minus absent class"
     return Finding(
         verdict=verdict,
-        summary=_summary(found[roles.audited], verdict, why, ours, reference, zone, settles),
+        summary=_summary(found[roles.audited], verdict, why, reference, zone, settles),
         detail=_declared(roles),
         statistics=[
             statistic(name, tested, zone, smallest, _TEST.format(reference.cluster_name)),
@@ -187,7 +186,6 @@ def _summary(
     ours: Estimate,
     verdict: Verdict,
     why: str,
-    difference: Array,
     reference: Reference,
     zone: Zone,
     settles: float,
@@ -202,8 +200,8 @@ def _summary(
         return f"Asked for a class that is absent, the maps leave the object: {size}."
     if verdict is Verdict.VIOLATION:
         return f"Asked for a class that is absent, the maps stay on the object: {size}.{faint}"
-    more = pairs_to_settle(ours, zone, difference, reference.cluster)
-    return f"Maps may or may not leave the object when asked for an absent class: {size}; {more}."
+    more = settling_words(settles)
+    return f"Maps may or may not leave the object when asked for an absent class: {size}. {more}"
 
 
 def _figure(

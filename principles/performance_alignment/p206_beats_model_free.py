@@ -54,7 +54,6 @@ from principles.performance_alignment.estimates import (
 from principles.performance_alignment.reliability import RELIABILITY, over_explainers
 from principles.performance_alignment.rivals import Lead, lead_over, pairs_for, why_no_control
 from principles.performance_alignment.settling import (
-    pairs_to_settle,
     settling_words,
     whole,
 )
@@ -102,17 +101,16 @@ def _reading(
     found = gains(measure, roles, roles.audited, picture, zone, limits.error_rate)
     reliable = over_explainers(measure, roles, picture, limits.reliability, reference.cluster_name)
     why = reasons(why_no_control(faithful, "beats the model-free ones"), reliable.why)
-    best, ours = next(iter(found.shown.items()))
+    best = next(iter(found.shown))
     unit = reference.cluster_name
     difference = measure.values[roles.audited] - measure.values[best]
-    more = pairs_to_settle(ours, zone, difference, picture)
     settles = max(pairs_for(found, faithful, pairs), reliable.pairs_needed)
     shown = np.argsort(difference, kind="stable")[:_SHOWN]
     chosen = [int(i) for i in measure.pairs[shown]]
     return Reading(
         may_speak=not why,
         verdict=found.verdict,
-        sentence=_sentence(measure.name, best, found, why, more, settles, unit),
+        sentence=_sentence(measure.name, best, found, why, settles, unit),
         statistics=[
             *_statistics(measure, roles, found, picture, unit),
             reliable.statistic,
@@ -146,9 +144,7 @@ def gains(
     return lead_over(controls, over, zone, rate, RESAMPLES)
 
 
-def _sentence(
-    measure: str, control: str, found: Lead, why: str, more: str, settles: float, unit: str
-) -> str:
+def _sentence(measure: str, control: str, found: Lead, why: str, settles: float, unit: str) -> str:
     ours = found.shown[control]
     size = f"{interval_words(ours)}, n = {counted(ours.n, unit)}"
     if why:
@@ -161,7 +157,8 @@ def _sentence(
     if found.verdict is Verdict.VIOLATION:
         faint = found.zone.faint_words(ours)
         return f"Maps are no better than {control} ({measure}): the gain is {size}.{faint}"
-    return f"Maps may or may not beat {control} ({measure}): the gain is {size}; {more}."
+    more = settling_words(settles)
+    return f"Maps may or may not beat {control} ({measure}): the gain is {size}. {more}"
 
 
 def _statistics(

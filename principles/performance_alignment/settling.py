@@ -5,14 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-import numpy as np
-
 from audit.evidence.kinds import Roles
 from audit.result.finding import Verdict
-from audit.statistics.correlation import spread_between
 from audit.statistics.estimate import Estimate
-from audit.statistics.power import pairs_needed, pairs_to_clear
-from audit.trace.records import Array
+from audit.statistics.power import pairs_to_clear
 from principles.indifference import Zone
 from principles.performance_alignment.estimates import controls_fail, others
 
@@ -53,16 +49,3 @@ def settling_words(pairs: float) -> str:
     if math.isfinite(pairs):
         return f"At the sizes seen, about {whole(pairs):,} pairs would settle it."
     return "At the sizes seen, no number of pairs would settle it."
-
-
-def pairs_to_settle(estimate: Estimate, zone: Zone, difference: Array, picture: Array) -> str:
-    """How many pairs would show a difference of the size seen, as a clause."""
-    spread, n = spread_between(difference, picture)
-    effect = estimate.value - zone.end(estimate.value)
-    if not np.isfinite(spread) or spread == 0 or effect == 0:
-        return "how many pairs would settle it is unknown"
-    pictures = pairs_needed(effect, spread=spread, alpha=1 - estimate.level)
-    if pictures is None:
-        return "no number of pairs in reach would settle it"
-    pairs = math.ceil(pictures * len(difference) / n)
-    return f"about {pairs:,} pairs would settle a difference of this size"

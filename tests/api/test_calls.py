@@ -9,12 +9,15 @@ import textwrap
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 from torch import nn
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 import audit
 from audit.config.settings import SettingsError
 from audit.data.errors import DataError
-from audit.engine import worker_process
+from audit.engine import supervision, worker_process
+from audit.errors import ReportedUsageError
 from audit.explainers.errors import UnknownExplainerError
 from audit.models.errors import ModelError
 from tests.api.small_net import Built, faulty, honest, net, tensors
@@ -196,6 +199,54 @@ def test_a_cell_of_a_notebook_shows_its_lines_from_another_process():
 def test_a_slip_is_told(given, error, words):
     with pytest.raises(error, match=words):
         audit.check(honest, **{"model": net(), "data": tensors(), **FAST, **given})
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"data": (tensors()[0],)}, "got a tuple of Tensor"),
+        ({"data": (tensors()[0][0], tensors()[1])}, r"pass images\[None\]"),
+        (
+            {"data": (tensors()[0][:, :1], tensors()[1])},
+            r"ready pictures \(pairs, 3, H, W\) with H",
+        ),
+        ({"data": (tensors()[0].tolist(), tensors()[1])}, "each picture as PIL, or as floating"),
+        ({"data": DataLoader(TensorDataset(*tensors()))}, "data=loader.dataset"),
+        ({"data": {"image": 1}}, "have the keys image, label and"),
+        ({"score": lambda *_: 0}, "expected the names of all classes beside score="),
+        ({"data": ([Image.new("RGB", (9, 9))], [0])}, "expected preprocess=, from a PIL picture"),
+    ],
+)
+def test_data_that_cannot_do_are_told_before_a_process_starts(given, words, monkeypatch):
+    def refuse(*_):
+        raise AssertionError("a process was started")
+
+    monkeypatch.setattr(supervision, "start_worker", refuse)
+    with pytest.raises(ValueError, match=words):
+        audit.check(honest, **{"model": net(), "data": tensors(), **QUICK, **given})
+
+
+@pytest.mark.supervised
+def test_wrong_input_is_a_value_error_from_another_process_too():
+    images, _ = tensors()
+    with pytest.raises(ValueError, match="class ids from 0 to 2, got 9") as caught:
+        audit.check(honest, model=net(), data=(images, torch.full((6,), 9)), **QUICK)
+    assert isinstance(caught.value, ReportedUsageError)
+
+
+def test_a_stream_and_a_table_of_rows_are_data():
+    class Stream(IterableDataset):
+        def __iter__(self):
+            yield from zip(*tensors(), strict=True)
+
+    rows = list(zip(*tensors(), strict=True))
+    table = [{"image": image, "label": int(target)} for image, target in rows]
+    one, two = (audit.check(honest, model=net(), data=d, **FAST) for d in (Stream(), table))
+    three = audit.check(honest, model=net(), data=tensors(), **FAST)
+    assert one.passed
+    assert one.data.name == "Stream"
+    assert one.pairs_frame().equals(three.pairs_frame())
+    assert two.pairs_frame().equals(three.pairs_frame())
 
 
 def test_what_is_no_explainer_is_refused():

@@ -34,9 +34,33 @@ def test_a_faulty_one_fails_with_the_finding():
     assert "P101" not in message
 
 
+def of_pixels(model, images, targets):
+    return images.abs().amax(1)
+
+
+def test_an_explainer_that_never_runs_the_model_does_not_explain_it(assert_explains):
+    with pytest.raises(AssertionError, match=r"of_pixels: .*does not run the model\. .*P107"):
+        assert_explains(of_pixels, net(), *tensors())
+    assert assert_explains(of_pixels, net(), *tensors(), select="P101,P109").passed
+
+
+def leaves_a_hook(model, images, targets):
+    model[0].register_forward_hook(lambda *_: None)
+    return honest(model, images, targets)
+
+
+def test_a_line_is_named_once(assert_explains, monkeypatch):
+    monkeypatch.chdir(Path(__file__).parent)
+    with pytest.raises(AssertionError) as caught:
+        assert_explains(leaves_a_hook, net(), *tensors())
+    places = [line for line in str(caught.value).splitlines() if line.startswith("  at ")]
+    assert places == ["  at test_pytest_plugin.py:47 forward hooks left behind"]
+
+
 def test_what_could_not_be_told_is_a_warning(result, monkeypatch):
     """The result is made: of those that are judged here, none is surely inconclusive."""
-    open_gate = Result.of(result.model_copy(update={"exit_code": 0}))
+    checks = [c for c in result.checks if c.id != "P103"]
+    open_gate = Result.of(result.model_copy(update={"exit_code": 0, "checks": checks}))
     monkeypatch.setattr(asserting, "check", lambda *_, **__: open_gate)
     unsettled = [c.id for c in result.checks if c.finding.verdict.value == "inconclusive"]
     assert unsettled

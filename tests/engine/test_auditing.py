@@ -13,7 +13,7 @@ from audit.engine.auditing import run_audit
 from audit.engine.progress import silent
 from audit.engine.rejudging import rejudge
 from audit.evidence.plan import GATHERERS
-from audit.explainers.contract import ExplainerRaisedError, ExplainerReturnError
+from audit.explainers.errors import ExplainerRaisedError, ExplainerReturnError
 from audit.reports.output import write_reports
 from audit.result.document import render_json
 from audit.result.finding import Verdict

@@ -55,11 +55,28 @@ def test_each_audit_is_a_row_with_what_every_check_said(releases):
 
 def test_changes_are_told_against_the_audit_before(releases):
     newest, middle, oldest = (
-        re.search(r"changes\">([^<]*)<", row)[1] for row in rows(page(releases))
+        re.findall(r"Changes:</b> ([^<]*)<", row) for row in rows(page(releases))
     )
-    assert middle == "P104 pass → violation; P105 pass → violation"
-    assert newest == "P104 violation → pass; P105 violation → pass"
-    assert oldest == ""
+    assert middle == ["P104 pass → violation; P105 pass → violation"]
+    assert newest == ["P104 violation → pass; P105 violation → pass"]
+    assert oldest == []
+
+
+def test_no_interval_leaves_the_range_of_its_measure(red):
+    """Of a mean near the bound, t's interval from few pictures would."""
+    shares = [1.0] * 5 + [0.6]
+    pairs = [
+        red.pair_quality[0].model_copy(
+            update={"picture": i, "values": {"pointing game": v, "drop": v}}
+        )
+        for i, v in enumerate(shares)
+    ]
+    result = red.model_copy(update={"pair_quality": pairs})
+    mean, bounded = mean_quality(result, "pointing game")
+    _, free = mean_quality(result, "drop")
+    assert mean == pytest.approx(np.mean(shares))
+    assert free.high > 1
+    assert (bounded.low, bounded.high) == (free.low, 1.0)
 
 
 def test_another_model_another_data_and_another_source_are_told(red):

@@ -6,14 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from audit.explainers.contract import (
-    Explainer,
-    ExplainerFaultError,
-    ExplainerReturnError,
-    Explanation,
-    checked_explanation,
-    run_explainer,
-)
+from audit.explainers.contract import Explainer, Explanation, checked_explanation, run_explainer
+from audit.explainers.errors import ExplainerFaultError, ExplainerReturnError
 
 IMAGES = torch.zeros(2, 3, 8, 8)
 MAPS = torch.arange(2 * 4 * 5).reshape(2, 4, 5).float() / 8

@@ -5,7 +5,7 @@ from importlib.metadata import EntryPoint
 import pytest
 import torch
 
-from audit.models import file_source
+from audit.models import model_sources
 from audit.models.companion_models import names_a_model
 from audit.models.errors import ModelError
 from audit.models.loading import load_model
@@ -126,9 +126,9 @@ def test_an_edit_of_the_code_is_another_model(file):
 
 
 def test_an_entry_point_is_a_model(file, monkeypatch):
-    point = EntryPoint("our-model", "own:model", file_source.GROUP)
+    point = EntryPoint("our-model", "own:model", model_sources.GROUP)
     monkeypatch.syspath_prepend(file.parent)
-    monkeypatch.setattr(file_source, "plugins", lambda: {"our-model": point})
+    monkeypatch.setattr(model_sources, "plugins", lambda: {"our-model": point})
     model = load_model("our-model")
     assert model.encode(["dog"]).tolist() == [1]
 

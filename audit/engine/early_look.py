@@ -1,0 +1,56 @@
+"""A look at what was asked for, before torch is imported: slips of the pen are answered at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from audit.config.settings import Settings
+from audit.data.data_sources import expect_known_data
+from audit.engine.gate_inputs import load_gate
+from audit.engine.live_objects import NOTHING, LiveObjects
+from audit.explainers.written_explainers import expect_written
+from audit.judging.selection import selected_checks
+from audit.judging.written_checks import expect_known_checks
+from audit.metrics.quality_choice import chosen_measures
+from audit.models.written_models import expect_written_ladder, expect_written_model
+
+
+def expect_known(settings: Settings, live: LiveObjects = NOTHING, also: Sequence[str] = ()) -> None:
+    """Refuse names that stand for nothing, as far as that can be told without importing anything.
+
+    The rest is told by the process that loads them.
+
+    Args:
+        settings: of an audit.
+        live: objects in the place of what the settings name.
+        also: other explainers, by name.
+
+    Raises:
+        ValueError: an explainer, option, model, tag, file of data, check, threshold, measure,
+            waiver, or baseline that there is not (subclasses say which).
+    """
+    if settings.explainer and live.explainer is None:
+        expect_written(settings.explainer, settings.options)
+    for other in also:
+        expect_written(other)
+    expect_known_checks(settings)
+    if settings.thresholds or settings.waivers or settings.baseline:
+        load_gate(settings, selected_checks(settings))
+    chosen_measures(settings.quality)
+    if live.model is None:
+        expect_written_model(settings.model, settings.pretrained, settings.device)
+    expect_written_ladder(settings.ladder)
+    if live.data is None:
+        expect_known_data(settings.data)
+    else:
+        _expect_samples(live)
+
+
+def _expect_samples(live: LiveObjects) -> None:
+    """Refuse given data that the model cannot take; torch is here, since there are objects."""
+    from audit.data.given_samples import first_given
+    from audit.data.pairs import Pairs
+
+    first = None if isinstance(live.data, Pairs) else first_given(live.data)
+    if first and live.model:
+        live.model.expect_fit(*first)

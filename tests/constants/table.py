@@ -214,6 +214,11 @@ RELEASE = [
 TABLE = [*TRACES, *MAPS, *ALIGNMENT, *GATHERING, *STATISTICS, *RELEASE]
 
 HARMLESS = {
+    "audit.metrics:COMPONENTS": "of the colors of an outlined object, which `audit map` draws",
+    "audit.metrics:SMOOTHNESS": "likewise, of its edge",
+    "audit.metrics:UNIT": "likewise, of its graph's whole numbers",
+    "audit.metrics:SURE": "likewise, of its seeds",
+    "audit.evidence:NEAREST": "similar explainers that are listed beside equivalent ones",
     "audit.metrics:STEPS": "of AIM's fill, which is reported beside what decides",
     "audit.metrics:SAMPLES": "of infidelity, which is reported beside what decides",
     "audit.evidence:SHARED_PASSES": "counted, not decided by",

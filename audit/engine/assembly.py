@@ -13,6 +13,7 @@ from audit.engine.equivalence_notes import equivalence_notes, shown_equivalences
 from audit.engine.gate_inputs import rule_given
 from audit.engine.measured_quality import measured_quality, quality_notes
 from audit.engine.picture_drawing import pairs_with_pictures
+from audit.engine.word_captions import with_words
 from audit.evidence.evenly_spaced import evenly_spaced
 from audit.evidence.kinds import Evidence, Reference, TraceEvidence
 from audit.judging.gallery import MOST_PAIRS, gallery
@@ -72,7 +73,7 @@ def summarize(
     evidence = found.gathered.evidence
     equivalences = shown_equivalences(explainer.name, explainer.options, evidence)
     quality = measured_quality(settings.quality, evidence)
-    cards = gallery(evidence, evenly_spaced(len(pairs), MOST_PAIRS))
+    cards = with_words(gallery(evidence, _in_gallery(pairs)), evidence, model.encode)
     shown = pairs_shown(checks, cards)
     drawn = pngs(shown[: settings.pictures])
     shown_pairs, pictures = pairs_with_pictures(shown, evidence.reference, drawn)
@@ -102,6 +103,10 @@ def summarize(
             *audit_notes(explainer.name, equivalences, found, run.dtype, quality),
         ],
     )
+
+
+def _in_gallery(pairs: Pairs) -> list[int]:
+    return evenly_spaced(len(pairs), MOST_PAIRS)
 
 
 def model_info(model: ModelUnderAudit) -> ModelInfo:

@@ -214,6 +214,7 @@ RELEASE = [
 TABLE = [*TRACES, *MAPS, *ALIGNMENT, *GATHERING, *STATISTICS, *RELEASE]
 
 HARMLESS = {
+    "audit.evidence:FILLER": "the number of the token that takes a token's place",
     "audit.metrics:COMPONENTS": "of the colors of an outlined object, which `audit map` draws",
     "audit.metrics:SMOOTHNESS": "likewise, of its edge",
     "audit.metrics:UNIT": "likewise, of its graph's whole numbers",

@@ -94,7 +94,7 @@ def _without_the_model(result: Result) -> str:
 
     Nothing for any other.
     """
-    found = result.findings[_INPUT] if _INPUT in result.findings else None
+    found = result.findings.get(_INPUT)
     if found is None or found.verdict is not Verdict.NOT_APPLICABLE:
         return ""
     return (

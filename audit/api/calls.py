@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from audit.api.given_objects import Explainer, Model, Score
     from audit.engine.comparison import Comparison
-    from audit.engine.equivalence import Equivalence
+    from audit.engine.explainer_families import Equivalence
 
 
 def check(
@@ -97,7 +97,9 @@ def equivalence(
     supervised: bool = True,
     **settings: Any,
 ) -> Equivalence:
-    """Compare the maps of two explainers, on every pair.
+    """Compare the maps of two explainers, on every pair, in double precision.
+
+    They are compared on the model and on one of its architecture with its weights drawn anew.
 
     Args:
         one: an explainer, as of `check`.
@@ -111,7 +113,8 @@ def equivalence(
         **settings: of ``audit equivalence``; 64 pairs unless ``samples`` is given.
 
     Returns:
-        Whether they are ``equivalent``, and the ``sentence`` that says how far they differ.
+        Whether they are ``equivalent``, and the ``sentence`` that says how far they differ; maps
+        that are the same up to a factor, or rank alike, in ``pairings``.
 
     Raises:
         ValueError: wrong usage, settings or input.
@@ -125,7 +128,7 @@ def equivalence(
     )
     chosen = settings_of(one, model, data, live, {"samples": 64, **settings})
     named = present_explainer(other)[0] if isinstance(other, str) else name_of(other)
-    return compare_explainers(chosen, named, live, supervise=supervised)
+    return compare_explainers(chosen, [named], live, supervise=supervised)
 
 
 def compare(

@@ -11,6 +11,7 @@ import click
 from audit.cli import shared_options as shared
 from audit.cli.exit_codes import exit_codes
 from audit.cli.printing import say, say_lines, verdict_stands
+from audit.cli.protocol_measuring import measure_protocol
 from audit.cli.quality_option import quality_option
 
 
@@ -21,6 +22,13 @@ from audit.cli.quality_option import quality_option
     "every",
     is_flag=True,
     help="All built-in explainers, controls included; costly ones at cheaper settings.",
+)
+@click.option(
+    "--protocol",
+    metavar="NAME",
+    help="Measure a paper's table anew and judge nothing: grad-eclip (deletion and insertion "
+    "beside the published numbers) or caap (ablation of blocks, neutral pictures and spatial "
+    "support); explainers are added to it.",
 )
 @shared.several_subjects
 @quality_option
@@ -48,6 +56,7 @@ def benchmark(
     *,
     explainers: tuple[str, ...],
     every: bool,
+    protocol: str | None,
     models: tuple[str, ...],
     weights: tuple[str, ...],
     sources: tuple[str, ...],
@@ -57,7 +66,7 @@ def benchmark(
 
     Each is audited on each model and its data; what depends on these alone is measured once. The
     exit code is the gravest of the audits: 0 no violation, 1 violations, 2 wrong usage, 3 an audit
-    could not be completed.
+    could not be completed. With --protocol nothing is judged.
     """
     with exit_codes():
         from audit.cli.progress_bars import progress_bars
@@ -65,6 +74,10 @@ def benchmark(
         from audit.engine.benchmark_cells import cells
         from audit.engine.benchmarking import named_explainers, run_benchmark, subjects_of
 
+        if protocol:
+            given = {k: v for k, v in given.items() if v is not None}
+            measure_protocol(protocol, explainers, models, weights, sources, given)
+            return
         names, notes = named_explainers(explainers, every=every)
         settings = load_settings({**given, "history": False, "formats": ("html", "json")})
         shared.print_notes([*settings.notes, *notes])

@@ -144,12 +144,17 @@ data_options = together(
         size_options,
     )
 )
-several_subjects = together(
+several_models = together(
     (
         _several(_MODEL, "models", "Repeatable."),
         _several(_WEIGHTS, "weights", "Once for all models, or once for each in their order."),
-        _several(_DATA, "sources", "Repeatable."),
         model_conditions,
+    )
+)
+several_subjects = together(
+    (
+        several_models,
+        _several(_DATA, "sources", "Repeatable."),
         source_conditions,
         size_options,
     )

@@ -9,15 +9,16 @@ import numpy as np
 
 from audit.config.settings import Settings
 from audit.data.pairs import Pairs, Skipped
+from audit.engine.equivalence_notes import equivalence_notes, shown_equivalences
 from audit.engine.gate_inputs import rule_given
 from audit.engine.measured_quality import measured_quality, quality_notes
 from audit.engine.picture_drawing import pairs_with_pictures
+from audit.engine.word_captions import with_words
 from audit.evidence.evenly_spaced import evenly_spaced
 from audit.evidence.kinds import Evidence, Reference, TraceEvidence
 from audit.judging.gallery import MOST_PAIRS, gallery
 from audit.judging.group_sequential import Judged, stopping_notes
 from audit.models.model_under_audit import ModelUnderAudit
-from audit.result import wording as words
 from audit.result.numbers import Interval
 from audit.result.outcome import outcome
 from audit.result.schema import (
@@ -40,7 +41,6 @@ from audit.statistics.estimate import Estimate
 from audit.statistics.proportions import proportion_interval
 
 _NAMED = 3
-EQUIVALENT = {"float64": 1e-10, "float32": 1e-5, "float16": 1e-2, "bfloat16": 5e-2}
 
 
 def summarize(
@@ -71,9 +71,9 @@ def summarize(
         gate_notes: what the gate has to say.
     """
     evidence = found.gathered.evidence
-    equivalences = _equivalences(evidence, run.dtype)
+    equivalences = shown_equivalences(explainer.name, explainer.options, evidence)
     quality = measured_quality(settings.quality, evidence)
-    cards = gallery(evidence, evenly_spaced(len(pairs), MOST_PAIRS))
+    cards = with_words(gallery(evidence, _in_gallery(pairs)), evidence, model.encode)
     shown = pairs_shown(checks, cards)
     drawn = pngs(shown[: settings.pictures])
     shown_pairs, pictures = pairs_with_pictures(shown, evidence.reference, drawn)
@@ -103,6 +103,10 @@ def summarize(
             *audit_notes(explainer.name, equivalences, found, run.dtype, quality),
         ],
     )
+
+
+def _in_gallery(pairs: Pairs) -> list[int]:
+    return evenly_spaced(len(pairs), MOST_PAIRS)
 
 
 def model_info(model: ModelUnderAudit) -> ModelInfo:
@@ -210,25 +214,6 @@ def _mean(values: np.ndarray) -> float | None:
     return float(known.mean()) if len(known) else None
 
 
-def _equivalences(evidence: Evidence, dtype: str) -> list[Equivalence]:
-    if evidence.equivalences is None:
-        return []
-    tolerance = EQUIVALENT[dtype]
-    return [
-        Equivalence(
-            name=entry.name,
-            equivalent=entry.largest_difference <= tolerance,
-            largest_difference=entry.largest_difference,
-            mean_rank_correlation=entry.rank_correlation
-            if np.isfinite(entry.rank_correlation)
-            else None,
-            note=f"equivalent means within {words.number(tolerance)} of the map's range on every "
-            "pair",
-        )
-        for entry in evidence.equivalences.entries
-    ]
-
-
 def skipped_notes(skipped: Sequence[Skipped]) -> list[str]:
     """What was left out of the data, a sentence for each reason."""
     by_reason: dict[str, list[str]] = {}
@@ -252,19 +237,9 @@ def audit_notes(
     """What a reader should know beside the verdicts."""
     return [
         *quality_notes(found.gathered.evidence, quality),
-        *_equivalence_notes(name, equivalences),
+        *equivalence_notes(name, equivalences),
         *_trace_notes(name, found.gathered.evidence.trace, dtype),
         *stopping_notes(found),
-    ]
-
-
-def _equivalence_notes(name: str, equivalences: Sequence[Equivalence]) -> list[str]:
-    """Which registered explainers the audited one is equivalent to."""
-    return [
-        f"{name} is equivalent to {other.name}: on every pair the maps differ by at most "
-        f"{words.number(other.largest_difference)} of their range."
-        for other in equivalences
-        if other.equivalent
     ]
 
 

@@ -21,7 +21,7 @@ _MARKS: Final = {
     "error": "!",
     "not-applicable": "--",
 }
-_ESCAPED: Final = str.maketrans(
+ESCAPED: Final = str.maketrans(
     {
         "\\": r"\textbackslash{}",
         "{": r"\{",
@@ -56,7 +56,7 @@ def verdicts_csv(benchmark: Benchmark) -> str:
         for check in one.result.checks
     )
     columns = ("check", "name", "verdict", "severity", "value", "summary", "remedy")
-    return _csv([*_OF_SUBJECT, *columns], rows)
+    return rows_as_csv([*_OF_SUBJECT, *columns], rows)
 
 
 def quality_csv(benchmark: Benchmark) -> str:
@@ -65,7 +65,7 @@ def quality_csv(benchmark: Benchmark) -> str:
         *("measure", "mean", "low", "high", "behind_best", "behind_low", "behind_high"),
         *("best_rank", "worst_rank", "passes", "seconds"),
     )
-    return _csv([*_OF_SUBJECT, *columns], _quality_rows(benchmark))
+    return rows_as_csv([*_OF_SUBJECT, *columns], _quality_rows(benchmark))
 
 
 def latex(benchmark: Benchmark) -> str:
@@ -134,7 +134,7 @@ def _latex_table(title: str, outcomes: Sequence[Outcome]) -> str:
         quality = [f"{score.mean:.3f}", score.ranks] if score else ["--", "--"]
         passes = result.explainer.passes
         row = [
-            one.cell.name.translate(_ESCAPED),
+            one.cell.name.translate(ESCAPED),
             *(said.get(check, "") for check in checks),
             *(quality if measure else []),
             "--" if passes is None else f"{passes:.1f}",
@@ -144,10 +144,11 @@ def _latex_table(title: str, outcomes: Sequence[Outcome]) -> str:
 
 
 def _latex_row(cells: Iterable[str]) -> str:
-    return f"{' & '.join(cell.translate(_ESCAPED) for cell in cells)} \\\\"
+    return f"{' & '.join(cell.translate(ESCAPED) for cell in cells)} \\\\"
 
 
-def _csv(columns: Sequence[str], rows: Iterable[dict[str, object]]) -> str:
+def rows_as_csv(columns: Sequence[str], rows: Iterable[dict[str, object]]) -> str:
+    """Rows as CSV, in which no text is a formula."""
     written = io.StringIO()
     table = csv.DictWriter(written, columns, lineterminator="\n")
     table.writeheader()

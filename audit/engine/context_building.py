@@ -18,10 +18,10 @@ from audit.engine.live_objects import NOTHING, LiveObjects
 from audit.engine.profiles import SIZES
 from audit.engine.reproduction import command_line, snippet
 from audit.evidence.context import Context, ManyPairs, Progress
-from audit.evidence.explanations import full_name
 from audit.evidence.kinds import Roles
 from audit.explainers.binding import bound, needs_met
 from audit.explainers.contract import Explainer
+from audit.explainers.identities import spec_of
 from audit.explainers.model_needs import lacking
 from audit.explainers.registry import given_explainer, load_explainer
 from audit.metrics.quality_choice import chosen_measures, expect_grids, usual_measures
@@ -145,7 +145,7 @@ def build_context(
     Raises:
         ValueError: unknown names, missing files, wrong settings (subclasses say which).
     """
-    name = full_name(audited.name, dict(audited.options))
+    name = spec_of(audited.name, dict(audited.options))
     pairs = load_pairs(settings, model, live)
     quality = quality_of(settings, pairs)
     explainers = {name: bound(audited, model, pairs.targets)}

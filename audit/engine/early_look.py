@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from audit.config.settings import Settings
+from audit.config.settings import Settings, SettingsError
 from audit.data.data_sources import expect_known_data
 from audit.engine.gate_inputs import load_gate
 from audit.engine.live_objects import NOTHING, LiveObjects
+from audit.explainers.built_in import BUILT_IN, affordable
 from audit.explainers.written_explainers import expect_written
+from audit.former_names import present_explainer
 from audit.judging.selection import selected_checks
 from audit.judging.written_checks import expect_known_checks
 from audit.metrics.quality_choice import chosen_measures
@@ -44,6 +46,30 @@ def expect_known(settings: Settings, live: LiveObjects = NOTHING, also: Sequence
         expect_known_data(settings.data)
     else:
         _expect_samples(live)
+
+
+def expect_others(
+    one: str, names: Sequence[str], *, every: bool
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What an explainer is compared with, under present names, and a note for each former one.
+
+    Args:
+        one: the explainer.
+        names: as they were given.
+        every: all built-in ones as well, those of very many passes at their cheaper setting.
+
+    Raises:
+        SettingsError: there is none.
+    """
+    found = [present_explainer(name) for name in names]
+    more = map(affordable, BUILT_IN) if every else ()
+    chosen = [*(name for name, _ in found), *(name for name in more if name != one)]
+    if not chosen:
+        raise SettingsError(
+            f"expected another explainer to compare '{one}' with, or --all, got none; 'audit list "
+            "explainers' shows them"
+        )
+    return tuple(chosen), tuple(note for _, notes in found for note in notes)
 
 
 def _expect_samples(live: LiveObjects) -> None:

@@ -11,9 +11,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from audit.engine.check_durations import spent_on_checks
-from audit.evidence.explanations import full_name
 from audit.evidence.kinds import Costs
 from audit.explainers.contract import Explainer
+from audit.explainers.identities import spec_of
 from audit.models.loading import PACKAGES
 from audit.result.schema import Conditions, ExplainerInfo, Timing
 from audit.trace.frames import shown_path
@@ -87,7 +87,7 @@ def explainer_info(explainer: Explainer, costs: Costs | None = None) -> Explaine
         source_file=shown_path(file) if file else None,
         source_line=explainer.source_line,
         source_sha256=file_sha256(file),
-        passes=operations.get(full_name(explainer.name, dict(explainer.options))),
+        passes=operations.get(spec_of(explainer.name, dict(explainer.options))),
     )
 
 

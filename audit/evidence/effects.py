@@ -12,7 +12,8 @@ from torch import Tensor
 
 from audit.evidence.context import Context
 from audit.evidence.evenly_spaced import evenly_spaced
-from audit.evidence.kinds import Explanations, PatchEffects
+from audit.evidence.kinds import ExplainedTowers, Explanations, PatchEffects
+from audit.evidence.token_effects import NULL_FACTOR, gather_token_effects
 from audit.explainers.probed_features import batch_of
 from audit.interventions.probing import (
     Probed,
@@ -31,17 +32,23 @@ NO_TOKENS = (
     "takes the place of removal patching."
 )
 _PICTURES = 8
-NULL_FACTOR = 64.0
 
 
-def gather_effects(context: Context, explanations: Explanations) -> PatchEffects:
+def gather_effects(
+    context: Context, explanations: Explanations, explained_towers: ExplainedTowers | None = None
+) -> PatchEffects:
     """Measure the effects of windows of 2 by 2 patches on some pairs, by two kinds of removal.
+
+    Of an explainer of texts the effects of tokens, see `gather_token_effects`.
 
     Occlusion paints a window over with the picture's mean color; removal patching overwrites its
     tokens, in the middle half of the blocks, with those of a picture of mean color. Of a model
     whose tokens are not known the second kind paints the window with the picture's blur. Both are
     computed once per picture on the audit's own copy of the model, which no explainer receives.
     """
+    towers = explained_towers.tokens if explained_towers is not None else {}
+    if context.roles.explains_text or towers.get(context.roles.audited) is not None:
+        return gather_token_effects(context)
     anatomy = context.pristine_model.anatomy
     pairs = torch.tensor(evenly_spaced(len(context.pairs), context.sizes.affected))
     pictures, picture = torch.unique(context.pairs.picture[pairs], return_inverse=True)

@@ -1,4 +1,4 @@
-"""Gathers the maps on the unmodified model, their localization, and which explainers agree."""
+"""Gathers the maps on the unmodified model, and their localization."""
 
 from __future__ import annotations
 
@@ -12,12 +12,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from audit.evidence.context import Context
-from audit.evidence.kinds import Equivalence, Equivalences, Explanations
-from audit.explainers.registry import equivalents_of
+from audit.evidence.kinds import Explanations
 from audit.metrics.localization import mask_on_grid
 from audit.metrics.mask_measures import MASK_MEASURES
 from audit.metrics.quality_table import QualityMeasure
-from audit.metrics.similarity import spearman
 
 
 def gather_explanations(context: Context) -> Explanations:
@@ -75,40 +73,3 @@ def localization(
         for one in measures
         if one.name in MASK_MEASURES
     }
-
-
-def gather_equivalences(context: Context, explanations: Explanations) -> Equivalences:
-    """Compare the audited maps with those of registered explainers."""
-    ours = torch.from_numpy(explanations.maps[context.roles.audited])
-    entries = []
-    for explainer in equivalents_of(context.audited):
-        name = full_name(explainer.name, dict(explainer.options))
-        theirs = explanations.maps.get(name)
-        if theirs is not None:
-            other = torch.from_numpy(theirs)
-        else:
-            draw = functools.partial(context.guarded, functools.partial(context.maps, explainer))
-            other = context.tasks.one_drawn(f"maps of {name}", draw, of_model=True).double()
-        gap, ranks = largest_difference(ours, other), mean_rank_correlation(ours, other)
-        entries.append(Equivalence(name, gap, ranks))
-    return Equivalences(tuple(entries))
-
-
-def largest_difference(one: Float[Tensor, "n h w"], other: Float[Tensor, "n h w"]) -> float:
-    """Largest absolute difference over all pairs, each relative to the range of its first map."""
-    span = one.flatten(1).amax(1) - one.flatten(1).amin(1)
-    gap = (one - other).abs().flatten(1).amax(1)
-    return float((gap / span.clamp(min=1e-12)).max())
-
-
-def mean_rank_correlation(one: Float[Tensor, "n h w"], other: Float[Tensor, "n h w"]) -> float:
-    """Mean Spearman correlation over pairs; NaN where every map is constant."""
-    ranks = spearman(one, other)
-    known = ranks[~ranks.isnan()]
-    return float(known.mean()) if len(known) else float("nan")
-
-
-def full_name(name: str, options: dict[str, str]) -> str:
-    """An explainer's name with its options, as specs write it."""
-    query = "&".join(f"{key}={value}" for key, value in sorted(options.items()))
-    return f"{name}?{query}" if query else name

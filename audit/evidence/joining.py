@@ -10,8 +10,6 @@ import numpy as np
 
 from audit.evidence.kinds import (
     ChosenPairs,
-    Equivalence,
-    Equivalences,
     Evidence,
     Executed,
     Explanations,
@@ -35,7 +33,6 @@ PER_PAIR = frozenset(
         "rung_faithfulness",
         "executed",
         "text_specificity",
-        "equivalences",
     }
 )
 Kind = TypeVar("Kind")
@@ -53,7 +50,7 @@ def joined(one: Evidence, two: Evidence) -> Evidence:
     if one.reference is None or two.reference is None:
         nothing: dict[str, Any] = dict.fromkeys(PER_PAIR)
         return dataclasses.replace(one, **nothing)
-    pairs, more = len(one.reference.ids), len(two.reference.ids)
+    pairs = len(one.reference.ids)
     kinds: dict[str, Any] = {
         "reference": _reference(one.reference, two.reference),
         "explanations": _both(one.explanations, two.explanations, _explanations),
@@ -69,11 +66,6 @@ def joined(one: Evidence, two: Evidence) -> Evidence:
         "ladder": _both(one.ladder, two.ladder, _ladder),
         "rung_faithfulness": _both(
             one.rung_faithfulness, two.rung_faithfulness, lambda a, b: _on_rungs(a, b, pairs)
-        ),
-        "equivalences": _both(
-            one.equivalences,
-            two.equivalences,
-            lambda a, b: _equivalences(a, b, pairs / (pairs + more)),
         ),
     }
     return dataclasses.replace(one, **kinds)
@@ -173,20 +165,6 @@ def _executed(one: Executed, two: Executed) -> Executed:
         correct=np.concatenate([one.correct, two.correct]),
         model_correct=np.concatenate([one.model_correct, two.model_correct]),
         largest_difference=max(known) if known else None,
-    )
-
-
-def _equivalences(one: Equivalences, two: Equivalences, share: float) -> Equivalences:
-    _same("other explainers", [e.name for e in one.entries], [e.name for e in two.entries])
-    return Equivalences(
-        tuple(
-            Equivalence(
-                a.name,
-                max(a.largest_difference, b.largest_difference),
-                share * a.rank_correlation + (1 - share) * b.rank_correlation,
-            )
-            for a, b in zip(one.entries, two.entries, strict=True)
-        )
     )
 
 

@@ -19,9 +19,10 @@ from audit.evidence.chosen_pairs import gather_chosen_pairs, gather_performance
 from audit.evidence.context import Context
 from audit.evidence.cost import gather_costs
 from audit.evidence.effects import gather_effects
+from audit.evidence.equivalences import gather_equivalences
 from audit.evidence.executed import gather_executed
 from audit.evidence.explained_towers import gather_explained_towers
-from audit.evidence.explanations import gather_equivalences, gather_explanations
+from audit.evidence.explanations import gather_explanations
 from audit.evidence.kinds import Evidence, Roles
 from audit.evidence.ladder import gather_ladder
 from audit.evidence.map_faithfulness import gather_faithfulness

@@ -16,7 +16,6 @@ class BuiltIn:
         text_specific: False where the method cannot depend on the text by design.
         model_free: True for controls that never look at the model.
         unmodified: the options that take the method's modification of the model away.
-        equivalents: explainers that give the same maps under the same options.
         needs: ``heads`` where the method reads attention heads, which the model's anatomy tells, or
             ``text tower`` where it explains the tokens of the text.
         cost: of a map, in forward (F) and backward (B) passes of the image tower; texts aside.
@@ -25,6 +24,8 @@ class BuiltIn:
             always.
         cheaper: options of a setting that costs less than the published one, for a method of very
             many passes.
+        many_passes: whether the passes of a map grow with patches, masks, channels, samples or
+            steps.
     """
 
     target: str
@@ -32,11 +33,11 @@ class BuiltIn:
     text_specific: bool = True
     model_free: bool = False
     unmodified: Mapping[str, str] = field(default_factory=dict)
-    equivalents: tuple[str, ...] = ()
     needs: str = ""
     modifies: str = ""
     needs_also: Mapping[str, str] = field(default_factory=dict)
     cheaper: Mapping[str, str] = field(default_factory=dict)
+    many_passes: bool = False
 
     @property
     def explains_text(self) -> bool:
@@ -60,7 +61,6 @@ BUILT_IN: Mapping[str, BuiltIn] = {
         "grad_eclip:grad_eclip",
         "1F + 1B of the last block",
         unmodified=_ECLIP,
-        equivalents=("attention-eclip",),
         needs=_HEADS,
         modifies=_ONE_HEAD,
         needs_also=_OWN_SIZE,
@@ -69,7 +69,6 @@ BUILT_IN: Mapping[str, BuiltIn] = {
         "attention_eclip:attention_eclip",
         "1F + 1B of the last block",
         unmodified=_ECLIP,
-        equivalents=("grad-eclip",),
         needs=_HEADS,
         modifies=_ONE_HEAD,
         needs_also=_OWN_SIZE,
@@ -110,7 +109,11 @@ BUILT_IN: Mapping[str, BuiltIn] = {
         modifies="the score explained is that of the mean token of each block, not the model's",
     ),
     "tam": BuiltIn(
-        "tam:tam", "1F + steps (F + B of the last block)", needs=_HEADS, needs_also=_FOLLOWS
+        "tam:tam",
+        "1F + steps (F + B of the last block)",
+        needs=_HEADS,
+        needs_also=_FOLLOWS,
+        many_passes=True,
     ),
     "maskclip": BuiltIn(
         "maskclip:maskclip",
@@ -135,6 +138,7 @@ BUILT_IN: Mapping[str, BuiltIn] = {
         needs_also=_FOLLOWS,
         modifies="noise is mixed into the tokens that leave a block; with text=released the text "
         "tower is another function",
+        many_passes=True,
     ),
     "atman": BuiltIn(
         "atman:atman",
@@ -142,6 +146,7 @@ BUILT_IN: Mapping[str, BuiltIn] = {
         needs=_HEADS,
         needs_also=_FOLLOWS,
         modifies="one run for each patch, in which attention to it is suppressed",
+        many_passes=True,
     ),
     "caap": BuiltIn(
         "caap:caap",
@@ -149,6 +154,7 @@ BUILT_IN: Mapping[str, BuiltIn] = {
         needs=_HEADS,
         needs_also=_FOLLOWS,
         modifies="one run for each patch, in which it is put into an empty picture",
+        many_passes=True,
     ),
     "tis": BuiltIn(
         "tis:tis",
@@ -157,13 +163,18 @@ BUILT_IN: Mapping[str, BuiltIn] = {
         needs_also=_FOLLOWS,
         modifies="one run for each mask, in which the other patches' tokens are taken away",
         cheaper={"masks": "128"},
+        many_passes=True,
     ),
     "skip-plus": BuiltIn("skip_plus:skip_plus", "1F + 1B", needs=_HEADS, needs_also=_FOLLOWS),
-    "vit-cx": BuiltIn("vit_cx:vit_cx", "2F + 2 F for each cluster of channels", needs=_HEADS),
+    "vit-cx": BuiltIn(
+        "vit_cx:vit_cx",
+        "2F + 2 F for each cluster of channels",
+        needs=_HEADS,
+        many_passes=True,
+    ),
     "libra-grad": BuiltIn(
         "libra_grad:libra_grad",
         "1F + 1B",
-        equivalents=("attn-lrp?attention=constant",),
         needs=_HEADS,
         needs_also=_FOLLOWS,
         modifies="the backward pass: attention, norms and gates are constants",
@@ -178,23 +189,27 @@ BUILT_IN: Mapping[str, BuiltIn] = {
     "gradient": BuiltIn("gradient:gradient", "1F + 1B"),
     "input-x-gradient": BuiltIn("input_x_gradient:input_x_gradient", "1F + 1B"),
     "integrated-gradients": BuiltIn(
-        "integrated_gradients:integrated_gradients", "1F + steps (F + B)"
+        "integrated_gradients:integrated_gradients",
+        "1F + steps (F + B)",
+        many_passes=True,
     ),
-    "smooth-grad": BuiltIn("smooth_grad:smooth_grad", "1F + samples (F + B)"),
+    "smooth-grad": BuiltIn("smooth_grad:smooth_grad", "1F + samples (F + B)", many_passes=True),
     "grad-cam": BuiltIn("grad_cam:grad_cam", "1F + 1B"),
     "grad-cam-plus-plus": BuiltIn("grad_cam_plus_plus:grad_cam_plus_plus", "1F + 1B"),
-    "score-cam": BuiltIn("score_cam:score_cam", "1F + 1B + channels F"),
-    "occlusion": BuiltIn("occlusion:occlusion", "1F + windows F"),
-    "rise": BuiltIn("rise:rise", "1F + masks F", cheaper={"masks": "256"}),
+    "score-cam": BuiltIn("score_cam:score_cam", "1F + 1B + channels F", many_passes=True),
+    "occlusion": BuiltIn("occlusion:occlusion", "1F + windows F", many_passes=True),
+    "rise": BuiltIn("rise:rise", "1F + masks F", cheaper={"masks": "256"}, many_passes=True),
     "meaningful-perturbation": BuiltIn(
         "meaningful_perturbation:meaningful_perturbation",
         "1F + disks F + steps (F + B)",
         cheaper={"steps": "100"},
+        many_passes=True,
     ),
     "extremal-perturbation": BuiltIn(
         "extremal_perturbation:extremal_perturbation",
         "1F + areas x steps (F + B)",
         cheaper={"steps": "100", "area": "0.1"},
+        many_passes=True,
     ),
     "text-gradient": BuiltIn(
         "text_gradient:text_gradient", "1F + 1B of the text tower", needs=_TEXT
@@ -203,6 +218,7 @@ BUILT_IN: Mapping[str, BuiltIn] = {
         "text_integrated_gradients:text_integrated_gradients",
         "1F + steps (F + B) of the text tower",
         needs=_TEXT,
+        many_passes=True,
     ),
     "text-grad-attention": BuiltIn(
         "text_grad_attention:text_grad_attention",
@@ -218,7 +234,10 @@ BUILT_IN: Mapping[str, BuiltIn] = {
     ),
     "text-game": BuiltIn("text_game:text_game", "1F + 1B of the text tower", needs=_TEXT),
     "token-removal": BuiltIn(
-        "token_removal:token_removal", "1F + tokens F of the text tower", needs=_TEXT
+        "token_removal:token_removal",
+        "1F + tokens F of the text tower",
+        needs=_TEXT,
+        many_passes=True,
     ),
     "random": BuiltIn("controls:random", "0", text_specific=False, model_free=True),
     "center-prior": BuiltIn("controls:center_prior", "0", text_specific=False, model_free=True),
@@ -230,13 +249,3 @@ def affordable(name: str) -> str:
     """A built-in explainer at its cheaper setting, where it has one, as a spec."""
     cheaper = BUILT_IN[name].cheaper
     return f"{name}?{urlencode(cheaper)}" if cheaper else name
-
-
-# What an explainer from outside is compared with: each costs about one forward pass.
-CHEAP = (
-    "grad-eclip",
-    "grad-eclip?heads=model",
-    "grad-attention",
-    "attention-logit-gradient",
-    "raw-attention",
-)

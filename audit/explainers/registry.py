@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 from audit.explainers.binding import bound_alike, needs_met
-from audit.explainers.built_in import BUILT_IN, CHEAP, BuiltIn
+from audit.explainers.built_in import BUILT_IN, BuiltIn
 from audit.explainers.contract import Explainer
 from audit.explainers.controls import inverted
 from audit.explainers.errors import ExplainerImportError
@@ -20,6 +20,7 @@ from audit.explainers.explainer_class import (
     expect_explainer_class,
     expect_explainer_function,
 )
+from audit.explainers.identities import IDENTITIES, partners_of, spec_of
 from audit.explainers.importing import from_file, from_module, from_plugin
 from audit.explainers.known_names import FORMS, QUERY, WHAT, plugins, registered, unknown_explainer
 from audit.explainers.options import Option, asked_for, convert_options, options_of
@@ -55,6 +56,15 @@ class Listed:
     cost: str = ""
     modifies: str = ""
     description: str = ""
+
+
+UNMODIFIED = (
+    "grad-eclip?heads=model",
+    "grad-eclip?heads=model&weight=none",
+    "legrad?score=model",
+    "maskclip?attention=model",
+)
+"""Settings that people write themselves: of methods without their modification of the model."""
 
 
 def list_explainers() -> list[Listed]:
@@ -107,17 +117,23 @@ def given_explainer(
     return _bind(name, call, options or {})
 
 
-def equivalents_of(explainer: Explainer) -> list[Explainer]:
-    """The registered explainers that may give the same maps as an explainer, to be compared with.
+def comparable_with(explainer: Explainer, *, explains_text: bool) -> list[Explainer]:
+    """The registered explainers whose maps those of an explainer are compared with.
 
-    A built-in one is compared with its equivalent under the same options, any other one with all
-    that cost about one forward pass. They are bound to the model that the explainer is bound to.
+    All of few passes, those that are known to be related to one of these in a setting of their own,
+    and those that are known to be related to the explainer itself. They are bound to the model that
+    the explainer is bound to.
+
+    Args:
+        explainer: the explainer, which is not among them.
+        explains_text: whether its map is one of the text's tokens; theirs are then as well.
     """
-    if explainer.name in BUILT_IN:
-        names = BUILT_IN[explainer.name].equivalents
-        others = [load_explainer(name, explainer.options) for name in names]
-    else:
-        others = [load_explainer(spec) for spec in CHEAP]
+    own = spec_of(explainer.name, explainer.options)
+    few = [name for name, one in BUILT_IN.items() if not one.many_passes]
+    related = [side for known in IDENTITIES for side in (known.one, known.other)]
+    specs = dict.fromkeys([*partners_of(own), *few, *related, *UNMODIFIED])
+    others = [load_explainer(spec) for spec in specs if spec != own]
+    others = [other for other in others if other.explains_text == explains_text]
     model = explainer.at_hand
     if model is None:
         return others

@@ -175,7 +175,8 @@ def _judge(
     to_come: frozenset[str],
     timed: Timed,
 ) -> tuple[Finding, Failure | None]:
-    if evidence.roles.explains_text and check.needs & _OF_PICTURES:
+    of_pictures = check.needs & _OF_PICTURES and "effects" not in check.needs
+    if evidence.roles.explains_text and of_pictures:
         return Finding(verdict=Verdict.NOT_APPLICABLE, summary=_NO_PICTURE), None
     needed = check.needs - (check.on_demand & to_come)
     missing = sorted(kind for kind in needed if getattr(evidence, kind) is None)

@@ -19,10 +19,22 @@ class NamedMap(Frozen):
     values: list[list[float | None]]
 
 
+class ColoredWord(Frozen):
+    """A word of a text with the relevance of its tokens, added; None where it was cut off.
+
+    ``level`` is its share of the largest, from -4 (it lowers the score most) to 4.
+    """
+
+    text: str
+    relevance: float | None
+    level: int = Field(ge=-4, le=4)
+
+
 class PairFigure(Frozen):
     """One pair, by its id: picture, mask and several maps on one color scale per ``shared_scale``.
 
     ``tags`` are short labels by which a gallery can be filtered, such as ``prediction wrong``.
+    ``words`` are those of the text, where the audited map is one of its tokens.
     """
 
     kind: Literal["pair"] = "pair"
@@ -32,6 +44,7 @@ class PairFigure(Frozen):
     maps: list[NamedMap]
     shared_scale: bool = False
     tags: list[str] = []
+    words: list[ColoredWord] = []
 
 
 class BarsFigure(Frozen):

@@ -64,6 +64,10 @@ class Equivalence(Frozen):
     largest_difference: float | None  # of the map's range
     mean_rank_correlation: float | None
     note: str = ""
+    relation: str = ""  # equal, scale, scale and offset, ranking or none; older results have none
+    pairs: int | None = None
+    residual: float | None = None  # what the relation leaves in double precision, of the range
+    algebra: str = ""  # why, where it is known
 
 
 class ExplainerInfo(Frozen):

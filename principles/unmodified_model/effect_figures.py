@@ -25,11 +25,11 @@ def statistic(vote: Vote, sense: Sense) -> Statistic:
     )
 
 
-def bars(vote: Vote, sense: Sense) -> BarsFigure:
+def bars(vote: Vote, sense: Sense, parts: str) -> BarsFigure:
     """What each map captures, beside the ceiling."""
     order = sorted(vote.means, key=lambda name: -vote.means[name])
     return BarsFigure(
-        title=f"Share of the {SENSES[sense]} captured by the map's top windows",
+        title=f"Share of the {SENSES[sense]} captured by the map's top {parts}",
         caption="0 is a random order, 1 the best, -1 the worst; mean over pairs and both kinds of "
         "intervention. The ceiling is one kind of intervention, taken as a map of the other.",
         labels=order,
@@ -45,12 +45,13 @@ def maps(
     """The audited map of a pair beside its effects."""
     effects = list(zip(found.kinds, found.effects[:, row], strict=True))
     index = int(found.pairs[row])
-    ours = (roles.audited, explanations.maps[roles.audited][index])
+    own = found.token_maps[row] if found.of_tokens else explanations.maps[roles.audited][index]
+    ours, part = (roles.audited, own), "token" if found.of_tokens else "patch"
     return pair_figure(
         reference,
         index,
-        "The map, and what each patch does to the score",
-        "The pair with the least agreement. Effects are drops of the score when the patch is "
+        f"The map, and what each {part} does to the score",
+        f"The pair with the least agreement. Effects are drops of the score when the {part} is "
         "removed; negative ones speak against the target.",
         [ours, *effects],
     )

@@ -68,7 +68,8 @@ def vote_of(
     ceiling = found.ceiling if sense == "signed" else found.unsigned_ceiling
     agreement = {name: values.mean(0) for name, values in table.items()}
     means = {name: float(np.nanmean(values)) for name, values in agreement.items()}
-    rival = max((n for n in roles.negative if n in agreement), key=lambda n: means[n])
+    negative, positive = found.model_free or roles.negative, found.faithful or roles.positive
+    rival = max((n for n in negative if n in agreement), key=lambda n: means[n])
     clusters = reference.cluster[found.pairs]
     top = _lead(ceiling.mean(0), agreement[rival], clusters)
     zone = Zone(0.0, share_of_ceiling * top.value)
@@ -80,11 +81,11 @@ def vote_of(
     }
     verdict = next((v for v, one in leads.items() if zone.decide(one) is v), Verdict.INCONCLUSIVE)
     lead = leads.get(verdict, leads[Verdict.PASS])
-    why = _words(verdict, lead, zone, sense, rival, reference.cluster_name)
+    why = _words(verdict, lead, zone, sense, rival, reference.cluster_name, found.removed)
     if not top.above(0) or means["ceiling"] < least_ceiling:
         verdict, why = Verdict.INCONCLUSIVE, _low_ceiling(means, rival, sense)
     elif sense == "signed" and verdict is not Verdict.PASS:
-        faithful = [n for n in roles.positive if n in agreement and n != roles.audited]
+        faithful = [n for n in positive if n in agreement and n != roles.audited]
         known = [_lead(agreement[n], agreement[rival], clusters) for n in faithful]
         if known and not any(one.above(0) for one in known):
             verdict, why = Verdict.INCONCLUSIVE, _weak_control(faithful[0], means, rival, sense)
@@ -97,10 +98,10 @@ def _lead(one: Array, other: Array, clusters: Array, level: float = 0.95) -> Est
 
 
 def _words(
-    verdict: Verdict, lead: Estimate, zone: Zone, sense: Sense, rival: str, unit: str
+    verdict: Verdict, lead: Estimate, zone: Zone, sense: Sense, rival: str, unit: str, parts: str
 ) -> str:
     words = f"lead over {rival} {interval_words(lead)}, {counted(lead.n, unit)}"
-    what = f"the {SENSES[sense]} of removing patches"
+    what = f"the {SENSES[sense]} of removing {parts}"
     if verdict is Verdict.PASS:
         return f"The map finds {what} better than any model-free map ({words})."
     if verdict is Verdict.VIOLATION:

@@ -70,20 +70,22 @@ def judge(
         mend = "Audit with --dtype float64, or on a device that computes the same twice."
         return Finding(verdict=Verdict.ERROR, summary=summary, remedy=mend)
     if not np.isfinite(effects.ceiling).any():
-        summary = "Removing patches moves no score here: there is no effect to be found."
+        summary = f"Removing {effects.removed} moves no score here: there is nothing to be found."
         return Finding(verdict=Verdict.INCONCLUSIVE, summary=summary)
     if len(np.unique(reference.cluster[effects.pairs])) < 2:
         summary = "One picture shows its effects below, but allows no verdict: audit more pairs."
         figure = figures.maps(effects, reference, explanations, roles, 0)
         return Finding(verdict=Verdict.INCONCLUSIVE, summary=summary, figures=[figure])
-    if not np.ptp(explanations.maps[roles.audited], axis=(1, 2)).any():
-        summary = "The map is constant on every picture: it ranks no patch above another."
+    drawn = effects.token_maps if effects.of_tokens else explanations.maps[roles.audited]
+    if not np.ptp(drawn, axis=(1, 2)).any():
+        summary = "The map is constant on every pair: it ranks no part of it above another."
         return Finding(verdict=Verdict.NOT_APPLICABLE, summary=summary)
     gates = limits.share_of_ceiling, limits.least_ceiling, limits.error_rate
     votes = {sense: vote_of(effects, reference, roles, sense, *gates) for sense in SENSES}
     verdict = combined([vote.verdict for vote in votes.values()])
     order = sorted(votes, key=lambda sense: votes[sense].verdict is not verdict)
     violated = verdict is Verdict.VIOLATION
+    parts = "tokens" if effects.of_tokens else "windows"
     row = _worst(effects, roles)
     pair = reference.ids[int(effects.pairs[row])]
     return Finding(
@@ -93,14 +95,17 @@ def judge(
         statistics=[figures.statistic(votes[sense], sense) for sense in order],
         samples=[pair] if violated else [],
         figures=[
-            *(figures.bars(vote, sense) for sense, vote in votes.items()),
+            *(figures.bars(vote, sense, parts) for sense, vote in votes.items()),
             figures.maps(effects, reference, explanations, roles, row),
         ],
         witness=witness(roles, "P108", pair, alone=False) if violated else None,
-        remedy=remedies.of_effects(pair, best_fit(effects, explanations, roles))
-        if violated
-        else "",
+        remedy=remedies.of_effects(pair, _fit(effects, explanations, roles)) if violated else "",
     )
+
+
+def _fit(effects: PatchEffects, explanations: Explanations, roles: Roles) -> str:
+    """Which mistake of placing a map of a picture would explain it; tokens have no such places."""
+    return "" if effects.of_tokens else best_fit(effects, explanations, roles)
 
 
 def _worst(effects: PatchEffects, roles: Roles) -> int:

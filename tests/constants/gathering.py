@@ -10,8 +10,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from audit.config.settings import Settings
-from audit.engine import equivalence
 from audit.evidence import cost
 from audit.evidence.context import Context
 from audit.evidence.explained_copies import rounded_copy
@@ -19,7 +17,9 @@ from audit.gate.baseline import worse
 from audit.interventions.draws import generator_for
 from audit.interventions.function_preserving import channels, readouts
 from audit.judging.group_sequential import may_settle
+from audit.metrics import map_relation
 from audit.metrics.agreement import effect_captured
+from audit.metrics.map_relation import Relation, relation_of, rounding_of, still_related
 from audit.models.anatomy import anatomy_of
 from audit.result.finding import Finding, Severity, Verdict
 from audit.result.numbers import Statistic
@@ -155,22 +155,29 @@ def difference_of_maps(dtype: str) -> Callable[[float], str]:
     """Two explainers whose maps differ by this share of their range."""
 
     def decide(gap: float) -> str:
-        maps = torch.linspace(0, 1, 9, dtype=torch.float64).reshape(1, 3, 3).repeat(2, 1, 1)
+        maps = torch.linspace(0, 1, 9, dtype=torch.float64).repeat(2, 1)
         other = maps.clone()
-        other[0, 1, 1] += gap
-        pairs = mock.MagicMock()
-        pairs.__len__.return_value = 2
-        with (
-            mock.patch.object(equivalence, "load_audited_model"),
-            mock.patch.object(equivalence, "load_pairs", return_value=pairs),
-            mock.patch.object(equivalence, "bound"),
-            mock.patch.object(equivalence, "all_maps", side_effect=[maps, other]),
-        ):
-            settings = Settings(explainer="edges", dtype=dtype)
-            found = equivalence.compare_explainers(settings, "random")
-        return "equivalent" if found.equivalent else "different"
+        other[0, 4] += gap
+        drawn = maps.to(getattr(torch, dtype))
+        found = relation_of(maps, other, rounding_of(drawn, drawn))
+        return "equivalent" if found.relation is Relation.EQUAL else "different"
 
     return decide
+
+
+def coarser_difference(gap: float) -> str:
+    """Maps that are equal in double precision and differ so much in a coarser one."""
+    maps = torch.linspace(0, 1, 9, dtype=torch.float64).repeat(2, 1)
+    other = maps.clone()
+    other[0, 4] += gap
+    return "equivalent" if still_related(maps, other, Relation.EQUAL) else "different"
+
+
+def coarser_ranks(correlation: float) -> str:
+    """Maps that rank alike in double precision, and have this rank correlation in a coarser one."""
+    with mock.patch.object(map_relation, "spearman", return_value=torch.tensor([correlation])):
+        maps = torch.linspace(0, 1, 9, dtype=torch.float64)[None]
+        return "alike" if still_related(maps, maps, Relation.RANKING) else "different"
 
 
 def forecast_at(share: float) -> str:

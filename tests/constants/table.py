@@ -200,16 +200,26 @@ RELEASE = [
         )
     ),
     *(
-        Row(f"audit.engine:EQUIVALENT[{dtype}]", value, gathering.difference_of_maps(dtype),
+        Row(f"audit.metrics:ROUNDING[{dtype}]", value, gathering.difference_of_maps(dtype),
             0.99 * value, "equivalent", 1.01 * value, "different")
         for dtype, value in (
             ("float64", 1e-10), ("float32", 1e-5), ("float16", 1e-2), ("bfloat16", 5e-2),
         )
     ),
+    Row("audit.metrics:LOOSE", 1e-3, gathering.coarser_difference,
+        0.99e-3, "equivalent", 1.01e-3, "different"),
+    Row("audit.metrics:RANKED", 0.999, gathering.coarser_ranks,
+        0.9989, "different", 0.9991, "alike"),
 ]  # fmt: skip
 TABLE = [*TRACES, *MAPS, *ALIGNMENT, *GATHERING, *STATISTICS, *RELEASE]
 
 HARMLESS = {
+    "audit.evidence:FILLER": "the number of the token that takes a token's place",
+    "audit.metrics:COMPONENTS": "of the colors of an outlined object, which `audit map` draws",
+    "audit.metrics:SMOOTHNESS": "likewise, of its edge",
+    "audit.metrics:UNIT": "likewise, of its graph's whole numbers",
+    "audit.metrics:SURE": "likewise, of its seeds",
+    "audit.evidence:NEAREST": "similar explainers that are listed beside equivalent ones",
     "audit.metrics:STEPS": "of AIM's fill, which is reported beside what decides",
     "audit.metrics:SAMPLES": "of infidelity, which is reported beside what decides",
     "audit.evidence:SHARED_PASSES": "counted, not decided by",

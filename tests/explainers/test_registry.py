@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from audit.explainers import known_names
-from audit.explainers.built_in import BUILT_IN, CHEAP, affordable
+from audit.explainers.built_in import BUILT_IN, affordable
 from audit.explainers.contract import run_explainer
 from audit.explainers.errors import (
     ExplainerImportError,
@@ -16,7 +16,7 @@ from audit.explainers.errors import (
     UnknownExplainerError,
     UnknownOptionError,
 )
-from audit.explainers.registry import equivalents_of, list_explainers, load_explainer
+from audit.explainers.registry import comparable_with, list_explainers, load_explainer
 
 SOURCE = """
     from __future__ import annotations
@@ -89,17 +89,18 @@ def test_faithful_twin(name):
     assert load_explainer(twin(weight="none")).faithful_twin is None
 
 
-def test_equivalents():
-    (equivalent,) = equivalents_of(
-        load_explainer("grad-eclip", {"weight": "raw", "heads": "model"})
-    )
-    assert (equivalent.name, equivalent.options) == (
-        "attention-eclip",
-        {"weight": "raw", "heads": "model"},
-    )
-    assert equivalents_of(load_explainer("edges")) == []
-    stranger = load_explainer("inverted:grad-eclip")
-    assert [r.name for r in equivalents_of(stranger)] == [c.partition("?")[0] for c in CHEAP]
+def test_comparable_explainers_are_cheap_and_of_the_same_tower():
+    explainer = load_explainer("grad-eclip", {"weight": "raw", "heads": "model"})
+    first, *others = comparable_with(explainer, explains_text=False)
+    assert (first.name, first.options) == ("attention-eclip", {"weight": "raw", "heads": "model"})
+    assert not any(BUILT_IN[o.name].many_passes for o in others if o.name != "smooth-grad")
+    names = {o.name for o in comparable_with(load_explainer("edges"), explains_text=False)}
+    assert {"grad-cam", "random", "rollout"} <= names
+    assert not {"edges", "rise", "text-game"} & names
+    texts = comparable_with(load_explainer("token-removal"), explains_text=True)
+    assert {o.name for o in texts} == {
+        "text-gradient", "text-grad-attention", "text-grad-eclip", "text-game",
+    }  # fmt: skip
 
 
 def test_file(file, clip, pairs):

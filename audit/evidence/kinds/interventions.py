@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+import numpy as np
 
 from audit.trace.records import Array
 
@@ -103,6 +105,10 @@ class PatchEffects:
         null_difference: largest difference of a feature when nothing, or everything, is patched.
         tolerance: the difference that rounding explains.
         note: what a reader should know of the kinds, a sentence or nothing.
+        token_maps: the audited maps where they are of tokens, (pairs, 1, context); else empty. What
+            is said of patches and windows then holds of the tokens of a text.
+        faithful: faithful controls among the maps of tokens.
+        model_free: maps of tokens that never look at the model.
     """
 
     pairs: Array
@@ -115,6 +121,19 @@ class PatchEffects:
     null_difference: float
     tolerance: float
     note: str = ""
+    token_maps: Array = field(default_factory=lambda: np.zeros((0, 0, 0)))
+    faithful: tuple[str, ...] = ()
+    model_free: tuple[str, ...] = ()
+
+    @property
+    def of_tokens(self) -> bool:
+        """Whether tokens of texts were removed, and not windows of pictures."""
+        return len(self.token_maps) > 0
+
+    @property
+    def removed(self) -> str:
+        """What was removed, in a word."""
+        return "tokens" if self.of_tokens else "patches"
 
 
 @dataclass(frozen=True)

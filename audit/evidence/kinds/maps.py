@@ -80,21 +80,39 @@ class TextSpecificity:
 
 @dataclass(frozen=True)
 class Equivalence:
-    """How close the maps of another explainer are, over all pairs.
+    """How the maps of another explainer are related to the audited ones.
 
     Attributes:
         name: of the other explainer.
+        relation: a value of `audit.metrics.map_relation.Relation`, ``none`` for one that is merely
+            the most similar of those that are not related.
         largest_difference: largest absolute difference, relative to the map's range.
         rank_correlation: mean Spearman correlation over pairs.
+        pairs: that were compared.
+        residual: what the relation leaves, relative to the map's range, over all models.
+        exact_pairs: pairs that were compared in double precision.
+        models: on which they were: the model, and one with its weights drawn anew; 0 where the
+            explainer cannot run in double precision.
     """
 
     name: str
+    relation: str
     largest_difference: float
     rank_correlation: float
+    pairs: int
+    residual: float
+    exact_pairs: int
+    models: int
 
 
 @dataclass(frozen=True)
 class Equivalences:
-    """Other explainers that may be equivalent to the audited one."""
+    """Other explainers whose maps are those of the audited one, or the most similar.
+
+    Attributes:
+        entries: related ones first, each of those.
+        compared: how many explainers it was compared with.
+    """
 
     entries: tuple[Equivalence, ...]
+    compared: int

@@ -1,0 +1,61 @@
+"""What ``audit benchmark --protocol`` does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from audit.cli import shared_options as shared
+from audit.cli.printing import say, say_lines
+
+
+def measure_protocol(
+    name: str,
+    explainers: Sequence[str],
+    models: Sequence[str],
+    weights: Sequence[str],
+    sources: Sequence[str],
+    given: Mapping[str, Any],
+) -> None:
+    """Measure the explainers of a paper's table on each model and data, print and write it.
+
+    Args:
+        name: of the protocol.
+        explainers: others beside its own.
+        models: names; none for that of the settings.
+        weights: as ``audit benchmark`` takes them.
+        sources: of data.
+        given: other settings of the command line.
+
+    Raises:
+        ValueError: an unknown name, or wrong settings.
+        OutputError: the folder cannot be written to.
+    """
+    from audit.cli.progress_bars import progress_bars
+    from audit.config.settings_file import load_settings
+    from audit.engine.benchmarking import subjects_of
+    from audit.engine.protocol_presets import preset_named
+    from audit.engine.protocol_runs import run_protocol_of
+    from audit.engine.protocol_tables import csv_of, latex_of, lines_of
+    from audit.former_names import present_explainer
+    from audit.reports.output import writable, write_whole
+
+    preset = preset_named(name)
+    settings = load_settings({"samples": preset.pairs, **given, "history": False})
+    shared.print_notes(settings.notes)
+    folder = writable(Path(settings.out))
+    more = [present_explainer(one)[0] for one in explainers]
+    subjects = subjects_of(models, weights, sources, settings)
+    tables: dict[str, list[str]] = {"csv": [], "tex": []}
+    for subject in subjects:
+        own = settings.model_copy(update=subject)
+        with progress_bars() as progress:
+            found = run_protocol_of(preset, own, more, progress)
+        say_lines(lines_of(preset, found))
+        rows = csv_of(preset, found).partition("\n")
+        tables["csv"].append(rows[2] if tables["csv"] else "".join(rows))
+        tables["tex"].append(latex_of(preset, found))
+    for suffix, texts in tables.items():
+        write_whole(folder / f"{name}.{suffix}", "".join(texts))
+    say(f"tables: {folder / name}.csv, {folder / name}.tex")

@@ -1,0 +1,154 @@
+"""Measures the explainers of a paper's table on any model and data, without judging them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from audit.config.settings import Settings
+from audit.engine import supervision
+from audit.engine.context_building import build_context, load_audited_model
+from audit.engine.progress import Progress, silent
+from audit.engine.protocol_presets import Preset, preset_named
+from audit.engine.status_board import StatusBoard
+from audit.engine.worker_process import Job
+from audit.evidence.context import Context
+from audit.evidence.explanations import grid_masks
+from audit.evidence.map_quality import probe_of
+from audit.explainers.binding import bound
+from audit.explainers.errors import NeedsHeadsError
+from audit.explainers.known_names import expect_known_name
+from audit.explainers.registry import load_explainer
+from audit.metrics.mask_measures import MASK_MEASURES
+from audit.metrics.probing import FAMILIES, Probe
+from audit.metrics.quality_table import MEASURES
+
+JOB = "audit.engine.protocol_runs:measured"
+_MEASURES = {one.name: one for one in MEASURES}
+
+
+@dataclass(frozen=True)
+class ProtocolRun:
+    """What a protocol measured.
+
+    Attributes:
+        model: in words.
+        data: its name.
+        clusters: which picture, or set of grids, each pair is of.
+        values: by explainer and measure, one number a pair.
+        left_out: explainers that cannot explain this model, each with the reason.
+    """
+
+    model: str
+    data: str
+    clusters: tuple[int, ...]
+    values: Mapping[str, Mapping[str, tuple[float, ...]]]
+    left_out: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def from_plain(cls, found: Mapping[str, Any]) -> ProtocolRun:
+        """Out of what `dataclasses.asdict` gives, as JSON holds it."""
+        values = {
+            name: {measure: tuple(numbers) for measure, numbers in own.items()}
+            for name, own in found["values"].items()
+        }
+        return cls(**{**found, "clusters": tuple(found["clusters"]), "values": values})
+
+
+def run_protocol_of(
+    preset: Preset,
+    settings: Settings,
+    more: Sequence[str] = (),
+    progress: Progress = silent,
+) -> ProtocolRun:
+    """Measure the explainers of a protocol, and others beside them.
+
+    All run in a process of their own.
+
+    Args:
+        preset: the protocol.
+        settings: of model and data.
+        more: specs of other explainers.
+        progress: told how far the work is.
+
+    Raises:
+        ValueError: an unknown name.
+        ReportedError: what that process raised.
+        WorkerEndedError: it ended without a result.
+    """
+    for name in more:
+        expect_known_name(name)
+    given = {
+        "settings": settings.model_dump(mode="json"),
+        "protocol": preset.name,
+        "more": list(more),
+    }
+    limits = supervision.Limits(settings.timeout, settings.memory_bytes)
+    return ProtocolRun.from_plain(supervision.supervised(Job(JOB, given), limits, progress))
+
+
+def measured(
+    settings: dict[str, Any], protocol: str, more: Sequence[str], board: StatusBoard
+) -> dict[str, Any]:
+    """The same in the worker process.
+
+    Raises:
+        ValueError: unknown names or settings (subclasses say which).
+    """
+    preset, chosen = preset_named(protocol), Settings.model_validate(settings)
+    model = load_audited_model(chosen)
+    first = load_explainer("gradient")
+    context = build_context(chosen, model, first, board.tell)
+    anatomy = model.anatomy
+    blocks = 0 if anatomy is None else len(anatomy.image.blocks)
+    with_weights = f"{model.name}, {model.pretrained}" if model.pretrained else model.name
+    values, left_out = {}, {}
+    probe = probe_of(context, context.pristine_model.features)
+    masks = grid_masks(context)
+    specs = dict.fromkeys([*preset.specs(blocks), *more])
+    for done, spec in enumerate(specs, 1):
+        board.enter(f"measuring {spec}")
+        try:
+            maps = _maps(context, spec)
+        except NeedsHeadsError as error:
+            left_out[spec] = str(error)
+            continue
+        values[spec] = _measures(preset.measures, maps, probe, masks)
+        board.tell(f"{protocol}: {spec}", done, len(specs))
+    return dataclasses.asdict(
+        ProtocolRun(
+            with_weights,
+            context.pairs.name,
+            tuple(context.pairs.cluster.tolist()),
+            values,
+            left_out,
+        )
+    )
+
+
+def _maps(context: Context, spec: str) -> Tensor:
+    explainer = bound(load_explainer(spec), context.model, context.pairs.targets)
+    return context.guarded(lambda module: context.maps(explainer, module)).float()
+
+
+def _measures(
+    names: Iterable[str], maps: Tensor, probe: Probe, masks: Tensor | None
+) -> dict[str, tuple[float, ...]]:
+    """Each measure of each pair; those against masks are left out where there are none."""
+    found: dict[str, Tensor] = {}
+    for name in names:
+        family = _MEASURES[name].family
+        if family and name not in found:
+            found |= FAMILIES[family](probe, maps.to(probe.images), _unchanged)
+        elif not family and masks is not None:
+            found[name] = MASK_MEASURES[name](maps, masks.to(maps))
+    return {name: tuple(found[name].double().tolist()) for name in names if name in found}
+
+
+def _unchanged(images: Tensor) -> Tensor:
+    """No measure of a protocol runs the explainer anew."""
+    raise NotImplementedError(f"expected no further explanations, got {len(images)} pictures")

@@ -173,10 +173,11 @@ def equivalence_of(
         sentence = pairings[0].sentence(pairs, models)
     else:
         alone = len(names) - sum(map(len, families))
+        grouped = "1 family" if len(families) == 1 else f"{len(families)} families"
         sentence = (
             f"{counted(len(names), 'explainer')} over {counted(pairs, 'pair')} on "
             f"{counted(models, 'model')}: {counted(len(names) - alone, 'explainer')} in "
-            f"{len(families)} families of the same maps, {alone} with maps of their own."
+            f"{grouped} of the same maps, {alone} with maps of their own."
         )
     same = bool(families) and len(families[0]) == len(names)
     return Equivalence(same, sentence, families, tuple(pairings), pairs, models, dict(left_out))

@@ -79,10 +79,8 @@ def assert_explains(
         classes=classes,
         **chosen,
     )
-    if not result.passed:
-        raise AssertionError(render_failures(result))
-    if unseen := _without_the_model(result):
-        raise AssertionError(unseen)
+    if failed := _without_the_model(result) if result.passed else render_failures(result):
+        raise AssertionError(failed)
     for one in result.checks:
         if one.finding.verdict in _OPEN:
             warnings.warn(f"{one.id} {one.name}: {one.finding.summary}", UnsettledWarning, 2)
@@ -94,7 +92,7 @@ def _without_the_model(result: Result) -> str:
 
     Nothing for any other.
     """
-    found = result.findings[_INPUT] if _INPUT in result.findings else None
+    found = result.findings.get(_INPUT)
     if found is None or found.verdict is not Verdict.NOT_APPLICABLE:
         return ""
     return (

@@ -79,10 +79,8 @@ def assert_explains(
         classes=classes,
         **chosen,
     )
-    if not result.passed:
-        raise AssertionError(render_failures(result))
-    if unseen := _without_the_model(result):
-        raise AssertionError(unseen)
+    if failed := _without_the_model(result) if result.passed else render_failures(result):
+        raise AssertionError(failed)
     for one in result.checks:
         if one.finding.verdict in _OPEN:
             warnings.warn(f"{one.id} {one.name}: {one.finding.summary}", UnsettledWarning, 2)

@@ -47,18 +47,16 @@ def check(
             (pictures, classes), or has two towers (``encode_image`` and ``encode_text``, or
             ``get_image_features`` and ``get_text_features``) where targets are token ids.
         data: a name or a manifest's path; ``(pictures, targets)`` or
-            ``(pictures, targets, masks)``; or a dataset of torch whose items are such, or have the
-            keys ``image``, ``label`` and optionally ``mask``. Pictures
-            are floating point tensors (pairs, 3, H, W) that are ready for the model, or PIL
-            pictures with ``preprocess``; targets are class ids, labels, or rows of token ids
-            (pairs, context); masks (pairs, H, W) are true where the object is. Of more than
-            ``samples`` some are drawn.
+            ``(pictures, targets, masks)``; or a dataset of torch with such items, or the keys
+            ``image``, ``label``, ``mask``. Pictures are floating point tensors (pairs, 3, H, W)
+            that are ready for the model, or PIL pictures with ``preprocess``; targets are class
+            ids, labels, or rows of token ids (pairs, context); masks (pairs, H, W) are true where
+            the object is. Of more than ``samples`` some are drawn.
         score: ``score(module, images, targets) -> (pairs,)`` of a plain module without logits.
         preprocess: from a PIL picture in RGB to a plain module's input (3, H, W).
         classes: names of a plain module's classes, in the order of its logits.
-        supervised: False to run the explainer in this process, such as under a debugger; the result
-            then says ``supervised: no``. It does so as well where objects can be given to no other
-            process.
+        supervised: False to run the explainer in this process, such as under a debugger, which the
+            result tells; it runs here as well where objects can be given to no other process.
         progress: told the phase, the steps done and the steps in all.
         **settings: any of ``audit check``, such as ``profile="quick"``, ``samples=48``,
             ``select="P101-P105"``, ``quality="energy,road"``,
@@ -69,8 +67,8 @@ def check(
 
     Raises:
         ValueError: wrong usage, settings or input (subclasses say which).
-        ReportedError: the explainer raises or returns no maps; the message names its line. With
-            ``supervised=False`` it is an `audit.explainers.errors.ExplainerFaultError`.
+        ReportedError: the explainer raises or returns no maps; the message names its line. Where it
+            runs in this process, an `ExplainerFaultError`.
         IncompleteError: the audit could not be completed and there is nothing to report.
     """
     from audit.engine.checking import check_explainer

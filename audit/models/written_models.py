@@ -42,7 +42,7 @@ def expect_written_model(name: str, pretrained: str | None, device: str = "cpu")
     if source.key == "file":
         _expect_function(name)
     elif source.key == "local-dir" and not Path(rest).is_dir():
-        raise ModelError(f"model '{name}': expected a folder, found none at '{rest}'")
+        raise ModelError(f"expected open_clip_config.json in the folder '{rest}', found no folder")
     elif source.key in _LIBRARY:
         _expect_name(source, name, rest.partition(".")[0])
     elif source.key == "open_clip" and name != BUNDLED:

@@ -16,7 +16,7 @@ from audit.result.document import load_result
 BROKEN = {
     "syntax.py": "def explain(model, images, tokens)\n",
     "missing.py": "import a_module_that_nobody_has\n\ndef explain(model, images, tokens): ...\n",
-    "exits.py": "raise SystemExit(0)\n",
+    "exits.py": "raise SystemExit(0)\n\ndef explain(model, images, tokens): ...\n",
     "text.py": "def explain(model, images, tokens):\n    return 'a map'\n",
     "flat.py": "def explain(model, images, tokens):\n    return images.mean(1).flatten(1)\n",
     "nan.py": "def explain(model, images, tokens):\n    return images.mean(1) * float('nan')\n",

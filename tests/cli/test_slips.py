@@ -63,7 +63,7 @@ SLIPS = [
     ((*CHECK, "--model", "tim:resnet18"), "(did you mean 'timm:'?)"),
     ((*CHECK, "--model", "timm:resnet81"), "(did you mean 'resnet18'?)"),
     ((*CHECK, "--model", "torchvision:resnet81"), "(did you mean 'resnet18'?)"),
-    ((*CHECK, "--model", "local-dir:nowhere"), "expected a folder, found none at 'nowhere'"),
+    ((*CHECK, "--model", "local-dir:nowhere"), "in the folder 'nowhere', found no folder"),
     ((*CHECK, "--model", "ours.py:modle"), "(did you mean 'model'?)"),
     ((*CHECK, "--ladder", "ViT-L-41:openai"), "unknown model 'ViT-L-41'"),
     ((*CHECK, "--device", "cuda9"), "unknown device 'cuda9'"),

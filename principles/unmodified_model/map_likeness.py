@@ -33,14 +33,15 @@ def survival_limit(found: Randomization, survives: float, outright: float) -> fl
     return float(np.clip(band, survives, outright))
 
 
-def words(final: Estimate, limit: float, unit: str = "picture") -> str:
-    """The likeness at the end, its interval and its limit."""
+def words(final: Estimate, zone: Zone, unit: str = "picture") -> str:
+    """The likeness at the end, its interval and its limit, the middle of the zone."""
     interval = f"{100 * final.level:.3g} % interval {number(final.low)} to {number(final.high)}"
     if not np.isfinite(final.low):
         interval = f"too few {unit}s for an interval"
     return (
         f"likeness to the map on the unmodified model {number(final.value)} ({interval}, limit "
-        f"{number(limit)}, {counted(final.n, unit)})"
+        f"{number(-zone.middle)} ± {number((zone.clear - zone.none) / 2)}, "
+        f"{counted(final.n, unit)})"
     )
 
 

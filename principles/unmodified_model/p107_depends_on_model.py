@@ -70,7 +70,7 @@ def judge(
         verdict = Verdict.INCONCLUSIVE
         summary = (
             "The weights of the model are random, as asked for, and drawn anew they are random "
-            f"again: {likeness.words(final, limit, reference.cluster_name)}. Audit a trained model."
+            f"again: {likeness.words(final, zone, reference.cluster_name)}. Audit a trained model."
         )
     violated = verdict is Verdict.VIOLATION
     row = int(found.similarity[roles.audited][-1].mean(0).argmax())
@@ -103,7 +103,7 @@ def _verdict(
     unchanged: float,
 ) -> tuple[Verdict, str]:
     limit = -zone.middle
-    words = likeness.words(final, limit, reference.cluster_name)
+    words = likeness.words(final, zone, reference.cluster_name)
     if bool((found.change <= unchanged).all()):
         return Verdict.VIOLATION, (
             "The map survives: with every parameter of the model drawn anew it is the same map."

@@ -32,9 +32,9 @@ _READS = {
 
 def of_weights(change: ChangeRecord) -> str:
     """For a parameter or buffer that differed."""
-    name = f"'{change.path}'" if change.path else "the model's parameters"
+    name = f"'{change.path}' as it was" if change.path else "the model's parameters as they were"
     return (
-        f"Leave {name} as it was loaded{at(change.place)}, also for the time of the call: put "
+        f"Leave {name} loaded{at(change.place)}, also for the time of the call: put "
         "scaled or masked values into a tensor of your own or into a hook, and load any copy from "
         "the model's own state dict in its dtype."
     )

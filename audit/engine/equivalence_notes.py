@@ -87,4 +87,4 @@ def _sentence(name: str, other: Equivalence) -> str:
         said += f":{pairs} the maps differ by at most {gap} of their range"
     elif other.pairs:
         said += f", on each of {words.counted(other.pairs, 'pair')}"
-    return f"{said}; {other.algebra}." if other.algebra else f"{said}."
+    return f"{said}."

@@ -86,7 +86,7 @@ def check(
 def equivalence(
     one: Explainer,
     other: Explainer,
-    *,
+    *more: str,
     model: Model = BUNDLED,
     data: object = BUNDLED,
     score: Score | None = None,
@@ -95,13 +95,14 @@ def equivalence(
     supervised: bool = True,
     **settings: Any,
 ) -> Equivalence:
-    """Compare the maps of two explainers, on every pair, in double precision.
+    """Compare the maps of explainers, each with each, on every pair, in double precision.
 
     They are compared on the model and on one of its architecture with its weights drawn anew.
 
     Args:
         one: an explainer, as of `check`.
         other: another one.
+        *more: further ones, by name.
         model: as of `check`, like ``data``, ``score``, ``preprocess`` and ``classes``.
         data: likewise.
         score: likewise.
@@ -126,7 +127,8 @@ def equivalence(
     )
     chosen = settings_of(one, model, data, live, {"samples": 64, **settings})
     named = present_explainer(other)[0] if isinstance(other, str) else name_of(other)
-    return compare_explainers(chosen, [named], live, supervise=supervised)
+    further = [present_explainer(name)[0] for name in more]
+    return compare_explainers(chosen, [named, *further], live, supervise=supervised)
 
 
 def compare(

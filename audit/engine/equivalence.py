@@ -65,7 +65,7 @@ def compare_explainers(
         ReportedError: what that process raised, such as for unknown names.
         WorkerEndedError: it ended without a result.
     """
-    expect_known(settings, live, () if live.other else others)
+    expect_known(settings, live, others[1:] if live.other else others)
     arguments = {
         "settings": settings.model_dump(mode="json"),
         "others": list(others),

@@ -121,6 +121,12 @@ def test_equivalence_of_objects():
     assert "tests.api.small_net:Built" in same.sentence
     other = audit.equivalence(honest, faulty, model=net(), data=tensors(), supervised=False)
     assert not other.equivalent
+    three = audit.equivalence(
+        honest, Built, "random", model=net(), data=tensors(), supervised=False
+    )
+    assert not three.equivalent
+    assert len(three.pairings) == 3
+    assert [len(family) for family in three.families] == [2]
 
 
 @pytest.mark.supervised

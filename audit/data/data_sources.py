@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -196,6 +196,13 @@ def pairs_of(
     n = _grid(data, grid)
     if n:
         return grid_pairs(model, data, n, count, seed=seed, template=template)
+    if grid == "auto" and data.mask is None and not data.texts:
+        found = data.table["class"].nunique()
+        told = (
+            f"{data.name}: there are no masks, and grids of {GRID}×{GRID} pictures, whose cells "
+            f"are masks, need pictures of {GRID * GRID} classes; found {found}."
+        )
+        data = replace(data, notes=(*data.notes, told))
     return drawn_pairs(model, data, count, seed=seed, template=template)
 
 

@@ -137,6 +137,16 @@ def test_labels_without_masks_are_composed_unless_told_otherwise(model, photos, 
         drawn(model, tmp_path, 1, grid=2)
 
 
+def test_it_is_told_why_labels_without_masks_are_not_composed(model, photos, tmp_path):
+    assert not any("no masks" in note for note in drawn(model, photos, 8, grid="auto").notes)
+    Image.new("RGB", (24, 24)).save(tmp_path / "a.png")
+    (tmp_path / "manifest.csv").write_text("image,label\na.png,cat\na.png,dog\n")
+    (told,) = drawn(model, tmp_path, 2, grid="auto").notes
+    assert "there are no masks, and grids of 2×2 pictures" in told
+    assert told.endswith("need pictures of 4 classes; found 2.")
+    assert drawn(model, tmp_path, 2, grid="off").notes == ()
+
+
 def test_a_picture_of_two_classes_shares_no_grid_with_either(model, tmp_path):
     rows = ["image,label"]
     for i, labels in enumerate([("red", "green"), ("green",), ("blue",), ("gray",), ("ink",)] * 3):

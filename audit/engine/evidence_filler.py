@@ -135,7 +135,7 @@ class Filler:
                 seconds = 0
                 told = json.loads(self.channel.recv_bytes())
                 self._folders[told["place"], told["kind"]] = Path(told["folder"])
-        except (EOFError, OSError):
+        except (EOFError, OSError, ValueError, LookupError):  # or an explainer closed the channel
             self._gone = True
 
 

@@ -5,8 +5,10 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -139,6 +141,7 @@ def test_entries_go_by_what_decides_the_evidence(entry_of, tmp_path, tiny_model)
 
 def test_nobody_waits_for_a_filler_where_only_scores_are_wanted(tiny_model, tmp_path, monkeypatch):
     monkeypatch.setenv("EXPLAINER_AUDIT_CACHE", str(tmp_path))
+    monkeypatch.setattr(threading, "enumerate", lambda: [threading.main_thread()])
     settings = Settings(explainer="gradient", model=tiny_model, samples=4, profile="quick")
     board = StatusBoard(tmp_path / "status", create=True)
     found = start_filler(settings, load_model(tiny_model), board, Forks(2), NOTHING, single=True)
@@ -154,6 +157,7 @@ def test_nobody_waits_for_a_filler_where_only_scores_are_wanted(tiny_model, tmp_
 
 def test_models_of_ones_own_code_and_live_objects_are_not_shared(tiny_model, tmp_path, monkeypatch):
     monkeypatch.setenv("EXPLAINER_AUDIT_CACHE", str(tmp_path))
+    monkeypatch.setattr(threading, "enumerate", lambda: [threading.main_thread()])
     model, board = load_model(tiny_model), StatusBoard(tmp_path / "status", create=True)
 
     def started(name, live=NOTHING, forks=Forks(2), board=board, single=True):  # noqa: B008
@@ -168,6 +172,9 @@ def test_models_of_ones_own_code_and_live_objects_are_not_shared(tiny_model, tmp
     assert not started(tiny_model, LiveObjects(explainer=lambda *_: None))
     assert not started(tiny_model, board=None)
     assert not started(tiny_model, single=False)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading, "enumerate", lambda: [threading.main_thread(), Thread()])
+        assert not started(tiny_model)
     monkeypatch.setenv("EXPLAINER_AUDIT_CACHE", "off")
     assert not started(tiny_model)
 

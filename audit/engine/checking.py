@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from audit.config.settings import Settings, SettingsError
@@ -20,6 +21,7 @@ from audit.evidence.completion import mark_finished
 from audit.reports.output import (
     forget_previous,
     known_formats,
+    set_reports_aside,
     writable,
     write_reports,
     write_whole,
@@ -93,8 +95,21 @@ def _expect_known(settings: Settings, live: LiveObjects) -> None:
             "no explainer given; use --explainer NAME ('audit list explainers' shows all)"
         )
     if not settings.from_evidence:
-        expect_known(settings, live)
+        with _no_older_result(Path(settings.out)):
+            expect_known(settings, live)
     known_formats(settings.formats)
+
+
+@contextmanager
+def _no_older_result(out: Path) -> Iterator[None]:
+    """Where an audit is refused, set the reports of an earlier one aside: they are none of this."""
+    try:
+        yield
+    except ValueError:
+        if out.is_dir():
+            with suppress(OSError), locked(out):  # another audit's are its own
+                set_reports_aside(out)
+        raise
 
 
 def _result(

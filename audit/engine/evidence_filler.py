@@ -13,7 +13,6 @@ import contextlib
 import hashlib
 import json
 import os
-import sys
 import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
@@ -31,9 +30,9 @@ from audit.engine.evidence_key import evidence_key
 from audit.engine.live_objects import LiveObjects
 from audit.engine.shared_evidence import KINDS, STAND_IN
 from audit.engine.status_board import StatusBoard
+from audit.engine.worker_count import why_no_forks
 from audit.evidence.context import Context
 from audit.evidence.interim_looks import Looks, measured_looks, one_look
-from audit.evidence.plan import plan
 from audit.evidence.reference import gather_reference
 from audit.evidence.side_by_side import Forks
 from audit.evidence.tasks import Shared, Tasks, nothing
@@ -165,9 +164,7 @@ def start_filler(
     root = cache_folder(settings.cache)
     owned = live.any or source_of(settings.model) in _OWN_CODE
     alone = not replace(forks, count=2).may_run()
-    if root is None or board is None or owned or alone or not single:
-        return None
-    if sys.platform != "linux" or model.device.type != "cpu":
+    if root is None or board is None or owned or alone or not single or why_no_forks(model, board):
         return None
     ours, theirs = Pipe()
     count = max(1, forks.count // 2)
@@ -211,14 +208,19 @@ class FillingJob:
         return folder
 
     @cached_property
+    def entry_of_many(self) -> Path:
+        """The part of it that goes by many pairs, which the hash of the others does not tell."""
+        return self.entry / self.context.many_pairs().sha256[:20]
+
+    @cached_property
     def looks(self) -> Looks:
         """At what does not go beyond the pairs of the audit."""
         return self._looks(self.entry)
 
     @cached_property
     def looks_at_many(self) -> Looks:
-        """At what goes by many pairs, which the hash of the others does not tell."""
-        return self._looks(self.entry / self.context.many_pairs().sha256[:20])
+        """At what goes by many pairs."""
+        return self._looks(self.entry_of_many)
 
     def _looks(self, shared: Path) -> Looks:
         tasks = Tasks(shared=Shared(shared, fills=True), forks=self.forks)
@@ -231,8 +233,7 @@ class FillingJob:
         number = int(place.removeprefix(_LOOK)) if place.startswith(_LOOK) else 1
         many = kind in _OF_MANY
         (self.looks_at_many if many else self.looks).at(number, frozenset({kind}))
-        above = self.entry / self.context.many_pairs().sha256[:20] if many else self.entry
-        return above / place / kind
+        return (self.entry_of_many if many else self.entry) / place / kind
 
 
 def _serve(job: FillingJob, theirs: Connection, channel: Connection, parent: int) -> None:
@@ -246,11 +247,10 @@ def _serve(job: FillingJob, theirs: Connection, channel: Connection, parent: int
         with contextlib.suppress(EOFError):
             while True:
                 asked: dict[str, Any] = json.loads(channel.recv_bytes())
-                for kind in plan(frozenset(asked["kinds"])):
-                    if kind in asked["kinds"]:
-                        answer = {"place": asked["place"], "kind": kind}
-                        answer["folder"] = str(job.filled(asked["place"], kind))
-                        channel.send_bytes(json.dumps(answer).encode())
+                for kind in asked["kinds"]:
+                    answer = {"place": asked["place"], "kind": kind}
+                    answer["folder"] = str(job.filled(asked["place"], kind))
+                    channel.send_bytes(json.dumps(answer).encode())
         prune(job.root)
     except BaseException:  # noqa: BLE001, S110 - the audit then measures for itself
         pass

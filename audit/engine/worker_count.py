@@ -42,7 +42,7 @@ def forks_of(
     Raises:
         SettingsError: more than one process is asked for where there can be none.
     """
-    why = _why_not(model, board)
+    why = why_no_forks(model, board)
     if why:
         if settings.workers not in {"auto", 1}:
             raise SettingsError(
@@ -74,7 +74,8 @@ def single_thread(settings: Settings, forks: Forks) -> bool:
     return forks.count > 1 or settings.workers != "auto"
 
 
-def _why_not(model: ModelUnderAudit, board: StatusBoard | None) -> str:
+def why_no_forks(model: ModelUnderAudit, board: StatusBoard | None) -> str:
+    """Why this process can have no forks at work beside it; empty where it can."""
     if board is None:
         return "the explainer is not in a process of its own"
     if sys.platform != "linux":

@@ -39,6 +39,7 @@ from audit.evidence.chosen_pairs import chosen_by_margin
 from audit.evidence.interim_looks import Looks
 from audit.evidence.kinds import (
     ChosenPairs,
+    ClassPairs,
     Evidence,
     Executed,
     Explanations,
@@ -67,6 +68,7 @@ from tests.principles.alignment import ROLES, made, with_absent
 
 RESAMPLES, SPLITS, ERROR_RATE = 300, 60, 0.05
 CLASSES, EACH, TIMES, PER_PAIR = 20, 6, 10, 4  # as in an audit
+NAMES, MAPS, SEEN = 96, 3, 50  # of P203: classes by all names, maps of each, pairs seen
 N, PICTURES = CLASSES * EACH, CLASSES * EACH // 2
 CHECKS = [c for c in all_checks() if c.principle == 2]
 WRONG = {"none": Verdict.PASS, "clear": Verdict.VIOLATION, "related": Verdict.VIOLATION}
@@ -133,7 +135,7 @@ def data(rng: np.random.Generator, count: int) -> Data:
 
 
 def qualities(
-    effects: Effects, found: Data, at: np.ndarray, follows: np.ndarray, rng: np.random.Generator
+    effects: Effects, found: Data, at: np.ndarray, rng: np.random.Generator
 ) -> dict[str, np.ndarray]:
     """Localization of the maps of some pairs, per explainer."""
     right, ease = found.margins[at] > 0, found.ease[at]
@@ -143,8 +145,7 @@ def qualities(
         shared = rng.normal(size=index.max() + 1)[index]
         return NOISE * np.sqrt(0.5) * (shared + rng.normal(size=len(at)))
 
-    by_class = follows[found.labels[at]] - follows.mean()
-    mine = effects.samples * (right - (found.margins > 0).mean()) + by_class + ease
+    mine = effects.samples * (right - (found.margins > 0).mean()) + ease
     table = {
         "audited": 0.5 + NOISE * mine + effects.gain + noise(),
         "faithful": 0.7 + 0.3 * right + 0.3 * found.known[found.labels[at]] + noise(),
@@ -157,10 +158,7 @@ def qualities(
 def evidence(effects: Effects, rng: np.random.Generator) -> Evidence:
     """Evidence of one simulated audit."""
     found, every = data(rng, TIMES * N), np.arange(N)
-    r = 2 * np.sin(np.pi * effects.classes / 6)  # of normal numbers with this rank correlation
-    latent = stats.norm.ppf((stats.rankdata(found.known) - 0.5) / CLASSES)
-    follows = r * latent + np.sqrt(1 - r * r) * rng.normal(size=CLASSES)
-    quality = qualities(effects, found, every, follows, rng)
+    quality = qualities(effects, found, every, rng)
     absent = dict(quality)
     for name, leaves in (("audited", effects.leaves), ("faithful", 0.5)):
         absent[name] = quality[name] - leaves + 0.7 * NOISE * rng.normal(size=N)
@@ -173,18 +171,46 @@ def evidence(effects: Effects, rng: np.random.Generator) -> Evidence:
         "gradient", classifies & (rng.random(PICTURES) > effects.drop), classifies, 0.1
     )
     ladder = _ladder(effects, quality, rng)
-    both = qualities(effects, found, np.arange(TIMES * N), follows, rng)
+    both = qualities(effects, found, np.arange(TIMES * N), rng)
     return replace(
         built,
         performance=Performance(found.margins, found.labels, chosen),
         chosen_pairs=ChosenPairs(
             tuple(f"chosen-{i}" for i in chosen), found.picture[chosen], found.margins[chosen],
-            np.zeros(len(chosen)), qualities(effects, found, chosen, follows, rng),
+            np.zeros(len(chosen)), qualities(effects, found, chosen, rng),
         ),
+        class_pairs=_class_pairs(effects, rng),
         executed=executed,
         twin_maps=TwinMaps(found.picture, {n: both[n] for n in ("audited", "twin")}),
         ladder=ladder,
         rung_faithfulness=RungFaithfulness(np.zeros(0, int), {}, np.ones((len(ladder.rungs), 0))),
+    )  # fmt: skip
+
+
+def _class_pairs(effects: Effects, rng: np.random.Generator) -> ClassPairs:
+    """A few maps of each of many classes, some of which are easier to see than others."""
+    ease, latent, other = rng.normal(size=(3, NAMES))
+    r = 2 * np.sin(np.pi * effects.classes / 6)  # of normal numbers with this rank correlation
+    follows = r * latent + np.sqrt(1 - r * r) * other
+    share = stats.norm.cdf(0.25 * ease + 1.5 * latent)
+    index = np.repeat(np.arange(NAMES), MAPS)
+
+    def quality(of_class: np.ndarray) -> np.ndarray:
+        """Of which two thirds of the variance within a class are noise."""
+        return 0.5 + NOISE * (of_class[index] + 1.4 * rng.normal(size=len(index)))
+
+    return ClassPairs(
+        tuple(f"name {i}" for i in range(NAMES)), np.arange(NAMES), np.full(NAMES, SEEN),
+        rng.binomial(SEEN, share), tuple(f"pair {i}" for i in range(len(index))), index,
+        np.arange(len(index)), np.zeros(len(index)),
+        {
+            "audited": quality(follows + 0.5 * ease),
+            "faithful": 0.3 + quality(2 * latent + 0.5 * ease),
+            "random": quality(np.zeros(NAMES)) - 0.5,
+            "edges": quality(ease) - 0.2,
+            "twin": quality(follows + 0.5 * ease),
+        },
+        NAMES,
     )  # fmt: skip
 
 
@@ -219,6 +245,17 @@ def first(whole: Evidence, pairs: int) -> Evidence:
             chosen.ids[:drawn], chosen.cluster[:drawn], chosen.margins[:drawn],
             chosen.area[:drawn], _first(chosen.localization, drawn),
         ),
+        class_pairs=_first_classes(whole.class_pairs, round(NAMES * pairs / N)),
+    )  # fmt: skip
+
+
+def _first_classes(every: ClassPairs, count: int) -> ClassPairs:
+    rows = MAPS * count
+    return replace(
+        every, classes=every.classes[:count], labels=every.labels[:count],
+        pairs=every.pairs[:count], right=every.right[:count], ids=every.ids[:rows],
+        index=every.index[:rows], cluster=every.cluster[:rows], area=every.area[:rows],
+        localization=_first(every.localization, rows),
     )  # fmt: skip
 
 

@@ -38,7 +38,7 @@ from tests.remedies import without_remedy
 
 GOLDEN = Path(__file__).parent / "golden" / "matrix.json"
 SAMPLES, RANKED = 48, 96  # pairs, for principle 1 and for principle 2
-MANY, CHOSEN = 1920, 672  # as in a default audit
+MANY, CHOSEN, CLASSES = 1920, 672, 144  # as in a default audit
 PLAUSIBLE = "tests/reference_explainers/plausible.py"
 EXPLAINERS = (
     "grad-eclip",
@@ -102,8 +102,8 @@ FIELD = (
 )
 TRACED = ("P101", "P102", "P103", "P104", "P105", "P110")
 SHARED = (
-    "reference", "explanations", "performance", "chosen_pairs", "effects", "faithfulness", "ladder",
-    "rung_faithfulness",
+    "reference", "explanations", "performance", "chosen_pairs", "class_pairs", "effects", "faithfulness",
+    "ladder", "rung_faithfulness",
 )  # fmt: skip
 SAMPLED = ("grad-eclip", "grad-attention", "raw-attention", "gradient", "edges")
 SAMPLED_RANKED = ("grad-eclip", "grad-attention", "edges")
@@ -150,7 +150,11 @@ def _one(spec: str, model, many: ManyPairs, samples: int) -> Context:
     context = build_context(settings, model, load_explainer(spec), silent)
     seeds = 1 if spec in COSTLY else 2
     sizes = dataclasses.replace(
-        SIZES["quick"], ladder_seeds=seeds, traced=2, chosen_per_pair=CHOSEN / RANKED
+        SIZES["quick"],
+        ladder_seeds=seeds,
+        traced=2,
+        chosen_per_pair=CHOSEN / RANKED,
+        classes_per_pair=CLASSES / RANKED,
     )
     return dataclasses.replace(context, sizes=sizes, many=many)
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 
 from audit.data import scenes
-from audit.data.pairs import ModelInputs, Pairs
+from audit.data.pairs import ModelInputs, OtherNames, Pairs
 
 
 def bundled_pairs(model: ModelInputs, count: int, *, seed: int = 0) -> Pairs:
@@ -38,7 +39,11 @@ def bundled_pairs(model: ModelInputs, count: int, *, seed: int = 0) -> Pairs:
                 masks.append(model.preprocess_mask(as_picture)[0] > 0.5)
         index += 1
     templates = scenes.TEMPLATES if model.uses_templates else ("{}",)
-    prompts = [templates[0].format(name) for name in scenes.CLASSES]
+
+    def targets(names: tuple[str, ...]) -> Tensor:
+        return model.encode([templates[0].format(name) for name in names])
+
+    others = scenes.OTHER_NAMES if model.uses_templates else ()
     return Pairs(
         name="bundled scenes",
         ids=tuple(ids),
@@ -49,6 +54,7 @@ def bundled_pairs(model: ModelInputs, count: int, *, seed: int = 0) -> Pairs:
         masks=torch.stack(masks),
         classes=scenes.CLASSES,
         templates=templates,
-        targets=model.encode(prompts),
+        targets=targets(scenes.CLASSES),
         balanced=True,
+        other_names=tuple(OtherNames(names, targets(names)) for names in others),
     )

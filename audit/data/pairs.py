@@ -40,6 +40,19 @@ class ModelInputs(Protocol):
 
 
 @dataclass(frozen=True)
+class OtherNames:
+    """The classes of some data in other words, each in the place of the usual ones.
+
+    Attributes:
+        classes: names, in the order of the usual ones.
+        targets: token ids of their prompts, (classes, context).
+    """
+
+    classes: tuple[str, ...]
+    targets: Int[Tensor, "classes context"]
+
+
+@dataclass(frozen=True)
 class Pairs:
     """Pictures, texts and masks, already at the model's resolution, on the CPU.
 
@@ -67,6 +80,7 @@ class Pairs:
         skipped: what was left out of the data, and why.
         grid: cells of a picture on either side, where pictures are grids of several; else 0.
         sets: the set of grids that each pair belongs to, (pairs,); None without grids.
+        other_names: the same classes in other words, which a model may know less or better.
         sha256: hash of everything but the notes and what was skipped.
     """
 
@@ -86,6 +100,7 @@ class Pairs:
     skipped: tuple[Skipped, ...] = ()
     grid: int = 0
     sets: Int[Tensor, " pairs"] | None = None
+    other_names: tuple[OtherNames, ...] = ()
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -100,7 +115,7 @@ class Pairs:
         """Hash of pictures, texts, labels and masks."""
         digest = hashlib.sha256(repr((self.ids, self.classes, self.templates)).encode())
         arrays = [self.images, self.picture, self.labels, self.present, self.targets, self.masks]
-        arrays += [self.averaged, self.sets]
+        arrays += [self.averaged, self.sets, *(other.targets for other in self.other_names)]
         for array in arrays:
             if array is not None:
                 digest.update(np.ascontiguousarray(array.numpy()).tobytes())
@@ -109,6 +124,37 @@ class Pairs:
     def text(self, pair: int) -> str:
         """The text of a pair."""
         return self.templates[0].format(self.classes[int(self.labels[pair])])
+
+    def in_other_words(self) -> Pairs:
+        """The same pairs with the names of all classes in a row: the usual ones, then the others.
+
+        A class of number c is also that of number c + classes * n by its nth other names.
+        """
+        names, targets, shown = [self.classes], [self.targets], 1 + len(self.other_names)
+        names += [other.classes for other in self.other_names]
+        targets += [other.targets for other in self.other_names]
+        return replace(
+            self,
+            classes=tuple(name for one in names for name in one),
+            targets=torch.cat(targets),
+            present=self.present.repeat(1, shown),
+            averaged=None,
+            other_names=(),
+        )
+
+    def asked_by(self, pairs: list[int], names: list[int]) -> Pairs:
+        """Some of the pairs, each asked for by a name of its class.
+
+        Args:
+            pairs: their numbers.
+            names: of each, a number in `in_other_words`.
+        """
+        usual, drawn = len(self.classes), self.in_other_words().select(pairs)
+        ids = (
+            pair if name < usual else f"{pair} as {drawn.classes[name]}"
+            for pair, name in zip(drawn.ids, names, strict=True)
+        )
+        return replace(drawn, ids=tuple(ids), labels=torch.tensor(names))
 
     def select(self, pairs: list[int]) -> Pairs:
         """Some of the pairs, in the order given; pictures that none of them uses are dropped."""

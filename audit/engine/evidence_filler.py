@@ -40,7 +40,7 @@ from audit.explainers.registry import load_explainer
 from audit.models.model_sources import SOURCES, source_of
 from audit.models.model_under_audit import ModelUnderAudit
 
-_OF_MANY: Final = frozenset({"performance", "chosen_pairs"})
+_OF_MANY: Final = frozenset({"performance", "chosen_pairs", "class_pairs"})
 """Kinds that look at more pairs than those of the audit."""
 _OWN_CODE: Final = (SOURCES["file"], SOURCES["plugin"])
 """Sources of models whose code may change without a change of version."""

@@ -32,7 +32,7 @@ from audit.explainers.contract import Explainer
 from audit.explainers.saved_maps import pair_key, picture_hash
 
 COLUMNS = ("key", "picture", "class", "text", "pair", "shown")
-_ASKED = frozenset({"explanations", "chosen_pairs", "text_specificity"})
+_ASKED = frozenset({"explanations", "chosen_pairs", "class_pairs", "text_specificity"})
 _STAND_IN = "maps:maps.npz"
 
 
@@ -135,17 +135,20 @@ def _write(folder: Path, recorder: Recorder, context: Context) -> None:
 
 def _rows(keys: Sequence[str], recorder: Recorder, context: Context) -> list[tuple[str, ...]]:
     ids: dict[str, str] = {}
-    classes = context.pairs.classes
+    named = context.pairs.in_other_words()
     for pairs in (context.many_pairs(), context.pairs):
-        ids |= _ids_of(pairs)
+        for number in range(1 + len(pairs.other_names)):
+            every = list(range(len(pairs)))
+            names = (pairs.labels + number * len(pairs.classes)).tolist()
+            ids |= _ids_of(pairs.asked_by(every, names))
     rows: list[tuple[str, ...]] = []
     for key in keys:
         target = recorder.targets[key]
-        index = int((context.pairs.targets == target).flatten(1).all(1).nonzero()[0])
-        text = context.pairs.templates[0].format(classes[index])
+        index = int((named.targets == target).flatten(1).all(1).nonzero()[0])
+        text = named.templates[0].format(named.classes[index])
         pair = ids.get(key, "")
         file = f"pictures/{_picture_of(key)}.png"
-        rows.append((key, file, classes[index], text, pair, "yes" if pair else "no"))
+        rows.append((key, file, named.classes[index], text, pair, "yes" if pair else "no"))
     return rows
 
 

@@ -30,6 +30,7 @@ KINDS: Final = frozenset(
         "explanations",
         "performance",
         "chosen_pairs",
+        "class_pairs",
         "effects",
         "ladder",
         "text_specificity",

@@ -30,20 +30,22 @@ def gather_performance(context: Context, reference: Reference) -> Performance:
     Where the pairs of the audit show already that too few of the many will be right, or wrong, the
     many are not looked at.
     """
-    none, many = np.arange(0), context.many.count if context.many else len(context.pairs)
+    none, count = np.arange(0), context.many.count if context.many else len(context.pairs)
     if context.pairs.masks is None:
         lack = "There are no masks, so no localization of the maps of chosen pairs."
         return Performance(np.zeros(0), none, none, lack)
-    if _foreseen(reference.margins > 0, many) < LEAST_OF_A_SIDE:
-        return Performance(reference.margins, reference.labels, none, _too_few(reference, many))
-    found = gather_reference(dataclasses.replace(context, pairs=context.many_pairs()))
-    right = int((found.margins > 0).sum())
-    if min(right, len(found.ids) - right) < LEAST_OF_A_SIDE:
-        return Performance(found.margins, found.labels, none, _too_few(found, len(found.ids)))
+    seen = reference.margins
+    if _foreseen(seen > 0, count) < LEAST_OF_A_SIDE and not context.pairs.other_names:
+        return Performance(seen, reference.labels, none, _too_few(seen, count))
+    margins, others = _margins(context)
+    labels, right = context.many_pairs().labels.numpy(), int((margins > 0).sum())
+    if min(right, len(labels) - right) < LEAST_OF_A_SIDE:
+        return Performance(margins, labels, none, _too_few(margins, len(labels)), others)
     first, last = context.part_of_chosen
-    count = round(context.sizes.chosen_per_pair * len(context.pairs) / (last - first))
+    wanted = round(context.sizes.chosen_per_pair * len(context.pairs) / (last - first))
     rng = np.random.default_rng(context.seed)
-    return Performance(found.margins, found.labels, chosen_by_margin(found.margins, count, rng))
+    chosen = chosen_by_margin(margins, wanted, rng)
+    return Performance(margins, labels, chosen, by_other_names=others)
 
 
 def gather_chosen_pairs(context: Context, performance: Performance) -> ChosenPairs:
@@ -88,14 +90,30 @@ def chosen_by_margin(margins: Array, count: int, rng: np.random.Generator) -> Ar
     return np.array(order).T.ravel().astype(int)
 
 
+def _margins(context: Context) -> tuple[Array, Array]:
+    """Margins of the many pairs by the usual names, (many,), and by others, (names, many)."""
+    pairs = context.many_pairs()
+    if not pairs.other_names:
+        margins = gather_reference(dataclasses.replace(context, pairs=pairs)).margins
+        return margins, np.zeros((0, len(margins)))
+    every = gather_reference(dataclasses.replace(context, pairs=pairs.in_other_words()))
+    names = len(pairs.classes)
+    usual = dataclasses.replace(
+        every, scores=every.scores[:, :names], present=every.present[:, :names]
+    )
+    rivals, numbers = usual.rivals, range(1, 1 + len(pairs.other_names))
+    scores = [every.scores[every.picture, every.labels + names * n] for n in numbers]
+    return usual.margins, np.stack([one - rivals for one in scores])
+
+
 def _foreseen(right: Array, many: int) -> float:
     """The most pairs of the rarer side that are to be expected among so many."""
     rarer = min(int(right.sum()), len(right) - int(right.sum()))
     return many * proportion_interval(rarer, len(right)).high
 
 
-def _too_few(found: Reference, many: int) -> str:
-    wrong, n = int((found.margins <= 0).sum()), len(found.margins)
+def _too_few(margins: Array, many: int) -> str:
+    wrong, n = int((margins <= 0).sum()), len(margins)
     rarer = max(min(wrong, n - wrong), 0.5)
     needed = math.ceil(LEAST_OF_A_SIDE * n / rarer)
     return (

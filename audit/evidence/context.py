@@ -56,6 +56,7 @@ class Sizes:
         affected: pairs whose patch effects are measured.
         repeated: pairs that are explained in other company.
         chosen_per_pair: pairs chosen by their margin, for each pair of the audit.
+        classes_per_pair: classes of which a few maps are drawn, for each pair of the audit.
     """
 
     traced: int = 4
@@ -71,6 +72,7 @@ class Sizes:
     affected: int = 48
     repeated: int = 6
     chosen_per_pair: float = 4.0
+    classes_per_pair: float = 0.75
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import numpy as np
 
 from audit.evidence.kinds import (
     ChosenPairs,
+    ClassPairs,
     Evidence,
     Executed,
     Explanations,
@@ -27,6 +28,7 @@ PER_PAIR = frozenset(
         "reference",
         "explanations",
         "chosen_pairs",
+        "class_pairs",
         "faithfulness",
         "map_quality",
         "ladder",
@@ -55,6 +57,7 @@ def joined(one: Evidence, two: Evidence) -> Evidence:
         "reference": _reference(one.reference, two.reference),
         "explanations": _both(one.explanations, two.explanations, _explanations),
         "chosen_pairs": _both(one.chosen_pairs, two.chosen_pairs, _chosen),
+        "class_pairs": _both(one.class_pairs, two.class_pairs, _of_classes),
         "executed": _both(one.executed, two.executed, _executed),
         "text_specificity": _both(one.text_specificity, two.text_specificity, _texts),
         "faithfulness": _both(
@@ -106,6 +109,24 @@ def _chosen(one: ChosenPairs, two: ChosenPairs) -> ChosenPairs:
         margins=np.concatenate([one.margins, two.margins]),
         area=np.concatenate([one.area, two.area]),
         localization=_rows(one.localization, two.localization) if one.ids else two.localization,
+    )
+
+
+def _of_classes(one: ClassPairs, two: ClassPairs) -> ClassPairs:
+    """Each look has classes of its own."""
+    if not two.ids or not one.ids:
+        return one if one.ids else two
+    return ClassPairs(
+        classes=one.classes + two.classes,
+        labels=np.concatenate([one.labels, two.labels]),
+        pairs=np.concatenate([one.pairs, two.pairs]),
+        right=np.concatenate([one.right, two.right]),
+        ids=one.ids + two.ids,
+        index=np.concatenate([one.index, two.index + len(one.classes)]),
+        cluster=np.concatenate([one.cluster, two.cluster]),
+        area=np.concatenate([one.area, two.area]),
+        localization=_rows(one.localization, two.localization),
+        available=one.available,
     )
 
 

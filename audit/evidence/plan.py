@@ -16,6 +16,7 @@ from typing import Any
 
 from audit.evidence import kinds, store
 from audit.evidence.chosen_pairs import gather_chosen_pairs, gather_performance
+from audit.evidence.class_pairs import gather_class_pairs
 from audit.evidence.context import Context
 from audit.evidence.cost import gather_costs
 from audit.evidence.effects import gather_effects
@@ -58,6 +59,7 @@ GATHERERS: dict[str, Callable[..., object]] = {
     "equivalences": gather_equivalences,
     "performance": gather_performance,
     "chosen_pairs": gather_chosen_pairs,
+    "class_pairs": gather_class_pairs,
     "twin_maps": gather_twin_maps,
     "faithfulness": gather_faithfulness,
     "map_quality": gather_map_quality,
@@ -73,6 +75,7 @@ where it was gathered, and not gathered for it.
 """
 GOES_BY: Mapping[str, tuple[str, ...]] = {
     "reparametrization": ("relative_change", "noise_factor"),
+    "class_pairs": ("least_pairs", "least_classes"),
 }
 """By kind, the limits of the checks that judge it by which its gatherer decides what to look at.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -16,14 +17,24 @@ def pristine_copy(model: nn.Module) -> nn.Module:
     return copy.deepcopy(model).eval().requires_grad_(requires_grad=False)
 
 
-def pristine_copy_in(model: nn.Module, dtype: torch.dtype) -> nn.Module:
-    """The same in another floating-point dtype, without a full copy in its own before."""
+def pristine_copy_in(
+    model: nn.Module, dtype: torch.dtype, only: Callable[[str], bool] = lambda _path: True
+) -> nn.Module:
+    """The same in another floating-point dtype, without a full copy in its own before.
+
+    Args:
+        model: to copy.
+        dtype: of the copy.
+        only: whether a parameter, by its dotted name, is needed; the copy shares the others with
+            the model, as they are.
+    """
 
     def cast(t: Tensor) -> Tensor:
         return t.detach().to(dtype) if t.is_floating_point() else t.detach().clone()
 
     memo: dict[int, Any] = {id(b): cast(b) for b in model.buffers()}
-    memo |= {id(p): nn.Parameter(cast(p), requires_grad=False) for p in model.parameters()}
+    for path, p in model.named_parameters():
+        memo[id(p)] = nn.Parameter(cast(p), requires_grad=False) if only(path) else p
     return copy.deepcopy(model, memo).eval()
 
 

@@ -60,6 +60,11 @@ class Structure:
             return "image"
         return "image" if self.image.holds(path) else "text"
 
+    def may_need(self, name: TowerName, path: str) -> bool:
+        """Whether a tower may need a parameter, by its dotted name: it is none of another's."""
+        own = self.tower(name)
+        return not any(tower.holds(path) for tower in self.towers if tower is not own)
+
     def in_block(self, path: str) -> bool:
         """Whether a parameter, by its dotted name, belongs to a block."""
         return any(path.startswith(f"{b.path}.") for tower in self.towers for b in tower.blocks)

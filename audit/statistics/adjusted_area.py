@@ -15,7 +15,10 @@ _ROUNDING = 1e-9  # of the spread of ranks: what is left of scores that the cova
 
 
 def adjusted_ranks(
-    scores: Shaped[np.ndarray, " n"], covariates: Sequence[Shaped[np.ndarray, " n"]]
+    scores: Shaped[np.ndarray, " n"],
+    covariates: Sequence[Shaped[np.ndarray, " n"]],
+    *,
+    degree: int = _DEGREE,
 ) -> Float[np.ndarray, " n"]:
     """Ranks of scores less what the ranks of covariates explain of them, by least squares.
 
@@ -34,7 +37,7 @@ def adjusted_ranks(
         centered -= centered.mean()
         if np.ptp(centered) > 0:
             unit = centered / np.abs(centered).max()
-            columns += [unit**power for power in range(1, _DEGREE + 1)]
+            columns += [unit**power for power in range(1, degree + 1)]
     design = np.stack(columns, axis=1)
     left = ranks - design @ np.linalg.lstsq(design, ranks, rcond=None)[0]
     spread = np.abs(ranks).max(initial=0.0)

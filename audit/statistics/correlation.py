@@ -26,12 +26,23 @@ def spearman_interval(
     n = len(x)
     if n < 2 or np.ptp(x) == 0 or np.ptp(y) == 0:
         return Estimate(math.nan, math.nan, math.nan, level, n)
-    value = float(stats.spearmanr(x, y).statistic)
-    if n < 5:
+    return spearman_reach(float(stats.spearmanr(x, y).statistic), n, n=n, level=level)
+
+
+def spearman_reach(value: float, free: int, *, n: int, level: float) -> Estimate:
+    """A rank correlation with its interval.
+
+    Args:
+        value: of the correlation.
+        free: units, less one for each covariate that is held fixed; no interval below five.
+        n: units.
+        level: of the interval.
+    """
+    if free < 5:
         return Estimate(value, math.nan, math.nan, level, n)
     most = 1 - 12 / (n**3 - n)
     z = math.atanh(min(max(value, -most), most))
-    reach = float(stats.norm.ppf((1 + level) / 2)) * math.sqrt(_FIELLER / (n - 3))
+    reach = float(stats.norm.ppf((1 + level) / 2)) * math.sqrt(_FIELLER / (free - 3))
     return Estimate(value, math.tanh(z - reach), math.tanh(z + reach), level, n)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 
 import numpy as np
 import torch
@@ -107,7 +108,14 @@ class Rounding:
             tower = structure.tower(name)
             company = in_company(name, given)
             if not isinstance(tower, Tower):
-                for site, off in between_steps(tower, given, company, chained=chained):
+                ways = between_steps(
+                    tower,
+                    given,
+                    company,
+                    chained=chained,
+                    needed_by=partial(structure.may_need, name),
+                )
+                for site, off in ways:
                     found[site] = max(found.get(site, 0.0), off)
                 continue
             usual = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -20,7 +20,12 @@ _ENDS = frozenset({"input", "output", "feature", "unit feature"})
 
 
 def between_steps(
-    tower: ChainTower, given: Tensor, company: Tensor, *, chained: bool
+    tower: ChainTower,
+    given: Tensor,
+    company: Tensor,
+    *,
+    chained: bool,
+    needed_by: Callable[[str], bool] = lambda _path: True,
 ) -> Iterator[tuple[str, float]]:
     """What states differ by: alone, in company, fused, by modules and in double precision.
 
@@ -29,12 +34,14 @@ def between_steps(
         given: pictures or token ids.
         company: the same, with others after them.
         chained: whether double precision goes on from its own results, step after step.
+        needed_by: whether the tower may need a parameter, by its dotted name; those of another
+            tower take no room in double precision.
 
     Yields:
         The site of a state, and the least tolerance at which the two agree.
     """
     usual = _prints_by_site(tower, given, rows=len(given))
-    exact = tower.on(pristine_copy_in(tower.model, torch.float64))
+    exact = tower.on(pristine_copy_in(tower.model, torch.float64, needed_by))
     for other in (
         _prints_by_site(tower, company, rows=len(given), fused=True),
         _prints_by_site(exact, given, rows=len(given), after=None if chained else tower),
@@ -113,22 +120,27 @@ def _walk(
         after: the tower whose own values enter each step; by default this one's.
         fused: whether known blocks mix values by torch's fused kernel.
     """
-    weight = next(p for p in tower.model.parameters() if p.is_floating_point())
     lead = after or tower
-    first = next(p for p in lead.model.parameters() if p.is_floating_point())
-    x = lead.embed(inputs.to(first.dtype) if inputs.is_floating_point() else inputs)
+    weight, first = (_dtype_of(one) for one in (tower, lead))
+    x = lead.embed(inputs.to(first) if inputs.is_floating_point() else inputs)
     pooled = tower.pooled_index(inputs)
     output = x
     for block in tower.blocks:
         mask = tower.mask(x.shape[1])
-        output = tell_block(block, x.to(weight.dtype), mask, pooled, told, fused=fused)
+        output = tell_block(block, x.to(weight), mask, pooled, told, fused=fused)
         if after is not None:
             output = after.blocks[block.index].run(x, mask)
         if block.index + 1 < len(tower.blocks):
             x = lead.passed_on(output, block.index, inputs)
     if output.is_floating_point():  # ids where no step is known
-        output = output.to(weight.dtype)
+        output = output.to(weight)
     tell_final(tower, output, pooled, inputs, told)
+
+
+def _dtype_of(tower: ChainTower) -> torch.dtype:
+    """What a tower computes in."""
+    own = (p for path, p in tower.model.named_parameters() if tower.holds(path))
+    return next(p.dtype for p in own if p.is_floating_point())
 
 
 def prints_of(x: Tensor) -> Prints:

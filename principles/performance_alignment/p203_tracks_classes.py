@@ -1,14 +1,17 @@
 """P203 tracks-classes.
 
 What it does: Takes the share of right pairs and the mean map quality of each class, and asks
-whether the classes that the model knows better have the better maps: Spearman correlation over the
-classes with enough pairs, with its interval. Accuracies are those of many pairs, measured by
-forward passes alone; the least correlation that counts is lowered by what noise of accuracies and
-qualities leaves of one. Localization decides where there are masks,
-faithfulness where there are none or where the controls do not let localization speak: a faithful
-control must pass, no model-free one may, and two halves of the pictures (each with its own fill, of
-faithfulness) must agree about the order of the classes by a faithful control's maps. It also tells
-how reliable the accuracies of the classes are: noise of counting hides a relation.
+whether the classes that the model knows better have the better maps: rank correlation over classes,
+with the quality of the model-free maps and the area of the objects held fixed, since classes that
+are seen easily are known better and have edges on them as well. Accuracies are those of many pairs,
+measured by forward passes alone; maps are drawn for a few pairs of each of many classes, which are
+spread over the accuracies. Where the data name their classes in other words too, as the bundled
+ones do in words of which the bundled model has read none, a class in other words counts as one
+more: its pictures are the same. The least correlation that counts is lowered by what noise of
+accuracies and qualities leaves of one. Localization decides where there are masks, faithfulness of
+the audit's own pairs where there are none or where the controls do not let localization speak: a
+faithful control must pass, no model-free one may, and two halves of the pictures must agree how far
+the explainers lie apart.
 
 Why it matters: Teams look at maps class by class to find what the model has not learned. That works
 only if maps are poor where the model is.
@@ -17,57 +20,62 @@ How to fix it: Look at the classes that the model does not know and whose maps a
 same: there the method finds the object without the model. Explain the score of the class that is
 asked for, and leave out whatever marks objects of any class, such as attention or norms alone.
 
-What a pass does not show: That maps of single pictures can be trusted (P202), or that the relation
-is not one of object size, which the model-free controls test only in part.
+What a pass does not show: That maps of single pictures can be trusted (P202).
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from audit.evidence.kinds import Explanations, Faithfulness, Performance, Reference, Roles
+from audit.evidence.kinds import (
+    ClassPairs,
+    Faithfulness,
+    Performance,
+    Reference,
+    Roles,
+)
 from audit.result.figures import Point, ScatterFigure, Series, TableFigure
-from audit.result.finding import Finding, Severity, Verdict
-from audit.result.wording import percent
-from audit.statistics.correlation import reliability_of_shares, spearman_interval
+from audit.result.finding import Finding, Severity, Verdict, Witness
 from audit.statistics.estimate import Estimate
-from audit.statistics.paired import spearman_permutation
+from audit.statistics.partial_correlation import (
+    held_fixed,
+    partial_permutation,
+    partial_spearman,
+)
 from audit.statistics.power import smallest_visible_effect
-from audit.trace.records import Array
 from principles.check import Check
 from principles.finding_parts import interval_words, witness
 from principles.indifference import Zone, ZoneLimits
 from principles.limits import AtMostOne, Correlation, Count
 from principles.performance_alignment import quality_remedies as remedies
-from principles.performance_alignment.classes import (
-    LEAST_RELIABILITY,
-    Classes,
-    attenuated,
-    by_class,
-    pairs_for_classes,
-    pairs_for_correlation,
-    pairs_wanted,
-    settling_words,
-)
+from principles.performance_alignment.classes import Classes, class_tables, left_of
 from principles.performance_alignment.estimates import (
-    Measure,
     Reading,
     combined,
     controls_fail,
     judged,
     level_for,
-    measures,
     others,
     reasons,
     statistic,
 )
-from principles.performance_alignment.reliability import RELIABILITY, Reliability, over_classes
-from principles.performance_alignment.settling import pairs_for_controls, whole
+from principles.performance_alignment.reliability import (
+    RELIABILITY,
+    over_classes,
+    over_explainers,
+    over_fills,
+)
+from principles.performance_alignment.settling import (
+    pairs_for_controls,
+    settled_at,
+    settling_words,
+    whole,
+)
 
 _TEST = "permutations of the classes, the null being no relation"
+_DOES = "follows accuracy over classes"
 
 
 @dataclass(frozen=True)
@@ -82,7 +90,7 @@ class Limits(ZoneLimits):
 
 
 def judge(
-    explanations: Explanations,
+    class_pairs: ClassPairs,
     faithfulness: Faithfulness,
     performance: Performance,
     reference: Reference,
@@ -90,175 +98,136 @@ def judge(
     limits: Limits,
 ) -> Finding:
     """Violated where the interval lies below the least that counts, as far as noise leaves it."""
-    many = performance.labels, performance.margins > 0
-    if not len(performance.labels):
-        many = reference.labels, reference.margins > 0
-    measured = measures(explanations, faithfulness, roles)
-    return combined([_reading(m, many, reference, roles, limits) for m in measured])
+    tables = class_tables(
+        class_pairs, faithfulness, performance, reference, roles, limits.least_pairs
+    )
+    return combined([_reading(table, reference, roles, limits) for table in tables])
 
 
-def _reading(
-    measure: Measure,
-    many: tuple[Array, Array],
-    reference: Reference,
-    roles: Roles,
-    limits: Limits,
-) -> Reading:
-    labels = reference.labels[measure.pairs]
-    classes = by_class(labels, measure.values, limits.least_pairs, *many)
-    lack = _lack(classes, labels, limits)
-    if lack:
-        sentence = f"By {measure.name} nothing can be said: {lack}"
-        needed, verdict = _pairs_for(classes, labels, limits), Verdict.INCONCLUSIVE
+def _reading(classes: Classes, reference: Reference, roles: Roles, limits: Limits) -> Reading:
+    measure = classes.measure
+    if lack := classes.lack(limits.least_pairs, limits.least_classes):
         return Reading(
             may_speak=False,
-            verdict=verdict,
-            sentence=sentence,
-            pairs_to_settle=needed,
-            more_pairs_help=needed is not None,
+            verdict=Verdict.INCONCLUSIVE,
+            sentence=f"By {measure.name} nothing can be said: {lack}",
+            more_pairs_help=False,
         )
-    rate, quality = limits.error_rate, classes.quality
-    picture, least = reference.cluster[measure.pairs], limits.reliability
-    controls = others(roles, quality) or [roles.audited]
-    reliable = over_classes(measure, classes, labels, picture, controls, least)
-    accuracies = reliability_of_shares(classes.right, classes.pairs)
-    zone = Zone(limits.none, _clear(limits, (accuracies, reliable.value)))
+    zone = Zone(limits.none, _clear(classes, roles, limits))
     found = {
-        n: _correlation(quality[n], classes.accuracy, level_for(n, roles, limits.error_rate))
-        for n in judged(roles, quality)
+        n: _correlation(classes, n, roles, level_for(n, roles, limits.error_rate))
+        for n in judged(roles, measure.values)
     }
-    ours, verdict = found[roles.audited], zone.decide(found[roles.audited])
-    rng = np.random.default_rng(0)
-    p = spearman_permutation(quality[roles.audited], classes.accuracy, rng=rng).p
-    tested = replace(ours, p=p if p is not None and np.isfinite(p) else None)
-    own = over_classes(measure, classes, labels, picture, [roles.audited], least)
-    why = reasons(controls_fail(found, roles, zone, "follows accuracy over classes"), reliable.why)
-    name = f"rank correlation of {measure.name} with accuracy over classes"
-    smallest = smallest_visible_effect("correlation", ours.n, alpha=2 * rate)
-    gate = max(reliable.pairs_needed, pairs_for_controls(found, roles, zone, own.pairs))
-    settles, wanted = _settling(classes, ours, own, gate, 2 * rate)
-    worst = _worst(classes, roles)
-    index = int(classes.index[worst])
-    first = int(np.flatnonzero(labels == index)[0])
-    mend = remedies.of_classes(
-        reference.classes[index],
-        float(classes.accuracy[worst]),
-        float(quality[roles.audited][worst]),
+    ours = found[roles.audited]
+    gates = [over_explainers(measure, roles, classes.cluster, limits.reliability)]
+    if (fills := over_fills(measure, roles, classes.cluster, limits.reliability)) is not None:
+        gates.append(fills)
+    why = reasons(
+        controls_fail(found, roles, zone, _DOES), next((g.why for g in gates if g.why), "")
     )
+    pairs = len(reference.ids)
+    gate = max(pairs_for_controls(found, roles, zone, pairs), *(g.pairs_needed for g in gates))
+    settles = settled_at(ours, zone, pairs, gate)
+    if settles * len(classes.names) > classes.available * pairs:
+        settles = float("inf")  # the data have no more classes
+    given = classes.given(roles.audited, roles)
+    p = partial_permutation(
+        classes.quality(roles.audited), classes.accuracy, given, rng=np.random.default_rng(0)
+    )
+    name = f"rank correlation of {measure.name} with accuracy over classes, model-free maps fixed"
+    smallest = smallest_visible_effect(
+        "correlation", ours.n - held_fixed(given), alpha=1 - ours.level
+    )
+    worst = _worst(classes, roles)
     return Reading(
         may_speak=not why,
-        verdict=verdict,
-        sentence=_sentence(measure.name, ours, zone, why, wanted),
-        statistics=[statistic(name, tested, zone, smallest, _TEST), reliable.statistic],
-        figures=[_scatter(measure.name, classes, reference, roles), _table(measure.name, found)],
-        witness=witness(roles, "P203", reference.ids[measure.pairs[first]], alone=False),
-        pairs_to_settle=settles,
-        more_pairs_help=settles is not None,
-        remedy=mend,
+        verdict=zone.decide(ours),
+        sentence=_sentence(classes, ours, zone, why, settles),
+        statistics=[
+            statistic(name, replace(ours, p=p), zone, smallest, _TEST),
+            *(gate.statistic for gate in gates),
+        ],
+        figures=[_scatter(classes, roles), _table(measure.name, found)],
+        witness=_witness(classes, worst, reference, roles),
+        pairs_to_settle=whole(settles),
+        more_pairs_help=whole(settles) is not None,
+        remedy=remedies.of_classes(
+            classes.names[worst],
+            float(classes.accuracy[worst]),
+            float(classes.quality(roles.audited)[worst]),
+        ),
     )
 
 
-def _clear(limits: Limits, reliable: tuple[float, float]) -> float:
+def _clear(classes: Classes, roles: Roles, limits: Limits) -> float:
     """The least correlation that counts, as far as noise of accuracies and qualities leaves it."""
-    return limits.none + attenuated(limits.clear - limits.none, reliable)
+    measure = classes.measure
+    controls = others(roles, measure.values) or [roles.audited]
+    reliable = {n: over_classes(measure, classes.index, classes.cluster, n) for n in controls}
+    return limits.none + left_of(limits.clear - limits.none, classes, roles, reliable)
 
 
-def _settling(
-    classes: Classes, ours: Estimate, own: Reliability, gate: float, rate: float
-) -> tuple[int | None, str]:
-    """Pairs that would settle a correlation of the size seen, and that in words.
-
-    Args:
-        classes: that were compared.
-        ours: the correlation of the audited maps.
-        own: reliability of their quality.
-        gate: pairs at which the measure would let the check speak.
-        rate: two-sided error rate.
-    """
-    accuracies = reliability_of_shares(classes.right, classes.pairs)
-    parts = [x if math.isfinite(x) else 0.0 for x in (accuracies, own.value)]
-    times = pairs_for_correlation(ours.value, parts, ours.n, rate)
-    pairs = own.pairs
-    needed = whole(max(times * pairs, gate, pairs + 1))
-    at_least = min(parts) <= LEAST_RELIABILITY
-    words = settling_words(ours.value, needed, ours.n, rate, at_least=at_least)
-    return needed, f"{pairs_wanted(classes)} {words}"
+def _correlation(classes: Classes, name: str, roles: Roles, level: float) -> Estimate:
+    """That of an explainer's maps; none at all for maps that are as good in every class."""
+    given = classes.given(name, roles)
+    return partial_spearman(classes.quality(name), classes.accuracy, given, level=level)
 
 
-def _pairs_for(classes: Classes, labels: Array, limits: Limits) -> int | None:
-    """Pairs that would give enough classes, or some that are not always right."""
-    if len(classes.index) < limits.least_classes:
-        each, least = limits.least_pairs, limits.least_classes
-        return pairs_for_classes(labels, each, least)[0]
-    return len(labels) + 1
-
-
-def _lack(classes: Classes, labels: Array, limits: Limits) -> str:
-    """Why there is nothing to correlate, and what it would take; empty where there is."""
-    n, least = len(classes.index), limits.least_classes
-    if n < least:
-        each = limits.least_pairs
-        more = pairs_for_classes(labels, each, least)[1]
-        return f"classes with at least {each} pairs number {n}, {least} are the least. {more}"
-    if np.ptp(classes.accuracy) == 0:
-        same = percent(float(classes.accuracy[0]))
-        return f"the accuracy of every class is {same}. {pairs_wanted(classes)}"
-    return ""
-
-
-def _correlation(quality: Array, accuracy: Array, level: float) -> Estimate:
-    """The correlation; none at all for maps whose quality is the same in every class."""
-    if np.ptp(quality) == 0:
-        return Estimate(0.0, 0.0, 0.0, level, len(quality))
-    return spearman_interval(quality, accuracy, level=level)
-
-
-def _sentence(measure: str, ours: Estimate, zone: Zone, why: str, wanted: str) -> str:
-    verdict = zone.decide(ours)
+def _sentence(classes: Classes, ours: Estimate, zone: Zone, why: str, settles: float) -> str:
+    verdict, measure = zone.decide(ours), classes.measure.name
+    size = f"rank correlation {interval_words(ours)} over {ours.n} classes"
     if why:
-        return (
-            f"By {measure} nothing can be said: {why}; the audited maps have "
-            f"{interval_words(ours)}, over {ours.n} classes. {wanted}"
-        )
+        told = f"By {measure} nothing can be said: {why}; the audited maps have a {size}."
+        return f"{told} {settling_words(settles)}"
     verb = {Verdict.PASS: "follows", Verdict.VIOLATION: "does not follow"}.get(
         verdict, "may or may not follow"
     )
-    more = f" {wanted}" if verdict is Verdict.INCONCLUSIVE else ""
+    more = f" {settling_words(settles)}" if verdict is Verdict.INCONCLUSIVE else ""
     return (
-        f"Map quality ({measure}) {verb} accuracy over classes: rank correlation "
-        f"{interval_words(ours)}, n = {ours.n} classes.{zone.faint_words(ours)}{more}"
+        f"Map quality ({measure}) {verb} accuracy over classes: {size}, the quality of model-free "
+        f"maps held fixed.{zone.faint_words(ours)}{more}"
     )
 
 
 def _worst(classes: Classes, roles: Roles) -> int:
     """Which of the classes has the best maps compared with its accuracy."""
-    quality = classes.quality[roles.audited]
+    quality = classes.quality(roles.audited)
     excess = quality.argsort().argsort() - classes.accuracy.argsort(kind="stable").argsort()
     return int(excess.argmax())
 
 
-def _scatter(measure: str, classes: Classes, reference: Reference, roles: Roles) -> ScatterFigure:
-    shown = dict.fromkeys((roles.audited, *roles.positive[:1]))
+def _witness(classes: Classes, worst: int, reference: Reference, roles: Roles) -> Witness:
+    """A pair of the audit's own that shows the class, whatever it is called there."""
+    shown = np.flatnonzero(reference.labels == classes.labels[worst])
+    pair = reference.ids[int(shown[0])] if len(shown) else reference.ids[0]
+    return witness(roles, "P203", pair, alone=False)
+
+
+def _scatter(classes: Classes, roles: Roles) -> ScatterFigure:
+    shown = [
+        n
+        for n in dict.fromkeys((roles.audited, *roles.positive[:1]))
+        if n in classes.measure.values
+    ]
     series = [
         Series(
             name=name,
             points=[
-                Point(x=float(x), y=float(y), label=reference.classes[int(c)])
-                for c, x, y in zip(
-                    classes.index, classes.accuracy, classes.quality[name], strict=True
+                Point(x=float(x), y=float(y), label=label)
+                for label, x, y in zip(
+                    classes.names, classes.accuracy, classes.quality(name), strict=True
                 )
             ],
             control=name != roles.audited,
         )
         for name in shown
-        if name in classes.quality
     ]
     return ScatterFigure(
-        title=f"Map quality by {measure} against accuracy, class by class",
-        caption="Each point is a class: the share of its pairs about which the model is right, and "
-        "the mean quality of their maps.",
+        title=f"Map quality by {classes.measure.name} against accuracy, class by class",
+        caption="Each point is a class by one of its names: the share of its pairs about which the "
+        "model is right, and the mean quality of their maps.",
         x_label="share of right pairs",
-        y_label=measure,
+        y_label=classes.measure.name,
         series=series,
     )
 
@@ -266,7 +235,8 @@ def _scatter(measure: str, classes: Classes, reference: Reference, roles: Roles)
 def _table(measure: str, found: dict[str, Estimate]) -> TableFigure:
     return TableFigure(
         title=f"Rank correlation of {measure} with accuracy over classes",
-        caption="Controls beside the audited explainer.",
+        caption="Controls beside the audited explainer, each with the quality of the other "
+        "model-free maps and the area of the objects held fixed.",
         columns=["explainer", "rank correlation"],
         rows=[[name, interval_words(estimate)] for name, estimate in found.items()],
     )

@@ -21,7 +21,6 @@ from audit.statistics.correlation import lengthening, spearman_interval
 from audit.statistics.split_half import FEWEST_UNITS, Measurement, split_half_reliability
 from audit.trace.records import Array
 from principles.finding_parts import finite
-from principles.performance_alignment.classes import Classes
 from principles.performance_alignment.estimates import Measure, judged, others
 
 RELIABILITY = 0.8  # Nunnally (1978) asks this of basic research; Tomsett et al. (2020) of metrics
@@ -139,29 +138,21 @@ def over_fills(measure: Measure, roles: Roles, picture: Array, least: float) -> 
     return Reliability(found, least, measure.name, order, pictures, len(picture), FILLS)
 
 
-def over_classes(
-    measure: Measure,
-    classes: Classes,
-    labels: Array,
-    picture: Array,
-    names: Sequence[str],
-    least: float,
-) -> Reliability:
-    """Do two halves of the pictures agree about which class has the better maps of an explainer?
+def over_classes(measure: Measure, index: Array, picture: Array, name: str) -> float:
+    """How far two halves of the pictures agree about which class has the better maps; or NaN.
 
-    The best agreement over the explainers named, such as the faithful controls.
+    Args:
+        measure: of the pairs.
+        index: class of each pair.
+        picture: of each.
+        name: of the explainer.
     """
-    column = labels[:, None] == classes.index
-    found, n = math.nan, 0
-    for name in names:
-        again = None
-        if name in measure.again:
-            again = Measurement(np.where(column, measure.again[name][:, None], np.nan))
-        table = Measurement(np.where(column, measure.values[name][:, None], np.nan))
-        value, n = _split(table, picture, again=again)
-        found = _larger(found, value)
-    order = "the order of the classes"
-    return Reliability(found, least, measure.name, order, n, len(picture))
+    column = index[:, None] == np.arange(index.max(initial=-1) + 1)
+    again = None
+    if name in measure.again:
+        again = Measurement(np.where(column, measure.again[name][:, None], np.nan))
+    table = Measurement(np.where(column, measure.values[name][:, None], np.nan))
+    return _split(table, picture, again=again)[0]
 
 
 def over_rungs(

@@ -7,6 +7,7 @@ from scipy import stats
 
 from audit.evidence.kinds import (
     ChosenPairs,
+    ClassPairs,
     Evidence,
     Explanations,
     Faithfulness,
@@ -59,9 +60,27 @@ def made(
         reference=reference,
         performance=Performance(reference.margins, labels, np.arange(n)),
         chosen_pairs=chosen,
+        class_pairs=class_pairs(chosen, labels, correct),
         explanations=Explanations(maps, localization),
         faithfulness=_faithfulness(faithfulness or {}),
         other_models=OtherModels(),
+    )
+
+
+def class_pairs(chosen, labels, correct):
+    """The same pairs by class; a class is known as well as its pairs show."""
+    present, index = np.unique(labels, return_inverse=True)
+    return ClassPairs(
+        classes=tuple(f"class {i}" for i in present),
+        labels=present,
+        pairs=np.bincount(index),
+        right=np.bincount(index, weights=correct),
+        ids=chosen.ids,
+        index=index,
+        cluster=chosen.cluster,
+        area=chosen.area,
+        localization=chosen.localization,
+        available=len(present),
     )
 
 

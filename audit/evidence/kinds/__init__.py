@@ -32,13 +32,14 @@ from audit.evidence.kinds.maps import (
     MapQuality,
     TextSpecificity,
 )
-from audit.evidence.kinds.performance import ChosenPairs, Performance, TwinMaps
+from audit.evidence.kinds.performance import ChosenPairs, ClassPairs, Performance, TwinMaps
 from audit.evidence.kinds.subjects import PAIR_PLACEHOLDER, Reference, Roles
 
 __all__ = [
     "AVERAGE_PRECISION",
     "PAIR_PLACEHOLDER",
     "ChosenPairs",
+    "ClassPairs",
     "Costs",
     "EditedMaps",
     "Equivalence",
@@ -79,6 +80,7 @@ class Evidence:
     explanations: Explanations | None = None
     performance: Performance | None = None
     chosen_pairs: ChosenPairs | None = None
+    class_pairs: ClassPairs | None = None
     twin_maps: TwinMaps | None = None
     faithfulness: Faithfulness | None = None
     map_quality: MapQuality | None = None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+import numpy as np
 
 from audit.trace.records import Array
 
@@ -18,12 +20,15 @@ class Performance:
         chosen: which of them the maps are drawn for, in an order of which every part is balanced;
             empty where that cannot settle anything.
         lack: why nothing was chosen, and what would be needed, as a sentence; else empty.
+        by_other_names: margins of the same pairs where their classes are asked for in other words,
+            against the usual names of the others, (other names, many).
     """
 
     margins: Array
     labels: Array
     chosen: Array
     lack: str = ""
+    by_other_names: Array = field(default_factory=lambda: np.zeros((0, 0)))
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,38 @@ class ChosenPairs:
     margins: Array
     area: Array
     localization: dict[str, Array]
+
+
+@dataclass(frozen=True)
+class ClassPairs:
+    """Localization of the maps of a few pairs of each of many classes.
+
+    A class under other names counts as a class of its own.
+
+    Attributes:
+        classes: names.
+        labels: number of each among those of the data, whatever it is called here, (classes,).
+        pairs: of each that performance was measured on, (classes,).
+        right: those of them about which the model is right, (classes,).
+        ids: of the pairs that maps were drawn for.
+        index: class of each of these, (drawn,).
+        cluster: picture of each, or its set of grids, a number within all that performance was
+            measured on, (drawn,).
+        area: share of the patches that its object covers, (drawn,).
+        localization: per explainer, by the measure that decides, (drawn,); empty without masks.
+        available: classes of these data that have enough pairs.
+    """
+
+    classes: tuple[str, ...]
+    labels: Array
+    pairs: Array
+    right: Array
+    ids: tuple[str, ...]
+    index: Array
+    cluster: Array
+    area: Array
+    localization: dict[str, Array]
+    available: int
 
 
 @dataclass(frozen=True)

@@ -113,13 +113,19 @@ class Reference:
         return float(self.present.mean())
 
     @property
+    def rivals(self) -> Array:
+        """Score of the best class that the picture of each pair does not show, (pairs,).
+
+        Where none is absent it is 1 less than the least score there is.
+        """
+        scores = self.scores[self.picture]
+        absent = np.where(self.present[self.picture], scores.min() - 1.0, scores)
+        return np.asarray(absent.max(1))
+
+    @property
     def margins(self) -> Array:
         """Score of each pair's class minus that of the best one that its picture does not show.
 
-        The model is right about a pair where this is above zero. Where no class is absent it is, by
-        1 more than the least score there is.
+        The model is right about a pair where this is above zero.
         """
-        scores = self.scores[self.picture]
-        own = scores[np.arange(len(scores)), self.labels]
-        rivals = np.where(self.present[self.picture], scores.min() - 1.0, scores)
-        return np.asarray(own - rivals.max(1))
+        return np.asarray(self.scores[self.picture, self.labels] - self.rivals)

@@ -58,11 +58,12 @@ from audit.result.schema import CheckResult, Failure
 from audit.statistics.spending import look_sizes
 from principles.catalogue import all_checks
 from principles.performance_alignment import (
-    p201_tracks_ladder,
+    gain_figures,
     p202_tracks_samples,
     p205_text_specific,
     p206_beats_model_free,
     reliability,
+    rung_correlation,
 )
 from tests.principles.alignment import ROLES, made, with_absent
 
@@ -293,7 +294,7 @@ def quick() -> Iterator[None]:
     """Fewer draws, and no p-values, which take no part in verdicts."""
     with contextlib.ExitStack() as stack:
         for module in (
-            p201_tracks_ladder, p202_tracks_samples, p205_text_specific, p206_beats_model_free,
+            rung_correlation, p202_tracks_samples, p205_text_specific, p206_beats_model_free,
         ):  # fmt: skip
             stack.enter_context(mock.patch.object(module, "RESAMPLES", RESAMPLES))
         for module, name, instead in (
@@ -301,7 +302,7 @@ def quick() -> Iterator[None]:
             (p202_tracks_samples, "auroc_permutation", lambda *_, **__: None),
             (p202_tracks_samples.figures, "curve", lambda table, _: _no_figure(table)),
             (p205_text_specific, "flipped", lambda estimate, *_: estimate),
-            (p206_beats_model_free, "flipped", lambda estimate, *_: estimate),
+            (gain_figures, "flipped", lambda estimate, *_: estimate),
         ):
             stack.enter_context(mock.patch.object(module, name, instead))
         yield

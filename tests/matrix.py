@@ -102,8 +102,8 @@ FIELD = (
 )
 TRACED = ("P101", "P102", "P103", "P104", "P105", "P110")
 SHARED = (
-    "reference", "explanations", "performance", "chosen_pairs", "class_pairs", "effects", "faithfulness",
-    "ladder", "rung_faithfulness",
+    "reference", "explanations", "performance", "chosen_pairs", "class_pairs", "effects",
+    "faithfulness", "ladder", "rung_faithfulness",
 )  # fmt: skip
 SAMPLED = ("grad-eclip", "grad-attention", "raw-attention", "gradient", "edges")
 SAMPLED_RANKED = ("grad-eclip", "grad-attention", "edges")

@@ -33,8 +33,7 @@ literature finds no such law.
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -42,12 +41,8 @@ import numpy as np
 from audit.evidence.kinds import Ladder, OtherModels, Reference, Roles, RungFaithfulness
 from audit.result.finding import Finding, Severity, Verdict
 from audit.result.wording import number, percent
-from audit.statistics.estimate import Estimate
-from audit.statistics.ladder_trend import ladder_correlation
-from audit.statistics.split_half import Measurement
 from principles.check import Check
-from principles.finding_parts import interval_words
-from principles.indifference import Zone, ZoneLimits
+from principles.indifference import ZoneLimits
 from principles.limits import (
     AtMostOne,
     Correlation,
@@ -61,13 +56,17 @@ from principles.performance_alignment.estimates import (
     controls_fail,
     judged,
     level_for,
-    others,
     reasons,
-    resamples_for,
     statistic,
 )
 from principles.performance_alignment.ladder_figure import ladder_figure, other_models_figure
-from principles.performance_alignment.reliability import RELIABILITY, Reliability, over_rungs
+from principles.performance_alignment.reliability import RELIABILITY
+from principles.performance_alignment.rung_correlation import (
+    ladder_sentence,
+    rung_correlation,
+    rung_reliability,
+    settling,
+)
 from principles.performance_alignment.rung_quality import RungQuality, rung_measures
 from principles.performance_alignment.settling import (
     pairs_for_controls,
@@ -75,10 +74,8 @@ from principles.performance_alignment.settling import (
     whole,
 )
 
-_CONSTANT = 1e-9
 _FEWEST = 3
 _TEST = "permutations of rungs within their families, the null being no relation"
-RESAMPLES = 2000
 
 
 @dataclass(frozen=True)
@@ -137,7 +134,7 @@ def _on_the_ladder(
 
 def _reading(measure: RungQuality, roles: Roles, limits: Limits, pairs: int) -> Reading:
     zone = limits.zone
-    correlation = partial(_correlation, measure)
+    correlation = partial(rung_correlation, measure)
     figures = [ladder_figure(measure, roles)]
     known = {name: measure.rungs_with(name) for name in judged(roles, measure.values)}
     if known[roles.audited] < _FEWEST:
@@ -155,7 +152,7 @@ def _reading(measure: RungQuality, roles: Roles, limits: Limits, pairs: int) -> 
     }
     ours = estimates[roles.audited]
     verdict = zone.decide(ours)
-    reliable = _reliability(measure, roles, limits.reliability)
+    reliable = rung_reliability(measure, roles, limits.reliability)
     why = reasons(controls_fail(estimates, roles, zone, "tracks the ladder"), reliable.why)
     controls = pairs_for_controls(estimates, roles, zone, pairs)
     gates = max(controls, reliable.pairs_needed)
@@ -164,11 +161,11 @@ def _reading(measure: RungQuality, roles: Roles, limits: Limits, pairs: int) -> 
         more = f" {settling_words(gates)}"
     if verdict is Verdict.INCONCLUSIVE and not why:
         many = correlation(roles.audited, ours.level, pictures=False)
-        settles, more = _settling(ours, many, zone.end(ours.value), pairs)
+        settles, more = settling(ours, many, zone.end(ours.value), pairs)
     return Reading(
         may_speak=not why,
         verdict=verdict,
-        sentence=_sentence(measure.name, ours, zone, why) + more,
+        sentence=ladder_sentence(measure.name, ours, zone, why) + more,
         statistics=[
             statistic(f"rank correlation of {measure.name} with accuracy", ours, zone, test=_TEST),
             reliable.statistic,
@@ -200,77 +197,6 @@ def _beside(finding: Finding, given: OtherModels, reference: Reference, roles: R
     ]
     figures = [*finding.figures, *(other_models_figure(m, roles) for m in measured)]
     return finding.model_copy(update={"figures": figures, "detail": [*finding.detail, *failed]})
-
-
-def _settling(
-    ours: Estimate, many: Estimate, threshold: float, pairs: int
-) -> tuple[int | None, str]:
-    """Pairs that would settle a correlation of the size seen, and a sentence where none would.
-
-    Only the part of the interval's width that comes from pictures shrinks with their number.
-
-    Args:
-        ours: the correlation with its interval.
-        many: the same with the interval that any number of pictures would leave.
-        threshold: the end of the zone that has to be refuted.
-        pairs: that there are.
-    """
-    side = 0 if ours.value > threshold else 1
-    reach, left = ((abs(e.value - (e.low, e.high)[side])) for e in (ours, many))
-    distance = abs(ours.value - threshold)
-    if not math.isfinite(reach + left):
-        return None, ""
-    if left >= distance:
-        return None, (
-            f" However many pairs there are, so few rungs leave {number(many.low)} to "
-            f"{number(many.high)}: more rungs are needed (--profile full, or --ladder)."
-        )
-    times = max(reach**2 - left**2, 0.0) / (distance**2 - left**2)
-    needed = max(math.ceil(pairs * times), pairs + 1)
-    return needed, f" About {needed:,} pairs would settle a correlation of the size seen."
-
-
-def _correlation(
-    measure: RungQuality, name: str, level: float, *, pictures: bool = True
-) -> Estimate:
-    rows, families = measure.by_family()
-    quality, below, rungs = measure.values[name], measure.below, len(measure.rungs)
-    same = measure.name == "localization" and np.nanmax(np.ptp(quality, axis=0)) < _CONSTANT
-    if same:  # the same maps on every rung
-        return Estimate(0.0, 0.0, 0.0, level, rungs)
-    estimate = ladder_correlation(
-        quality[rows],
-        measure.correct[rows].astype(float),
-        picture=measure.picture,
-        denominator=None if below is None else below[rows],
-        families=families,
-        within=True,
-        draw_pictures=pictures,
-        rng=np.random.default_rng(0),
-        resamples=resamples_for(RESAMPLES, level),
-        level=level,
-    )
-    return replace(estimate, n=rungs)
-
-
-def _reliability(measure: RungQuality, roles: Roles, least: float) -> Reliability:
-    rows, families = measure.by_family()
-    below = None if measure.below is None else measure.below[rows].T
-    names = others(roles, measure.values) or [roles.audited]
-    tables = [Measurement(measure.values[name][rows].T, below) for name in names]
-    return over_rungs(tables, measure.name, families, measure.picture, least)
-
-
-def _sentence(measure: str, ours: Estimate, zone: Zone, why: str) -> str:
-    if why:
-        return f"By {measure} nothing can be said: {why}."
-    found = zone.decide(ours)
-    verb = {
-        Verdict.PASS: "rises with accuracy over the ladder",
-        Verdict.VIOLATION: "does not follow accuracy over the ladder",
-    }.get(found, "may or may not follow accuracy over the ladder")
-    correlation = f"rank correlation {interval_words(ours)}, n = {ours.n} rungs"
-    return f"Map quality ({measure}) {verb}: {correlation}.{zone.faint_words(ours)}"
 
 
 CHECK = Check(

@@ -36,13 +36,12 @@ import numpy as np
 
 from audit.evidence.kinds import ChosenPairs, Faithfulness, Performance, Reference, Roles
 from audit.result.finding import Finding, Severity, Verdict
-from audit.result.wording import counted, number
 from audit.statistics.adjusted_area import area_above_half, area_lead
 from audit.statistics.bootstrap import Draws, bootstrap_draws
 from audit.statistics.proportions import auroc, auroc_permutation
 from audit.trace.records import Array
 from principles.check import Check
-from principles.finding_parts import interval_words, witness
+from principles.finding_parts import witness
 from principles.indifference import Zone, ZoneLimits
 from principles.limits import AtMostOne, Count, Share
 from principles.performance_alignment import quality_remedies as remedies
@@ -64,7 +63,7 @@ from principles.performance_alignment.rivals import (
     why_not_believed,
 )
 from principles.performance_alignment.sample_tables import SampleTable, sample_tables
-from principles.performance_alignment.settling import settling_words, whole
+from principles.performance_alignment.settling import whole
 
 RESAMPLES = 2000
 CHANCE = "no relation"
@@ -106,7 +105,7 @@ def judge(
 def _reading(table: SampleTable, pairs: int, roles: Roles, limits: Limits) -> Reading:
     measure, least = table.measure, limits.least_of_each
     if table.fewest() < least:
-        return _too_few(table, least)
+        return figures.too_few(table, least)
     lead = partial(leads, table, roles=roles, limits=limits)
     faithful = {n: lead(n, rate=CONTROL_RATE) for n in others(roles, measure.values)}
     found = lead(roles.audited, rate=limits.error_rate)
@@ -120,13 +119,14 @@ def _reading(table: SampleTable, pairs: int, roles: Roles, limits: Limits) -> Re
         n: table.adjusted(n, roles, roles.audited if n in roles.negative else "")
         for n in judged(roles, measure.values)
     }
+    area = _area(adjusted[roles.audited], table.right)
     p = auroc_permutation(
         adjusted[roles.audited], table.right, clusters=table.cluster, rng=np.random.default_rng(0)
     )
     return Reading(
         may_speak=not why,
         verdict=found.verdict,
-        sentence=_sentence(table, found, _area(adjusted[roles.audited], table.right), why, settles),
+        sentence=figures.sample_sentence(table, found, area, why, settles),
         statistics=[
             *(
                 statistic(
@@ -195,39 +195,6 @@ def leads(
 
 def _area(scores: Array, right: Array) -> float:
     return float(auroc(np.stack([scores, right], 1), np.ones((1, len(right))))[0])
-
-
-def _too_few(table: SampleTable, least: int) -> Reading:
-    """Where the model is right, or wrong, about fewer pictures than it takes."""
-    right, name = table.right, table.measure.name
-    sentence = (
-        f"By {name} nothing can be said: the model is wrong about "
-        f"{counted(int((~right).sum()), 'pair')} of {len(right)}, {least} pictures with a right "
-        f"pair and {least} with a wrong one are the least."
-    )
-    needed = math.ceil(len(right) * least / max(table.fewest(), 0.5))
-    return Reading(
-        may_speak=False,
-        verdict=Verdict.INCONCLUSIVE,
-        sentence=sentence,
-        pairs_to_settle=needed,
-    )
-
-
-def _sentence(table: SampleTable, found: Lead, area: float, why: str, settles: float) -> str:
-    right, name = table.right, table.measure.name
-    rival, lead = next(iter(found.shown.items()))
-    sizes = f"over {int(right.sum())} right and {int((~right).sum())} wrong pairs"
-    size = f"adjusted area {number(area)}, its lead over {rival} {interval_words(lead)}, {sizes}"
-    if why:
-        told = f"By {name} nothing can be said: {why}; the audited maps have an {size}."
-        return f"{told} {settling_words(settles)}"
-    verb = {Verdict.PASS: "are", Verdict.VIOLATION: "are not"}.get(
-        found.verdict, "may or may not be"
-    )
-    more = f" {settling_words(settles)}" if found.verdict is Verdict.INCONCLUSIVE else ""
-    faint = found.zone.faint_words(lead)
-    return f"Maps {verb} better ({name}) where the model is right: {size}.{faint}{more}"
 
 
 def _worst(table: SampleTable, roles: Roles) -> int:

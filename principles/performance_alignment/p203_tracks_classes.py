@@ -36,7 +36,6 @@ from audit.evidence.kinds import (
     Reference,
     Roles,
 )
-from audit.result.figures import Point, ScatterFigure, Series, TableFigure
 from audit.result.finding import Finding, Severity, Verdict, Witness
 from audit.statistics.estimate import Estimate
 from audit.statistics.partial_correlation import (
@@ -46,10 +45,15 @@ from audit.statistics.partial_correlation import (
 )
 from audit.statistics.power import smallest_visible_effect
 from principles.check import Check
-from principles.finding_parts import interval_words, witness
+from principles.finding_parts import witness
 from principles.indifference import Zone, ZoneLimits
 from principles.limits import AtMostOne, Correlation, Count
 from principles.performance_alignment import quality_remedies as remedies
+from principles.performance_alignment.class_figures import (
+    class_scatter,
+    class_sentence,
+    class_table,
+)
 from principles.performance_alignment.classes import Classes, class_tables, left_of
 from principles.performance_alignment.estimates import (
     Reading,
@@ -70,7 +74,6 @@ from principles.performance_alignment.reliability import (
 from principles.performance_alignment.settling import (
     pairs_for_controls,
     settled_at,
-    settling_words,
     whole,
 )
 
@@ -142,12 +145,12 @@ def _reading(classes: Classes, reference: Reference, roles: Roles, limits: Limit
     return Reading(
         may_speak=not why,
         verdict=zone.decide(ours),
-        sentence=_sentence(classes, ours, zone, why, settles),
+        sentence=class_sentence(classes, ours, zone, why, settles),
         statistics=[
             statistic(name, replace(ours, p=p), zone, smallest, _TEST),
             *(gate.statistic for gate in gates),
         ],
-        figures=[_scatter(classes, roles), _table(measure.name, found)],
+        figures=[class_scatter(classes, roles), class_table(measure.name, found)],
         witness=_witness(classes, worst, reference, roles),
         pairs_to_settle=whole(settles),
         more_pairs_help=whole(settles) is not None,
@@ -173,22 +176,6 @@ def _correlation(classes: Classes, name: str, roles: Roles, level: float) -> Est
     return partial_spearman(classes.quality(name), classes.accuracy, given, level=level)
 
 
-def _sentence(classes: Classes, ours: Estimate, zone: Zone, why: str, settles: float) -> str:
-    verdict, measure = zone.decide(ours), classes.measure.name
-    size = f"rank correlation {interval_words(ours)} over {ours.n} classes"
-    if why:
-        told = f"By {measure} nothing can be said: {why}; the audited maps have a {size}."
-        return f"{told} {settling_words(settles)}"
-    verb = {Verdict.PASS: "follows", Verdict.VIOLATION: "does not follow"}.get(
-        verdict, "may or may not follow"
-    )
-    more = f" {settling_words(settles)}" if verdict is Verdict.INCONCLUSIVE else ""
-    return (
-        f"Map quality ({measure}) {verb} accuracy over classes: {size}, the quality of model-free "
-        f"maps held fixed.{zone.faint_words(ours)}{more}"
-    )
-
-
 def _worst(classes: Classes, roles: Roles) -> int:
     """Which of the classes has the best maps compared with its accuracy."""
     quality = classes.quality(roles.audited)
@@ -201,45 +188,6 @@ def _witness(classes: Classes, worst: int, reference: Reference, roles: Roles) -
     shown = np.flatnonzero(reference.labels == classes.labels[worst])
     pair = reference.ids[int(shown[0])] if len(shown) else reference.ids[0]
     return witness(roles, "P203", pair, alone=False)
-
-
-def _scatter(classes: Classes, roles: Roles) -> ScatterFigure:
-    shown = [
-        n
-        for n in dict.fromkeys((roles.audited, *roles.positive[:1]))
-        if n in classes.measure.values
-    ]
-    series = [
-        Series(
-            name=name,
-            points=[
-                Point(x=float(x), y=float(y), label=label)
-                for label, x, y in zip(
-                    classes.names, classes.accuracy, classes.quality(name), strict=True
-                )
-            ],
-            control=name != roles.audited,
-        )
-        for name in shown
-    ]
-    return ScatterFigure(
-        title=f"Map quality by {classes.measure.name} against accuracy, class by class",
-        caption="Each point is a class by one of its names: the share of its pairs about which the "
-        "model is right, and the mean quality of their maps.",
-        x_label="share of right pairs",
-        y_label=classes.measure.name,
-        series=series,
-    )
-
-
-def _table(measure: str, found: dict[str, Estimate]) -> TableFigure:
-    return TableFigure(
-        title=f"Rank correlation of {measure} with accuracy over classes",
-        caption="Controls beside the audited explainer, each with the quality of the other "
-        "model-free maps and the area of the objects held fixed.",
-        columns=["explainer", "rank correlation"],
-        rows=[[name, interval_words(estimate)] for name, estimate in found.items()],
-    )
 
 
 CHECK = Check(

@@ -22,10 +22,9 @@ What a pass does not show: That the executed model is the model under audit; tha
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 
@@ -39,16 +38,13 @@ from audit.evidence.kinds import (
     RungFaithfulness,
     TwinMaps,
 )
-from audit.result.figures import TableFigure
 from audit.result.finding import Finding, Severity, Verdict
-from audit.result.numbers import Interval, Statistic
-from audit.result.wording import DASH, number, percent
+from audit.result.wording import percent
 from audit.statistics.bootstrap import bootstrap_interval
 from audit.statistics.estimate import Estimate
-from audit.statistics.power import visible_distance
 from audit.statistics.proportions import paired_proportion_difference
 from principles.check import Check
-from principles.finding_parts import finite, interval_words
+from principles.finding_parts import interval_words
 from principles.indifference import ERROR_RATE, level_of
 from principles.limits import AtMostOne, CheckLimits, ErrorRate, Share
 from principles.performance_alignment import quality_remedies as remedies
@@ -56,17 +52,20 @@ from principles.performance_alignment.estimates import (
     Measure,
     Reading,
     combined,
-    decider_words,
     measures,
     resamples_for,
+)
+from principles.performance_alignment.executed_tables import (
+    accuracy_words,
+    drop_statistic,
+    executed_table,
+    gain_statistic,
+    with_the_drop,
 )
 from principles.performance_alignment.gains import Gain, gain_over
 from principles.performance_alignment.reliability import RELIABILITY, over_explainers
 from principles.performance_alignment.rung_quality import RungQuality, rung_measures
 from principles.performance_alignment.settling import whole
-
-_MCNEMAR = "McNemar's exact test, the null being equal accuracy"
-_FLIPS = "sign flips of pictures, the null being equal quality"
 
 
 @dataclass(frozen=True)
@@ -99,8 +98,8 @@ def judge(
         drop = Estimate(0.0, 0.0, 0.0, level, drop.n)  # by what the trace shows, for all pictures
     elif (executed.correct == executed.model_correct).all():
         drop = replace(drop, p=None)  # they never disagree: there is nothing to test
-    statistics = [_drop(drop, negligible)]
-    words = _accuracy_words(executed, drop)
+    statistics = [drop_statistic(drop, negligible)]
+    words = accuracy_words(executed, drop)
     if executed.how == "model" or drop.above(-negligible):
         same = "What the explainer executes is the model: " if executed.how == "model" else ""
         return Finding(verdict=Verdict.PASS, summary=f"{same}{words}", statistics=statistics)
@@ -129,8 +128,8 @@ def judge(
     if not found.statistics:
         summary = f"{words} There is no measure of quality here to compare the maps by."
         return Finding(verdict=Verdict.INCONCLUSIVE, summary=summary, statistics=statistics)
-    found = _with_the_drop(found, drop, statistics, negligible)
-    return found.model_copy(update={"figures": [_table(executed, measured, roles)]})
+    found = with_the_drop(found, drop, statistics, negligible)
+    return found.model_copy(update={"figures": [executed_table(executed, measured, roles)]})
 
 
 def _accuracy_drop(executed: Executed, reference: Reference, level: float) -> Estimate:
@@ -161,20 +160,6 @@ def _nothing_to_judge(executed: Executed, reference: Reference) -> Finding | Non
     return None
 
 
-def _with_the_drop(
-    found: Finding, drop: Estimate, statistics: list[Statistic], negligible: float
-) -> Finding:
-    """What the maps say, which accuses only where the drop is not negligible either."""
-    if found.verdict is Verdict.PASS:  # by the maps, whose number comes first
-        ordered = [*found.statistics[:1], *statistics, *found.statistics[1:]]
-        return found.model_copy(update={"statistics": ordered})
-    update: dict[str, Any] = {"statistics": [*statistics, *found.statistics]}
-    if found.verdict is Verdict.VIOLATION and not drop.below(-negligible):
-        update |= {"verdict": Verdict.INCONCLUSIVE, "remedy": ""}
-        update["summary"] = f"{found.summary} The drop in accuracy may be negligible."
-    return found.model_copy(update=update)
-
-
 def _reading(
     measure: Measure,
     rungs: RungQuality | None,
@@ -201,73 +186,12 @@ def _reading(
         verdict=gain.verdict,
         sentence=f"{words} Its maps ({measure.name}) {verb} quality minus {gain.of} is "
         f"{interval_words(gain.size)}.",
-        statistics=[_gain(f"{measure.name} minus {gain.of}", gain), reliable.statistic],
+        statistics=[gain_statistic(f"{measure.name} minus {gain.of}", gain), reliable.statistic],
         pairs_to_settle=whole(reliable.pairs_needed) if reliable.why else None,
         more_pairs_help=math.isfinite(reliable.pairs_needed),
         remedy=remedies.of_worse_model(
             float(executed.correct.mean()), float(executed.model_correct.mean())
         ),
-    )
-
-
-def _accuracy_words(executed: Executed, drop: Estimate) -> str:
-    return (
-        f"What the explainer executes is right on {percent(executed.correct.mean())} of "
-        f"{len(executed.correct)} pictures, the model on {percent(executed.model_correct.mean())} "
-        f"(difference {interval_words(drop)})."
-    )
-
-
-def _drop(drop: Estimate, negligible: float) -> Statistic:
-    """The drop in accuracy: one value is refuted to pass, and to accuse."""
-    name, limit = "executed minus model accuracy", -negligible
-    return _statistic(name, drop, _MCNEMAR, threshold=limit, good_side="above")
-
-
-def _gain(name: str, gain: Gain) -> Statistic:
-    """The gain of the maps beside its zone."""
-    none, clear = gain.negligible, 0.0
-    end = none if gain.size.value < (none + clear) / 2 else clear
-    ends = {"threshold": end, "none": none, "clear": clear}
-    return _statistic(name, gain.size, _FLIPS, good_side="below", **ends)
-
-
-def _statistic(name: str, e: Estimate, test: str, **more: Any) -> Statistic:
-    return Statistic(
-        name=name,
-        value=finite(e.value),
-        interval=Interval(low=finite(e.low), high=finite(e.high), level=e.level),
-        n=e.n,
-        smallest_visible_effect=finite(visible_distance(e.low, e.high, e.level)),
-        p=e.p,
-        p_test="" if e.p is None else test,
-        **more,
-    )
-
-
-def _table(executed: Executed, found: Sequence[Measure], roles: Roles) -> TableFigure:
-    rows = [
-        [
-            name,
-            percent(share),
-            *(number(float(np.nanmean(m.values[key]))) if key in m.values else DASH for m in found),
-        ]
-        for name, share, key in (
-            ("as executed", executed.correct.mean(), roles.audited),
-            (
-                f"the model, {roles.twin or 'no twin'}",
-                executed.model_correct.mean(),
-                roles.twin or "",
-            ),
-        )
-    ]
-    return TableFigure(
-        title="Accuracy and map quality of what is executed and of the model",
-        caption="Zero-shot top-1 of a present class; localization is mean "
-        f"{decider_words(roles)}, faithfulness a mean share of the model's own full minus empty "
-        "score.",
-        columns=["", "accuracy", *(m.name for m in found)],
-        rows=rows,
     )
 
 

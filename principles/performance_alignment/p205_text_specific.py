@@ -27,22 +27,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from audit.evidence.kinds import Explanations, Reference, Roles, TextSpecificity
-from audit.result.figures import PairFigure, TableFigure
 from audit.result.finding import Finding, Severity, Verdict
-from audit.result.wording import counted, number
 from audit.statistics.bootstrap import bootstrap_interval
 from audit.statistics.estimate import Estimate
 from audit.trace.records import Array
 from principles.check import Check
-from principles.finding_parts import interval_words, pair_figure, witness
-from principles.indifference import Zone, ZoneLimits
+from principles.finding_parts import witness
+from principles.indifference import ZoneLimits
 from principles.limits import AtMostOne, Correlation
 from principles.performance_alignment import quality_remedies as remedies
 from principles.performance_alignment.estimates import (
     CONTROL_LEVEL,
     Measure,
     controls_fail,
-    decider_words,
     flipped,
     judged,
     level_for,
@@ -59,8 +56,13 @@ from principles.performance_alignment.reliability import (
 from principles.performance_alignment.settling import (
     pairs_for_controls,
     settled_at,
-    settling_words,
     whole,
+)
+from principles.performance_alignment.specificity_figures import (
+    declared,
+    specificity_pair,
+    specificity_summary,
+    specificity_table,
 )
 
 RESAMPLES = 2000
@@ -120,16 +122,16 @@ def judge(
     name = "localization, own class minus absent class"
     return Finding(
         verdict=verdict,
-        summary=_summary(found[roles.audited], verdict, why, reference, zone, settles),
-        detail=_declared(roles),
+        summary=specificity_summary(found[roles.audited], verdict, why, reference, zone, settles),
+        detail=declared(roles),
         statistics=[
             statistic(name, tested, zone, smallest, _TEST.format(reference.cluster_name)),
             reliable.statistic,
         ],
         samples=shown,
         figures=[
-            *(_figure(int(i), reference, explanations, other, roles) for i in worst),
-            _table(explanations, other, found, roles),
+            *(specificity_pair(int(i), reference, explanations, other, roles) for i in worst),
+            specificity_table(explanations, other, found, roles),
         ],
         witness=witness(roles, "P205", shown[0], alone=False) if shown else None,
         remedy=_remedy(int(worst[0]), reference, other, roles) if shown else "",
@@ -174,80 +176,6 @@ def _remedy(pair: int, reference: Reference, other: TextSpecificity, roles: Role
     """What to do, by the pair whose map moves least."""
     absent = reference.classes[int(other.absent[pair])]
     return remedies.of_target(reference.ids[pair], absent, declared=not roles.text_specific)
-
-
-def _declared(roles: Roles) -> list[str]:
-    if roles.text_specific:
-        return []
-    return ["The explainer declares that it does not read the target; it is measured all the same."]
-
-
-def _summary(
-    ours: Estimate,
-    verdict: Verdict,
-    why: str,
-    reference: Reference,
-    zone: Zone,
-    settles: float,
-) -> str:
-    units = counted(ours.n, reference.cluster_name)
-    size = f"localization falls by {interval_words(ours)}, n = {units}"
-    faint = zone.faint_words(ours)
-    if why:
-        more = settling_words(settles)
-        return f"Nothing can be said: {why}; for the audited maps {size}. {more}"
-    if verdict is Verdict.PASS:
-        return f"Asked for a class that is absent, the maps leave the object: {size}."
-    if verdict is Verdict.VIOLATION:
-        return f"Asked for a class that is absent, the maps stay on the object: {size}.{faint}"
-    more = settling_words(settles)
-    return f"Maps may or may not leave the object when asked for an absent class: {size}. {more}"
-
-
-def _figure(
-    index: int,
-    reference: Reference,
-    explanations: Explanations,
-    other: TextSpecificity,
-    roles: Roles,
-) -> PairFigure:
-    absent = reference.classes[int(other.absent[index])]
-    right = explanations.localization[roles.audited][roles.decides][index]
-    wrong = other.localization[roles.audited][roles.decides][index]
-    return pair_figure(
-        reference,
-        index,
-        f"{reference.ids[index]}: own class and absent class",
-        f"Localization of the object is {number(float(right))} asked for its own class and "
-        f"{number(float(wrong))} asked for '{absent}', which the picture does not show.",
-        [
-            ("own class", explanations.maps[roles.audited][index]),
-            (f"absent: {absent}", other.maps[roles.audited][index]),
-        ],
-    )
-
-
-def _table(
-    explanations: Explanations,
-    other: TextSpecificity,
-    found: dict[str, Estimate],
-    roles: Roles,
-) -> TableFigure:
-    rows = [
-        [
-            name,
-            number(float(np.nanmean(explanations.localization[name][roles.decides]))),
-            number(float(np.nanmean(other.localization[name][roles.decides]))),
-            interval_words(estimate),
-        ]
-        for name, estimate in found.items()
-    ]
-    return TableFigure(
-        title="Localization of the object asked for its own class and for an absent one",
-        caption=f"Mean {decider_words(roles)}; model-free ones never see the target.",
-        columns=["explainer", "own class", "absent class", "paired difference"],
-        rows=rows,
-    )
 
 
 CHECK = Check(

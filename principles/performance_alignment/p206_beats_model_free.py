@@ -28,14 +28,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from audit.evidence.kinds import Explanations, Faithfulness, Reference, Roles
-from audit.result.figures import PairFigure, TableFigure
 from audit.result.finding import Finding, Severity, Verdict
-from audit.result.numbers import Statistic
-from audit.result.wording import DASH, counted, number
 from audit.statistics.bootstrap import Draws, bootstrap_draws
 from audit.trace.records import Array
 from principles.check import Check
-from principles.finding_parts import interval_words, pair_figure, witness
+from principles.finding_parts import witness
 from principles.indifference import ERROR_RATE, Zone, ZoneLimits
 from principles.limits import AtMostOne, Number
 from principles.performance_alignment import quality_remedies as remedies
@@ -44,17 +41,19 @@ from principles.performance_alignment.estimates import (
     Measure,
     Reading,
     combined,
-    flipped,
     measures,
     others,
     reasons,
-    statistic,
-    visible_difference,
+)
+from principles.performance_alignment.gain_figures import (
+    gain_pair,
+    gain_sentence,
+    gain_statistics,
+    gain_table,
 )
 from principles.performance_alignment.reliability import RELIABILITY, over_explainers
 from principles.performance_alignment.rivals import Lead, lead_over, pairs_for, why_no_control
 from principles.performance_alignment.settling import (
-    settling_words,
     whole,
 )
 
@@ -110,14 +109,14 @@ def _reading(
     return Reading(
         may_speak=not why,
         verdict=found.verdict,
-        sentence=_sentence(measure.name, best, found, why, settles, unit),
+        sentence=gain_sentence(measure.name, best, found, why, settles, unit),
         statistics=[
-            *_statistics(measure, roles, found, picture, unit),
+            *gain_statistics(measure, roles, found, picture, unit),
             reliable.statistic,
         ],
         figures=[
-            *(_figure(i, reference, maps, roles, best) for i in chosen),
-            _table(measure, roles, found),
+            *(gain_pair(i, reference, maps, roles, best) for i in chosen),
+            gain_table(measure, roles, found),
         ],
         witness=witness(roles, "P206", reference.ids[chosen[0]], alone=False),
         pairs_to_settle=whole(settles),
@@ -142,71 +141,6 @@ def gains(
 
     controls = [n for n in roles.negative if n in measure.values]
     return lead_over(controls, over, zone, rate, RESAMPLES)
-
-
-def _sentence(measure: str, control: str, found: Lead, why: str, settles: float, unit: str) -> str:
-    ours = found.shown[control]
-    size = f"{interval_words(ours)}, n = {counted(ours.n, unit)}"
-    if why:
-        return (
-            f"By {measure} nothing can be said: {why}; the audited maps have a gain over {control} "
-            f"of {size}. {settling_words(settles)}"
-        )
-    if found.verdict is Verdict.PASS:
-        return f"Maps beat every model-free control ({measure}): the gain over {control} is {size}."
-    if found.verdict is Verdict.VIOLATION:
-        faint = found.zone.faint_words(ours)
-        return f"Maps are no better than {control} ({measure}): the gain is {size}.{faint}"
-    more = settling_words(settles)
-    return f"Maps may or may not beat {control} ({measure}): the gain is {size}. {more}"
-
-
-def _statistics(
-    measure: Measure, roles: Roles, found: Lead, picture: Array, unit: str
-) -> list[Statistic]:
-    """The gain over each control; first the one that decides."""
-    ours, tests = measure.values[roles.audited], len(found.whole)
-    return [
-        statistic(
-            f"gain in {measure.name} over {control}",
-            flipped(gain, ours - measure.values[control], picture, found.zone.none, tests),
-            found.zone,
-            visible_difference(ours - measure.values[control], picture, gain.level),
-            f"sign flips of {unit}s, times {tests} controls, the null being no gain",
-        )
-        for control, gain in found.shown.items()
-    ]
-
-
-def _figure(
-    index: int, reference: Reference, maps: dict[str, Array], roles: Roles, control: str
-) -> PairFigure:
-    return pair_figure(
-        reference,
-        index,
-        f"{reference.ids[index]}: the audited map and {control}",
-        f"A pair on which {control}, which never looks at the model, does best in comparison.",
-        [(roles.audited, maps[roles.audited][index]), (control, maps[control][index])],
-    )
-
-
-def _table(measure: Measure, roles: Roles, found: Lead) -> TableFigure:
-    names = dict.fromkeys((roles.audited, *others(roles, measure.values), *found.whole))
-    rows = [
-        [
-            name,
-            number(float(np.nanmean(measure.values[name]))),
-            interval_words(found.shown[name]) if name in found.whole else DASH,
-        ]
-        for name in names
-    ]
-    return TableFigure(
-        title=f"Mean {measure.name} beside maps that never look at the model",
-        caption="Localization is chance-corrected: its mean is the gain over the object's area. "
-        "Faithfulness is a share of the model's own full minus empty score.",
-        columns=["explainer", f"mean {measure.name}", f"gain of {roles.audited}"],
-        rows=rows,
-    )
 
 
 CHECK = Check(

@@ -1,20 +1,24 @@
-"""Quality of the maps of single pairs against the model's margin, as curve and table: P202."""
+"""Quality of the maps of single pairs against the model's margin, in pictures and words: P202."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
 
 from audit.evidence.kinds import Roles
 from audit.result.figures import Point, ScatterFigure, Series, TableFigure
+from audit.result.finding import Verdict
 from audit.result.numbers import Interval
-from audit.result.wording import DASH, number
+from audit.result.wording import DASH, counted, number
 from audit.statistics.bootstrap import bootstrap_interval
 from audit.statistics.estimate import Estimate
 from principles.finding_parts import finite, interval_words
-from principles.performance_alignment.estimates import judged
+from principles.performance_alignment.estimates import Reading, judged
+from principles.performance_alignment.rivals import Lead
 from principles.performance_alignment.sample_tables import SampleTable
+from principles.performance_alignment.settling import settling_words
 
 _BINS = 10
 
@@ -78,3 +82,37 @@ def _point(table: SampleTable, name: str, members: np.ndarray) -> Point:
         y=found.value,
         y_interval=Interval(low=finite(found.low), high=finite(found.high)),
     )
+
+
+def too_few(table: SampleTable, least: int) -> Reading:
+    """Where the model is right, or wrong, about fewer pictures than it takes."""
+    right, name = table.right, table.measure.name
+    sentence = (
+        f"By {name} nothing can be said: the model is wrong about "
+        f"{counted(int((~right).sum()), 'pair')} of {len(right)}, {least} pictures with a right "
+        f"pair and {least} with a wrong one are the least."
+    )
+    needed = math.ceil(len(right) * least / max(table.fewest(), 0.5))
+    return Reading(
+        may_speak=False,
+        verdict=Verdict.INCONCLUSIVE,
+        sentence=sentence,
+        pairs_to_settle=needed,
+    )
+
+
+def sample_sentence(table: SampleTable, found: Lead, area: float, why: str, settles: float) -> str:
+    """What was found, or why nothing can be said, in a sentence."""
+    right, name = table.right, table.measure.name
+    rival, lead = next(iter(found.shown.items()))
+    sizes = f"over {int(right.sum())} right and {int((~right).sum())} wrong pairs"
+    size = f"adjusted area {number(area)}, its lead over {rival} {interval_words(lead)}, {sizes}"
+    if why:
+        told = f"By {name} nothing can be said: {why}; the audited maps have an {size}."
+        return f"{told} {settling_words(settles)}"
+    verb = {Verdict.PASS: "are", Verdict.VIOLATION: "are not"}.get(
+        found.verdict, "may or may not be"
+    )
+    more = f" {settling_words(settles)}" if found.verdict is Verdict.INCONCLUSIVE else ""
+    faint = found.zone.faint_words(lead)
+    return f"Maps {verb} better ({name}) where the model is right: {size}.{faint}{more}"

@@ -33,6 +33,7 @@ class Classes:
         area: share of the patches that the object of each pair covers, (measured,); None where
             that is not known.
         available: classes of the data that have enough pairs.
+        unknown: why nothing is known of how well the model does, as a sentence; else empty.
     """
 
     measure: Measure
@@ -44,6 +45,7 @@ class Classes:
     right: Array
     area: Array | None
     available: int
+    unknown: str = ""
 
     @property
     def accuracy(self) -> Array:
@@ -70,6 +72,7 @@ class Classes:
             right=self.right[kept],
             area=None if self.area is None else self.area[at],
             available=self.available,
+            unknown=self.unknown,
         )
 
     def given(self, name: str, roles: Roles) -> list[Array]:
@@ -82,6 +85,8 @@ class Classes:
     def lack(self, each: int, least: int) -> str:
         """Why there is nothing to correlate; empty where there is."""
         n = len(self.names)
+        if n < least and self.unknown:
+            return self.unknown
         if n < least:
             return (
                 f"expected at least {least} classes with at least {each} pairs each "
@@ -124,7 +129,7 @@ def class_tables(
         measure = Measure("localization", np.arange(len(drawn.ids)), values)
         every = Classes(
             measure, drawn.index, drawn.cluster, drawn.classes, drawn.labels,
-            drawn.pairs, drawn.right, drawn.area, drawn.available,
+            drawn.pairs, drawn.right, drawn.area, drawn.available, performance.lack,
         )  # fmt: skip
         tables.append(every.with_enough(least))
     if (measured := faithfulness_of(faithfulness, roles)) is not None:

@@ -104,6 +104,19 @@ def test_too_few_classes_or_pairs_of_a_class():
     assert "more kinds of objects" in many.summary
 
 
+def test_why_no_maps_were_drawn_is_said():
+    evidence = made({"audited": NOISE[0]}, CORRECT, labels=LABELS, per_picture=1)
+    whole, none = evidence.class_pairs, np.arange(0)
+    nothing = dict.fromkeys(("labels", "pairs", "right", "index", "cluster", "area"), none)
+    empty = dataclasses.replace(whole, classes=(), ids=(), localization={}, **nothing)
+    performance = dataclasses.replace(evidence.performance, lack="The model knows all.")
+    reference = dataclasses.replace(evidence.reference, masks=np.ones((len(LABELS), 2, 2)))
+    given = {"class_pairs": empty, "performance": performance, "reference": reference}
+    found = p203.CHECK.finding(dataclasses.replace(evidence, **given))
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert found.summary == "By localization nothing can be said: The model knows all."
+
+
 def test_equal_quality_in_every_class_does_not_follow_accuracy():
     found = judged(np.zeros(len(LABELS)))
     assert found.verdict is Verdict.VIOLATION

@@ -3,55 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import partial
-from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from audit.data.pairs import Pairs
 from audit.evidence.context import Context
+from audit.evidence.executed_scores import scores_of_candidates
 from audit.evidence.kinds import Executed, Reference, TraceEvidence
 from audit.evidence.reference import class_scores, gather_reference
-from audit.explainers.contract import run_explainer
-from audit.models.unwrapped_values import beneath, plain
-from audit.trace.instrument import Instrument, Observer
-from audit.trace.operations import Operation
-from audit.trace.records import Array
-
-
-class ScalarTap(Observer):
-    """Keeps the per-pair scores behind the scalars that are differentiated.
-
-    Args:
-        pairs: how many pairs the batch has.
-    """
-
-    def __init__(self, pairs: int) -> None:
-        self.pairs = pairs
-        self.scores: Tensor | None = None
-        self._sums: dict[int, tuple[Tensor, Tensor]] = {}
-
-    def after_operation(self, note: Any, operation: Operation, out: Any) -> None:
-        """Follow sums back to their terms."""
-        del note
-        sums = operation.name in {"sum", "mean"} and isinstance(out, Tensor)
-        if sums and out.numel() == 1 and operation.tensors[0].numel() == self.pairs:
-            self._sums[id(out)] = (out, operation.tensors[0])
-
-    def before_gradient(self, roots: Sequence[Tensor], directions: Sequence[Tensor | None]) -> None:
-        """Note what is differentiated first."""
-        del directions
-        if self.scores is not None or not roots:
-            return
-        root = beneath(roots[0])
-        if root.numel() == 1 and id(root) in self._sums:
-            root = self._sums[id(root)][1]
-        if root.numel() == self.pairs:
-            self.scores = plain(root).flatten().clone()
 
 
 def gather_executed(context: Context, reference: Reference, trace: TraceEvidence) -> Executed:
@@ -109,12 +68,9 @@ def executed_answers(context: Context, reference: Reference, task: str = "answer
         task: what the scores of a batch are kept as.
     """
     candidates = strongest_classes(context, reference)
-    pictures, width = candidates.shape
-    flat_picture = np.repeat(np.arange(pictures), width)
-    flat_class = candidates.reshape(-1)
-    scores, how = _scores(context, flat_picture, flat_class, task)
+    scores, how = scores_of_candidates(context, candidates, task)
     model = np.take_along_axis(_model_scores(context, reference), candidates, 1)
-    found = np.full_like(model, np.nan) if scores is None else scores.reshape(model.shape)
+    found = np.full_like(model, np.nan) if scores is None else scores
     return Executed(
         how=how,
         correct=_correct(found, candidates, reference.present),
@@ -141,45 +97,3 @@ def strongest_classes(context: Context, reference: Reference) -> np.ndarray:
     count = min(len(reference.classes), context.sizes.executed_candidates)
     order = np.lexsort((-reference.scores, ~reference.present), axis=1)[:, :count]
     return np.sort(order, axis=1)
-
-
-def _scores(
-    context: Context, picture: np.ndarray, classes: np.ndarray, task: str
-) -> tuple[np.ndarray | None, str]:
-    tasks = {
-        f"{task} from {batch[0]}": partial(
-            _batch_scores, context, picture[batch.numpy()], classes[batch.numpy()]
-        )
-        for batch in context.batches(len(picture))
-    }
-    name, first = next(iter(tasks.items()))
-    found = context.tasks.kept(name, _Scores, first)
-    if found.scores is None:  # nor will others have any
-        return None, "none"
-    told = partial(context.progress, "what the explainer executes, as a classifier")
-    every = context.tasks.all_kept(_Scores, tasks, lambda done: told(done, len(tasks)))
-    parts = [one.scores for one in every if one.scores is not None]
-    if len(parts) < len(every):
-        return None, "none"
-    return np.concatenate(parts), every[-1].how
-
-
-@dataclass(frozen=True)
-class _Scores:
-    """The scores of a batch as they are executed, and by what they were seen."""
-
-    how: str
-    scores: Array | None
-
-
-def _batch_scores(context: Context, picture: Array, classes: Array) -> _Scores:
-    images = context.pairs.images[torch.from_numpy(picture)]
-    images = images.to(device=context.model.device, dtype=context.model.dtype)
-    targets = context.pairs.targets[torch.from_numpy(classes)].to(context.model.device)
-    tap = ScalarTap(len(picture))
-    with Instrument(images.device, tap):
-        explanation = run_explainer(context.audited, context.model.module, images, targets)
-    scores, how = tap.scores, "gradient"
-    if scores is None and explanation.scores is not None:
-        scores, how = explanation.scores, "returned"
-    return _Scores(how, None if scores is None else scores.double().cpu().numpy())

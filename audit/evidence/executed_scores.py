@@ -77,11 +77,13 @@ class _Asked:
         how: by what they were seen.
         scores: of each pair, None where none are exposed.
         told: those of all classes, from a feature that explains the scores; None without one.
+        factor: of the scores over those that the feature has, such as a temperature.
     """
 
     how: str
     scores: Array | None
     told: Array | None
+    factor: float = np.nan
 
 
 def scores_of_candidates(
@@ -106,7 +108,7 @@ def scores_of_candidates(
     scores[first] = every.scores.reshape(-1, width)
     rest = np.arange(len(first), count)
     if len(rest) and _tells(every, scores[first], candidates[first]):
-        one = _asked(context, rest, candidates[rest, 0], f"{task} by feature")
+        one = _asked(context, rest, candidates[rest, 0], f"{task} by feature", every.factor)
         if one is not None and one.told is not None:
             known = np.isfinite(one.told).all(1)
             told = np.take_along_axis(one.told, candidates[rest], 1)
@@ -131,13 +133,18 @@ def _tells(asked: _Asked, scores: Array, candidates: Array) -> bool:
     return bool(np.abs(told - scores[:, None]).max() <= _ROUNDING * np.abs(scores).max())
 
 
-def _asked(context: Context, picture: Array, classes: Array, task: str) -> _Asked | None:
-    """The scores of some pictures with a class each, batch by batch; None where there are none."""
+def _asked(
+    context: Context, picture: Array, classes: Array, task: str, factor: float | None = None
+) -> _Asked | None:
+    """The scores of some pictures with a class each, batch by batch; None where there are none.
+
+    A feature has to explain them with the factor given, where one is.
+    """
     with torch.no_grad():
         texts = class_features(context, context.pristine_model, averaged=False)
     tasks = {
         f"{task} from {batch[0]}": partial(
-            _batch_scores, context, texts, picture[batch.numpy()], classes[batch.numpy()]
+            _batch_scores, context, texts, picture[batch.numpy()], classes[batch.numpy()], factor
         )
         for batch in context.batches(len(picture))
     }
@@ -157,11 +164,15 @@ def _asked(context: Context, picture: Array, classes: Array, task: str) -> _Aske
             for one in every
             if one.scores is not None
         ]
-    return _Asked(every[-1].how, np.concatenate(scores), np.concatenate(rows))
+    return _Asked(every[-1].how, np.concatenate(scores), np.concatenate(rows), every[0].factor)
 
 
 def _batch_scores(
-    context: Context, texts: Float[Tensor, "classes e"], picture: Array, classes: Array
+    context: Context,
+    texts: Float[Tensor, "classes e"],
+    picture: Array,
+    classes: Array,
+    factor: float | None,
 ) -> _Asked:
     images = context.pairs.images[torch.from_numpy(picture)]
     images = images.to(device=context.model.device, dtype=context.model.dtype)
@@ -174,8 +185,9 @@ def _batch_scores(
         scores, how = plain(explanation.scores).detach().flatten(), "returned"
     if scores is None:
         return _Asked(how, None, None)
-    told = _told(scores, tap.features, texts, torch.from_numpy(classes).to(texts.device))
-    return _Asked(how, scores.double().cpu().numpy(), told)
+    own = torch.from_numpy(classes).to(texts.device)
+    told, factor = _told(scores, tap.features, texts, own, factor) or (None, np.nan)
+    return _Asked(how, scores.double().cpu().numpy(), told, factor)
 
 
 def _told(
@@ -183,18 +195,19 @@ def _told(
     features: Sequence[Float[Tensor, "b e"]],
     texts: Float[Tensor, "classes e"],
     classes: Tensor,
-) -> Array | None:
-    """Scores of all classes by the first feature whose own ones are the executed ones, or None.
+    factor: float | None,
+) -> tuple[Array, float] | None:
+    """Scores of all classes by the first feature whose own ones are the executed ones; the factor.
 
-    The feature is compared as it is and at unit length, and up to one factor for all pairs, such as
-    a temperature.
+    The feature is compared as it is and at unit length, up to one factor for all pairs, such as a
+    temperature: that of earlier batches, as a single pair has a factor for every feature.
     """
     wanted = scores.double()
     for feature in features:
         for one in (feature, functional.normalize(feature, dim=-1)):
             every = one.double() @ texts.double().T
             own = every.gather(1, classes[:, None])[:, 0]
-            factor = (own @ wanted) / (own @ own).clamp(min=1e-30)
-            if bool((factor * own - wanted).abs().max() <= _ROUNDING * wanted.abs().max()):
-                return np.asarray((factor * every).cpu().numpy())
+            times = factor or float((own @ wanted) / (own @ own).clamp(min=1e-30))
+            if bool((times * own - wanted).abs().max() <= _ROUNDING * wanted.abs().max()):
+                return np.asarray((times * every).cpu().numpy()), times
     return None

@@ -101,11 +101,12 @@ def scores_of_candidates(
     """
     count, width = candidates.shape
     first = np.arange(min(EXPLAINED, count))
-    every = _asked(context, np.repeat(first, width), candidates[first].reshape(-1), task)
+    in_turn = np.tile(first, width), candidates[first].T.reshape(-1)  # each batch has several
+    every = _asked(context, *in_turn, task)
     if every is None or every.scores is None:
         return None, "none"
     scores = np.full(candidates.shape, np.nan)
-    scores[first] = every.scores.reshape(-1, width)
+    scores[first] = every.scores.reshape(width, -1).T
     rest = np.arange(len(first), count)
     if len(rest) and _tells(every, scores[first], candidates[first]):
         one = _asked(context, rest, candidates[rest, 0], f"{task} by feature", every.factor)
@@ -128,9 +129,9 @@ def _tells(asked: _Asked, scores: Array, candidates: Array) -> bool:
     if asked.told is None:
         return False
     pictures, width = scores.shape
-    told = asked.told.reshape(pictures, width, -1)
-    told = np.take_along_axis(told, np.repeat(candidates[:, None], width, 1), 2)
-    return bool(np.abs(told - scores[:, None]).max() <= _ROUNDING * np.abs(scores).max())
+    told = asked.told.reshape(width, pictures, -1)
+    told = np.take_along_axis(told, np.repeat(candidates[None], width, 0), 2)
+    return bool(np.abs(told - scores).max() <= _ROUNDING * np.abs(scores).max())
 
 
 def _asked(
@@ -138,21 +139,26 @@ def _asked(
 ) -> _Asked | None:
     """The scores of some pictures with a class each, batch by batch; None where there are none.
 
-    A feature has to explain them with the factor given, where one is.
+    A feature has to explain them with the factor given, else with that of the first batch.
     """
     with torch.no_grad():
         texts = class_features(context, context.pristine_model, averaged=False)
-    tasks = {
-        f"{task} from {batch[0]}": partial(
-            _batch_scores, context, texts, picture[batch.numpy()], classes[batch.numpy()], factor
-        )
-        for batch in context.batches(len(picture))
-    }
-    name, first = next(iter(tasks.items()))
-    if context.tasks.kept(name, _Asked, first).scores is None:  # nor will others have any
+    batches = {f"{task} from {batch[0]}": batch.numpy() for batch in context.batches(len(picture))}
+
+    def tasks(factor: float | None) -> dict[str, partial[_Asked]]:
+        return {
+            name: partial(_batch_scores, context, texts, picture[rows], classes[rows], factor)
+            for name, rows in batches.items()
+        }
+
+    name, ask = next(iter(tasks(factor).items()))
+    first = context.tasks.kept(name, _Asked, ask)
+    if first.scores is None:  # nor will others have any
         return None
     told = partial(context.progress, "what the explainer executes, as a classifier")
-    every = context.tasks.all_kept(_Asked, tasks, lambda done: told(done, len(tasks)))
+    every = context.tasks.all_kept(
+        _Asked, tasks(first.factor), lambda done: told(done, len(batches))
+    )
     scores = [one.scores for one in every if one.scores is not None]
     if len(scores) < len(every):
         return None
@@ -164,7 +170,7 @@ def _asked(
             for one in every
             if one.scores is not None
         ]
-    return _Asked(every[-1].how, np.concatenate(scores), np.concatenate(rows), every[0].factor)
+    return _Asked(every[-1].how, np.concatenate(scores), np.concatenate(rows), first.factor)
 
 
 def _batch_scores(

@@ -61,9 +61,8 @@ class Structure:
         return "image" if self.image.holds(path) else "text"
 
     def may_need(self, name: TowerName, path: str) -> bool:
-        """Whether a tower may need a parameter, by its dotted name: it is none of another's."""
-        own = self.tower(name)
-        return not any(tower.holds(path) for tower in self.towers if tower is not own)
+        """Whether a tower may need a parameter, by its dotted name: its own, or nobody's."""
+        return self.tower(name).holds(path) or not any(t.holds(path) for t in self.towers)
 
     def in_block(self, path: str) -> bool:
         """Whether a parameter, by its dotted name, belongs to a block."""

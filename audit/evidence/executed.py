@@ -147,7 +147,7 @@ def _scores(
     context: Context, picture: np.ndarray, classes: np.ndarray, task: str
 ) -> tuple[np.ndarray | None, str]:
     tasks = {
-        f"{task} from {batch[0]}": partial(
+        f"scores of {len(batch)}, {task} from {batch[0]}": partial(
             _batch_scores, context, picture[batch.numpy()], classes[batch.numpy()]
         )
         for batch in context.batches(len(picture))

@@ -18,6 +18,7 @@ from audit.evidence import kinds, store
 from audit.evidence.chosen_pairs import gather_chosen_pairs, gather_performance
 from audit.evidence.context import Context
 from audit.evidence.cost import gather_costs
+from audit.evidence.deadline import OutOfTimeError
 from audit.evidence.effects import gather_effects
 from audit.evidence.equivalences import gather_equivalences
 from audit.evidence.executed import gather_executed
@@ -33,7 +34,7 @@ from audit.evidence.reference import gather_reference
 from audit.evidence.reparametrization import gather_reparametrization
 from audit.evidence.repeatability import gather_repeatability
 from audit.evidence.rung_faithfulness import gather_rung_faithfulness
-from audit.evidence.tasks import OutOfTimeError, forget_all
+from audit.evidence.tasks import forget_all
 from audit.evidence.text_specificity import gather_text_specificity
 from audit.evidence.traces import gather_trace
 from audit.evidence.twin_maps import gather_twin_maps

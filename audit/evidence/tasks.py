@@ -13,53 +13,22 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from time import monotonic
 from typing import Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from audit.evidence import store
+from audit.evidence.deadline import Deadline
 from audit.evidence.side_by_side import Forks
 from audit.trace.records import Array
 
 T = TypeVar("T")
-
-
-class OutOfTimeError(RuntimeError):
-    """The time that an audit may take is over, and something is not measured yet."""
-
-
-@dataclass(frozen=True)
-class Deadline:
-    """When the audit has to end.
-
-    Attributes:
-        seconds: that were given.
-        at: on the system's monotonic clock.
-    """
-
-    seconds: float
-    at: float
-
-    def check(self) -> None:
-        """Raise where it is over.
-
-        Raises:
-            OutOfTimeError: says what was given.
-        """
-        if monotonic() > self.at:
-            raise OutOfTimeError(
-                f"the {self.seconds:g} s that --max-time gives were over before it was measured; "
-                "what was measured is kept, and the same command goes on from there"
-            )
-
-
 _FOLDER = "tasks"
 _SLUG = 40
 
@@ -95,6 +64,25 @@ class Filler(Protocol):
         """Where the tasks of a kind lie, once they are there; None where they are not shared."""
 
 
+@runtime_checkable
+class Sampler(Protocol):
+    """What runs some tasks in the place of all, to find out what all would cost.
+
+    Those cost alike whose names agree up to a comma; the others each cost what they cost.
+    """
+
+    def kept(self, name: str, measure: Callable[[], T], /) -> T:
+        """What a task gives, or one like it."""
+
+    def all_kept(self, tasks: Mapping[str, Callable[[], T]], /) -> list[T]:
+        """What several tasks give, or others like them."""
+
+    def of_batches(
+        self, parts: Sequence[Tensor], draw: Callable[[Tensor], Tensor], /
+    ) -> list[Tensor]:
+        """What is drawn of batches, or of others of their size."""
+
+
 def nothing() -> None:
     """Do nothing before saving, or while something is waited for."""
 
@@ -114,6 +102,7 @@ class Tasks:
         forks: measure tasks side by side.
         deadline: after which nothing new is measured; None for no limit.
         filler: measures elsewhere what is shared; None for nobody.
+        sampler: runs some of them only; None for all.
     """
 
     folder: Path | None = None
@@ -122,6 +111,7 @@ class Tasks:
     forks: Forks = field(default_factory=Forks)
     deadline: Deadline | None = None
     filler: Filler | None = None
+    sampler: Sampler | None = None
 
     def of(self, evidence: Path, kind: str) -> Tasks:
         """Those of a kind, in the folder of its evidence."""
@@ -157,6 +147,8 @@ class Tasks:
             measure: runs the task.
             of_model: whether it depends on model and data alone.
         """
+        if self.sampler is not None:
+            return self.sampler.kept(name, measure)
         if of_model and self.shared is not None:
             return self._kept_for_all(self.shared, name, kind, measure)
         if self.folder is None:
@@ -206,7 +198,8 @@ class Tasks:
 
     def one_drawn(self, name: str, draw: Callable[[], Tensor], *, of_model: bool = False) -> Tensor:
         """Like `drawn`, of a single tensor."""
-        return self.drawn(name, lambda: {name: draw()}, of_model=of_model)[name]
+        (found,) = self.drawn(name, lambda: {"": draw()}, of_model=of_model).values()
+        return found
 
     def all_kept(
         self,
@@ -224,6 +217,8 @@ class Tasks:
             told: how many are finished.
             of_model: see `kept`.
         """
+        if self.sampler is not None:
+            return self.sampler.all_kept(tasks)
         calls = [
             partial(self.kept, name, kind, measure, of_model=of_model)
             for name, measure in tasks.items()
@@ -253,6 +248,12 @@ class Tasks:
         """Like `all_kept`, of tasks that draw tensors."""
         measured = {name: partial(_drawn, draw) for name, draw in tasks.items()}
         return [_tensors(d) for d in self.all_kept(Drawn, measured, told, of_model=of_model)]
+
+    def of_batches(self, parts: Sequence[Tensor], draw: Callable[[Tensor], Tensor]) -> list[Tensor]:
+        """What is drawn of batches, one after the other, within a task."""
+        if self.sampler is not None:
+            return self.sampler.of_batches(parts, draw)
+        return [draw(part) for part in parts]
 
     def _is_kept(self, name: str, *, of_model: bool) -> bool:
         shared = self.shared.folder if self.shared is not None and of_model else None

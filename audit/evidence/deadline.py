@@ -33,3 +33,8 @@ class Deadline:
                 f"the {self.seconds:g} s that --max-time gives were over before it was measured; "
                 "what was measured is kept, and the same command goes on from there"
             )
+
+
+def deadline_of(seconds: float | None, since: float) -> Deadline | None:
+    """So many seconds after a time of the system's monotonic clock; None for no limit."""
+    return None if seconds is None else Deadline(seconds, since + seconds)

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from audit.evidence import store
 from audit.evidence.deadline import Deadline
-from audit.evidence.side_by_side import Forks
+from audit.evidence.side_by_side import Executor, Forks
 from audit.trace.records import Array
 
 T = TypeVar("T")
@@ -99,7 +99,7 @@ class Tasks:
         folder: where they are kept; None keeps nothing.
         before_saving: called before anything is saved, such as to record what it depends on.
         shared: where those are kept that depend on model and data alone; None shares nothing.
-        forks: measure tasks side by side.
+        executor: measures tasks side by side.
         deadline: after which nothing new is measured; None for no limit.
         filler: measures elsewhere what is shared; None for nobody.
         sampler: runs some of them only; None for all.
@@ -108,7 +108,7 @@ class Tasks:
     folder: Path | None = None
     before_saving: Callable[[], None] = nothing
     shared: Shared | None = None
-    forks: Forks = field(default_factory=Forks)
+    executor: Executor = field(default_factory=Forks)
     deadline: Deadline | None = None
     filler: Filler | None = None
     sampler: Sampler | None = None
@@ -154,7 +154,7 @@ class Tasks:
         if self.folder is None:
             self.in_time()
             return measure()
-        file = _file_name(name)
+        file = task_file(name)
         found = store.load_if_sound(self.folder, file, kind)
         if found is None:
             self.in_time()
@@ -175,7 +175,7 @@ class Tasks:
     def _kept_for_all(
         self, shared: Shared, name: str, kind: type[T], measure: Callable[[], T]
     ) -> T:
-        file = _file_name(name)
+        file = task_file(name)
         found = store.load_if_sound(shared.folder, file, kind)
         if found is None and not shared.fills:
             return replace(self, shared=None).kept(name, kind, measure)
@@ -209,7 +209,7 @@ class Tasks:
         *,
         of_model: bool = False,
     ) -> list[T]:
-        """What several tasks give, in their order; measured side by side where there are forks.
+        """What several tasks give, in their order; measured side by side where that can be.
 
         Args:
             kind: see `kept`.
@@ -219,20 +219,17 @@ class Tasks:
         """
         if self.sampler is not None:
             return self.sampler.all_kept(tasks)
-        calls = [
-            partial(self.kept, name, kind, measure, of_model=of_model)
+        calls = {
+            name: partial(self.kept, name, kind, measure, of_model=of_model)
             for name, measure in tasks.items()
-        ]
-        missing = [
-            call
-            for name, call in zip(tasks, calls, strict=True)
-            if not self._is_kept(name, of_model=of_model)
-        ]
-        aside = self.folder is not None and len(missing) > 1 and self.forks.may_run()
-        if aside:
-            self.forks.run(missing, lambda done: told(len(calls) - len(missing) + done))
+        }
+        missing = {n: one for n, one in calls.items() if not self._is_kept(n, of_model=of_model)}
+        aside = self.folder is not None and self.executor.takes(len(missing))
+        if aside and self.folder is not None:
+            there = len(calls) - len(missing)
+            self.executor.run(self.folder, missing, lambda done: told(there + done))
         found = []
-        for done, call in enumerate(calls, 1):
+        for done, call in enumerate(calls.values(), 1):
             found.append(call())
             if not aside:
                 told(done)
@@ -257,7 +254,7 @@ class Tasks:
 
     def _is_kept(self, name: str, *, of_model: bool) -> bool:
         shared = self.shared.folder if self.shared is not None and of_model else None
-        file, places = _file_name(name), (self.folder, shared)
+        file, places = task_file(name), (self.folder, shared)
         return any(place is not None and store.is_there(place, file) for place in places)
 
     def any_kept(self) -> bool:
@@ -289,7 +286,7 @@ def forget_all(evidence: Path) -> None:
     shutil.rmtree(evidence / _FOLDER, ignore_errors=True)
 
 
-def _file_name(name: str) -> str:
-    """A short file name that differs for different tasks."""
+def task_file(name: str) -> str:
+    """The name of a task's files: short, and another for every task."""
     slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:_SLUG]
     return f"{slug}-{sha256(name.encode()).hexdigest()[:12]}"

@@ -49,10 +49,12 @@ def load_subjects(
     """
 
     def filler_for(model: ModelUnderAudit) -> Filler | None:
+        if not shares or settings.engine != "local":
+            return None
         forks = forks_of(settings, model, board)
         with suited_threads(model, single=single_thread(settings, forks)):
             single = torch.get_num_threads() == 1
-        return start_filler(settings, model, board, forks, live, single=single) if shares else None
+        return start_filler(settings, model, board, forks, live, single=single)
 
     enter = board.enter if board else began_nothing
     enter("loading the model and the explainer")

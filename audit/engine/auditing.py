@@ -16,12 +16,14 @@ from audit.engine.context_building import (
     build_context,
 )
 from audit.engine.evidence_filler import Filler
-from audit.engine.evidence_key import evidence_key
+from audit.engine.evidence_key import audit_key
 from audit.engine.gate_inputs import load_gate
 from audit.engine.git_revision import must_not_import_from
 from audit.engine.live_objects import NOTHING, LiveObjects
 from audit.engine.picture_drawing import drawn_pictures
 from audit.engine.provenance import conditions, explainer_info, now, timing
+from audit.engine.ray_cluster import start_cluster
+from audit.engine.ray_worker import shared_key
 from audit.engine.reproduction import command_line
 from audit.engine.shared_evidence import Sharing
 from audit.engine.status_board import StatusBoard
@@ -30,11 +32,11 @@ from audit.engine.unfinished import subject_document
 from audit.engine.worker_count import forks_of, single_thread, suited_threads
 from audit.evidence.completion import SOURCES, may_resume
 from audit.evidence.context import Context, Progress
-from audit.evidence.deadline import Deadline
+from audit.evidence.deadline import deadline_of
 from audit.evidence.dry_run import try_explainer
 from audit.evidence.interim_looks import forget_looks, measured_looks, one_look
 from audit.evidence.kinds import Evidence
-from audit.evidence.side_by_side import Forks
+from audit.evidence.side_by_side import Executor, Forks
 from audit.evidence.tasks import Tasks
 from audit.explainers.contract import Explainer
 from audit.explainers.sources import SourceRecord, reading_recorded
@@ -120,8 +122,7 @@ def run_audit(
     subjects = load_subjects(settings, board, live, shares=sharing is None)
     audited, model = subjects.explainer, subjects.model
     context = build_context(settings, model, audited, progress, live)
-    of_explainer = (context.others, context.roles, context.limits)
-    key = evidence_key(settings, context, settings.profile, *of_explainer)
+    key = audit_key(settings, context)
     run = _conditions(settings, context, key, live, supervised=board is not None)
     if board:
         board.leave("subject", subject_document(context, run, started))
@@ -132,12 +133,12 @@ def run_audit(
     sources = SourceRecord(folder / SOURCES, _own_files(audited), beside=(folder.parent,))
     began = (lambda kind: board.enter(f"gathering {kind}")) if board else context.began
     shared = sharing.read_by(settings, context) if sharing else None
-    forks, filler = _beside(forks_of(settings, model, board, sources), subjects.filler)
-    most = settings.max_time
-    deadline = None if most is None else Deadline(most, began_at + most)
-    tasks = Tasks(None, sources.update, shared, forks, deadline, subjects.filler)
+    forks = forks_of(settings, model, board, sources)
+    executor, ending = _beside(settings, context, live, forks, subjects.filler)
+    deadline = deadline_of(settings.max_time, began_at)
+    tasks = Tasks(None, sources.update, shared, executor, deadline, subjects.filler)
     context = replace(context, tasks=tasks, began=began)
-    with filler, suited_threads(model, single=single_thread(settings, forks)), reading_recorded():
+    with ending, suited_threads(model, single=single_thread(settings, forks)), reading_recorded():
         found = _found(settings, context, checks, folder, key, watch, resume=resume)
     used = found.gathered.evidence.reference
     if found.pairs and used is not None:
@@ -149,8 +150,17 @@ def run_audit(
     return Audit(result, context, found.gathered.evidence)
 
 
-def _beside(forks: Forks, filler: Filler | None) -> tuple[Forks, AbstractContextManager[object]]:
-    """Forks beside a filler, and what ends the filler."""
+def _beside(
+    settings: Settings,
+    context: Context,
+    live: LiveObjects,
+    forks: Forks,
+    filler: Filler | None,
+) -> tuple[Executor, AbstractContextManager[object]]:
+    """What measures beside this process, and what ends it: a cluster, or forks and a filler."""
+    if settings.engine == "ray":
+        cluster = start_cluster(settings, shared_key(settings, context), live)
+        return cluster, closing(cluster)
     if filler is None:
         return forks, nullcontext()
     return replace(forks, elsewhere=filler.busy), closing(filler)

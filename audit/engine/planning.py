@@ -218,6 +218,8 @@ def _unseen(settings: Settings, on_demand: frozenset[str], workers: int) -> list
         found.append(
             "What earlier audits have left in the cache is counted as if it was not there."
         )
+    if settings.engine == "ray":
+        found.append("The time and memory are those of one process; a cluster shares the work.")
     if workers > 1:
         found.append(f"The time is that of {workers} processes on as many idle cores.")
     return found

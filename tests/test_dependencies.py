@@ -54,7 +54,9 @@ def test_every_run_time_dependency_is_imported():
 
 def test_every_import_is_a_dependency_or_of_an_extra():
     extras = PROJECT["optional-dependencies"]
-    optional = [one for name in ("adapters", "hf", "coco", "datasets") for one in extras[name]]
+    optional = [
+        one for name in ("adapters", "hf", "coco", "datasets", "ray") for one in extras[name]
+    ]
     allowed = modules([*PROJECT["dependencies"], *optional]) | ASKED_FOR
     allowed |= {m for m, d in COMES_WITH.items() if d in distributions(PROJECT["dependencies"])}
     assert imported() - allowed == set()

@@ -60,7 +60,7 @@ def commands(page):
 
 def small(words, model):
     """The words with everything added that keeps an audit small."""
-    if words[0] not in {"benchmark", "check", "equivalence", "map", "pairs"} or {
+    if words[0] not in {"benchmark", "check", "equivalence", "map", "pairs", "plan"} or {
         "--show-settings"
     } & set(words):
         return words
@@ -71,7 +71,7 @@ def small(words, model):
     added = {} if any(w.startswith("local-dir:") for w in words) else {"--model": model}
     if words[0] != "map":
         added["--samples"] = SMALL["--samples"]
-    if words[0] in {"benchmark", "check"}:
+    if words[0] in {"benchmark", "check", "plan"}:
         added |= SMALL
     if words[0] == "pairs":
         added["--profile"] = SMALL["--profile"]

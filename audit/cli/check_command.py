@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from audit.cli import shared_options as shared
+from audit.cli.audited_options import audited_options
 from audit.cli.exit_codes import exit_codes
-from audit.cli.option_groups import limit_options
 from audit.cli.printing import say, say_message, verdict_stands
-from audit.cli.quality_option import quality_option
 from audit.cli.result_files import show_result
 
 if TYPE_CHECKING:
@@ -21,17 +20,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--explainer", "-e", help="A registered name, FILE.py:FUNCTION or MODULE:FUNCTION.")
-@shared.options_option
-@shared.model_options
-@shared.ladder_option
-@shared.data_options
-@quality_option
-@shared.judging_options
-@shared.gate_options
-@limit_options
-@shared.output_options
-@shared.pictures_options
+@audited_options
 @shared.detail_options
 @click.option("--show-settings", is_flag=True, help="Print the settings and exit.")
 @click.option(

@@ -22,6 +22,7 @@ from audit.cli.list_command import list_
 from audit.cli.map_command import map_
 from audit.cli.pack_command import pack
 from audit.cli.pairs_command import pairs
+from audit.cli.plan_command import plan_
 from audit.cli.printing import say
 from audit.cli.report_command import report
 from audit.cli.summary_command import summary
@@ -70,7 +71,7 @@ class Commands(click.Group):
             list_,
             map_,
         ),
-        *(pack, pairs, report, summary, verify),
+        *(pack, pairs, plan_, report, summary, verify),
     ),
 )
 @click.version_option(__version__, prog_name="audit")

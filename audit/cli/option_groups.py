@@ -31,6 +31,16 @@ limit_options = together(
             help="Processes that measure side by side; the same comes out with any number.",
         ),
         click.option(
+            "--engine",
+            type=click.Choice(["local", "ray"]),
+            help="Where tasks are measured: processes of this machine, or a Ray cluster.",
+        ),
+        click.option(
+            "--ray-address",
+            metavar="HOST:PORT|local",
+            help="Of the cluster, without it RAY_ADDRESS; local starts one on this machine.",
+        ),
+        click.option(
             "--cache",
             metavar="FOLDER|off",
             help="Evidence of model and data alone, which audits share; see 'audit cache'.",

@@ -173,6 +173,12 @@ class Settings(BaseModel):
         description="processes that measure side by side, with one thread each; the same comes "
         "out with any number; auto for as many as there are cores and memory for",
     )
+    engine: Literal["local", "ray"] = Field(
+        "local", description="what runs workers: this machine, or a Ray cluster; the same comes out"
+    )
+    ray_address: str | None = Field(
+        None, description="of the cluster, default RAY_ADDRESS; local starts one on this machine"
+    )
     cache: str = Field("auto", description="folder of evidence that audits of a model share; off")
     max_time: float | None = Field(
         None,
@@ -283,18 +289,8 @@ class Settings(BaseModel):
     def shown(self) -> dict[str, str]:
         """Those that can alter a result, as reports show them."""
         hidden = {
-            "out",
-            "resume",
-            "reuse",
-            "timeout",
-            "memory",
-            "workers",
-            "cache",
-            "formats",
-            "pictures",
-            "attest",
-            "history",
-            "from_evidence",
-        }
+            "out", "resume", "reuse", "timeout", "memory", "workers", "engine", "ray_address",
+            "cache", "formats", "pictures", "attest", "history", "from_evidence",
+        }  # fmt: skip
         shown = self.model_dump(mode="json", exclude=hidden)
         return {k: str(v) for k, v in shown.items() if v not in (None, [], {}, "")}

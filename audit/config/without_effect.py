@@ -13,6 +13,7 @@ _OF_THE_AUDIT = (
     "max_time",
     "memory",
     "workers",
+    "engine",
     "cache",
     "reuse",
 )
@@ -30,6 +31,8 @@ def without_effect(settings: Settings) -> list[str]:
         )
     if settings.model == "bundled":
         reasons["allow_download"] = "the bundled model is here"
+    if settings.engine != "ray":
+        reasons["ray_address"] = "it is that of --engine ray"
     if not settings.resume:
         reasons["reuse"] = "--no-resume gathers all evidence again"
     if settings.from_evidence:

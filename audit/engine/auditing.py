@@ -9,22 +9,21 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-import torch
-
 from audit.config.settings import Settings, SettingsError
 from audit.engine.assembly import model_info, summarize
+from audit.engine.audited_subjects import load_subjects
 from audit.engine.context_building import (
     build_context,
-    load_audited_explainer,
-    load_audited_model,
 )
-from audit.engine.evidence_filler import Filler, start_filler
-from audit.engine.evidence_key import evidence_key
+from audit.engine.evidence_filler import Filler
+from audit.engine.evidence_key import audit_key
 from audit.engine.gate_inputs import load_gate
 from audit.engine.git_revision import must_not_import_from
 from audit.engine.live_objects import NOTHING, LiveObjects
 from audit.engine.picture_drawing import drawn_pictures
 from audit.engine.provenance import conditions, explainer_info, now, timing
+from audit.engine.ray_cluster import start_cluster
+from audit.engine.ray_worker import shared_key
 from audit.engine.reproduction import command_line
 from audit.engine.shared_evidence import Sharing
 from audit.engine.status_board import StatusBoard
@@ -32,24 +31,21 @@ from audit.engine.stopwatch import Stopwatch
 from audit.engine.unfinished import subject_document
 from audit.engine.worker_count import forks_of, single_thread, suited_threads
 from audit.evidence.completion import SOURCES, may_resume
-from audit.evidence.context import Context, Progress, began_nothing
-from audit.evidence.dry_run import records_of, try_explainer
+from audit.evidence.context import Context, Progress
+from audit.evidence.deadline import deadline_of
+from audit.evidence.dry_run import try_explainer
 from audit.evidence.interim_looks import forget_looks, measured_looks, one_look
 from audit.evidence.kinds import Evidence
-from audit.evidence.side_by_side import Forks
-from audit.evidence.tasks import Deadline, Tasks
-from audit.explainers.call_observer import calling
+from audit.evidence.side_by_side import Executor, Forks
+from audit.evidence.tasks import Tasks
 from audit.explainers.contract import Explainer
 from audit.explainers.sources import SourceRecord, reading_recorded
 from audit.gate.gating import Gate
 from audit.judging.answerable import answerable, with_the_others
 from audit.judging.group_sequential import Judged, judge_by_looks
 from audit.judging.selection import by_check, selected_checks
-from audit.models.model_under_audit import ModelUnderAudit
 from audit.reports.output import set_reports_aside
 from audit.result.schema import Conditions, Result, Timing
-from audit.trace.integrity import Integrity
-from audit.trace.records import ChangeRecord
 from principles.check import Check
 
 
@@ -123,11 +119,10 @@ def run_audit(
     gate = load_gate(settings, checks)
     folder = Path(settings.out).resolve() / "evidence"
     set_reports_aside(folder.parent)
-    subjects = _subjects(settings, board, live, shares=sharing is None)
+    subjects = load_subjects(settings, board, live, shares=sharing is None)
     audited, model = subjects.explainer, subjects.model
     context = build_context(settings, model, audited, progress, live)
-    of_explainer = (context.others, context.roles, context.limits)
-    key = evidence_key(settings, context, settings.profile, *of_explainer)
+    key = audit_key(settings, context)
     run = _conditions(settings, context, key, live, supervised=board is not None)
     if board:
         board.leave("subject", subject_document(context, run, started))
@@ -138,12 +133,12 @@ def run_audit(
     sources = SourceRecord(folder / SOURCES, _own_files(audited), beside=(folder.parent,))
     began = (lambda kind: board.enter(f"gathering {kind}")) if board else context.began
     shared = sharing.read_by(settings, context) if sharing else None
-    forks, filler = _beside(forks_of(settings, model, board, sources), subjects.filler)
-    most = settings.max_time
-    deadline = None if most is None else Deadline(most, began_at + most)
-    tasks = Tasks(None, sources.update, shared, forks, deadline, subjects.filler)
+    forks = forks_of(settings, model, board, sources)
+    executor, ending = _beside(settings, context, live, forks, subjects.filler)
+    deadline = deadline_of(settings.max_time, began_at)
+    tasks = Tasks(None, sources.update, shared, executor, deadline, subjects.filler)
     context = replace(context, tasks=tasks, began=began)
-    with filler, suited_threads(model, single=single_thread(settings, forks)), reading_recorded():
+    with ending, suited_threads(model, single=single_thread(settings, forks)), reading_recorded():
         found = _found(settings, context, checks, folder, key, watch, resume=resume)
     used = found.gathered.evidence.reference
     if found.pairs and used is not None:
@@ -155,57 +150,17 @@ def run_audit(
     return Audit(result, context, found.gathered.evidence)
 
 
-@dataclass(frozen=True)
-class _Subjects:
-    """Explainer and model, and what came with them.
-
-    Attributes:
-        explainer: under audit.
-        model: under audit.
-        imported: what importing the explainer altered of the model's code.
-        filler: measures what depends on model and data alone; None where nothing does.
-    """
-
-    explainer: Explainer
-    model: ModelUnderAudit
-    imported: tuple[ChangeRecord, ...]
-    filler: Filler | None
-
-
-def _subjects(
-    settings: Settings, board: StatusBoard | None, live: LiveObjects, *, shares: bool
-) -> _Subjects:
-    """Explainer and model, and a filler of the cache where ``shares`` says that there may be one.
-
-    A file or module is imported only when the model is there, so that what it patches is seen, and
-    when the filler has been forked, which runs nothing of it.
-    """
-
-    def filler_for(model: ModelUnderAudit) -> Filler | None:
-        forks = forks_of(settings, model, board)
-        with suited_threads(model, single=single_thread(settings, forks)):
-            single = torch.get_num_threads() == 1
-        return start_filler(settings, model, board, forks, live, single=single) if shares else None
-
-    enter = board.enter if board else began_nothing
-    enter("loading the model and the explainer")
-    foreign = ":" in settings.explainer
-    model = load_audited_model(settings, live) if foreign else None
-    filler = filler_for(model) if model else None
-    integrity = Integrity(model.module, model.module) if model else None
-    with reading_recorded(), calling(settings.explainer, 0):
-        audited = load_audited_explainer(settings, live)
-    changes = integrity.verify() if integrity else ()
-    imported = records_of(changes, "when it was imported", audited)
-    if model is None:
-        model = load_audited_model(settings, live)
-        filler = filler_for(model)
-    enter("reading the data")
-    return _Subjects(audited, model, imported, filler)
-
-
-def _beside(forks: Forks, filler: Filler | None) -> tuple[Forks, AbstractContextManager[object]]:
-    """Forks beside a filler, and what ends the filler."""
+def _beside(
+    settings: Settings,
+    context: Context,
+    live: LiveObjects,
+    forks: Forks,
+    filler: Filler | None,
+) -> tuple[Executor, AbstractContextManager[object]]:
+    """What measures beside this process, and what ends it: a cluster, or forks and a filler."""
+    if settings.engine == "ray":
+        cluster = start_cluster(settings, shared_key(settings, context), live)
+        return cluster, closing(cluster)
     if filler is None:
         return forks, nullcontext()
     return replace(forks, elsewhere=filler.busy), closing(filler)

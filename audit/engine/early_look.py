@@ -8,6 +8,7 @@ from audit.config.settings import Settings, SettingsError
 from audit.data.data_sources import expect_known_data
 from audit.engine.gate_inputs import load_gate
 from audit.engine.live_objects import NOTHING, LiveObjects
+from audit.engine.ray_settings import ray_address
 from audit.explainers.built_in import BUILT_IN, affordable
 from audit.explainers.written_explainers import expect_written
 from audit.former_names import present_explainer
@@ -29,7 +30,7 @@ def expect_known(settings: Settings, live: LiveObjects = NOTHING, also: Sequence
 
     Raises:
         ValueError: an explainer, option, model, tag, file of data, check, threshold, measure,
-            waiver, or baseline that there is not (subclasses say which).
+            waiver, baseline, or cluster that there is not (subclasses say which).
     """
     if settings.explainer and live.explainer is None:
         expect_written(settings.explainer, settings.options)
@@ -39,6 +40,8 @@ def expect_known(settings: Settings, live: LiveObjects = NOTHING, also: Sequence
     if settings.thresholds or settings.waivers or settings.baseline:
         load_gate(settings, selected_checks(settings))
     chosen_measures(settings.quality)
+    if settings.engine == "ray":
+        ray_address(settings, live)
     if live.model is None:
         expect_written_model(settings.model, settings.pretrained, settings.device)
     expect_written_ladder(settings.ladder)

@@ -223,7 +223,7 @@ class FillingJob:
         return self._looks(self.entry_of_many)
 
     def _looks(self, shared: Path) -> Looks:
-        tasks = Tasks(shared=Shared(shared, fills=True), forks=self.forks)
+        tasks = Tasks(shared=Shared(shared, fills=True), executor=self.forks)
         own = Path(tempfile.mkdtemp(dir=self.board.folder)) / "evidence"
         looks = measured_looks if self.settings.samples == "auto" else one_look
         return looks(replace(self.context, tasks=tasks), own, self.entry.name, resume=False)

@@ -12,6 +12,17 @@ from audit.evidence.plan import evidence_format
 from audit.version import __version__
 
 
+def audit_key(settings: Settings, context: Context) -> str:
+    """The `evidence_key` of all that an audit gathers.
+
+    Args:
+        settings: of the audit.
+        context: likewise.
+    """
+    of_explainer = (context.others, context.roles, context.limits)
+    return evidence_key(settings, context, settings.profile, *of_explainer)
+
+
 def evidence_key(settings: Settings, context: Context, *more: object) -> str:
     """A hash of program, model, data and checkpoints, and of what else decides.
 

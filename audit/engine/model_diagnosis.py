@@ -5,8 +5,6 @@ Every line is a fact of this model on this machine; nothing is judged.
 
 from __future__ import annotations
 
-import resource
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -16,6 +14,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from audit.data.grids import cell_masks
+from audit.engine.peak_memory import peak_memory
 from audit.explainers.binding import bound
 from audit.explainers.contract import run_explainer
 from audit.explainers.model_needs import ANY_SIZE, TEXT, lacking
@@ -29,10 +28,6 @@ from audit.result.wording import counted
 _SIZE = (320, 240)
 _BOX = (80, 60, 239, 179)  # the middle half of the picture on either side
 _TEXT = "a photo of a cat."
-_PASSES = {"quick": 5_000, "default": 18_000}
-"""Pictures that the bundled model sees while `gradient` is audited on so many pairs as a profile
-has by default: counted once, and the order of magnitude for any model and explainer."""
-_COPIES = 3  # the untouched one, an edited or degraded one, the explainer's own
 _WIDTH = 14
 
 
@@ -153,20 +148,8 @@ def _of_one_pair(model: ModelUnderAudit) -> Iterator[str]:
         yield _line("gradient", f"gives a map of {shape} in {spent * 1e3:,.0f} ms")
         if found.scores is not None and abs(float(found.scores[0]) - score) > 1e-3 * abs(score):
             yield _line("", f"but explains {float(found.scores[0]):.4f}, another score")
-    yield from _estimates(model, seconds)
-
-
-def _estimates(model: ModelUnderAudit, seconds: float) -> Iterator[str]:
-    """Of a whole audit, by what one picture takes."""
-    spans = (f"{_span(n * seconds)} ({profile})" for profile, n in _PASSES.items())
-    held = sum(t.numel() * t.element_size() for t in model.module.state_dict().values())
-    peak = _most_memory()
-    yield _line("memory", f"{peak / 2**30:.1f} GiB at most so far")
-    yield _line(
-        "an audit",
-        f"of a quick explainer takes of the order of {', '.join(spans)}, and "
-        f"{(peak + _COPIES * held) / 2**30:.1f} GiB",
-    )
+    yield _line("memory", f"{peak_memory() / 2**30:.1f} GiB at most so far")
+    yield _line("an audit", "'audit plan' measures what one would take")
 
 
 def _first_class(model: ModelUnderAudit) -> object:
@@ -195,20 +178,6 @@ def _timed(run: Callable[[], object]) -> float:
             torch.cuda.synchronize()
         spent.append(time.perf_counter() - started)
     return min(spent)
-
-
-def _most_memory() -> float:
-    """Bytes that this process, or the GPU where there is one, held at most."""
-    if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
-        return float(torch.cuda.max_memory_allocated())
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return float(peak if sys.platform == "darwin" else peak * 1024)
-
-
-def _span(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def _line(what: str, text: str) -> str:

@@ -85,7 +85,7 @@ def prepare(
     context = build_context(alone, model, load_explainer(STAND_IN), told, live)
     key = evidence_key(alone, context, context.sizes)
     forks = forks_of(alone, model, board)
-    tasks = Tasks(shared=Shared(folder / key, fills=True), forks=forks)
+    tasks = Tasks(shared=Shared(folder / key, fills=True), executor=forks)
     context = replace(context, tasks=tasks)
     needs = frozenset().union(*(check.needs for check in selected_checks(alone)))
     if settings.samples != "auto":  # then each audit stops at pairs of its own

@@ -42,6 +42,8 @@ def forks_of(
     Raises:
         SettingsError: more than one process is asked for where there can be none.
     """
+    if settings.engine == "ray":
+        return Forks()
     why = why_no_forks(model, board)
     if why:
         if settings.workers not in {"auto", 1}:
@@ -69,9 +71,10 @@ def forks_of(
 def single_thread(settings: Settings, forks: Forks) -> bool:
     """Whether everything is measured with one thread.
 
-    Where the number of processes is given it is, so that the same comes out with any.
+    Where the number of processes is given it is, so that the same comes out with any, and where
+    other machines measure.
     """
-    return forks.count > 1 or settings.workers != "auto"
+    return forks.count > 1 or settings.workers != "auto" or settings.engine == "ray"
 
 
 def why_no_forks(model: ModelUnderAudit, board: StatusBoard | None) -> str:

@@ -227,13 +227,17 @@ class Context:
     ) -> Float[Tensor, "pairs rows columns"]:
         """Maps of the first ``count`` pairs, on the patch grid, on the CPU."""
         count = len(self.pairs) if count is None else count
-        parts, done = [], 0
-        for batch in self.batches(count):
-            parts.append(on_grid(self.explain(explainer, module, batch).maps, self.grid).cpu())
+        every, done = count, 0
+
+        def drawn(batch: Tensor) -> Tensor:
+            nonlocal done
+            found = on_grid(self.explain(explainer, module, batch).maps, self.grid).cpu()
             done += len(batch)
             if phase:
-                self.progress(phase, done, count)
-        return torch.cat(parts)
+                self.progress(phase, done, every)
+            return found
+
+        return torch.cat(self.tasks.of_batches([*self.batches(count)], drawn))
 
     def guarded(self, work: Callable[[nn.Module], Tensor]) -> Tensor:
         """Run an explainer's work on the model, and give the next one an unaltered model."""

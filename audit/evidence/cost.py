@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from jaxtyping import Int
 from torch import Tensor
-from torch.utils.flop_counter import flop_registry
 
 from audit.evidence.context import Context
+from audit.evidence.counted_passes import multiplications
 from audit.evidence.evenly_spaced import evenly_spaced
 from audit.evidence.explained_copies import batch, maps_of, own_copy
 from audit.evidence.kinds import Costs
@@ -60,6 +60,4 @@ class _Multiplications(Observer):
     def after_operation(self, note: Any, operation: Operation, out: Any) -> None:
         """Count an operation's."""
         del note
-        counter = flop_registry.get(operation.func.overloadpacket)
-        if counter is not None:
-            self.count += int(counter(*operation.args, **operation.kwargs, out_val=out))
+        self.count += multiplications(operation.func, operation.args, operation.kwargs, out)

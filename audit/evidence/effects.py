@@ -85,9 +85,9 @@ def _probed(context: Context, pictures: Int[Tensor, " n"]) -> tuple[Probed, Prob
     tasks: dict[str, Callable[[], dict[str, Tensor]]] = {}
     for part in pictures.split(_PICTURES):
         images = _images(context, part)
-        name = f"pictures from {int(part[0])}"
-        tasks[f"occlusion, {name}"] = partial(_probe, _occlude, context, images)
-        tasks[f"{name_of_second}, {name}"] = partial(_probe, second, context, images)
+        name = f"of {len(part)}, from picture {int(part[0])}"
+        tasks[f"occlusion {name}"] = partial(_probe, _occlude, context, images)
+        tasks[f"{name_of_second} {name}"] = partial(_probe, second, context, images)
     told = partial(context.progress, "patch effects")
     drawn = context.tasks.all_drawn(tasks, lambda done: told(done, len(tasks)), of_model=True)
     found = [_on_device(context, one) for one in drawn]

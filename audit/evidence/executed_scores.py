@@ -27,6 +27,7 @@ from audit.trace.instrument import Instrument, Observer
 from audit.trace.operations import Operation
 from audit.trace.records import Array
 
+_ALIKE = "scores of {}, "  # tasks cost alike whose names agree up to a comma
 EXPLAINED = 4  # pictures whose every score is asked for, before any is told from a feature
 _ROUNDING = 1e-5  # of the largest score: what a score told from a feature may be off
 
@@ -109,7 +110,7 @@ def scores_of_candidates(
     scores[first] = every.scores.reshape(width, -1).T
     rest = np.arange(len(first), count)
     if len(rest) and _tells(every, scores[first], candidates[first]):
-        one = _asked(context, rest, candidates[rest, 0], f"{task} by feature", every.factor)
+        one = _asked(context, rest, candidates[rest, 0], f"{task} by feature", every.factor, _ALIKE)
         if one is not None and one.told is not None:
             known = np.isfinite(one.told).all(1)
             told = np.take_along_axis(one.told, candidates[rest], 1)
@@ -117,7 +118,7 @@ def scores_of_candidates(
             rest = rest[~known]
     if len(rest):
         asked = np.repeat(rest, width), candidates[rest].reshape(-1)
-        others = _asked(context, *asked, f"{task} of others")
+        others = _asked(context, *asked, f"{task} of others", alike=_ALIKE)
         if others is None or others.scores is None:
             return None, "none"
         scores[rest] = others.scores.reshape(-1, width)
@@ -135,7 +136,12 @@ def _tells(asked: _Asked, scores: Array, candidates: Array) -> bool:
 
 
 def _asked(
-    context: Context, picture: Array, classes: Array, task: str, factor: float | None = None
+    context: Context,
+    picture: Array,
+    classes: Array,
+    task: str,
+    factor: float | None = None,
+    alike: str = "",
 ) -> _Asked | None:
     """The scores of some pictures with a class each, batch by batch; None where there are none.
 
@@ -143,7 +149,10 @@ def _asked(
     """
     with torch.no_grad():
         texts = class_features(context, context.pristine_model, averaged=False)
-    batches = {f"{task} from {batch[0]}": batch.numpy() for batch in context.batches(len(picture))}
+    batches = {
+        f"{alike.format(len(rows))}{task} from {rows[0]}": rows.numpy()
+        for rows in context.batches(len(picture))
+    }
 
     def tasks(factor: float | None) -> dict[str, partial[_Asked]]:
         return {

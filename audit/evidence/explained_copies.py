@@ -95,9 +95,10 @@ def maps_of(
     """
     dtype = next(p.dtype for p in module.parameters() if p.is_floating_point())
     parts = pairs.split(size or context.batch_size())
+    draw = partial(_maps, context, explainer, module, dtype)
 
     def work(_: nn.Module) -> Tensor:
-        return torch.cat([_maps(context, explainer, module, part, dtype) for part in parts])
+        return torch.cat(context.tasks.of_batches(parts, draw))
 
     with common_random_numbers(context.seed):
         return context.guarded(work)
@@ -107,8 +108,8 @@ def _maps(
     context: Context,
     explainer: Explainer,
     module: nn.Module,
-    pairs: Int[Tensor, " n"],
     dtype: torch.dtype,
+    pairs: Int[Tensor, " n"],
 ) -> Float[Tensor, "n rows columns"]:
     found = run_explainer(explainer, module, *batch(context, pairs, dtype)).maps
     return on_patches(found, context).cpu().double()
@@ -154,7 +155,7 @@ def unedited_maps(
 
 def _task(what: str, explainer: Explainer, pairs: Tensor, dtype: torch.dtype) -> str:
     options = sorted(explainer.options.items())
-    return f"{what}, {explainer.name} {options}, {len(pairs)} pairs in {dtype}"
+    return f"{what} {len(pairs)} in {dtype} of {explainer.name} {options}"
 
 
 def numerical_noise(

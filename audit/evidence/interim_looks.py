@@ -16,7 +16,7 @@ import numpy as np
 
 from audit.evidence.context import Context
 from audit.evidence.joining import PER_PAIR, joined
-from audit.evidence.kinds import Evidence
+from audit.evidence.kinds import Evidence, Ladder
 from audit.evidence.plan import (
     GATHERERS,
     Gathered,
@@ -31,6 +31,8 @@ from audit.statistics.spending import look_sizes
 PLAN = "looks.json"
 ALWAYS = frozenset({"reference", "explanations", "equivalences"})
 _LEAST_PROBED = 8
+_LOOK = "look-"
+FIRST_LOOK = f"{_LOOK}1"
 
 
 @dataclass(frozen=True)
@@ -57,10 +59,34 @@ def measured_looks(context: Context, folder: Path, key: str, *, resume: bool) ->
         key: identifies model, data, explainer and settings.
         resume: use finished evidence of the same key.
     """
+    sizes, contexts = _contexts(context)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / PLAN).write_text(json.dumps({"pairs": sizes}))
+    parts: dict[int, Gathered] = {}
+
+    def at(number: int, wanted: frozenset[str]) -> Gathered:
+        wanted |= context.kinds_beside
+        for block, own in enumerate(contexts[:number], 1):
+            have, place = parts.get(block), folder / f"{_LOOK}{block}"
+            given, asked = _given(parts, block), wanted if block == 1 else wanted & PER_PAIR
+            new = frozenset(kind for kind in plan(asked) if kind not in given)
+            if have is None or new:
+                again = resume or have is not None
+                ladder = parts[1].evidence.ladder if 1 in parts else None
+                rungs = _with_rungs(own, ladder)
+                found = gather(rungs, new, place, f"{key}-{block}", resume=again, given=given)
+                parts[block] = found if have is None else _added(have, found)
+        return _joined([parts[block] for block in range(1, number + 1)], wanted)
+
+    return Looks(sizes, at)
+
+
+def _contexts(context: Context) -> tuple[list[int], list[Context]]:
+    """The number of pairs at each look, and the context of what each adds."""
     blocks = cluster_blocks(context.pairs.cluster.numpy(), look_sizes(len(context.pairs)))
     sizes = np.cumsum([len(block) for block in blocks]).tolist()
     least = 1 if context.pairs.masks is not None else _LEAST_PROBED
-    contexts = [
+    return sizes, [
         dataclasses.replace(
             context,
             pairs=context.pairs.select(block),
@@ -74,24 +100,33 @@ def measured_looks(context: Context, folder: Path, key: str, *, resume: bool) ->
             strict=True,
         )
     ]
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / PLAN).write_text(json.dumps({"pairs": sizes}))
-    parts: dict[int, Gathered] = {}
 
-    def at(number: int, wanted: frozenset[str]) -> Gathered:
-        wanted |= context.kinds_beside
-        for block, own in enumerate(contexts[:number], 1):
-            have, place = parts.get(block), folder / f"look-{block}"
-            given, asked = _given(parts, block), wanted if block == 1 else wanted & PER_PAIR
-            new = frozenset(kind for kind in plan(asked) if kind not in given)
-            if have is None or new:
-                again = resume or have is not None
-                rungs = _rungs(own, parts)
-                found = gather(rungs, new, place, f"{key}-{block}", resume=again, given=given)
-                parts[block] = found if have is None else _added(have, found)
-        return _joined([parts[block] for block in range(1, number + 1)], wanted)
 
-    return Looks(sizes, at)
+def at_place(context: Context, folder: Path, place: str) -> tuple[Context, Evidence]:
+    """The context of a place of evidence, and what was gathered there by now.
+
+    Args:
+        context: with all pairs of the budget.
+        folder: of the evidence.
+        place: the name of a look's folder in it; empty for the folder itself.
+    """
+    if not place:
+        return context, load_evidence(folder)
+    number = int(place.removeprefix(_LOOK))
+    first = load_evidence(folder / FIRST_LOOK)
+    own = _contexts(context)[1][number - 1]
+    if number == 1:
+        return own, first
+    of_all = {k: getattr(first, k) for k in GATHERERS if k not in PER_PAIR}
+    return _with_rungs(own, first.ladder), dataclasses.replace(
+        load_evidence(folder / place), **of_all
+    )
+
+
+def place_of(folder: Path) -> tuple[Path, str]:
+    """The folder of all evidence, and the place in it, of a folder that evidence is gathered in."""
+    look = folder.name.startswith(_LOOK)
+    return (folder.parent, folder.name) if look else (folder, "")
 
 
 def one_look(context: Context, folder: Path, key: str, *, resume: bool) -> Looks:
@@ -142,7 +177,7 @@ def saved_looks(folder: Path, failed: frozenset[str] = frozenset()) -> Looks:
     load = functools.cache(load_evidence)
 
     def places(number: int) -> list[Path]:
-        return [folder / f"look-{block}" for block in range(1, number + 1)]
+        return [folder / f"{_LOOK}{block}" for block in range(1, number + 1)]
 
     def at(number: int, wanted: frozenset[str]) -> Gathered:
         return _joined([Gathered(load(place), (), {}) for place in places(number)], wanted)
@@ -163,7 +198,7 @@ def audit_key(folder: Path) -> str:
     """What the evidence in a folder belongs to, taken in looks or at once; empty where unknown."""
     if not (folder / PLAN).is_file():
         return read_key(folder) or ""
-    return (read_key(folder / "look-1") or "").removesuffix("-1")
+    return (read_key(folder / FIRST_LOOK) or "").removesuffix("-1")
 
 
 def forget_looks(folder: Path) -> None:
@@ -198,9 +233,8 @@ def _kinds(evidence: Evidence) -> frozenset[str]:
     return frozenset(kind for kind in GATHERERS if getattr(evidence, kind) is not None)
 
 
-def _rungs(context: Context, parts: Mapping[int, Gathered]) -> Context:
+def _with_rungs(context: Context, ladder: Ladder | None) -> Context:
     """All blocks climb the ladder of the first."""
-    ladder = parts[1].evidence.ladder if 1 in parts else None
     return dataclasses.replace(context, rungs=ladder.rungs) if ladder else context
 
 

@@ -45,7 +45,7 @@ def gather_ladder(context: Context, reference: Reference, explanations: Explanat
     probed = torch.tensor(probed_pairs(context))
     known = maps_in_single(explanations, context.explainers)
     tasks = {
-        f"rung {step.info.name}": partial(
+        f"{'rung, ' if place else ''}{step.info.name}": partial(
             _row, context, step, known, probed, class_scores_on, first=place == 0
         )
         for place, step in enumerate(steps)

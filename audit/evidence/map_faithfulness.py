@@ -28,7 +28,7 @@ def gather_faithfulness(context: Context, explanations: Explanations) -> Faithfu
     known = maps_in_single(explanations, explanations.maps)
     maps = {name: found[probed] for name, found in known.items()}
     tasks = {
-        str(fill): partial(measured, context, context.pristine, maps, probed, fill)
+        f"fill, {fill}": partial(measured, context, context.pristine, maps, probed, fill)
         for fill in (FILL, OTHER_FILL)
     }
     one, other = context.tasks.all_kept(Gaps, tasks)

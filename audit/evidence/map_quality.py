@@ -81,9 +81,7 @@ def gather_map_quality(context: Context, explanations: Explanations) -> MapQuali
     found: dict[str, Measured] = {}
     for of_model in (True, False):
         tasks = {
-            f"{family} of {name}": partial(
-                _measured, few, probe, features, family, name, one[chosen]
-            )
+            _task(family, name): partial(_measured, few, probe, features, family, name, one[chosen])
             for name, one in maps.items()
             for family in families
             if context.is_of_model(name) is of_model
@@ -93,12 +91,18 @@ def gather_map_quality(context: Context, explanations: Explanations) -> MapQuali
         found |= zip(tasks, measured, strict=True)
     for name in maps:
         for family in families:
-            result = found[f"{family} of {name}"]
+            result = found[_task(family, name)]
             own = {titles[m]: v for m, v in result.values.items() if m in titles}
             values[name] = values.get(name, {}) | own
             passes[family] += result.passes
             explained[family] += result.explanations
     return MapQuality(torch.tensor(chosen).numpy(), values, passes, explained)
+
+
+def _task(family: str, name: str) -> str:
+    """Of a family that asks the explainer the name of a task of its own cost."""
+    asks = any(one.needs == "explanations" for one in MEASURES if one.family == family)
+    return f"{family} of {name}" if asks else f"{family}, of {name}"
 
 
 def _told(context: Context, before: int, total: int, done: int) -> None:

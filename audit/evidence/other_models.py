@@ -83,7 +83,7 @@ def _measured(context: Context, other: CompanionModel, info: RungInfo) -> _Row:
         pairs=pairs.select([index[pair] for pair in context.pairs.ids]),
         checkpoints=(),
         others=(),
-        tasks=Tasks(),
+        tasks=Tasks(sampler=context.tasks.sampler),
     )
     explanations = gather_explanations(there)
     faithfulness = gather_faithfulness(there, explanations)

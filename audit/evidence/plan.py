@@ -19,6 +19,7 @@ from audit.evidence.chosen_pairs import gather_chosen_pairs, gather_performance
 from audit.evidence.class_pairs import gather_class_pairs
 from audit.evidence.context import Context
 from audit.evidence.cost import gather_costs
+from audit.evidence.deadline import OutOfTimeError
 from audit.evidence.effects import gather_effects
 from audit.evidence.equivalences import gather_equivalences
 from audit.evidence.executed import gather_executed
@@ -34,7 +35,7 @@ from audit.evidence.reference import gather_reference
 from audit.evidence.reparametrization import gather_reparametrization
 from audit.evidence.repeatability import gather_repeatability
 from audit.evidence.rung_faithfulness import gather_rung_faithfulness
-from audit.evidence.tasks import OutOfTimeError, forget_all
+from audit.evidence.tasks import forget_all
 from audit.evidence.text_specificity import gather_text_specificity
 from audit.evidence.traces import gather_trace
 from audit.evidence.twin_maps import gather_twin_maps

@@ -61,7 +61,7 @@ def gather_randomization(
     final, reached = [], []
     for draw in range(draws):
         for i, module in enumerate(_stages(context, parts, labels, draw)):
-            name = f"draw {draw}, stage {labels[i]}"
+            name = f"stage, {labels[i]} of draw {draw}"
             after = context.tasks.drawn(name, partial(explained, module))
             for name in names:
                 similarity[name][i, draw] = likeness(before[name], after[name]).numpy()

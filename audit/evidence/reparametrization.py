@@ -141,7 +141,7 @@ def _entries_of(
     context: Context, unedited: _Unedited, edits: Sequence[AnyEdit], phase: str
 ) -> list[EditedMaps]:
     tasks = {
-        f"{edit.name} in {edit.place}, block {edit.block}": partial(
+        f"edit, {edit.name} in {edit.place}, block {edit.block}": partial(
             _measured, context, unedited, edit
         )
         for edit in edits

@@ -35,7 +35,7 @@ def gather_rung_faithfulness(
     tasks = {}
     for place, step in enumerate(steps[1:], 1):
         maps = {name: torch.from_numpy(ladder.probed_maps[name][place]) for name in names}
-        tasks[step.info.name] = partial(_on_rung, few, step, maps)
+        tasks[f"rung, {step.info.name}"] = partial(_on_rung, few, step, maps)
     told = partial(context.progress, "faithfulness on the ladder")
     found = context.tasks.all_kept(Gaps, tasks, lambda done: told(done + 1, len(steps)))
     gaps = [faithfulness.gaps, *(one.of for one in found)]

@@ -10,15 +10,35 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing import connection, get_context
 from multiprocessing.context import ForkProcess
+from pathlib import Path
+from typing import Protocol, TypeVar, runtime_checkable
 
+T = TypeVar("T")
 Task = Callable[[], object]
 WATCHER = "audit: ends with the process that started this one"
 """The name of the audit's own thread."""
 _PORTIONS = 4  # of the tasks that each process gets, one after the other: a fork costs time as well
+
+
+@runtime_checkable
+class Executor(Protocol):
+    """What measures several tasks at a time, elsewhere than in this process."""
+
+    def takes(self, tasks: int, /) -> bool:
+        """Whether it can take so many tasks now."""
+
+    def run(self, folder: Path, tasks: Mapping[str, Task], told: Callable[[int], None], /) -> None:
+        """Measure tasks, as far as that works, and wait for all.
+
+        Args:
+            folder: of the tasks of this kind of evidence, where what they give is kept.
+            tasks: by name; each keeps what it gives.
+            told: how many have ended.
+        """
 
 
 def nothing(_: int) -> None:
@@ -51,6 +71,10 @@ class Forks:
         """How many there may be now, 1 at least."""
         return max(1, self.count - self.elsewhere())
 
+    def takes(self, tasks: int) -> bool:
+        """Whether there are several tasks, and may be several forks."""
+        return tasks > 1 and self.may_run()
+
     def may_run(self) -> bool:
         """Whether there is more than one, and nothing here that does not survive a fork.
 
@@ -59,16 +83,11 @@ class Forks:
         main, others = threading.main_thread(), threading.enumerate()
         return self.free > 1 and all(t is main or t.name == WATCHER for t in others)
 
-    def run(self, tasks: Sequence[Task], told: Callable[[int], None]) -> None:
-        """Run tasks, and wait for all.
-
-        Args:
-            tasks: each keeps what it gives.
-            told: how many have ended.
-        """
+    def run(self, folder: Path, tasks: Mapping[str, Task], told: Callable[[int], None]) -> None:
+        """Run tasks, and wait for all; see `Executor`."""
+        del folder  # forks keep what they measure as this process would
         context, parent, done = get_context("fork"), os.getpid(), 0
-        size = max(1, len(tasks) // (_PORTIONS * self.count))
-        waiting = [tasks[i : i + size] for i in reversed(range(0, len(tasks), size))]
+        waiting = portions([*tasks.values()], self.count)
         running: dict[int, tuple[ForkProcess, int]] = {}
         try:
             while waiting or running:
@@ -107,3 +126,9 @@ class Forks:
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(code)
+
+
+def portions(tasks: Sequence[T], workers: int) -> list[Sequence[T]]:
+    """Tasks in portions of equal size, some for each worker, the first ones last."""
+    size = max(1, len(tasks) // (_PORTIONS * workers))
+    return [tasks[i : i + size] for i in reversed(range(0, len(tasks), size))]

@@ -13,53 +13,22 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from time import monotonic
 from typing import Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from audit.evidence import store
-from audit.evidence.side_by_side import Forks
+from audit.evidence.deadline import Deadline
+from audit.evidence.side_by_side import Executor, Forks
 from audit.trace.records import Array
 
 T = TypeVar("T")
-
-
-class OutOfTimeError(RuntimeError):
-    """The time that an audit may take is over, and something is not measured yet."""
-
-
-@dataclass(frozen=True)
-class Deadline:
-    """When the audit has to end.
-
-    Attributes:
-        seconds: that were given.
-        at: on the system's monotonic clock.
-    """
-
-    seconds: float
-    at: float
-
-    def check(self) -> None:
-        """Raise where it is over.
-
-        Raises:
-            OutOfTimeError: says what was given.
-        """
-        if monotonic() > self.at:
-            raise OutOfTimeError(
-                f"the {self.seconds:g} s that --max-time gives were over before it was measured; "
-                "what was measured is kept, and the same command goes on from there"
-            )
-
-
 _FOLDER = "tasks"
 _SLUG = 40
 
@@ -95,6 +64,25 @@ class Filler(Protocol):
         """Where the tasks of a kind lie, once they are there; None where they are not shared."""
 
 
+@runtime_checkable
+class Sampler(Protocol):
+    """What runs some tasks in the place of all, to find out what all would cost.
+
+    Those cost alike whose names agree up to a comma; the others each cost what they cost.
+    """
+
+    def kept(self, name: str, measure: Callable[[], T], /) -> T:
+        """What a task gives, or one like it."""
+
+    def all_kept(self, tasks: Mapping[str, Callable[[], T]], /) -> list[T]:
+        """What several tasks give, or others like them."""
+
+    def of_batches(
+        self, parts: Sequence[Tensor], draw: Callable[[Tensor], Tensor], /
+    ) -> list[Tensor]:
+        """What is drawn of batches, or of others of their size."""
+
+
 def nothing() -> None:
     """Do nothing before saving, or while something is waited for."""
 
@@ -111,17 +99,19 @@ class Tasks:
         folder: where they are kept; None keeps nothing.
         before_saving: called before anything is saved, such as to record what it depends on.
         shared: where those are kept that depend on model and data alone; None shares nothing.
-        forks: measure tasks side by side.
+        executor: measures tasks side by side.
         deadline: after which nothing new is measured; None for no limit.
         filler: measures elsewhere what is shared; None for nobody.
+        sampler: runs some of them only; None for all.
     """
 
     folder: Path | None = None
     before_saving: Callable[[], None] = nothing
     shared: Shared | None = None
-    forks: Forks = field(default_factory=Forks)
+    executor: Executor = field(default_factory=Forks)
     deadline: Deadline | None = None
     filler: Filler | None = None
+    sampler: Sampler | None = None
 
     def of(self, evidence: Path, kind: str) -> Tasks:
         """Those of a kind, in the folder of its evidence."""
@@ -157,12 +147,14 @@ class Tasks:
             measure: runs the task.
             of_model: whether it depends on model and data alone.
         """
+        if self.sampler is not None:
+            return self.sampler.kept(name, measure)
         if of_model and self.shared is not None:
             return self._kept_for_all(self.shared, name, kind, measure)
         if self.folder is None:
             self.in_time()
             return measure()
-        file = _file_name(name)
+        file = task_file(name)
         found = store.load_if_sound(self.folder, file, kind)
         if found is None:
             self.in_time()
@@ -183,7 +175,7 @@ class Tasks:
     def _kept_for_all(
         self, shared: Shared, name: str, kind: type[T], measure: Callable[[], T]
     ) -> T:
-        file = _file_name(name)
+        file = task_file(name)
         found = store.load_if_sound(shared.folder, file, kind)
         if found is None and not shared.fills:
             return replace(self, shared=None).kept(name, kind, measure)
@@ -206,7 +198,8 @@ class Tasks:
 
     def one_drawn(self, name: str, draw: Callable[[], Tensor], *, of_model: bool = False) -> Tensor:
         """Like `drawn`, of a single tensor."""
-        return self.drawn(name, lambda: {name: draw()}, of_model=of_model)[name]
+        (found,) = self.drawn(name, lambda: {"": draw()}, of_model=of_model).values()
+        return found
 
     def all_kept(
         self,
@@ -216,7 +209,7 @@ class Tasks:
         *,
         of_model: bool = False,
     ) -> list[T]:
-        """What several tasks give, in their order; measured side by side where there are forks.
+        """What several tasks give, in their order; measured side by side where that can be.
 
         Args:
             kind: see `kept`.
@@ -224,20 +217,19 @@ class Tasks:
             told: how many are finished.
             of_model: see `kept`.
         """
-        calls = [
-            partial(self.kept, name, kind, measure, of_model=of_model)
+        if self.sampler is not None:
+            return self.sampler.all_kept(tasks)
+        calls = {
+            name: partial(self.kept, name, kind, measure, of_model=of_model)
             for name, measure in tasks.items()
-        ]
-        missing = [
-            call
-            for name, call in zip(tasks, calls, strict=True)
-            if not self._is_kept(name, of_model=of_model)
-        ]
-        aside = self.folder is not None and len(missing) > 1 and self.forks.may_run()
-        if aside:
-            self.forks.run(missing, lambda done: told(len(calls) - len(missing) + done))
+        }
+        missing = {n: one for n, one in calls.items() if not self._is_kept(n, of_model=of_model)}
+        aside = self.folder is not None and self.executor.takes(len(missing))
+        if aside and self.folder is not None:
+            there = len(calls) - len(missing)
+            self.executor.run(self.folder, missing, lambda done: told(there + done))
         found = []
-        for done, call in enumerate(calls, 1):
+        for done, call in enumerate(calls.values(), 1):
             found.append(call())
             if not aside:
                 told(done)
@@ -254,9 +246,15 @@ class Tasks:
         measured = {name: partial(_drawn, draw) for name, draw in tasks.items()}
         return [_tensors(d) for d in self.all_kept(Drawn, measured, told, of_model=of_model)]
 
+    def of_batches(self, parts: Sequence[Tensor], draw: Callable[[Tensor], Tensor]) -> list[Tensor]:
+        """What is drawn of batches, one after the other, within a task."""
+        if self.sampler is not None:
+            return self.sampler.of_batches(parts, draw)
+        return [draw(part) for part in parts]
+
     def _is_kept(self, name: str, *, of_model: bool) -> bool:
         shared = self.shared.folder if self.shared is not None and of_model else None
-        file, places = _file_name(name), (self.folder, shared)
+        file, places = task_file(name), (self.folder, shared)
         return any(place is not None and store.is_there(place, file) for place in places)
 
     def any_kept(self) -> bool:
@@ -288,7 +286,7 @@ def forget_all(evidence: Path) -> None:
     shutil.rmtree(evidence / _FOLDER, ignore_errors=True)
 
 
-def _file_name(name: str) -> str:
-    """A short file name that differs for different tasks."""
+def task_file(name: str) -> str:
+    """The name of a task's files: short, and another for every task."""
     slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:_SLUG]
     return f"{slug}-{sha256(name.encode()).hexdigest()[:12]}"

@@ -441,8 +441,9 @@ def test_help_imports_nothing_slow():
     assert done.stdout.splitlines()[-1] == "0 []"
 
 
-def test_the_supervisor_stays_small(tiny_model, tmp_path):
-    words = ["check", "-e", "gradient", "--model", tiny_model, "--samples", "2", "--only", "P101"]
+@pytest.mark.parametrize("name", ["check", "plan"])
+def test_the_supervisor_stays_small(tiny_model, tmp_path, name):
+    words = [name, "-e", "gradient", "--model", tiny_model, "--samples", "2", "--only", "P101"]
     code = (
         "import sys\n"
         "from audit.cli.main import main\n"

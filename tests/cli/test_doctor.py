@@ -24,7 +24,8 @@ def test_a_known_model(command, tiny_model):
     assert told["score"].startswith("cosine ")
     assert told["gradient"].startswith("gives a map of 4×4 in ")
     assert "ms for one picture" in told["time"]
-    assert "GiB" in told["an audit"]
+    assert "GiB" in told["memory"]
+    assert "'audit plan'" in told["an audit"]
 
 
 def test_a_text_tower_whose_inside_is_not_known(command, tmp_path):

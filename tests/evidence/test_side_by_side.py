@@ -18,7 +18,7 @@ def _threads_of_an_audit(monkeypatch):
 
 
 def _tasks(tmp_path, count):
-    return Tasks(tmp_path, forks=Forks(count))
+    return Tasks(tmp_path, executor=Forks(count))
 
 
 def _squares(number):
@@ -75,7 +75,7 @@ def test_a_fork_is_begun_and_its_end_is_told(tmp_path):
     ended = []
     begins = tmp_path / "begun"
     forks = Forks(2, lambda parent: begins.write_text(str(parent)), ended.append)
-    _all(Tasks(tmp_path / "kept", forks=forks), _squares)
+    _all(Tasks(tmp_path / "kept", executor=forks), _squares)
     assert begins.read_text() == str(os.getpid())
     assert len(set(ended)) == 5
 

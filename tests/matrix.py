@@ -100,6 +100,7 @@ FIELD = (
     "text-grad-eclip?heads=model",
     "text-game",
     "token-removal",
+    "grad-cam?heads=released",
 )
 LONG = (
     "score-cam",
@@ -121,6 +122,7 @@ UNRANKED = (
     "m2ib?steps=3&copies=2&text=released",
     "transformer-attribution",
     "skip-plus",
+    "grad-cam?heads=released",
 )
 TRACED = ("P101", "P102", "P103", "P104", "P105", "P110")
 SHARED = (

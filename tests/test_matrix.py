@@ -74,6 +74,7 @@ def test_what_methods_of_the_field_modify_is_found_for_the_right_reason(golden):
 
     assert violated("legrad") == {"P104"}
     assert violated("legrad?score=model") == set()
+    assert violated("grad-cam?heads=released") == {"P104", "P105"}
     assert violated("libra-grad") == violated("attn-lrp") == {"P110"}
     noisy, released = (s for s in matrix.FIELD if s.startswith("m2ib"))
     assert violated(noisy) == {"P104"}

@@ -5,8 +5,9 @@
 ``--explainer NAME`` a part of it. Read the difference before you commit it: each changed cell is a
 changed promise. The suite measures what traces decide of every explainer of `EXPLAINERS` and of a
 few of `FIELD`, the rest of principle 1 on those of `SAMPLED`, and principle 2 on those of
-`SAMPLED_RANKED` (`tests/test_matrix.py`). Of the methods of `FIELD` only what traces decide is
-recorded: their other cells have not been measured.
+`SAMPLED_RANKED` (`tests/test_matrix.py`). Of the methods of `LONG`, of eight passes a map and more,
+only what traces decide is recorded, and of `UNRANKED` only principle 1: their other cells have not
+been measured.
 """
 
 from __future__ import annotations
@@ -99,6 +100,29 @@ FIELD = (
     "text-grad-eclip?heads=model",
     "text-game",
     "token-removal",
+    "grad-cam?heads=released",
+)
+LONG = (
+    "score-cam",
+    "integrated-gradients?steps=8",
+    "smooth-grad?samples=8",
+    "rise?masks=64",
+    "tam?steps=4",
+    "vit-cx",
+    "tis?masks=32",
+    "meaningful-perturbation?steps=8&cells=8",
+    "extremal-perturbation?steps=20&area=0.1",
+    "atman",
+    "caap",
+)
+UNRANKED = (
+    "input-x-gradient",
+    "grad-cam-plus-plus",
+    "m2ib?steps=3&copies=2",
+    "m2ib?steps=3&copies=2&text=released",
+    "transformer-attribution",
+    "skip-plus",
+    "grad-cam?heads=released",
 )
 TRACED = ("P101", "P102", "P103", "P104", "P105", "P110")
 SHARED = (
@@ -133,14 +157,15 @@ def build(
     everybody = {name: e for context in cheap for name, e in context.explainers.items()}
     together = dataclasses.replace(cheap[0], explainers=everybody)
     shared_kinds = [kind for kind in kinds if kind in SHARED]
-    own_kinds = [kind for kind in kinds if kind not in SHARED]
     shared = gathered(together, *shared_kinds)
     matrix = {}
     for spec, context in contexts.items():
         start = dataclasses.replace(shared, roles=context.roles)
+        if context.roles.explains_text:
+            start = dataclasses.replace(start, effects=None)  # of tokens, not of patches
         if spec in COSTLY:
             start = gathered(context, *shared_kinds)
-        matrix[spec] = _verdicts(checks, gathered(context, *own_kinds, given=start))
+        matrix[spec] = _verdicts(checks, gathered(context, *kinds, given=start))
     return matrix
 
 
@@ -169,14 +194,18 @@ def _verdicts(checks, evidence: Evidence) -> dict[str, str]:
 
 def measured(prefixes: Sequence[str], explainers: Sequence[str]) -> Matrix:
     """Verdicts of the checks of either principle by these explainers, as they are recorded."""
-    own = [spec for spec in EXPLAINERS if spec in explainers]
-    parts = [build((prefix,), explainers=own) for prefix in prefixes if own]
-    matrix: Matrix = {spec: {} for spec in own}
-    for part in parts:
-        for spec, row in part.items():
+    asked = [spec for spec in (*EXPLAINERS, *FIELD) if spec in explainers]
+    short = [spec for spec in asked if spec not in LONG]
+    groups = {
+        ("P1",): short if "P1" in prefixes else [],
+        TRACED: [spec for spec in asked if spec in LONG] if "P1" in prefixes else [],
+        ("P2",): [s for s in short if s not in UNRANKED] if "P2" in prefixes else [],
+    }
+    matrix: Matrix = {spec: {} for spec in asked}
+    for checks, specs in groups.items():
+        for spec, row in build(checks, explainers=specs).items() if specs else ():
             matrix[spec] |= row
-    field = [spec for spec in FIELD if spec in explainers]
-    return matrix | (build(TRACED, explainers=field) if field and "P1" in prefixes else {})
+    return matrix
 
 
 def main() -> int:
@@ -192,13 +221,14 @@ def main() -> int:
         print(f"{spec:<42}", *(f"{check}:{verdict}" for check, verdict in row.items()))
     recorded = json.loads(GOLDEN.read_text()) if GOLDEN.exists() else {}
     cells = [(spec, check) for spec, row in matrix.items() for check in row]
-    others = [(s, c) for s, c in cells if recorded.get(s, {}).get(c) != matrix[s][c]]
+    before = {(s, c): recorded.get(s, {}).get(c) for s, c in cells}
+    others = [(s, c) for s, c in cells if before[s, c] != matrix[s][c]]
     if chosen.write:
         for spec, row in matrix.items():
-            recorded[spec] = {**recorded.get(spec, {}), **row}
+            recorded[spec] = dict(sorted({**recorded.get(spec, {}), **row}.items()))
         GOLDEN.write_text(json.dumps(recorded, indent=1) + "\n")
     for spec, check in others:
-        print(f"{spec} {check}: {recorded.get(spec, {}).get(check)} → {matrix[spec][check]}")
+        print(f"{spec} {check}: {before[spec, check]} → {matrix[spec][check]}")
     print(f"{len(cells) - len(others)} of {len(cells)} cells as recorded")
     return int(bool(others))
 

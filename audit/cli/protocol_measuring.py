@@ -30,16 +30,18 @@ def measure_protocol(
 
     Raises:
         ValueError: an unknown name, or wrong settings.
-        OutputError: the folder cannot be written to.
+        OutputError: the folder cannot be written to, or another process writes to it.
     """
     from audit.cli.progress_bars import progress_bars
     from audit.config.settings_file import load_settings
     from audit.engine.benchmarking import subjects_of
+    from audit.engine.output_lock import locked
     from audit.engine.protocol_presets import preset_named
+    from audit.engine.protocol_reports import write_protocol
     from audit.engine.protocol_runs import run_protocol_of
-    from audit.engine.protocol_tables import csv_of, latex_of, lines_of
+    from audit.engine.protocol_tables import lines_of
     from audit.former_names import present_explainer
-    from audit.reports.output import writable, write_whole
+    from audit.reports.output import writable
 
     preset = preset_named(name)
     settings = load_settings({"samples": preset.pairs, **given, "history": False})
@@ -47,15 +49,12 @@ def measure_protocol(
     folder = writable(Path(settings.out))
     more = [present_explainer(one)[0] for one in explainers]
     subjects = subjects_of(models, weights, sources, settings)
-    tables: dict[str, list[str]] = {"csv": [], "tex": []}
-    for subject in subjects:
-        own = settings.model_copy(update=subject)
-        with progress_bars() as progress:
-            found = run_protocol_of(preset, own, more, progress)
-        say_lines(lines_of(preset, found))
-        rows = csv_of(preset, found).partition("\n")
-        tables["csv"].append(rows[2] if tables["csv"] else "".join(rows))
-        tables["tex"].append(latex_of(preset, found))
-    for suffix, texts in tables.items():
-        write_whole(folder / f"{name}.{suffix}", "".join(texts))
-    say(f"tables: {folder / name}.csv, {folder / name}.tex")
+    runs = []
+    with locked(folder):
+        for subject in subjects:
+            own = settings.model_copy(update=subject)
+            with progress_bars() as progress:
+                runs.append(run_protocol_of(preset, own, more, progress))
+            say_lines(lines_of(preset, runs[-1]))
+        page = write_protocol(preset, runs, folder)
+    say(f"page: {page}; tables: {folder / name}.csv, {folder / name}.tex")

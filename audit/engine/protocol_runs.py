@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -12,17 +13,21 @@ from torch import Tensor
 from audit.config.settings import Settings
 from audit.engine import supervision
 from audit.engine.context_building import build_context, load_audited_model
+from audit.engine.evidence_key import evidence_key
 from audit.engine.progress import Progress, silent
 from audit.engine.protocol_presets import Preset, preset_named
+from audit.engine.protocol_store import Measured, ProtocolStore
 from audit.engine.status_board import StatusBoard
 from audit.engine.worker_process import Job
 from audit.evidence.context import Context
 from audit.evidence.explanations import grid_masks
 from audit.evidence.map_quality import probe_of
 from audit.explainers.binding import bound
+from audit.explainers.contract import Explainer
 from audit.explainers.errors import NeedsHeadsError
 from audit.explainers.known_names import expect_known_name
 from audit.explainers.registry import load_explainer
+from audit.explainers.sources import reading_recorded
 from audit.metrics.mask_measures import MASK_MEASURES
 from audit.metrics.probing import FAMILIES, Probe
 from audit.metrics.quality_table import MEASURES
@@ -41,6 +46,8 @@ class ProtocolRun:
         clusters: which picture, or set of grids, each pair is of.
         values: by explainer and measure, one number a pair.
         left_out: explainers that cannot explain this model, each with the reason.
+        kept: explainers that an interrupted run had measured.
+        key: of its folder among those of `audit.engine.protocol_store`.
     """
 
     model: str
@@ -48,6 +55,8 @@ class ProtocolRun:
     clusters: tuple[int, ...]
     values: Mapping[str, Mapping[str, tuple[float, ...]]]
     left_out: Mapping[str, str] = field(default_factory=dict)
+    kept: tuple[str, ...] = ()
+    key: str = ""
 
     @classmethod
     def from_plain(cls, found: Mapping[str, Any]) -> ProtocolRun:
@@ -56,7 +65,8 @@ class ProtocolRun:
             name: {measure: tuple(numbers) for measure, numbers in own.items()}
             for name, own in found["values"].items()
         }
-        return cls(**{**found, "clusters": tuple(found["clusters"]), "values": values})
+        plain = {"clusters": tuple(found["clusters"]), "kept": tuple(found["kept"])}
+        return cls(**{**found, **plain, "values": values})
 
 
 def run_protocol_of(
@@ -67,7 +77,8 @@ def run_protocol_of(
 ) -> ProtocolRun:
     """Measure the explainers of a protocol, and others beside them.
 
-    All run in a process of their own.
+    All run in a process of their own. What an interrupted run has measured is kept beside the
+    output, and used again while model, data, settings and sources are as they were.
 
     Args:
         preset: the protocol.
@@ -86,18 +97,20 @@ def run_protocol_of(
         "settings": settings.model_dump(mode="json"),
         "protocol": preset.name,
         "more": list(more),
+        "folder": str(Path(settings.out).resolve()),
     }
     limits = supervision.Limits(settings.timeout, settings.memory_bytes)
     return ProtocolRun.from_plain(supervision.supervised(Job(JOB, given), limits, progress))
 
 
 def measured(
-    settings: dict[str, Any], protocol: str, more: Sequence[str], board: StatusBoard
+    settings: dict[str, Any], protocol: str, more: Sequence[str], folder: str, board: StatusBoard
 ) -> dict[str, Any]:
     """The same in the worker process.
 
     Raises:
         ValueError: unknown names or settings (subclasses say which).
+        OutputError: the folder cannot be written to.
     """
     preset, chosen = preset_named(protocol), Settings.model_validate(settings)
     model = load_audited_model(chosen)
@@ -106,33 +119,45 @@ def measured(
     anatomy = model.anatomy
     blocks = 0 if anatomy is None else len(anatomy.image.blocks)
     with_weights = f"{model.name}, {model.pretrained}" if model.pretrained else model.name
-    values, left_out = {}, {}
+    key = evidence_key(chosen, context, preset.measures)
+    store = ProtocolStore(Path(folder), key, resume=chosen.resume)
     probe = probe_of(context, context.pristine_model.features)
-    masks = grid_masks(context)
     specs = dict.fromkeys([*preset.specs(blocks), *more])
+    found: dict[str, Measured] = {}
+    kept = []
     for done, spec in enumerate(specs, 1):
         board.enter(f"measuring {spec}")
-        try:
-            maps = _maps(context, spec)
-        except NeedsHeadsError as error:
-            left_out[spec] = str(error)
-            continue
-        values[spec] = _measures(preset.measures, maps, probe, masks)
+        if (known := store.kept(spec)) is not None:
+            found[spec] = known
+            kept.append(spec)
+        else:
+            with reading_recorded():
+                found[spec], explainer = _measured(preset.measures, context, spec, probe)
+            store.keep(spec, found[spec], explainer)
         board.tell(f"{protocol}: {spec}", done, len(specs))
     return dataclasses.asdict(
         ProtocolRun(
             with_weights,
             context.pairs.name,
             tuple(context.pairs.cluster.tolist()),
-            values,
-            left_out,
+            {spec: one.values for spec, one in found.items() if not one.left_out},
+            {spec: one.left_out for spec, one in found.items() if one.left_out},
+            tuple(kept),
+            key,
         )
     )
 
 
-def _maps(context: Context, spec: str) -> Tensor:
-    explainer = bound(load_explainer(spec), context.model, context.pairs.targets)
-    return context.guarded(lambda module: context.maps(explainer, module)).float()
+def _measured(
+    measures: Iterable[str], context: Context, spec: str, probe: Probe
+) -> tuple[Measured, Explainer]:
+    explainer = load_explainer(spec)
+    try:
+        on_model = bound(explainer, context.model, context.pairs.targets)
+        maps = context.guarded(lambda module: context.maps(on_model, module)).float()
+    except NeedsHeadsError as error:
+        return Measured({}, str(error)), explainer
+    return Measured(_measures(measures, maps, probe, grid_masks(context))), explainer
 
 
 def _measures(

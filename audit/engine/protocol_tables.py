@@ -17,8 +17,8 @@ from audit.statistics.bootstrap import bootstrap_interval
 from audit.statistics.estimate import Estimate
 from audit.statistics.paired import paired_difference
 
-_MEASURES: Final = {one.name: one for one in MEASURES}
-_ARROW: Final = {"lower": "↓", "higher": "↑", "neither": ""}
+TABLED: Final = {one.name: one for one in MEASURES}
+ARROWS: Final = {"lower": "↓", "higher": "↑", "neither": ""}
 _COLUMNS: Final = (
     *("protocol", "model", "data", "pairs", "explainer", "measure", "mean", "low", "high"),
     *("published", "reproduced", "behind", "behind_low", "behind_high"),
@@ -68,7 +68,7 @@ def _cell(
     clusters: np.ndarray,
 ) -> Cell:
     rng = np.random.default_rng(0)
-    sign = -1.0 if _MEASURES[measure].better == "lower" else 1.0
+    sign = -1.0 if TABLED[measure].better == "lower" else 1.0
     stated = preset.stated.get(name, {}).get(measure)
     behind = None
     if name != preset.explainers[0]:
@@ -90,10 +90,10 @@ def lines_of(preset: Preset, run: ProtocolRun) -> Iterator[str]:
     for measure in preset.measures:
         own = [cell for cell in cells if cell.measure == measure]
         if own:
-            row = _MEASURES[measure]
+            row = TABLED[measure]
             yield ""
             yield from _aligned(
-                [_head(preset, f"{row.title} {_ARROW[row.better]}".rstrip())]
+                [_head(preset, f"{row.title} {ARROWS[row.better]}".rstrip())]
                 + [_row(preset, cell) for cell in own]
             )
     yield ""
@@ -156,7 +156,7 @@ def latex_of(preset: Preset, run: ProtocolRun) -> str:
     cells: Mapping[tuple[str, str], Cell] = {
         (cell.explainer, cell.measure): cell for cell in cells_of(preset, run)
     }
-    head = ["explainer", *(_MEASURES[m].title for m in measures)]
+    head = ["explainer", *(TABLED[m].title for m in measures)]
     lines = [rf"\begin{{tabular}}{{l{'r' * len(measures)}}}", r"\hline", _joined(head), r"\hline"]
     for name in run.values:
         row = [name]

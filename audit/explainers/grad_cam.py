@@ -7,7 +7,9 @@ from torch import Tensor, nn
 
 from audit.explainers.activation_gradient import activation_gradient
 from audit.explainers.contract import Explanation
-from audit.models.module_interface import ScoreInterface
+from audit.explainers.eclip import Heads
+from audit.explainers.released_grad_cam import released_grad_cam
+from audit.models.model_under_audit import ModelInterface
 
 
 def grad_cam(
@@ -16,7 +18,8 @@ def grad_cam(
     targets: Int[Tensor, "pairs ..."],
     *,
     layer: str | None = None,
-    interface: ScoreInterface | None = None,
+    heads: Heads = "model",
+    interface: ModelInterface | None = None,
 ) -> Explanation:
     """Grad-CAM: the last activation with places, its channels weighed by their mean gradient.
 
@@ -31,16 +34,26 @@ def grad_cam(
         images: preprocessed pictures.
         targets: token ids of texts, or class ids.
         layer: dotted name of the module to take the activation of instead.
+        heads: the ``model``'s own, or ``released``: that of Grad-ECLIP's comparison, see
+            `audit.explainers.released_grad_cam`.
         interface: how the model is called.
 
     Returns:
         Maps (pairs, h, w) of the activation's size, at least 0, and the model's scores.
 
     Raises:
-        ValueError: no such layer, or none that gives an activation with places.
+        ValueError: no such layer, or none that gives an activation with places; a layer with
+            ``heads=released``.
 
     Source:
         Selvaraju et al., "Grad-CAM" (ICCV 2017), equations 1 and 2.
     """
+    if heads == "released":
+        if layer is not None:
+            raise ValueError(
+                f"expected no layer with heads=released, which takes what enters the last block, "
+                f"got layer={layer}"
+            )
+        return released_grad_cam(model, images, targets, interface)
     seen = activation_gradient(model, images, targets, layer, interface)
     return Explanation(seen.weighed(seen.slopes.mean((2, 3), keepdim=True)), seen.scores)

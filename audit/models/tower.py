@@ -94,6 +94,14 @@ class Tower:
         return getattr(self.module, self.names.projection, None)
 
     @property
+    def projection_weights(self) -> tuple[str, ...]:
+        """Dotted names of what the pooled token is multiplied by."""
+        path = self.path_to(self.names.projection)
+        projection = self.projection
+        linear = isinstance(projection, nn.Linear)
+        return () if projection is None else (f"{path}.weight" if linear else path,)
+
+    @property
     def whole(self) -> str | None:
         """Dotted name of the module whose call is the tower, None where there is none."""
         return self.path or None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -10,13 +11,28 @@ from torch import Tensor
 from audit.trace.observations import Expected
 
 
-def _heads_and_row(a: Tensor, expected: Expected | None) -> tuple[int, Tensor | None] | None:
-    """Heads of attention probabilities in any layout, and the pooled token's rows, (b, heads, t).
+@dataclass(frozen=True)
+class Executed:
+    """Attention as it was executed.
+
+    Attributes:
+        heads: that it had, 0 where the shape does not tell.
+        rows: of the pooled token, (b, heads, t); None where shapes forbid.
+        hidden: the share of all tokens' attention that goes where the model's mask hides others.
+    """
+
+    heads: int
+    rows: Tensor | None = None
+    hidden: float = 0.0
+
+
+def _executed(a: Tensor, expected: Expected | None) -> Executed | None:
+    """Attention probabilities in any layout.
 
     Returns None where the shape says that it is no attention over these tokens.
     """
     if expected is None:
-        return (a.shape[-3] if a.ndim >= 4 else 0, None) if a.shape[-1] > 1 else None
+        return Executed(a.shape[-3] if a.ndim >= 4 else 0) if a.shape[-1] > 1 else None
     rows, _, length = expected.rows.shape
     width = a.shape[-1]
     if width not in {length, length - 1}:
@@ -29,26 +45,34 @@ def _heads_and_row(a: Tensor, expected: Expected | None) -> tuple[int, Tensor | 
     per_row = a.numel() // rows
     heads = per_row // (width * width if square else width)
     if heads < 1 or heads * rows * (width * width if square else width) != a.numel():
-        return 0, None
+        return Executed(0)
     if not square:
-        return heads, a.reshape(rows, heads, width)
+        return Executed(heads, a.reshape(rows, heads, width))
     pooled = (expected.pooled - (length - width)).clamp(min=0)
     pooled = pooled if len(pooled) == rows else pooled[:1].expand(rows)
     each = torch.arange(rows, device=a.device)
-    return heads, a.reshape(rows, heads, width, width)[each, :, pooled]
+    whole = a.reshape(rows, heads, width, width)
+    return Executed(heads, whole[each, :, pooled], _hidden(whole, expected))
+
+
+def _hidden(a: Tensor, expected: Expected) -> float:
+    """The share of attention (b, heads, t, t) that goes where the model's mask hides others."""
+    if expected.hidden is None or expected.hidden.shape != a.shape[-2:]:
+        return 0.0
+    return float(a[..., expected.hidden].sum() / a.sum())
 
 
 def softmax_call(
     t: Tensor, args: Any, kwargs: Any, tensors: list[Tensor], expected: Expected | None
-) -> tuple[int, Tensor | None] | None:
+) -> Executed | None:
     """Probabilities themselves, whatever operation made them."""
     del args, kwargs, tensors
-    return _heads_and_row(t, expected)
+    return _executed(t, expected)
 
 
 def _fused_call(
     t: Tensor, args: Any, kwargs: Any, tensors: list[Tensor], expected: Expected | None
-) -> tuple[int, Tensor | None] | None:
+) -> Executed | None:
     del t, args
     if len(tensors) < 3:
         return None
@@ -61,13 +85,12 @@ def _fused_call(
             logits.masked_fill(~mask, -torch.inf) if mask.dtype == torch.bool else logits + mask
         )
     heads = q.shape[-3] if q.ndim >= 4 else 1
-    seen = _heads_and_row(logits.softmax(-1), expected)
-    return (heads, seen[1] if seen else None)
+    return replace(_executed(logits.softmax(-1), expected) or Executed(0), heads=heads)
 
 
 def _module_call(
     t: Tensor, args: Any, kwargs: Any, tensors: list[Tensor], expected: Expected | None
-) -> tuple[int, Tensor | None] | None:
+) -> Executed | None:
     """``_native_multi_head_attention``: its arguments tell heads and projections."""
     del t, tensors, kwargs
     query, key, heads, weight, bias = args[0], args[1], int(args[4]), args[5], args[6]
@@ -79,8 +102,7 @@ def _module_call(
     if isinstance(mask, Tensor):
         mask = mask.float().masked_fill(mask, -torch.inf) if mask.dtype == torch.bool else mask
         logits = logits + (mask.unflatten(0, (-1, heads)) if mask.ndim == 3 else mask)
-    seen = _heads_and_row(logits.softmax(-1), expected)
-    return (heads, seen[1] if seen else None)
+    return replace(_executed(logits.softmax(-1), expected) or Executed(0), heads=heads)
 
 
 ATTENTION_CALLS = {

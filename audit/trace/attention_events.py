@@ -9,7 +9,7 @@ from audit.models.structure import AnyTower
 from audit.models.tower_chain import ChainTower
 from audit.models.transformer_block import Block
 from audit.models.unwrapped_values import plain, plain_tree
-from audit.trace.attention_calls import ATTENTION_CALLS, softmax_call
+from audit.trace.attention_calls import ATTENTION_CALLS, Executed, softmax_call
 from audit.trace.fingerprint import fingerprint
 from audit.trace.frames import Frames
 from audit.trace.lineage import Lineage, union
@@ -71,10 +71,10 @@ class AttentionEvents:
         name: str,
         t: Tensor,
         where: tuple[AnyTower, int],
-        found: tuple[int, Tensor | None],
+        found: Executed,
         expected: Expected | None,
     ) -> None:
-        heads, executed = found
+        executed = found.rows
         rows = executed.flatten(1) if executed is not None else t.reshape(len(t), -1)
         place, own = self.frames.caller()
         self.seen.append(
@@ -82,9 +82,10 @@ class AttentionEvents:
                 tower=where[0].name,
                 block=where[1],
                 operation=shown_name(name),
-                heads=heads,
+                heads=found.heads,
                 executed=executed,
                 model=None if expected is None else expected.rows,
+                hidden=found.hidden,
                 prints=fingerprint(rows),
                 inside_model=not own,
                 place=place,

@@ -59,6 +59,7 @@ class DeviationRecords:
                 or any(n in self._descent.upstream.events for n in numbers),
                 place=str(call.place),
                 where=self._recorder.structure.tower(tower).words(block),
+                hidden=max(c.hidden for c in calls),
             )
 
     def alterations(self) -> Iterator[AlterationRecord]:

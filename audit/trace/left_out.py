@@ -21,9 +21,7 @@ def left_out(block: Block, lineage: Lineage) -> tuple[str, ...]:
         block alone, as for an output that was scaled or exchanged.
     """
     here = {a.site for a in lineage.anchors if (a.tower, a.block) == (block.tower, block.index)}
-    before = {
-        a.site for a in lineage.anchors if (a.tower, a.block) == (block.tower, block.index - 1)
-    }
+    before = any(a.tower == block.tower and a.block < block.index for a in lineage.anchors)
     if not here - {"input"} and not _uses(block, lineage, ""):
         return ()
     if "output" in here:
@@ -31,7 +29,7 @@ def left_out(block: Block, lineage: Lineage) -> tuple[str, ...]:
     lacking = {
         "attention": not lineage.events
         and not any(site.startswith((*_ATTENDED, *_AFTER_ATTENTION)) for site in here),
-        "residual": not here & {"input", "after attention"} and "output" not in before,
+        "residual": not here & {"input", "after attention"} and not before,
         "second norm": not here & {"normalized for the MLP", "MLP output"}
         and _uses(block, lineage, block.names.mlp)
         and not _uses(block, lineage, block.names.mlp_norm)

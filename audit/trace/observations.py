@@ -15,10 +15,17 @@ from audit.trace.precision import Precision
 
 @dataclass
 class Expected:
-    """The model's attention of the pooled token of each row, (b, heads, t)."""
+    """The model's attention of the pooled token of each row.
+
+    Attributes:
+        rows: of it, (b, heads, t).
+        pooled: its place, (b,).
+        hidden: which token the mask hides from which, (t, t); None where there is no mask.
+    """
 
     rows: Tensor
     pooled: Tensor
+    hidden: Tensor | None = None
 
 
 @dataclass
@@ -108,6 +115,7 @@ class AttentionSeen:
         heads: heads that it had, 0 where the shape does not tell.
         executed: the pooled token's attention, (b, heads, t or t − 1); None where shapes forbid.
         model: the model's on the same input, (b, heads, t).
+        hidden: the share of all its attention that goes where the model's mask lets nothing pass.
         prints: fingerprints of its rows.
         inside_model: True where the model's own code made the call.
         place: the explainer's line.
@@ -119,6 +127,7 @@ class AttentionSeen:
     heads: int
     executed: Tensor | None
     model: Tensor | None
+    hidden: float
     prints: Prints
     inside_model: bool
     place: Place

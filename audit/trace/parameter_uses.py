@@ -13,6 +13,7 @@ from audit.trace.lineages import Lineages
 from audit.trace.model_changes import ModelChanges
 from audit.trace.operations import RESHAPING
 from audit.trace.passes import Passes
+from audit.trace.pooled_places import PooledPlaces
 
 
 class ParameterUses:
@@ -35,6 +36,7 @@ class ParameterUses:
         hook_lines: HookLines,
     ) -> None:
         self.uses: dict[tuple[str, Place], int] = {}
+        self.pooled = PooledPlaces(passes)
         self._passes = passes
         self._lineages = lineages
         self._watch = watch
@@ -80,6 +82,8 @@ class ParameterUses:
         if (path, name) in self._blocks:
             tower, index = self._blocks[path, name]
             self._passes.enter_block(tower, index, entered, tensor, place)
+        if name not in RESHAPING:
+            self.pooled.meets(path, entered, place)
 
     def _is_parameter(self, t: Tensor) -> bool:
         lineage = self._lineages.get(t)

@@ -28,6 +28,7 @@ from audit.trace.rounding import Rounding
 from audit.trace.run_states import RunStates
 from audit.trace.runs import Runs
 from audit.trace.samples import rounding_of_pixels, some_rows, thin
+from audit.trace.shorter_texts import ShorterTexts, is_shorter, same_up_to_the_end
 from audit.trace.state_index import StateIndex
 from audit.trace.token_wise import each_token_alone, reads_out
 
@@ -59,8 +60,7 @@ class Passes:
     ) -> None:
         self.structure = structure
         self.differentiable = differentiable
-        self.given = given
-        self.targets = targets
+        self.given, self.targets = given, targets
         self.lineages = lineages
         self.precisions = precisions
         self.rounding = rounding
@@ -72,7 +72,7 @@ class Passes:
         self.alterations = Alterations()
         self.entered: list[Tensor] = []
         self._recast: dict[tuple[int, Precision], int] = {}
-        self.structure = structure
+        self._shorter = ShorterTexts(self.runs, rounding)
         self._reach = Reach(structure, self.states.before_blocks)
         self.given_runs = GivenRuns(given, self.runs, self.states)
         for name in given:
@@ -110,14 +110,14 @@ class Passes:
 
     def of_features(self, dtype: torch.dtype) -> float:
         """Relative error of a feature that rounding explains, in a dtype."""
-        precisions = {run.precision for run in self.runs}
+        known = self.runs.precisions
         return max(
-            max(self.rounding.of_features(p), self.rounding.of_cast(dtype, p)) for p in precisions
+            max(self.rounding.of_features(p), self.rounding.of_cast(dtype, p)) for p in known
         )
 
     def _of_cast(self, dtype: torch.dtype) -> float:
         """What a cast adds to the tolerance of the precision that is met most coarsely."""
-        return min(self.rounding.of_cast(dtype, p) for p in {run.precision for run in self.runs})
+        return min(self.rounding.of_cast(dtype, p) for p in self.runs.precisions)
 
     # -- first layers -----------------------------------------------------------------------------
 
@@ -146,36 +146,34 @@ class Passes:
             self.entered = [*self.entered[-_KEPT_INPUTS:], inputs]
         lineage = self.lineages.get(inputs)
         values = plain(inputs)
-        if values.ndim > given.ndim:
-            values = values.flatten(0, values.ndim - given.ndim)
-        if values.ndim < given.ndim:
-            values = values.unsqueeze(0)
+        values = values.unsqueeze(0) if values.ndim < given.ndim else values
+        values = values.flatten(0, values.ndim - given.ndim)
         with precision.entered():
             run = self.given_runs.run(tower.name, precision)
         equal, difference = 0, float("inf")
-        if values.shape[1:] == given.shape[1:]:
+        fits = values.shape[1:] == given.shape[1:]
+        number = run.number
+        if shorter := is_shorter(tower, values, given):
+            equal = int(same_up_to_the_end(tower, values, given).sum())
+            difference = float(not equal)
+            run = self.runs.opened(tower, values, Lineage(), precision)
+            number = number if equal == len(values) else run.number
+        elif fits:
             distance = (values.double() - given.double()).abs().flatten(1).mean(1)
             equal = int((distance <= rounding_of_pixels(values)).sum())
             difference = float(distance.min())
             if len(values) > 1 or not equal:
                 known = lineage if lineage.deviates else Lineage()
                 run = self.runs.opened(tower, values, known, precision)
+                number = run.number
                 if inputs.requires_grad or self.differentiable():
                     self.runs.keep_inputs(run, values)
-        fits = values.shape[1:] == given.shape[1:]
-        entry = Entry(
-            tower.name,
-            run.number,
-            tuple(values.shape),
-            equal,
-            difference,
-            fingerprint(values.flatten(1).double()),
-            some_rows(values),
-            place,
+        shape, prints = tuple(values.shape), fingerprint(values.flatten(1).double())
+        self.entries.append(
+            Entry(tower.name, number, shape, equal, difference, prints, some_rows(values), place)
         )
-        self.entries.append(entry)
         thin([e for e in self.entries if e.tower == tower.name])
-        return run if fits else None
+        return run if fits or shorter else None
 
     # -- blocks and final norm --------------------------------------------------------------------
 
@@ -196,7 +194,9 @@ class Passes:
             found for found in self.find(x, (tower.name,), ()) if self._fits(found, tower, index)
         ]
         if not fitting:
-            return self._altered(tower, index, x, place, precision)
+            lineage = self.lineages.get(x)
+            cut = self._shorter.cut_off(tower, index, plain(x), lineage, precision)
+            return cut or self._altered(tower, index, x, place, precision)
         numbers = sorted({self._at(precision, a.run) for a in fitting[0]})
         known = all(index in self.runs[n].blocks or self.runs[n].borders for n in numbers)
         if known and self._has_drifted(tower, index, x, precision):

@@ -168,7 +168,7 @@ class PlainPasses:
         tower = run.precision.structure.tower(run.tower)
         with run.precision.entered():
             if feature is None:
-                shape = self._passes.given[tower.name].shape[1:]
+                shape = inputs.shape[1 - self._passes.given[tower.name].ndim :]
                 whole = in_dtype(inputs.reshape(-1, *shape), run.precision)
                 feature = tower.features(whole)
             run.features = feature

@@ -23,7 +23,8 @@ def reasons_of(recorder: Recorder, lineage: Lineage, *, scalar: bool = False) ->
     if cause:
         yield f"{cause} ({place})"
     elif lineage.params:
-        yield _parameters(sorted(lineage.params))
+        pooled = recorder.parameters.pooled.of_projected(lineage.params)
+        yield pooled or _parameters(sorted(lineage.params))
     for number in sorted(lineage.foreign)[:1]:
         yield f"values that are no feature of the model are mixed in ({recorder.foreign[number]})"
     if scalar:
@@ -59,6 +60,8 @@ def first_cause(recorder: Recorder, lineage: Lineage) -> tuple[str, str]:
 
 def _entered(recorder: Recorder, one: AlterationSeen) -> str:
     where = recorder.structure.tower(one.tower).words(one.block)
+    if one.surrogate and (pooled := recorder.parameters.pooled.of_entered(one)):
+        return pooled
     what = "another state than the pooled token" if one.surrogate else "altered values"
     return f"{what} entered {where} of the {one.tower} tower"
 

@@ -96,6 +96,7 @@ class AttentionRecord:
         relevant: True where the explanation depends on it, or may.
         place: the explainer's line.
         where: the block in words.
+        hidden: the share of all tokens' attention that goes where the model's mask hides others.
     """
 
     tower: str
@@ -112,6 +113,7 @@ class AttentionRecord:
     relevant: bool
     place: str
     where: str = ""
+    hidden: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ class RunStates:
 
     def embedded(self, tower: AnyTower, run: Run, inputs: Tensor) -> Tensor:
         """Register the states before the first block; gives what enters it."""
-        inputs = inputs.reshape(-1, *self._given[tower.name].shape[1:])
+        inputs = inputs.reshape(-1, *inputs.shape[1 - self._given[tower.name].ndim :])
         given = in_dtype(inputs, run.precision)
 
         def told(site: str, part: str, state: Tensor) -> None:
@@ -93,15 +93,17 @@ class RunStates:
         """Register every state of a block that receives values, (b, …); gives its output."""
         length = x.shape[1]
         pooled = self.pooled(tower, run, len(x), length)
+        mask = tower.mask(length)
+        hidden = torch.isneginf(mask) if mask is not None and mask.ndim == 2 else None
 
         def told(site: str, part: str, state: Tensor) -> None:
             self.register(run, index, site, part, state)
             if part == "all" and (site == "output" or (site == "input" and run.given)):
                 self.rows.add(tower.name, index + (site == "output"), state)
             if site == "attention" and part == "pooled" and state.shape[-1] == length:
-                run.attention[index] = Expected(state, pooled)
+                run.attention[index] = Expected(state, pooled, hidden)
 
-        output = tell_block(tower.blocks[index], x, tower.mask(length), pooled, told)
+        output = tell_block(tower.blocks[index], x, mask, pooled, told)
         if isinstance(tower, ChainTower) and tower.pooling and index == tower.pooling.first:
             for site, part, state in pooling_states(tower.pooling.view, x):
                 self.register(run, index, site, part, state)

@@ -25,6 +25,11 @@ class Runs(list[Run]):
         self._kept = 0
         self._chosen: dict[tuple[int, tuple[int, ...]], Run] = {}
 
+    @property
+    def precisions(self) -> set[Precision]:
+        """In which any of them is computed."""
+        return {run.precision for run in self}
+
     def new(
         self,
         tower: TowerName,

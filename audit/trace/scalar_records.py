@@ -15,6 +15,7 @@ from audit.trace.observations import ScalarSeen
 from audit.trace.reasons import first_cause, reasons_of
 from audit.trace.recorder import Recorder
 from audit.trace.records import ScalarRecord
+from audit.trace.shorter_texts import is_shorter, same_up_to_the_end
 
 _MAX_VALUES = 64
 _MAX_SCALARS = 200
@@ -91,15 +92,16 @@ class ScalarRecords:
 
     def of_pair(self, lineage: Lineage) -> bool:
         """The pair's own text is among the texts behind a scalar."""
-        given = self._recorder.targets
-        for anchor in lineage.anchors:
-            if anchor.tower == "text" and anchor.terminal:
-                tokens = self._passes.runs[anchor.run].tokens
-                if tokens is None or tokens.shape[1:] != given.shape[1:]:
-                    return tokens is None
-                if bool((tokens == given).reshape(len(tokens), -1).all(-1).any()):
-                    return True
-        return False
+        texts = [a for a in lineage.anchors if a.tower == "text" and a.terminal]
+        behind = [self._passes.runs[a.run].tokens for a in texts]
+        return any(tokens is None or self._is_given(tokens) for tokens in behind)
+
+    def _is_given(self, tokens: Tensor) -> bool:
+        given, tower = self._recorder.targets, self._passes.structure.text
+        if tower is not None and is_shorter(tower, tokens, given):
+            return bool(same_up_to_the_end(tower, tokens, given).any())
+        same = tokens.shape[1:] == given.shape[1:]
+        return same and bool((tokens == given).reshape(len(tokens), -1).all(-1).any())
 
     def _nearest(self, values: list[float]) -> tuple[str, float | None]:
         if len(values) != 1 or not np.isfinite(values[0]):

@@ -29,7 +29,7 @@ def decisive(trace: TraceEvidence, faulty: Collection[str]) -> list[Statistic]:
         good_side="below",
         n=len(trace.traces),
     )
-    off = any(a.divergence is not None for t in trace.traces for a in attention_faults(t))
+    off = any(a.divergence for t in trace.traces for a in attention_faults(t))
     return [_divergence(trace), pairs] if off else [pairs]
 
 

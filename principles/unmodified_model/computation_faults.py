@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from audit.result.wording import number
+from audit.result.wording import counted, number
 from audit.trace.records import AlterationRecord, AttentionRecord, PairTrace
 from principles.finding_parts import listed
 from principles.unmodified_model import remedies
@@ -92,10 +92,21 @@ def _attention_words(a: AttentionRecord, grid: Grid) -> str:
         if a.executed_heads and a.executed_heads != a.model_heads
         else f"{a.model_heads} heads"
     )
-    off = "" if a.divergence is None else f", {_tokens(a, grid)} off by {number(a.divergence)}"
+    off = "" if not a.divergence else f", {_tokens(a, grid)} off by {number(a.divergence)}"
     where = "in the model's own modules" if a.inside_model else "in the explainer's own code"
     block = a.where or f"block {a.block}"
-    return f"{a.tower} tower, {block}: {a.operation} {where}, {heads}{off}"
+    return f"{a.tower} tower, {block}: {a.operation} {where}, {heads}{off}{_masked(a)}"
+
+
+def _masked(a: AttentionRecord) -> str:
+    """Attention that the model's mask forbids, or none where the model has some, in words."""
+    if a.hidden:
+        share = f"{number(100 * a.hidden)} % of the attention"
+        return f", {share} of all tokens goes where the model's mask hides others"
+    if a.executed is None or a.model is None or len(a.executed) != len(a.model):
+        return ""
+    missed = int(((a.model > 0) & (a.executed == 0)).sum())
+    return f", none goes to {counted(missed, 'token')} that the model attends to" if missed else ""
 
 
 def _tokens(a: AttentionRecord, grid: Grid) -> str:

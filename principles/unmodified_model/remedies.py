@@ -126,6 +126,11 @@ def of_attention(record: AttentionRecord) -> str:
             f"Recompute the attention of {block} of the {record.tower} tower with the module's own "
             f"number of heads ({model}) in place of {heads}{at(record.place)}, {read}."
         )
+    if record.hidden:
+        return (
+            f"Add the model's attention mask to the logits of the attention of {block} of the "
+            f"{record.tower} tower before the softmax{at(record.place)}, {read}."
+        )
     return (
         f"Compute the attention of {block} of the {record.tower} tower from the block's own input "
         f"as its module does ({model} heads, the same scale, mask and bias){at(record.place)}, "

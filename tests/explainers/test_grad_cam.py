@@ -167,6 +167,33 @@ def test_tokens_against_a_slow_version(clip, pairs):
         torch.testing.assert_close(found.maps[i], wanted, rtol=0, atol=1e-12)
 
 
+def test_the_released_baseline_against_a_slow_version(clip, pairs):
+    """One head in the last block, and the class token among those that weights are a mean of."""
+    images, tokens = pairs
+    found = grad_cam(clip, images, tokens, heads="released")
+    visual, block = clip.visual, clip.visual.transformer.resblocks[-1]
+    attn = block.attn
+    for i in range(3):
+        entered = []
+        hook = block.register_forward_pre_hook(lambda _m, args, kept=entered: kept.append(args[0]))
+        clip.encode_image(images[i : i + 1])
+        hook.remove()
+        x = entered[0][0].detach().requires_grad_()
+        q, k, v = (block.ln_1(x) @ attn.in_proj_weight.T + attn.in_proj_bias).chunk(3, -1)
+        mixed = (q @ k.T / q.shape[-1] ** 0.5).softmax(-1) @ v
+        y = x + attn.out_proj(mixed)
+        y = y + block.mlp(block.ln_2(y))
+        feature = nn.functional.normalize(visual.ln_post(y[0]) @ visual.proj, dim=-1)
+        text = clip.encode_text(tokens[i : i + 1], normalize=True).detach()[0]
+        (slope,) = torch.autograd.grad(feature @ text, x)
+        wanted = (x[1:].detach() @ slope.mean(0)).relu().reshape(4, 4)
+        torch.testing.assert_close(found.maps[i], wanted, rtol=0, atol=1e-12)
+        assert float(found.scores[i]) == pytest.approx((feature @ text).item(), abs=1e-12)
+    assert not torch.allclose(found.maps, grad_cam(clip, images, tokens).maps, atol=1e-3)
+    with pytest.raises(ValueError, match="expected no layer with heads=released"):
+        grad_cam(clip, images, tokens, heads="released", layer="visual")
+
+
 def test_a_layer_by_name(resnet):
     images = photos((64, 64))
     chosen_one = load_explainer("grad-cam", {"layer": "layer3"})

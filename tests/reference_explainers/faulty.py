@@ -13,6 +13,7 @@ from tests.reference_explainers import (
     faulty_scores,
     faulty_structure,
     faulty_text,
+    faulty_token_maps,
     faulty_weights,
     in_threads,
 )
@@ -27,6 +28,7 @@ FAULTY: tuple[Member, ...] = (
     *faulty_probes.TABLE,
     *faulty_scores.TABLE,
     *faulty_text.TABLE,
+    *faulty_token_maps.TABLE,
     *faulty_company.TABLE,
     *faulty_field.TABLE,
     *faulty_dense.TABLE,

@@ -160,7 +160,7 @@ def text_cut_short(model, images, tokens):
     return _on(model, images, short)
 
 
-@TABLE.faulty("P103 P104 P105")
+@TABLE.faulty("P103 P104")
 def context_cut(model, images, tokens):
     """Only as many positions as there are words, less one word."""
     t = parts.text_of(model)

@@ -10,6 +10,8 @@ from tests.reference_explainers import (
     honest_probes,
     honest_scores,
     honest_text,
+    honest_text_slices,
+    honest_token_maps,
     in_threads,
 )
 from tests.reference_explainers.member import Member
@@ -21,6 +23,8 @@ HONEST: tuple[Member, ...] = (
     *honest_knock_outs.TABLE,
     *honest_scores.TABLE,
     *honest_text.TABLE,
+    *honest_text_slices.TABLE,
+    *honest_token_maps.TABLE,
     *honest_field.TABLE,
     *in_threads.HONEST,
 )

@@ -145,7 +145,8 @@ def _asked(
 ) -> _Asked | None:
     """The scores of some pictures with a class each, batch by batch; None where there are none.
 
-    A feature has to explain them with the factor given, else with that of the first batch.
+    A feature has to explain them with the factor given, else with that of the first batch. With
+    ``alike`` batches of a size are said to cost the same.
     """
     with torch.no_grad():
         texts = class_features(context, context.pristine_model, averaged=False)

@@ -31,13 +31,7 @@ LONG_PASSES = frozenset((
     "ViT-H-14-378", "ViT-H-14-378-quickgelu", "ViT-H-14-CLIPA-336",
 ))  # fmt: skip
 """Those whose pass forward and back takes 20 s of one core: 400 billion multiplications or more."""
-NOT_YET_WHOLE = frozenset((
-    "ViT-B-16-SigLIP-512", "ViT-B-16-SigLIP2-512", "ViT-L-16-SigLIP2-384", "ViT-L-16-SigLIP2-512",
-    "ViT-SO400M-14-SigLIP", "ViT-SO400M-14-SigLIP-378", "ViT-SO400M-14-SigLIP-384",
-    "ViTamin-L-384", "ViTamin-L2-384", "ViTamin-XL-256", "ViTamin-XL-336", "ViTamin-XL-384",
-))  # fmt: skip
-"""Those that are neither and were measured cut; a name that is taken out is measured whole."""
-CUT = MORE_THAN_A_BILLION | LONG_PASSES | NOT_YET_WHOLE
+CUT = MORE_THAN_A_BILLION | LONG_PASSES
 """Those that keep their widths, heads and pooling, and have two blocks a tower or one a stage, of
 larger vocabularies the first tokens, and pictures of at most `MOST_PIXELS` a side."""
 VOCABULARY = 49_408

@@ -155,7 +155,8 @@ def build(
     contexts = {spec: _one(spec, model, many, samples) for spec in explainers}
     cheap = [context for spec, context in contexts.items() if spec not in COSTLY]
     everybody = {name: e for context in cheap for name, e in context.explainers.items()}
-    together = dataclasses.replace(cheap[0], explainers=everybody)
+    roles = dataclasses.replace(cheap[0].roles, twin=None)  # each is somebody's own
+    together = dataclasses.replace(cheap[0], explainers=everybody, roles=roles)
     shared_kinds = [kind for kind in kinds if kind in SHARED]
     shared = gathered(together, *shared_kinds)
     matrix = {}

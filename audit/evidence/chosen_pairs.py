@@ -14,7 +14,7 @@ import math
 import numpy as np
 
 from audit.evidence.context import Context
-from audit.evidence.explanations import gather_explanations, grid_masks
+from audit.evidence.explanations import gather_explanations, grid_masks, without_twin
 from audit.evidence.kinds import ChosenPairs, Performance, Reference
 from audit.evidence.reference import gather_reference
 from audit.statistics.proportions import proportion_interval
@@ -55,7 +55,7 @@ def gather_chosen_pairs(context: Context, performance: Performance) -> ChosenPai
     if not len(chosen):
         return ChosenPairs((), chosen, np.zeros(0), np.zeros(0), {})
     pairs = context.many_pairs()
-    own = dataclasses.replace(context, pairs=pairs.select(chosen.tolist()))
+    own = without_twin(context, pairs.select(chosen.tolist()))
     found, masks = gather_explanations(own), grid_masks(own)
     return ChosenPairs(
         ids=own.pairs.ids,

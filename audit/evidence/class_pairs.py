@@ -9,14 +9,13 @@ the same, so that nothing in them tells how well the model knows it.
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
 
 from audit.evidence.context import Context
 from audit.evidence.evenly_spaced import evenly_spaced
-from audit.evidence.explanations import gather_explanations, grid_masks
+from audit.evidence.explanations import gather_explanations, grid_masks, without_twin
 from audit.evidence.kinds import ClassPairs, Performance
 from audit.trace.records import Array
 
@@ -55,7 +54,7 @@ def gather_class_pairs(context: Context, performance: Performance) -> ClassPairs
     many, rows = context.many_pairs(), [_rows_of(one, each, context.seed) for one in chosen]
     at, index = np.concatenate(rows), np.repeat(np.arange(len(chosen)), each)
     drawn = many.asked_by(at.tolist(), [chosen[i].number for i in index])
-    own = dataclasses.replace(context, pairs=drawn)
+    own = without_twin(context, drawn)
     found, masks = gather_explanations(own), grid_masks(own)
     return ClassPairs(
         classes=tuple(drawn.classes[one.number] for one in chosen),

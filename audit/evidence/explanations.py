@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Iterable
 from time import perf_counter
@@ -11,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from audit.data.pairs import Pairs
 from audit.evidence.context import Context
 from audit.evidence.kinds import Explanations
 from audit.metrics.localization import mask_on_grid
@@ -33,6 +35,18 @@ def gather_explanations(context: Context) -> Explanations:
         if masks is not None:
             quality[name] = localization(found, masks, context.quality)
     return Explanations(maps, quality)
+
+
+def without_twin(context: Context, pairs: Pairs) -> Context:
+    """The context with other pairs, without the twin, which P204 compares on pairs of its own."""
+    roles = context.roles
+    ranked = {roles.audited, *roles.positive, *roles.negative}
+    explainers = {
+        name: one
+        for name, one in context.explainers.items()
+        if name in ranked or name != roles.twin
+    }
+    return dataclasses.replace(context, pairs=pairs, explainers=explainers)
 
 
 def _drawn(context: Context, names: list[str], *, of_model: bool) -> list[dict[str, Tensor]]:

@@ -6,8 +6,8 @@ with the quality of the model-free maps and the area of the objects held fixed, 
 are seen easily are known better and have edges on them as well. Accuracies are those of many pairs,
 measured by forward passes alone; maps are drawn for a few pairs of each of many classes, which are
 spread over the accuracies. Where the data name their classes in other words too, as the bundled
-ones do in words of which the bundled model has read none, a class in other words counts as one
-more: its pictures are the same. The least correlation that counts is lowered by what noise of
+ones do in words of which the bundled model has read one or none, a class in other words counts as
+one more: its pictures are the same. The least correlation that counts is lowered by what noise of
 accuracies and qualities leaves of one. Localization decides where there are masks, faithfulness of
 the audit's own pairs where there are none or where the controls do not let localization speak: a
 faithful control must pass, no model-free one may, and two halves of the pictures must agree how far

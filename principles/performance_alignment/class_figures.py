@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from audit.evidence.kinds import Roles
 from audit.result.figures import Point, ScatterFigure, Series, TableFigure
 from audit.result.finding import Verdict
+from audit.result.wording import number, percent
 from audit.statistics.estimate import Estimate
+from audit.trace.records import Array
 from principles.finding_parts import interval_words
 from principles.indifference import Zone
 from principles.performance_alignment.classes import Classes
 from principles.performance_alignment.settling import settling_words
+
+_MOST_POINTS, _GROUPS = 40, 12
+_SHOWN = 5
 
 
 def class_sentence(classes: Classes, ours: Estimate, zone: Zone, why: str, settles: float) -> str:
@@ -30,32 +37,54 @@ def class_sentence(classes: Classes, ours: Estimate, zone: Zone, why: str, settl
 
 
 def class_scatter(classes: Classes, roles: Roles) -> ScatterFigure:
-    """Quality against accuracy, a point for each class."""
+    """Quality against accuracy: a point for each class, or for each group of many classes."""
     shown = [
         n
         for n in dict.fromkeys((roles.audited, *roles.positive[:1]))
         if n in classes.measure.values
     ]
+    many = len(classes.names) > _MOST_POINTS
+    order = np.argsort(classes.accuracy, kind="stable")
+    groups = np.array_split(order, _GROUPS if many else len(order))
     series = [
         Series(
             name=name,
-            points=[
-                Point(x=float(x), y=float(y), label=label)
-                for label, x, y in zip(
-                    classes.names, classes.accuracy, classes.quality(name), strict=True
-                )
-            ],
+            points=[_point(classes, classes.quality(name), members) for members in groups],
             control=name != roles.audited,
         )
         for name in shown
     ]
+    what = "a group of classes that the model knows alike" if many else "a class"
     return ScatterFigure(
         title=f"Map quality by {classes.measure.name} against accuracy, class by class",
-        caption="Each point is a class by one of its names: the share of its pairs about which the "
-        "model is right, and the mean quality of their maps.",
+        caption=f"Each point is {what}: the share of right pairs, and the mean quality of their "
+        "maps. A class in other words is a class of its own.",
         x_label="share of right pairs",
         y_label=classes.measure.name,
         series=series,
+    )
+
+
+def _point(classes: Classes, quality: Array, members: Array) -> Point:
+    several = len(members) > 1
+    label = f"{len(members)} classes" if several else classes.names[int(members[0])]
+    return Point(
+        x=float(classes.accuracy[members].mean()), y=float(quality[members].mean()), label=label
+    )
+
+
+def unexpected_classes(classes: Classes, roles: Roles) -> TableFigure:
+    """The classes whose maps are best in comparison with how well the model knows them."""
+    quality = classes.quality(roles.audited)
+    rows = [
+        [classes.names[i], percent(float(classes.accuracy[i])), number(float(quality[i]))]
+        for i in classes.by_excess(roles.audited)[:_SHOWN]
+    ]
+    return TableFigure(
+        title="Classes whose maps are best in comparison with how well the model knows them",
+        caption="By the difference of the two ranks.",
+        columns=["class", "right pairs", f"mean {classes.measure.name}"],
+        rows=rows,
     )
 
 

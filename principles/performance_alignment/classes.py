@@ -82,6 +82,13 @@ class Classes:
             [] if self.area is None else [self._means(self.area)]
         )
 
+    def by_excess(self, name: str) -> list[int]:
+        """Numbers of the classes, those first whose maps are best compared with their accuracy."""
+        quality, accuracy = self.quality(name), self.accuracy
+        excess = quality.argsort().argsort() - accuracy.argsort(kind="stable").argsort()
+        found: list[int] = np.argsort(-excess, kind="stable").tolist()
+        return found
+
     def lack(self, each: int, least: int) -> str:
         """Why there is nothing to correlate; empty where there is."""
         n = len(self.names)

@@ -53,6 +53,7 @@ from principles.performance_alignment.class_figures import (
     class_scatter,
     class_sentence,
     class_table,
+    unexpected_classes,
 )
 from principles.performance_alignment.classes import Classes, class_tables, left_of
 from principles.performance_alignment.estimates import (
@@ -141,7 +142,7 @@ def _reading(classes: Classes, reference: Reference, roles: Roles, limits: Limit
     smallest = smallest_visible_effect(
         "correlation", ours.n - held_fixed(given), alpha=1 - ours.level
     )
-    worst = _worst(classes, roles)
+    worst = classes.by_excess(roles.audited)[0]
     return Reading(
         may_speak=not why,
         verdict=zone.decide(ours),
@@ -150,7 +151,11 @@ def _reading(classes: Classes, reference: Reference, roles: Roles, limits: Limit
             statistic(name, replace(ours, p=p), zone, smallest, _TEST),
             *(gate.statistic for gate in gates),
         ],
-        figures=[class_scatter(classes, roles), class_table(measure.name, found)],
+        figures=[
+            class_scatter(classes, roles),
+            unexpected_classes(classes, roles),
+            class_table(measure.name, found),
+        ],
         witness=_witness(classes, worst, reference, roles),
         pairs_to_settle=whole(settles),
         more_pairs_help=whole(settles) is not None,
@@ -174,13 +179,6 @@ def _correlation(classes: Classes, name: str, roles: Roles, level: float) -> Est
     """That of an explainer's maps; none at all for maps that are as good in every class."""
     given = classes.given(name, roles)
     return partial_spearman(classes.quality(name), classes.accuracy, given, level=level)
-
-
-def _worst(classes: Classes, roles: Roles) -> int:
-    """Which of the classes has the best maps compared with its accuracy."""
-    quality = classes.quality(roles.audited)
-    excess = quality.argsort().argsort() - classes.accuracy.argsort(kind="stable").argsort()
-    return int(excess.argmax())
 
 
 def _witness(classes: Classes, worst: int, reference: Reference, roles: Roles) -> Witness:

@@ -6,6 +6,7 @@ every step before is told to give what it gave once, which decides nothing behin
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -69,6 +70,13 @@ class ChainTower:
     def path(self) -> str:
         """Dotted name of the module that holds the tower, empty for the whole model."""
         return self.whole or ""
+
+    @property
+    def weight(self) -> Tensor:
+        """One that tells what the tower computes in, and where."""
+        own = (p for path, p in self.model.named_parameters() if self.holds(path))
+        every = itertools.chain(own, self.model.parameters())
+        return next(p for p in every if p.is_floating_point())
 
     def holds(self, path: str) -> bool:
         """Whether a parameter, by its dotted name, is one of the tower's."""
@@ -192,7 +200,7 @@ class ChainTower:
         rows = len(x) if x is not None else len(inputs) if inputs is not None else 1
         if inputs is None or len(inputs) != rows:
             inputs = self.given.expand(rows, *self.given.shape[1:])
-        weight = next(p for p in self.model.parameters() if p.is_floating_point())
+        weight = self.weight
         inputs = inputs.to(weight) if inputs.is_floating_point() else inputs.to(weight.device)
         with ExitStack() as stack:
             for block in self.blocks[: done + 1]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 from itertools import count
 
 import torch
@@ -34,10 +33,13 @@ def between_gradients(precision: Precision, given: dict[TowerName, Tensor]) -> I
     Yields:
         For each state the least tolerance at which its gradients agree.
     """
-    structure = precision.structure
+    exact = Precision(
+        precision.structure.on(pristine_copy_in(precision.structure.model, torch.float64)),
+        torch.float64,
+        None,
+        precision.library,
+    )
     for name, inputs in given.items():
-        copied = pristine_copy_in(structure.model, torch.float64, partial(structure.may_need, name))
-        exact = Precision(structure.on(copied), torch.float64, None, precision.library)
         usual = _gradients(precision, name, inputs, len(inputs))
         for other in (
             _gradients(exact, name, inputs, len(inputs)),

@@ -121,7 +121,7 @@ def _walk(
         fused: whether known blocks mix values by torch's fused kernel.
     """
     lead = after or tower
-    weight, first = (_dtype_of(one) for one in (tower, lead))
+    weight, first = tower.weight.dtype, lead.weight.dtype
     x = lead.embed(inputs.to(first) if inputs.is_floating_point() else inputs)
     pooled = tower.pooled_index(inputs)
     output = x
@@ -135,12 +135,6 @@ def _walk(
     if output.is_floating_point():  # ids where no step is known
         output = output.to(weight)
     tell_final(tower, output, pooled, inputs, told)
-
-
-def _dtype_of(tower: ChainTower) -> torch.dtype:
-    """What a tower computes in."""
-    own = (p for path, p in tower.model.named_parameters() if tower.holds(path))
-    return next(p.dtype for p in own if p.is_floating_point())
 
 
 def prints_of(x: Tensor) -> Prints:

@@ -20,7 +20,8 @@ How to fix it: Look at the classes that the model does not know and whose maps a
 same: there the method finds the object without the model. Explain the score of the class that is
 asked for, and leave out whatever marks objects of any class, such as attention or norms alone.
 
-What a pass does not show: That maps of single pictures can be trusted (P202).
+What a pass does not show: That maps of single pictures can be trusted (P202), nor that it is this
+model that they ask: what reads the same words and no other follows its accuracy as well (P107).
 """
 
 from __future__ import annotations

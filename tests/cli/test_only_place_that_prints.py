@@ -11,6 +11,7 @@ PROCESSES = {  # a worker ends itself, and what its explainer prints is passed o
     "audit/engine/worker_process.py": {"os._exit"},
     "audit/evidence/side_by_side.py": {"os._exit"},
     "audit/engine/evidence_filler.py": {"os._exit"},
+    "audit/engine/ray_worker.py": {"os._exit"},
 }
 PRINTING = {"print", "sys.exit", "exit", "quit", "click.echo", "sys.stdout.write", "os._exit"}
 PRINTING |= {"sys.stderr.write", "sys.__stdout__.write", "sys.__stderr__.write"}

@@ -49,12 +49,13 @@ class PooledPlaces:
             self._projected[path] = (tower, plain(values).detach().clone(), place)
 
     def of_projected(self, params: Collection[str]) -> str:
-        """Which token was projected with some of these parameters; empty where nobody knows."""
+        """Which token, or mean of tokens, was projected with these parameters; else nothing."""
         for path in sorted(set(params) & set(self._projected)):
             tower, values, place = self._projected[path]
             with torch.no_grad():
                 tokens = tower.final_norm(self._leaving(tower.name))
-            return f"{self._words(tower, values, tokens)} ({place})"
+            if other := self._read(tower, values, tokens):
+                return f"{self._words(tower, other)} ({place})"
         return ""
 
     def of_entered(self, one: AlterationSeen) -> str:
@@ -62,7 +63,8 @@ class PooledPlaces:
         tower = self._passes.structure.tower(one.tower)
         if not isinstance(tower, Tower) or one.sample is None or one.block != len(tower.blocks):
             return ""
-        return self._words(tower, one.sample, self._leaving(tower.name))
+        other = self._read(tower, one.sample, self._leaving(tower.name))
+        return self._words(tower, other or "another state")
 
     def _leaving(self, name: TowerName) -> Tensor:
         """What the last block of a tower gives of the pair's own input, (1, t, d)."""
@@ -70,13 +72,23 @@ class PooledPlaces:
         tower = passes.structure.tower(name)
         return passes.given_runs.entering(name, passes.precisions.given, len(tower.blocks))
 
-    def _words(self, tower: AnyTower, values: Tensor, tokens: Tensor) -> str:
-        pooled = int(tower.pooled_index(self._passes.given[tower.name]))
-        usual = f"{_POOLED[tower.name]} (token {pooled})"
-        rows = values.reshape(-1, values.shape[-1]).double()
-        off = (rows[:1] - tokens[0].double()).norm(dim=-1)
+    def _read(self, tower: AnyTower, values: Tensor, tokens: Tensor) -> str:
+        """Which token but the pooled one, or mean of tokens, the values are; empty where none."""
+        rows, every, pooled = values.reshape(-1, values.shape[-1]), tokens[0], self._pooled(tower)
+        if len(rows) != 1:
+            return ""
+        means = [part.mean(0) for part in (every, every[1:], every[: pooled + 1]) if len(part)]
+        known = torch.stack([*every, *means]).double()
+        off = (rows.double() - known).norm(dim=-1)
         near = self._passes.rounding.tolerance(self._passes.precisions.given, "output")
         place = int(off.argmin())
-        known = len(rows) == 1 and off[place] <= near * tokens[0].double().norm(dim=-1)[place]
-        other = f"token {place}" if known and place != pooled else "another state"
+        if place == pooled or off[place] > near * known[place].norm():
+            return ""
+        return f"token {place}" if place < len(every) else "the mean of tokens"
+
+    def _pooled(self, tower: AnyTower) -> int:
+        return int(tower.pooled_index(self._passes.given[tower.name]))
+
+    def _words(self, tower: AnyTower, other: str) -> str:
+        usual = f"{_POOLED[tower.name]} (token {self._pooled(tower)})"
         return f"the {tower.name} tower's feature is read off {other} in place of {usual}"

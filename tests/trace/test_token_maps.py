@@ -40,7 +40,7 @@ def said(name, check, on):
         ("pooled at the last position before the final norm", "P104", OTHER.format("token 15")),
         ("pooled at the last position of attention maps", "P104", OTHER.format("token 15")),
         ("token removal pooled at the last position", "P104", OTHER.format("token 15")),
-        ("pooled as the mean of the text", "P104", OTHER.format("another state")),
+        ("pooled as the mean of the text", "P104", OTHER.format("the mean of tokens")),
         ("one head in the last text block", "P105", "text tower, block 1: .* heads 4 → 1"),
         ("projected twice", "P104", "computed otherwise than by the model, with text_projection"),
     ],

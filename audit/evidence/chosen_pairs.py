@@ -14,7 +14,7 @@ import math
 import numpy as np
 
 from audit.evidence.context import Context
-from audit.evidence.explanations import gather_explanations, grid_masks, without_twin
+from audit.evidence.explanations import localized
 from audit.evidence.kinds import ChosenPairs, Performance, Reference
 from audit.evidence.reference import gather_reference
 from audit.statistics.proportions import proportion_interval
@@ -55,14 +55,14 @@ def gather_chosen_pairs(context: Context, performance: Performance) -> ChosenPai
     if not len(chosen):
         return ChosenPairs((), chosen, np.zeros(0), np.zeros(0), {})
     pairs = context.many_pairs()
-    own = without_twin(context, pairs.select(chosen.tolist()))
-    found, masks = gather_explanations(own), grid_masks(own)
+    drawn = pairs.select(chosen.tolist())
+    localization, area = localized(context, drawn)
     return ChosenPairs(
-        ids=own.pairs.ids,
+        ids=drawn.ids,
         cluster=pairs.cluster.numpy()[chosen],
         margins=performance.margins[chosen],
-        area=np.zeros(len(chosen)) if masks is None else masks.flatten(1).mean(1).double().numpy(),
-        localization={n: v[context.roles.decides] for n, v in found.localization.items()},
+        area=area,
+        localization=localization,
     )
 
 

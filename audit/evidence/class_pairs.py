@@ -15,7 +15,7 @@ import numpy as np
 
 from audit.evidence.context import Context
 from audit.evidence.evenly_spaced import evenly_spaced
-from audit.evidence.explanations import gather_explanations, grid_masks, without_twin
+from audit.evidence.explanations import localized
 from audit.evidence.kinds import ClassPairs, Performance
 from audit.trace.records import Array
 
@@ -54,8 +54,7 @@ def gather_class_pairs(context: Context, performance: Performance) -> ClassPairs
     many, rows = context.many_pairs(), [_rows_of(one, each, context.seed) for one in chosen]
     at, index = np.concatenate(rows), np.repeat(np.arange(len(chosen)), each)
     drawn = many.asked_by(at.tolist(), [chosen[i].number for i in index])
-    own = without_twin(context, drawn)
-    found, masks = gather_explanations(own), grid_masks(own)
+    localization, area = localized(context, drawn)
     return ClassPairs(
         classes=tuple(drawn.classes[one.number] for one in chosen),
         labels=np.array([one.number % len(context.pairs.classes) for one in chosen]),
@@ -64,8 +63,8 @@ def gather_class_pairs(context: Context, performance: Performance) -> ClassPairs
         ids=drawn.ids,
         index=index,
         cluster=many.cluster.numpy()[at],
-        area=np.zeros(0) if masks is None else masks.flatten(1).mean(1).double().numpy(),
-        localization={n: v[context.roles.decides] for n, v in found.localization.items()},
+        area=area,
+        localization=localization,
         available=len(known),
     )
 

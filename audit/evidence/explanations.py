@@ -37,8 +37,18 @@ def gather_explanations(context: Context) -> Explanations:
     return Explanations(maps, quality)
 
 
-def without_twin(context: Context, pairs: Pairs) -> Context:
-    """The context with other pairs, without the twin, which P204 compares on pairs of its own."""
+def localized(context: Context, pairs: Pairs) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Localization of the maps of other pairs, by explainer, and the share of each object's area.
+
+    By the measure that decides; without the twin, which P204 compares on pairs of its own.
+    """
+    own = _without_twin(context, pairs)
+    found, masks = gather_explanations(own), grid_masks(own)
+    area = np.zeros(len(pairs)) if masks is None else masks.flatten(1).mean(1).double().numpy()
+    return {n: v[context.roles.decides] for n, v in found.localization.items()}, area
+
+
+def _without_twin(context: Context, pairs: Pairs) -> Context:
     roles = context.roles
     ranked = {roles.audited, *roles.positive, *roles.negative}
     explainers = {

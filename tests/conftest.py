@@ -21,6 +21,7 @@ from jaxtyping import install_import_hook
 # wants the checker by name, and pytest makes the package `tests` anew while it collects.
 sys.modules["audit_type_checker"] = type_checker = ModuleType("audit_type_checker")
 type_checker.checked = beartype(conf=BeartypeConf(is_pep484_tower=True))
+FOLDER = Path.cwd()
 UNCHECKED = ("audit.trace",)  # it runs at every operation; the issue that rebuilds it adds it
 CHECKED = [
     f"{top}.{info.name}"
@@ -121,6 +122,15 @@ def in_this_process(request, monkeypatch, tmp_path_factory):
         )
 
     monkeypatch.setattr(supervision, "supervised", run)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown():
+    """Fails a test that leaves this process in another folder: later tests would run there."""
+    yield
+    found = Path.cwd()
+    os.chdir(FOLDER)
+    assert found == FOLDER, f"the test left this process in {found}"
 
 
 @pytest.fixture

@@ -147,7 +147,10 @@ def test_a_worker_of_another_audit_ends_it(tmp_path):
         run(cluster(outcome)[0], tmp_path)
 
 
-def test_a_worker_that_has_another_explainer_or_cannot_build_it_says_so(tmp_path, tiny_model):
+def test_a_worker_that_has_another_explainer_or_cannot_build_it_says_so(
+    tmp_path, tiny_model, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)  # a worker moves into its audit's folder
     settings = Settings(explainer="gradient", model=tiny_model, samples=2, profile="quick")
     given = settings.model_dump(mode="json")
     with pytest.raises(OtherAuditError, match="has built another audit: expected the same"):

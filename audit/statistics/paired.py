@@ -102,9 +102,22 @@ def spearman_permutation(
     order, exact = permutation_table(n, labels, rng, permutations)
     null = ranks[:, 1][order] @ ranks[:, 0] / length
     value = float(ranks[:, 0] @ ranks[:, 1] / length)
-    extreme = int((np.abs(null) >= abs(value) - _TINY).sum())
-    p = extreme / len(null) if exact else (1 + extreme) / (1 + len(null))
+    p = permutation_p(null, value, exact=exact)
     return Estimate(value, np.nan, np.nan, 0.95, n, dropped, p=p)
+
+
+def permutation_p(null: Float[np.ndarray, " b"], value: float, *, exact: bool) -> float:
+    """Two-sided p-value of a value among those of permutations, NaN where it is NaN.
+
+    Args:
+        null: values of the permutations.
+        value: of what was observed.
+        exact: the permutations are all that there are, else the observed one is counted as well.
+    """
+    if math.isnan(value):
+        return math.nan
+    extreme = int((np.abs(null) >= abs(value) - _TINY).sum())
+    return extreme / len(null) if exact else (1 + extreme) / (1 + len(null))
 
 
 def permutation_table(

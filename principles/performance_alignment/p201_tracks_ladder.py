@@ -7,17 +7,18 @@ the model are known, by removed attention heads), in several strengths; checkpoi
 those that it brings and those that you give (`--ladder FILE`), are a family of rungs of their own.
 Rungs are chosen for the spread of their accuracies: one within a standard error of another of its
 family is left out, unless you gave it, and a second draw of the copies is made only where there are
-fewer than 14. The statistic is the rank correlation within each family of rungs, pooled, with an
-interval by bootstrap over pictures and rungs: it passes above 0, with an estimate above 0.25, and
-is violated below 0.5, with one below. Other models (`--ladder ARCHITECTURE:TAG`,
-`local-dir:FOLDER`) are shown beside it and never judged. Quality is localization (average precision
-of the mask, chance-corrected, unless `--quality` names another measure) where there are masks, and
-faithfulness (insertion minus deletion, over each rung's own full minus empty score) where there are
-none or where localization may not speak. A measure speaks only if a faithful control tracks the
-ladder by it, no model-free control does, and two halves of the pictures agree about the order of
-the rungs by that control's maps (split-half reliability; of faithfulness with one fill, as a second
-on every rung would double its cost). Rungs whose scores hardly tell full pictures from empty ones,
-by a tenth of the unmodified model's range, have no faithfulness.
+fewer than 14. The statistic is the rank correlation within each family of rungs, pooled, each rung
+weighted by how reliably its quality and accuracy are measured, with an interval by bootstrap over
+pictures and rungs: it passes above 0, with an estimate above 0.25, and is violated below 0.5, with
+one below. Other models (`--ladder ARCHITECTURE:TAG`, `local-dir:FOLDER`) are shown beside it and
+never judged. Quality is localization (average precision of the mask, chance-corrected, unless
+`--quality` names another measure) where there are masks, and faithfulness (insertion minus
+deletion, over each rung's own full minus empty score) where there are none or where localization
+may not speak. A measure speaks only if a faithful control tracks the ladder by it, no model-free
+control does, and two halves of the pictures agree about the order of the rungs by that control's
+maps (split-half reliability; of faithfulness with one fill, as a second on every rung would double
+its cost). Rungs whose scores hardly tell full pictures from empty ones, by a tenth of the
+unmodified model's range, have no faithfulness.
 
 Why it matters: A map that looks as good on a broken model as on a working one does not show what
 the model knows; it shows where objects usually are.

@@ -5,9 +5,11 @@ import math
 import numpy as np
 import pytest
 from scipy import stats
+from statsmodels.stats.weightstats import DescrStatsW
 
 from audit.statistics import ladder_correlation, rung_quality
 from audit.statistics.ladder_trend import stratified_spearman_rows
+from audit.statistics.rung_weights import rung_reliability
 
 
 def ladder(rng, rungs=12, pairs=60, truth=0.95):
@@ -20,7 +22,12 @@ def ladder(rng, rungs=12, pairs=60, truth=0.95):
     return quality, rng.random((rungs, pairs)) < accuracy[:, None]
 
 
-def loop_bootstrap(quality, correct, picture, families, rng):
+def weighted_spearman(x, y, weights):
+    ranks = np.stack([stats.rankdata(x), stats.rankdata(y)], axis=1)
+    return DescrStatsW(ranks, weights=weights).corrcoef[0, 1]
+
+
+def loop_bootstrap(quality, correct, picture, families, weights, rng):
     """Draw pictures and rungs one resample at a time."""
     values, n = [], correct.shape[1]
     for _ in range(1500):
@@ -28,7 +35,8 @@ def loop_bootstrap(quality, correct, picture, families, rng):
         pairs = [i for p in pictures for i in np.flatnonzero(picture == p)]
         rungs = [rng.choice(np.flatnonzero(families == f)) for f in families]
         q = np.nanmean(quality[:, pairs], axis=1)[rungs]
-        values.append(stats.spearmanr(q, correct[:, pictures].mean(axis=1)[rungs])[0])
+        accuracy = correct[:, pictures].mean(axis=1)[rungs]
+        values.append(weighted_spearman(q, accuracy, weights[rungs]))
     return np.quantile(values, [0.025, 0.975])
 
 
@@ -42,9 +50,15 @@ def test_correlation_and_interval_are_those_of_a_loop():
     found = ladder_correlation(
         quality, correct, picture=picture, families=list(families), rng=rng, resamples=3000
     )
+    index = np.unique(families, return_inverse=True)[1]
+    weights = rung_reliability(quality, picture=picture, strata=index)
+    weights = weights * rung_reliability(correct, picture=np.arange(30), strata=index)
+    assert weights.min() < 0.9
     means = np.nanmean(quality, axis=1)
-    assert found.value == pytest.approx(stats.spearmanr(means, correct.mean(axis=1))[0])
-    wanted = loop_bootstrap(quality, correct, picture, families, rng)
+    wanted = weighted_spearman(means, correct.mean(axis=1), weights)
+    assert found.value == pytest.approx(wanted)
+    assert abs(found.value - stats.spearmanr(means, correct.mean(axis=1))[0]) > 0.005
+    wanted = loop_bootstrap(quality, correct, picture, families, weights, rng)
     np.testing.assert_allclose([found.low, found.high], wanted, atol=0.06)
     assert found.n == 14
 

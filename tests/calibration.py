@@ -55,6 +55,7 @@ from audit.judging.judge_all import judge_all
 from audit.result.finding import Finding, Verdict
 from audit.result.numbers import Statistic
 from audit.result.schema import CheckResult, Failure
+from audit.statistics import bootstrap, ladder_trend, paired
 from audit.statistics.spending import look_sizes
 from principles.catalogue import all_checks
 from principles.performance_alignment import (
@@ -301,11 +302,29 @@ def quick() -> Iterator[None]:
             (reliability, "SPLITS", SPLITS),
             (p202_tracks_samples, "auroc_permutation", lambda *_, **__: None),
             (p202_tracks_samples.figures, "curve", lambda table, _: _no_figure(table)),
+            (ladder_trend, "permutation_table", lambda n, *_: (np.arange(n)[None], True)),
+            (paired, "sign_flip", lambda *_, **__: 1.0),
+            (bootstrap, "draw_weights", _drawn_once(bootstrap.draw_weights)),
+            (ladder_trend, "draw_weights", _drawn_once(bootstrap.draw_weights)),
             (p205_text_specific, "flipped", lambda estimate, *_: estimate),
             (gain_figures, "flipped", lambda estimate, *_: estimate),
         ):
             stack.enter_context(mock.patch.object(module, name, instead))
         yield
+
+
+def _drawn_once(draw):
+    """Draws that are kept, as those of one size begin with the same seed in every audit."""
+    kept: dict[tuple, tuple] = {}
+
+    def drawn(n: int, resamples: int, rng: np.random.Generator):
+        key = (n, resamples, str(rng.bit_generator.state))
+        if key not in kept:
+            kept[key] = draw(n, resamples, rng), rng.bit_generator.state
+        weights, rng.bit_generator.state = kept[key]
+        return weights
+
+    return drawn
 
 
 def _no_figure(table) -> p202_tracks_samples.figures.ScatterFigure:

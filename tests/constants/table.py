@@ -223,6 +223,7 @@ HARMLESS = {
     "audit.metrics:STEPS": "of AIM's fill, which is reported beside what decides",
     "audit.metrics:SAMPLES": "of infidelity, which is reported beside what decides",
     "audit.evidence:SHARED_PASSES": "counted, not decided by",
+    "audit.statistics:ROWS": "memory",
     "audit.statistics:LEAST": "no division by a variance of zero",
     "audit.engine:NAMED": "files named in a sentence",
     "audit.evidence:EXPLAINED": "pictures that are explained for every class before a shortcut",

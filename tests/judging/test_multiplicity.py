@@ -11,9 +11,11 @@ from audit.judging.multiplicity import Gone, holm_over_checks, with_adjusted_p
 from audit.result.finding import Finding, Verdict
 from audit.result.numbers import Statistic
 from audit.statistics import holm
+from audit.statistics.estimate import Estimate
 from audit.statistics.power import pairs_to_clear, visible_distance
 from audit.statistics.spending import levels, look_sizes
-from tests.benchmarks.passes_to_verdict import SHARE
+from principles.indifference import Zone
+from tests.benchmarks.passes_to_verdict import ONE_THRESHOLD, SHARE
 from tests.principles.alignment import at_most
 
 NOBODY = Gone()
@@ -209,6 +211,29 @@ def test_half_the_passes_of_a_fixed_sample_with_the_same_error_rates():
     assert fixed <= SHARE * BUDGET
     assert not any((s < 0).sum() > at_most(0.025, AUDITS) for s in sign)
     assert fixed / np.mean(pairs) >= 2.4
+
+
+def test_one_threshold_takes_four_times_the_pairs_of_a_zone():
+    """At the least effect that counts, and at none, with the same error rate and power."""
+    zone, rng, pairs, audits = Zone(0.0, 0.2), np.random.default_rng(5), 264, 20_000
+    right = {0.2: Verdict.PASS, 0.0: Verdict.VIOLATION}
+
+    def seen(effect, n, rule):
+        reach = float(stats.norm.ppf(0.95)) / math.sqrt(n)
+        values = (effect + rng.normal(size=audits) / math.sqrt(n)).tolist()
+        found = [rule(Estimate(v, v - reach, v + reach, 0.9, n)) for v in values]
+        return np.mean([f is right[effect] for f in found])
+
+    def one_threshold(estimate):
+        if estimate.above(zone.middle):
+            return Verdict.PASS
+        return Verdict.VIOLATION if estimate.below(zone.middle) else Verdict.INCONCLUSIVE
+
+    for effect in right:
+        power = seen(effect, pairs, zone.decide)
+        assert power == pytest.approx(0.946, abs=0.01)
+        assert seen(effect, ONE_THRESHOLD * pairs, one_threshold) == pytest.approx(power, abs=0.01)
+        assert seen(effect, 3 * pairs, one_threshold) < power - 0.05
 
 
 def test_the_stated_number_of_pairs_settles_as_often_as_stated():

@@ -107,7 +107,7 @@ def _expect_name(source: ModelSource, name: str, model: str) -> None:
     """A name stands somewhere in the library's code, be it that of a former model."""
     texts = _texts(_LIBRARY[source.key])
     word = re.compile(rf"\b{re.escape(model)}\b")
-    if texts and not any(word.search(text) for text in texts):
+    if texts and not any(model in text and word.search(text) for text in texts):
         close = hint(model, [one for text in texts for one in _REGISTERED.findall(text)])
         raise ModelError(
             f"unknown model '{name}'{close}; 'audit list models {source.key}' shows all"

@@ -184,7 +184,7 @@ def test_too_few_rungs_are_not_settled_by_more_pairs():
 
 def test_noise_between_pictures_is_settled_by_more_pairs():
     rng, found = np.random.default_rng(3), ladder(1.0)
-    mine = found.localization["mine"] + 3.0 * rng.normal(size=(RUNGS, PAIRS))
+    mine = found.localization["mine"] + 5.0 * rng.normal(size=(RUNGS, PAIRS))
     mine += (np.linspace(1, 0.1, RUNGS) - mine.mean(1))[:, None]  # means of the rungs as they were
     noisy = dataclasses.replace(found, localization={**found.localization, "mine": mine})
     finding = CHECK.finding(evidence(noisy))

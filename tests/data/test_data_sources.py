@@ -263,9 +263,17 @@ def test_pets_take_breeds_from_their_names_and_outlines_for_the_pet(model, tmp_p
         place.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(boxed(levels, (5, 5, 11, 11))).save(place)
     (tmp_path / "annotations" / "trimaps" / "._Great_Dane_1.png").touch()
+    (tmp_path / "images" / "Abyssinian_100.mat").touch()
+    picture(tmp_path / "images" / "pug_1.JPG")
+    picture(tmp_path / "annotations" / "trimaps" / "pug_1.png")
+    picture(tmp_path / "images" / "_1.jpg")
     pairs = drawn(model, f"pets:{tmp_path}", None)
-    assert pairs.classes == ("Abyssinian", "Great Dane")
+    assert pairs.classes == ("Abyssinian", "Great Dane", "pug")
     assert squares(pairs) == [(4, 4, 11, 11)] * 2
+    left = {one.what: one.reason for one in pairs.skipped}
+    assert left["_1.jpg"] == "its name has no breed"
+    assert left["Abyssinian_100.mat"] == "'.mat' is no picture's ending"
+    assert "found the mode RGB" in left["pug_1.JPG, id pug_1"]
 
 
 @pytest.mark.skipif(find_spec("pyarrow") is None, reason="needs the extra parquet")

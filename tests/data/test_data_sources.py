@@ -289,39 +289,6 @@ def test_a_manifest_of_parquet_is_that_of_csv(model, tmp_path):
     assert one.classes == ("007", "None")
 
 
-@pytest.mark.filterwarnings("ignore")  # of the library, while it saves
-@pytest.mark.skipif(find_spec("datasets") is None, reason="needs the extra datasets")
-def test_what_the_library_datasets_saved(model, tmp_path):
-    import datasets
-    import pyarrow as pa
-
-    for i in range(3):
-        picture(tmp_path / f"{i}.png")
-        Image.fromarray(boxed(np.zeros((24, 24), np.uint8))).save(tmp_path / f"m{i}.png")
-    features = datasets.Features(
-        {
-            "image": datasets.Image(),
-            "label": datasets.ClassLabel(names=["cat", "dog"]),
-            "mask": datasets.Image(),
-        }
-    )
-    content = {
-        "image": [{"bytes": (tmp_path / f"{i}.png").read_bytes(), "path": None} for i in range(3)],
-        "label": [1, 0, -1],
-        "mask": [{"bytes": (tmp_path / f"m{i}.png").read_bytes(), "path": None} for i in range(3)],
-    }
-    table = datasets.table.InMemoryTable(pa.table(content, schema=features.arrow_schema))
-    info = datasets.DatasetInfo(features=features)
-    rows = datasets.Dataset(table, info=info, fingerprint="made-here")
-    rows.save_to_disk(tmp_path / "saved")
-    pairs = drawn(model, f"hf:{tmp_path / 'saved'}", None)
-    assert (pairs.classes, pairs.labels.tolist()) == (("cat", "dog"), [1, 0])
-    assert squares(pairs) == [(4, 4, 11, 11)] * 2
-    assert [(one.what, one.reason) for one in pairs.skipped] == [("2", "it has no label")]
-    with pytest.raises(DataError, match="expected a folder of save_to_disk"):
-        drawn(model, f"hf:{tmp_path}", None)
-
-
 @pytest.mark.parametrize(
     ("gives", "words"),
     [

@@ -62,13 +62,14 @@ def load_manifest(name: str, *, allow_outside: bool) -> LabelledPictures:
 
 def _once(table: pd.DataFrame, columns: list[str]) -> tuple[pd.DataFrame, tuple[Skipped, ...]]:
     """The rows that are the first to say what stands in some columns, and the other ones."""
-    first = table.groupby(columns, sort=False)["id"].transform("first")
-    twice = table["id"] != first
-    skipped = [
+    alike = table[table.duplicated(columns, keep=False)]
+    first = alike.groupby(columns, sort=False)["id"].transform("first")
+    twice = alike[alike["id"] != first]
+    skipped = tuple(
         Skipped(f"id {one}", f"it says the same as id {other}")
-        for one, other in zip(table["id"][twice], first[twice], strict=True)
-    ]
-    return table[~twice].reset_index(drop=True), tuple(skipped)
+        for one, other in zip(twice["id"], first[twice.index], strict=True)
+    )
+    return table.drop(index=twice.index).reset_index(drop=True), skipped
 
 
 def _mask_reader(

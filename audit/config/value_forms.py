@@ -67,6 +67,6 @@ def template_of(written: str) -> str:
     if written != "openai" and (rest == written or "{" in rest or "}" in rest):
         raise ValueError(
             "expected openai, or a text with one {} in the place of the class, such as "
-            f"'a photo of a {{}}.', found '{written}'"
+            "'a photo of a {}.'"
         )
     return written

@@ -101,6 +101,7 @@ def _paired(
     files, picture = np.unique(drawn["image"].to_numpy(dtype=str), return_inverse=True)
     number = np.array(asked.number)
     masks = [mask for row in rows if (mask := used.masks[row]) is not None]
+    full = sum(bool(mask.all()) for mask in masks)
     return Pairs(
         name=data.name,
         ids=tuple(drawn["id"]),
@@ -108,14 +109,20 @@ def _paired(
         picture=torch.from_numpy(picture),
         labels=torch.from_numpy(number[drawn["class"].to_numpy()]),
         present=shown_classes(data, files, asked, used.also),
-        masks=torch.stack(masks) if masks else None,
+        masks=torch.stack(masks) if full < len(masks) else None,
         classes=asked.names,
         templates=asked.templates,
         targets=asked.targets,
         averaged=asked.averaged,
-        notes=(*data.notes, *asked.notes, *told_notes(used.told)),
+        notes=(*data.notes, *asked.notes, *told_notes(used.told), *_filled(full)),
         skipped=(*data.skipped, *skipped),
     )
+
+
+def _filled(pairs: int) -> tuple[str, ...]:
+    """That objects leave nothing beside them to compare with."""
+    told = f"Objects that fill the picture, of which no map can miss one: {counted(pairs, 'pair')}."
+    return (told,) if pairs else ()
 
 
 def shown_classes(

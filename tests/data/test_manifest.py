@@ -171,6 +171,17 @@ def test_what_parquet_holds_beside_text_is_refused_and_its_index_is_a_column(mod
     assert manifest_pairs(model, place, None).ids == ("0", "1")
 
 
+@pytest.mark.parametrize(("lowest", "masked"), [(23, False), (11, True)])
+def test_objects_that_fill_the_picture_are_told_and_alone_are_no_masks(
+    model, manifest, lowest, masked
+):
+    boxes = f"p0.png,cat,0,0,23,23\np1.png,dog,0,0,23,{lowest}\n"
+    pairs = of_text(model, manifest, f"image,label,x0,y0,x1,y1\n{boxes}")
+    assert (pairs.masks is not None) == masked
+    count = "1 pair" if masked else "2 pairs"
+    assert any(f"of which no map can miss one: {count}." in note for note in pairs.notes)
+
+
 def test_ids_are_unique(model, manifest):
     rows = [(*row, "same") for row in ROWS]
     with pytest.raises(DataError, match="expected unique ids, 'same' is twice"):

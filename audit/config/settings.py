@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -22,6 +23,7 @@ from audit.config.value_forms import (
     as_words,
     bytes_of,
     severity_of,
+    template_of,
 )
 from audit.config.waivers import WaiverEntry
 from audit.former_names import (
@@ -112,7 +114,7 @@ class Settings(BaseModel):
     allow_outside: bool = Field(
         default=False, description="read files of the data that lie outside their folder"
     )
-    template: str = Field(
+    template: Annotated[str, AfterValidator(template_of)] = Field(
         "a photo of a {}.",
         description="prompt for labels, with one {}; openai scores classes by the mean over 80",
     )

@@ -55,3 +55,18 @@ def bytes_of(size: str | None) -> int | None:
     unit = match["unit"].upper()
     step = 1024 if "I" in unit else 1000
     return int(float(match["number"]) * step ** ("BKMGT".index(unit[0]) if unit else 0))
+
+
+def template_of(written: str) -> str:
+    """A template of prompts as it is written.
+
+    Raises:
+        ValueError: it has no place for the name of a class, several, or another brace.
+    """
+    rest = written.replace("{}", "", 1)
+    if written != "openai" and (rest == written or "{" in rest or "}" in rest):
+        raise ValueError(
+            "expected openai, or a text with one {} in the place of the class, such as "
+            "'a photo of a {}.'"
+        )
+    return written

@@ -7,7 +7,8 @@ included. Source: Lin et al., Microsoft COCO (ECCV 2014); the masks are those of
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from audit.data.coco_masks import instance_mask
 from audit.data.errors import DataError
 from audit.data.labelled_pictures import LabelledPictures, Row
 from audit.data.mask_files import moved_mask
@@ -24,6 +26,13 @@ from audit.data.picture_files import inside, open_picture, open_stored
 from audit.data.upright import OpenedPicture, PictureError
 
 _NO_LABEL = "nothing is annotated in it"
+_ID: tuple[type, ...] = (int, float, str)
+_SIDE: tuple[type, ...] = (int, type(None))
+_PARTS: Mapping[str, Mapping[str, tuple[type, ...]]] = {
+    "images": {"id": _ID, "file_name": (str,), "height": _SIDE, "width": _SIDE},
+    "categories": {"id": _ID, "name": _ID},
+    "annotations": {"image_id": _ID},
+}
 Masks = Callable[[Row, OpenedPicture], Image.Image]
 
 
@@ -45,8 +54,9 @@ def load_coco(name: str, *, allow_outside: bool) -> LabelledPictures:
     categories = {one["id"]: str(one["name"]) for one in written["categories"]}
     pictures = {one["id"]: str(one["file_name"]) for one in written["images"]}
     rows = _rows(file, written, categories, pictures)
-    numbers = {category: i for i, category in enumerate(sorted(categories))}
-    shown = sorted({row["category"] for row in rows})
+    order = sorted(categories, key=lambda one: (isinstance(one, str), one))
+    numbers = {category: i for i, category in enumerate(order)}
+    shown = {row["category"] for row in rows}
     table = pd.DataFrame(rows)
     table["class"] = [numbers[category] for category in table["category"]]
     panoptic = "segments_info" in written["annotations"][0]
@@ -55,7 +65,7 @@ def load_coco(name: str, *, allow_outside: bool) -> LabelledPictures:
     return LabelledPictures(
         name=root.name or file.name,
         table=table,
-        classes=tuple(categories[one] for one in sorted(categories)),
+        classes=tuple(categories[one] for one in order),
         open=partial(_open, _picture_folders(root), allow_outside=allow_outside),
         mask=segments if panoptic else _of_instances,
         notes=(f"{len(shown)} of {len(categories)} classes are annotated in some picture.",),
@@ -85,7 +95,7 @@ def _read(file: Path) -> dict[str, Any]:
         DataError: it is no JSON, or lacks a table of COCO's.
     """
     try:
-        written = json.loads(file.read_text(encoding="utf-8"))
+        written = json.loads(file.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{file}: not readable as JSON ({error})") from error
     wanted = ("images", "annotations", "categories")
@@ -95,7 +105,31 @@ def _read(file: Path) -> dict[str, Any]:
         raise DataError(
             f"{file}: expected COCO's lists {', '.join(wanted)}, found no {' or '.join(missing)}"
         )
+    for key, parts in _PARTS.items():
+        _expect_entries(file, key, parts, tables[key])
     return tables
+
+
+def _expect_entries(
+    file: Path, key: str, parts: Mapping[str, tuple[type, ...]], entries: list[Any]
+) -> None:
+    """The entries of a table have the parts of COCO's, and no id twice.
+
+    Raises:
+        DataError: one has not, or has the id of another.
+    """
+    for number, one in enumerate(entries):
+        found = one if isinstance(one, dict) else {}
+        wrong = [name for name, kinds in parts.items() if not isinstance(found.get(name), kinds)]
+        if wrong:
+            raise DataError(
+                f"{file}: expected {' and '.join(parts)} in entry {number} of {key}, found no "
+                f"{' or '.join(wrong)} that can be read"
+            )
+    times = Counter(one["id"] for one in entries if "id" in parts)
+    twice = [one for one, count in times.items() if count > 1]
+    if twice:
+        raise DataError(f"{file}: expected unique ids in {key}, {twice[0]} is twice")
 
 
 def _rows(
@@ -110,20 +144,22 @@ def _rows(
         DataError: an annotation of a picture or category that is not listed, or without its parts.
     """
     size = {one["id"]: (one.get("height"), one.get("width")) for one in written["images"]}
+    times = Counter(categories.values())
     rows: dict[tuple[Any, Any], dict[str, Any]] = {}
     for number, one in enumerate(written["annotations"]):
-        parts = one.get("segments_info", [one])
-        for part in parts:
-            picture, category = one.get("image_id"), part.get("category_id")
-            if picture not in pictures or category not in categories:
+        for part in _parts(file, number, one):
+            picture, category = one["image_id"], part.get("category_id")
+            known = isinstance(category, _ID) and category in categories
+            if picture not in pictures or not known:
                 raise DataError(
                     f"{file}: expected annotation {number} to name a picture and a category of "
                     f"this file, found image_id {picture} and category_id {category}"
                 )
+            name = categories[category]
             row = rows.setdefault(
                 (picture, category),
                 {
-                    "id": f"{picture}-{categories[category]}",
+                    "id": f"{picture}-{name if times[name] == 1 else f'{name} ({category})'}",
                     "image": pictures[picture],
                     "category": category,
                     "size": size[picture],
@@ -137,28 +173,27 @@ def _rows(
     return [rows[key] for key in sorted(rows, key=str)]
 
 
+def _parts(file: Path, number: int, annotation: dict[str, Any]) -> list[dict[str, Any]]:
+    """What an annotation annotates: itself, or its segments."""
+    if "segments_info" not in annotation:
+        return [annotation]
+    found = annotation["segments_info"]
+    listed: list[Any] = found if isinstance(found, list) else [None]
+    if not all(isinstance(one, dict) and isinstance(one.get("id"), int) for one in listed):
+        raise DataError(
+            f"{file}: expected segments with an id in segments_info of annotation {number}, found "
+            "others"
+        )
+    return listed
+
+
 def _of_instances(row: Row, opened: OpenedPicture) -> Image.Image:
-    """The union of all instances of a class, as pycocotools draws them."""
-    coded = _pycocotools()
+    """The union of all instances of a class."""
     height, width = row["size"]
-    union = np.zeros((height, width), dtype=bool)
-    for part in row["parts"]:
-        shape = part.get("segmentation")
-        try:
-            if isinstance(shape, dict) and not isinstance(shape["counts"], list):
-                runs = [shape]
-            else:
-                runs = coded.frPyObjects(shape, height, width)
-            runs = runs if isinstance(runs, list) else [runs]
-            union |= coded.decode(coded.merge(runs)).astype(bool)
-        except Exception as error:  # it raises anything on what it does not expect
-            raise PictureError(
-                f"expected polygons or run lengths in annotation {part.get('id')}, found what "
-                f"pycocotools cannot read ({error})"
-            ) from error
-    if not union.any():
-        raise PictureError("expected a mask of an object, found one without a pixel")
-    return moved_mask(union, opened)
+    if height is None or width is None:  # then they are those of the picture
+        width, height = opened.stored
+    shapes = [part.get("segmentation") for part in row["parts"]]
+    return moved_mask(instance_mask(shapes, (height, width)), opened)
 
 
 def _of_segments(folder: Path | None, row: Row, opened: OpenedPicture) -> Image.Image:
@@ -195,14 +230,3 @@ def _open(folders: tuple[Path, ...], name: str, *, allow_outside: bool) -> Opene
         if path.is_file():
             return open_picture(path)
     raise PictureError(f"no such file in {folders[0]} or a folder of it")
-
-
-def _pycocotools() -> Any:
-    try:
-        from pycocotools import mask
-    except ImportError as error:
-        raise DataError(
-            "coco: expected pycocotools, which reads COCO's masks, found none; "
-            'pip install "explainer-audit[coco]"'
-        ) from error
-    return mask

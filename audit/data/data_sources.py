@@ -192,7 +192,7 @@ def pairs_of(
     from audit.data.drawn_pairs import drawn_pairs
     from audit.data.grids import grid_pairs
 
-    data = source_of(name).load(name, allow_outside=allow_outside)
+    data = source_of(name).load(name, allow_outside=allow_outside).sound()
     n = _grid(data, grid)
     if n:
         return grid_pairs(model, data, n, count, seed=seed, template=template)

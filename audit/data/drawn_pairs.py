@@ -13,7 +13,7 @@ from torch import Tensor
 from audit.data.class_targets import ClassTargets, class_targets
 from audit.data.errors import DataError
 from audit.data.labelled_pictures import LabelledPictures, ReadPicture
-from audit.data.pairs import ModelInputs, Pairs, Skipped
+from audit.data.pairs import ModelInputs, Pairs, Skipped, left_out
 from audit.result.wording import counted
 
 _SHOWN = 10
@@ -92,15 +92,16 @@ def _paired(
     rows: Sequence[int],
     skipped: tuple[Skipped, ...],
 ) -> Pairs:
-    every = (*data.skipped, *skipped)
     if not rows:
         raise DataError(
-            f"{data.name}: expected labelled pictures, found none that can be used{left_out(every)}"
+            f"{data.name}: expected labelled pictures, found none that can be used"
+            f"{left_out((*skipped, *data.skipped))}"
         )
     drawn = data.table.iloc[list(rows)]
     files, picture = np.unique(drawn["image"].to_numpy(dtype=str), return_inverse=True)
     number = np.array(asked.number)
     masks = [mask for row in rows if (mask := used.masks[row]) is not None]
+    full = sum(bool(mask.all()) for mask in masks)
     return Pairs(
         name=data.name,
         ids=tuple(drawn["id"]),
@@ -108,14 +109,20 @@ def _paired(
         picture=torch.from_numpy(picture),
         labels=torch.from_numpy(number[drawn["class"].to_numpy()]),
         present=shown_classes(data, files, asked, used.also),
-        masks=torch.stack(masks) if masks else None,
+        masks=torch.stack(masks) if full < len(masks) else None,
         classes=asked.names,
         templates=asked.templates,
         targets=asked.targets,
         averaged=asked.averaged,
-        notes=(*data.notes, *asked.notes, *told_notes(used.told)),
-        skipped=every,
+        notes=(*data.notes, *asked.notes, *told_notes(used.told), *_filled(full)),
+        skipped=(*data.skipped, *skipped),
     )
+
+
+def _filled(pairs: int) -> tuple[str, ...]:
+    """That objects leave nothing beside them to compare with."""
+    told = f"Objects that fill the picture, of which no map can miss one: {counted(pairs, 'pair')}."
+    return (told,) if pairs else ()
 
 
 def shown_classes(
@@ -158,14 +165,6 @@ def expect_all_usable(data: LabelledPictures, wrong: Sequence[Skipped], good: in
         f"{data.name}: {len(wrong):,} of {len(wrong) + good:,} picture files cannot be "
         f"used:\n{listed}{more}"
     )
-
-
-def left_out(skipped: Sequence[Skipped]) -> str:
-    """How much was left out and the first reason, to follow a message; empty where nothing was."""
-    if not skipped:
-        return ""
-    first = skipped[0]
-    return f"; {len(skipped):,} left out, first '{first.what}': {first.reason}"
 
 
 def told_notes(told: Counter[str]) -> Iterable[str]:

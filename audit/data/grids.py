@@ -22,13 +22,15 @@ from PIL import Image
 from torch import Tensor
 
 from audit.data.class_targets import ClassTargets, class_targets
-from audit.data.drawn_pairs import expect_all_usable, left_out, told_notes
+from audit.data.drawn_pairs import expect_all_usable, told_notes
 from audit.data.errors import DataError
 from audit.data.grid_layout import cell_mask, composed, picture_in, squared, turns
 from audit.data.labelled_pictures import LabelledPictures
-from audit.data.pairs import ModelInputs, Pairs, Skipped
+from audit.data.pairs import ModelInputs, Pairs, Skipped, left_out
+from audit.result.wording import counted
 
 _READ_AT_ONCE = 64  # pictures, before it is seen whether more are needed
+_FEWEST = 2  # cells on either side
 _PROBE = 32  # pixels of a blank picture, which shows how large pictures enter the model
 
 
@@ -121,12 +123,8 @@ def grid_pairs(
     asked = class_targets(model, data, template)
     wanted = None if count is None else math.ceil(count / n**2)
     sets, wrong, told = _sets(data, asked, n, wanted, seed, input_side(model))
-    skipped = (*data.skipped, *wrong)
     if not sets:
-        raise DataError(
-            f"{data.name}: expected {n * n} pictures of distinct classes for a grid of {n}×{n}, "
-            f"found fewer; give --grid off, or a smaller --grid{left_out(skipped)}"
-        )
+        raise DataError(_too_few(data, asked, n) + left_out((*wrong, *data.skipped)))
     pairs = list(_asked(sets, n, wanted))
     return Pairs(
         name=data.name,
@@ -141,7 +139,7 @@ def grid_pairs(
         targets=asked.targets,
         averaged=asked.averaged,
         notes=(*data.notes, *asked.notes, *told_notes(told)),
-        skipped=skipped,
+        skipped=(*data.skipped, *wrong),
         balanced=True,  # each picture stands once in every cell
         grid=n,
         sets=torch.tensor([one.set for one in pairs]),
@@ -204,6 +202,16 @@ def _sets(
     if data.strict:
         expect_all_usable(data, wrong, good)
     return filling.done, wrong, told
+
+
+def _too_few(data: LabelledPictures, asked: ClassTargets, n: int) -> str:
+    pictures = counted(data.table["image"].nunique(), "picture")
+    classes = len({asked.number[one] for one in data.table["class"]})
+    smaller = ", or a smaller --grid" if n > _FEWEST else ""
+    return (
+        f"{data.name}: expected {n * n} pictures of distinct classes for a grid of {n}×{n}, found "
+        f"too few in {pictures} of {classes:,} that the model tells apart; give --grid off{smaller}"
+    )
 
 
 def _shown(data: LabelledPictures, asked: ClassTargets) -> dict[str, frozenset[int]]:

@@ -40,7 +40,7 @@ def load_hf_dataset(name: str, *, allow_outside: bool) -> LabelledPictures:
     """
     rows = _load(name)
     pictures = [n for n, f in rows.features.items() if type(f).__name__ == "Image"]
-    picture = next((n for n in pictures if n != "mask"), None)
+    picture = "image" if "image" in pictures else next((n for n in pictures if n != "mask"), None)
     column = next((n for n in _LABELS if n in rows.features), None)
     if picture is None or column is None:
         raise DataError(
@@ -48,11 +48,18 @@ def load_hf_dataset(name: str, *, allow_outside: bool) -> LabelledPictures:
             f"{', '.join(rows.features)}"
         )
     masked = "mask" in pictures
+    if "mask" in rows.features and not masked:
+        kind = type(rows.features["mask"]).__name__
+        raise DataError(
+            f"hf:{name}: expected pictures in the column mask, found {kind}; cast it to Image, or "
+            "rename it"
+        )
     content = _Content(Path(name), rows, picture, "mask" if masked else "", allow_outside)
-    classes, numbers = _classes(rows, column)
+    classes, numbers = _classes(name, rows, column)
     table = pd.DataFrame({"id": _ids(name, rows), "image": [str(i) for i in range(len(rows))]})
     table["class"] = numbers
     labelled = table["class"] >= 0
+    rest = [n for n in rows.features if n not in {picture, column, "id", "mask"}]
     return LabelledPictures(
         name=Path(name).resolve().name,
         table=table[labelled].reset_index(drop=True),
@@ -60,6 +67,7 @@ def load_hf_dataset(name: str, *, allow_outside: bool) -> LabelledPictures:
         open=content.picture,
         mask=content.mask if masked else None,
         texts=column in _TEXTS,
+        notes=(f"Columns of the data that are not read: {', '.join(rest)}.",) if rest else (),
         skipped=tuple(Skipped(one, "it has no label") for one in table["id"][~labelled]),
     )
 
@@ -93,14 +101,24 @@ class _Content:
         return inside(self.folder, found["path"], allow_outside=self.allow_outside)
 
 
-def _classes(rows: Any, column: str) -> tuple[tuple[str, ...], list[int]]:
-    """The names of all classes, and the number of each row's, -1 where it has none."""
+def _classes(name: str, rows: Any, column: str) -> tuple[tuple[str, ...], list[int]]:
+    """The names of all classes, and the number of each row's, -1 where it has none.
+
+    Raises:
+        DataError: rows have lists, or other tables, of labels.
+    """
     feature, labels = rows.features[column], rows[column]
     names = getattr(feature, "names", None)
     if names is not None:
         first = {name: i for i, name in reversed(list(enumerate(names)))}
         return tuple(names), [-1 if one is None or one < 0 else first[names[one]] for one in labels]
-    written = [None if one is None else str(one) for one in labels]
+    nested = next((one for one in labels if isinstance(one, (list, dict))), None)
+    if nested is not None:
+        raise DataError(
+            f"hf:{name}: expected one label in column {column} of every row, found {nested}; save "
+            "a row for each label, with an id of its own"
+        )
+    written = [str(one) if one is not None and str(one).strip() else None for one in labels]
     known = sorted({one for one in written if one is not None})
     number = {one: i for i, one in enumerate(known)}
     return tuple(known), [-1 if one is None else number[one] for one in written]

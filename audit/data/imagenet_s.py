@@ -6,7 +6,7 @@ is R + 256 G, counted from 1 in the order of the synsets; 0 is none of them, 100
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -14,11 +14,13 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from audit.data.class_folders import picture_files
 from audit.data.errors import DataError
 from audit.data.imagenet_classes import names_of_synsets
 from audit.data.labelled_pictures import LabelledPictures, Row
 from audit.data.mask_files import moved_mask
-from audit.data.picture_files import SUFFIXES, inside, open_stored, opener
+from audit.data.pairs import Skipped
+from audit.data.picture_files import inside, open_stored, opener
 from audit.data.upright import OpenedPicture, PictureError
 
 _SIZES = (50, 300, 919)
@@ -47,7 +49,9 @@ def load_imagenet_s(name: str, *, allow_outside: bool) -> LabelledPictures:
             f"imagenet-s:{root}: expected {', '.join(map(str, _SIZES))} classes in {_MASKS}, found "
             f"{len(synsets)}; the numbers in the masks mean classes only where all are there"
         )
-    table = pd.DataFrame(_rows(pictures, synsets), columns=["id", "image", "class"])
+    rows, skipped = _rows(pictures, synsets)
+    table = pd.DataFrame(rows, columns=["id", "image", "class"])
+    table["id"] = table["id"].where(~table["id"].duplicated(keep=False), table["image"])
     if table.empty:
         raise DataError(f"imagenet-s:{root}: expected pictures in {_PICTURES}, found none")
     names = names_of_synsets(synsets)
@@ -58,15 +62,24 @@ def load_imagenet_s(name: str, *, allow_outside: bool) -> LabelledPictures:
         open=opener(pictures, allow_outside=allow_outside),
         mask=partial(_mask, masks),
         known_as=() if names is None else tuple(synsets),
-        shows=partial(_shows, masks),
+        shows=partial(_shows, masks, len(synsets)),
+        skipped=tuple(skipped),
     )
 
 
-def _rows(pictures: Path, synsets: list[str]) -> Iterator[tuple[str, str, int]]:
+def _rows(
+    pictures: Path, synsets: Sequence[str]
+) -> tuple[list[tuple[str, str, int]], list[Skipped]]:
+    """Id, name and class of each picture, and what is none, or has no masks."""
+    rows, skipped = list[tuple[str, str, int]](), list[Skipped]()
     for number, synset in enumerate(synsets):
-        for file in sorted((pictures / synset).glob("*")):
-            if file.suffix.lower() in SUFFIXES:
-                yield file.stem, f"{synset}/{file.name}", number
+        found, others = picture_files(pictures, sorted((pictures / synset).glob("*")))
+        rows += [(file.stem, file.relative_to(pictures).as_posix(), number) for file in found]
+        skipped += others
+    for place in sorted(pictures.iterdir()):
+        if place.name not in synsets:
+            skipped.append(Skipped(place.name, f"there is no folder of its name in {_MASKS}"))
+    return rows, skipped
 
 
 def _numbers(masks: Path, name: str) -> np.ndarray:
@@ -82,7 +95,15 @@ def _mask(masks: Path, row: Row, opened: OpenedPicture) -> Image.Image:
     return moved_mask(mask, opened)
 
 
-def _shows(masks: Path, name: str) -> tuple[int, ...]:
-    """All classes of a picture's mask."""
-    found = np.unique(_numbers(masks, name))
-    return tuple(int(one) - 1 for one in found if one not in {0, _OPEN})
+def _shows(masks: Path, classes: int, name: str) -> tuple[int, ...]:
+    """All classes of a picture's mask.
+
+    Raises:
+        PictureError: it names a class that there is not.
+    """
+    found = [int(one) for one in np.unique(_numbers(masks, name)) if one not in {0, _OPEN}]
+    if found and found[-1] > classes:
+        raise PictureError(
+            f"expected classes from 1 to {classes} in its mask, as R + 256 G, found {found[-1]}"
+        )
+    return tuple(one - 1 for one in found)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
 from PIL import Image
 
+from audit.data.errors import DataError
 from audit.data.pairs import Skipped
 from audit.data.picture_files import in_parallel
 from audit.data.upright import OpenedPicture, PictureError
@@ -48,6 +49,31 @@ class LabelledPictures:
     notes: tuple[str, ...] = ()
     skipped: tuple[Skipped, ...] = ()
 
+    def sound(self) -> LabelledPictures:
+        """The same pictures, with rows that are numbered from 0.
+
+        Raises:
+            DataError: the table lacks a column, an id is twice, or a class has no name.
+        """
+        missing = [one for one in ("id", "image", "class") if one not in self.table]
+        if missing:
+            raise DataError(
+                f"{self.name}: expected the columns id, image and class, found no "
+                f"{' or '.join(missing)}"
+            )
+        table = self.table.astype({"id": str, "image": str}).reset_index(drop=True)
+        twice = table["id"][table["id"].duplicated()]
+        if len(twice):
+            raise DataError(f"{self.name}: expected unique ids, '{twice.iloc[0]}' is twice")
+        known = table["class"].isin(range(len(self.classes)))
+        if not known.all():
+            raise DataError(
+                f"{self.name}: expected classes from 0 to {len(self.classes) - 1}, the number of "
+                f"their names, found {table['class'][~known].iloc[0]} in the row of id "
+                f"'{table['id'][~known].iloc[0]}'"
+            )
+        return replace(self, table=table)
+
     def read(self, rows: pd.DataFrame) -> Iterator[ReadPicture]:
         """The pictures of some rows with their masks, in the order in which rows first name them.
 
@@ -56,10 +82,24 @@ class LabelledPictures:
         groups = [(str(name), own) for name, own in rows.groupby("image", sort=False)]
         yield from in_parallel(groups, lambda group: self._read(*group))
 
+    def _also(self, name: str) -> tuple[int, ...]:
+        """Classes that a picture shows beside those of its rows.
+
+        Raises:
+            PictureError: one has no name.
+        """
+        also = tuple(self.shows(name)) if self.shows else ()
+        beyond = [one for one in also if not 0 <= one < len(self.classes)]
+        if beyond:
+            raise PictureError(
+                f"expected to show classes from 0 to {len(self.classes) - 1}, found {beyond[0]}"
+            )
+        return also
+
     def _read(self, name: str, rows: pd.DataFrame) -> ReadPicture:
         try:
             opened = self.open(name)
-            also = tuple(self.shows(name)) if self.shows else ()
+            also = self._also(name)
         except PictureError as error:
             return ReadPicture(name, None, {}, (Skipped(name, str(error)),))
         if self.mask is None:

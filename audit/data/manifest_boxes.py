@@ -13,11 +13,11 @@ import pandas as pd
 from PIL import Image
 
 from audit.data.errors import DataError
+from audit.data.manifest_table import CORNERS, SIZES
 from audit.data.mask_files import box_mask
 from audit.data.upright import OpenedPicture, PictureError
 
-CORNERS = ("x0", "y0", "x1", "y1")
-_SIZES = (("x", "y", "w", "h"), ("x", "y", "width", "height"))
+_OTHER_NAMES = ("xmin", "ymin", "xmax", "ymax"), ("left", "top", "right", "bottom")
 _FORM = (
     "whole numbers of pixels in x0, y0, x1, y1 (inclusive), pixels in x, y, w, h, or fractions of "
     "the picture between 0 and 1 in every row"
@@ -67,7 +67,7 @@ def boxes_of(path: Path, table: pd.DataFrame) -> Boxes | None:
         raise DataError(
             f"{path}: expected a box in four columns, found a column bbox; write it as x, y, w, h"
         )
-    sized = max(_SIZES, key=lambda form: sum(column in table for column in form))
+    sized = max(SIZES, key=lambda form: sum(column in table for column in form))
     for columns, asks in ((CORNERS, CORNERS), (sized, ("x", "y"))):
         if not any(column in table for column in asks):
             continue
@@ -78,7 +78,20 @@ def boxes_of(path: Path, table: pd.DataFrame) -> Boxes | None:
                 f"{', '.join(missing)}; add what is missing, or leave the others out"
             )
         return _checked(path, table, columns)
+    _expect_no_other_names(path, table)
     return None
+
+
+def _expect_no_other_names(path: Path, table: pd.DataFrame) -> None:
+    """No four columns are a box by other names, which say less of what is meant."""
+    written = {str(one).strip().lower().replace("_", ""): one for one in table.columns}
+    for names in _OTHER_NAMES:
+        if all(one in written for one in names):
+            found = ", ".join(str(written[one]) for one in names)
+            raise DataError(
+                f"{path}: expected a box in the columns {', '.join(CORNERS)}, found {found}; "
+                f"rename them, and write the box as {_FORM}"
+            )
 
 
 def _checked(path: Path, table: pd.DataFrame, columns: tuple[str, ...]) -> Boxes:

@@ -45,6 +45,20 @@ def object_in(stored: Image.Image, value: int | None = None) -> Mask:
     return mask
 
 
+def class_numbers(stored: Image.Image) -> np.ndarray:
+    """The class of every pixel of a mask that says it by a palette or by gray levels.
+
+    Raises:
+        PictureError: the palette was lost, so that colors do not say which class they are.
+    """
+    if stored.mode not in {"P", "L"} and not stored.mode.startswith("I"):
+        raise PictureError(
+            f"expected a mask of one number a pixel, by palette or gray levels, found the mode "
+            f"{stored.mode}; save it as it was handed out"
+        )
+    return np.asarray(stored)
+
+
 def moved_mask(mask: Mask, opened: OpenedPicture) -> Image.Image:
     """A mask in the pixels of its picture as it is seen, 0 or 255.
 

@@ -13,9 +13,11 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from audit.data.class_folders import picture_files
 from audit.data.errors import DataError
 from audit.data.labelled_pictures import LabelledPictures, Row
-from audit.data.mask_files import moved_mask
+from audit.data.mask_files import class_numbers, moved_mask
+from audit.data.pairs import Skipped, left_out
 from audit.data.picture_files import inside, open_stored, opener
 from audit.data.upright import OpenedPicture, PictureError
 
@@ -34,15 +36,19 @@ def load_oxford_pets(name: str, *, allow_outside: bool) -> LabelledPictures:
         DataError: no such folders, or no pictures in them.
     """
     root = Path(name)
-    files = sorted((root / "images").glob("[!.]*_*.jpg"))
+    found, skipped = picture_files(root / "images", sorted((root / "images").glob("*")))
+    files = [file for file in found if file.stem.rpartition("_")[0]]
+    skipped += [Skipped(one.name, "its name has no breed") for one in found if one not in files]
     if not (files and (root / _TRIMAPS).is_dir()):
         raise DataError(
             f"pets:{root}: expected pictures such as images/Abyssinian_1.jpg and the folder "
-            f"{_TRIMAPS.as_posix()}, found {len(files)} pictures"
+            f"{_TRIMAPS.as_posix()}, found {len(files)} pictures{left_out(skipped)}"
         )
     table = pd.DataFrame({"id": [file.stem for file in files]})
     table["image"] = [file.name for file in files]
-    breeds = table["id"].str.rpartition("_")[0].str.replace("_", " ")
+    table["mask"] = table["id"] + ".png"
+    breeds = table["id"].str.rpartition("_")[0].str.replace("_", " ").str.strip()
+    table["id"] = table["id"].where(~table["id"].duplicated(keep=False), table["image"])
     classes = sorted(set(breeds))
     table["class"] = breeds.map({one: i for i, one in enumerate(classes)})
     return LabelledPictures(
@@ -51,11 +57,13 @@ def load_oxford_pets(name: str, *, allow_outside: bool) -> LabelledPictures:
         classes=tuple(classes),
         open=opener(root / "images", allow_outside=allow_outside),
         mask=partial(_mask, root / _TRIMAPS),
+        skipped=tuple(skipped),
     )
 
 
 def _mask(folder: Path, row: Row, opened: OpenedPicture) -> Image.Image:
-    mask = np.isin(np.asarray(open_stored(inside(folder, f"{row['id']}.png"))), (_PET, _OUTLINE))
+    numbers = class_numbers(open_stored(inside(folder, str(row["mask"]))))
+    mask = np.isin(numbers, (_PET, _OUTLINE))
     if not mask.any():
         raise PictureError("expected a pet in its trimap, found no pixel of one")
     return moved_mask(mask, opened)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
@@ -19,6 +20,14 @@ class Skipped:
 
     what: str
     reason: str
+
+
+def left_out(skipped: Sequence[Skipped]) -> str:
+    """How much was left out and the first reason, to follow a message; empty where nothing was."""
+    if not skipped:
+        return ""
+    first = skipped[0]
+    return f"; {len(skipped):,} left out, first '{first.what}': {first.reason}"
 
 
 @runtime_checkable

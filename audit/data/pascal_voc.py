@@ -15,8 +15,8 @@ from PIL import Image
 
 from audit.data.errors import DataError
 from audit.data.labelled_pictures import LabelledPictures, Row
-from audit.data.mask_files import VOID, moved_mask
-from audit.data.pairs import Skipped
+from audit.data.mask_files import VOID, class_numbers, moved_mask
+from audit.data.pairs import Skipped, left_out
 from audit.data.picture_files import in_parallel, inside, open_stored, opener
 from audit.data.upright import OpenedPicture, PictureError
 
@@ -50,7 +50,9 @@ def load_pascal_voc(name: str, *, allow_outside: bool) -> LabelledPictures:
         picture = f"{file.stem}.jpg"
         rows += [(f"{file.stem}-{CLASSES[i]}", picture, i, file.name) for i in found]
     if not rows:
-        raise DataError(f"voc:{root}: expected masks of classes in {_MASKS}, found none")
+        raise DataError(
+            f"voc:{root}: expected masks of classes in {_MASKS}, found none{left_out(skipped)}"
+        )
     return LabelledPictures(
         name=root.resolve().name,
         table=pd.DataFrame(rows, columns=["id", "image", "class", "mask"]),
@@ -62,10 +64,15 @@ def load_pascal_voc(name: str, *, allow_outside: bool) -> LabelledPictures:
 
 
 def _root(place: Path) -> Path:
-    for folder in (place, *sorted(place.glob("VOC*")), *sorted(place.glob("VOCdevkit/VOC*"))):
-        if (folder / _MASKS).is_dir() and (folder / _PICTURES).is_dir():
-            return folder
-    raise DataError(f"voc:{place}: expected a folder with {_PICTURES} and {_MASKS}, found none")
+    years = (place, *sorted(place.glob("VOC*")), *sorted(place.glob("VOCdevkit/VOC*")))
+    found = [one for one in years if (one / _MASKS).is_dir() and (one / _PICTURES).is_dir()]
+    if len(found) == 1 or place in found:
+        return found[0]
+    listed = ", ".join(map(str, found)) or "none"
+    raise DataError(
+        f"voc:{place}: expected a folder with {_PICTURES} and {_MASKS}, found {listed}; give the "
+        "folder of one year"
+    )
 
 
 def _classes_in(file: Path) -> list[int] | Skipped:
@@ -81,15 +88,7 @@ def _classes_in(file: Path) -> list[int] | Skipped:
 
 
 def _numbers(file: Path) -> np.ndarray:
-    """The class of every pixel.
-
-    Raises:
-        PictureError: the palette was lost, so that colors do not say which class they are.
-    """
-    stored = open_stored(file)
-    if stored.mode not in {"P", "L"}:
-        raise PictureError(f"expected a mask of palette colors, found the mode {stored.mode}")
-    return np.asarray(stored)
+    return class_numbers(open_stored(file))
 
 
 def _mask(folder: Path, row: Row, opened: OpenedPicture) -> Image.Image:

@@ -27,9 +27,9 @@ def measured_quality(names: Sequence[str], evidence: Evidence) -> list[MeasuredQ
 
 def quality_notes(evidence: Evidence, measured: Sequence[MeasuredQuality]) -> list[str]:
     """What a reader should know of the measures: another one decides, or one has no values."""
-    found = decider_notes(evidence.roles)
     explanations = evidence.explanations
     maskless = explanations is not None and not explanations.localization
+    found = [] if maskless else _decider_notes(evidence.roles)
     reasons: dict[str, list[str]] = {}
     for one in measured:
         if not one.of:
@@ -40,7 +40,7 @@ def quality_notes(evidence: Evidence, measured: Sequence[MeasuredQuality]) -> li
     return [*found, *told]
 
 
-def decider_notes(roles: Roles) -> list[str]:
+def _decider_notes(roles: Roles) -> list[str]:
     """That another measure than the usual one decides."""
     if roles.decides == AVERAGE_PRECISION:
         return []

@@ -97,3 +97,9 @@ def _expect_a_map_for_each(name: str, keys: Any, maps: Any) -> None:
             f"explainer '{name}': expected keys (pairs,) and maps (pairs, h, w) of numbers, got "
             f"{keys.shape} and {maps.shape} of {maps.dtype}; save them by {SAVED}"
         )
+    named, times = np.unique(keys.astype(str), return_counts=True)
+    if (times > 1).any():
+        raise ExplainerImportError(
+            f"explainer '{name}': expected each key once, found '{named[times.argmax()]}' "
+            f"{times.max()} times; save one map for each of the keys that 'audit pairs' writes"
+        )

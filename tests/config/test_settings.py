@@ -77,6 +77,10 @@ def test_values_that_people_write(tmp_path):
         ("samples = ", ["audit.toml", "not valid TOML"]),
         ('severity = "error"', ["'severity'", "dictionary"]),
         ("[severity]\nP104 = 3", ["'severity.P104'", "got 3"]),
+        ('template = "a photo"', ["'template'", "one {} in the place of the class", "'a photo'"]),
+        ('template = "a {} and {}"', ["one {} in the place of the class"]),
+        ('template = "a {x} and {}"', ["one {} in the place of the class"]),
+        ('template = "a {0}"', ["one {} in the place of the class"]),
     ],
 )
 def test_slips_in_the_file(tmp_path, text, words):

@@ -116,16 +116,20 @@ def test_instances_of_a_class_are_one_mask_and_crowds_are_among_them(model, tmp_
     assert pairs.present.tolist() == [[True, True, True]]
     left = {one.what: one.reason for one in pairs.skipped}
     assert left["2.png"] == "nothing is annotated in it"
-    assert "what pycocotools cannot read" in left["1.png, id 1-ox"]
+    assert "expected polygons or run lengths" in left["1.png, id 1-ox"]
 
 
-OF_ANOTHER_PICTURE = json.dumps(
-    {
+def changed(key, value):
+    """The text of a file of COCO with another table."""
+    document = {
         "images": [{"id": 1, "file_name": "a"}],
         "categories": [{"id": 1, "name": "a"}],
-        "annotations": [{"image_id": 2, "category_id": 1}],
+        "annotations": [{"image_id": 1, "category_id": 1}],
     }
-)
+    return json.dumps(document | {key: value})
+
+
+OF_ANOTHER_PICTURE = changed("annotations", [{"image_id": 2, "category_id": 1}])
 
 
 @pytest.mark.parametrize(
@@ -134,6 +138,14 @@ OF_ANOTHER_PICTURE = json.dumps(
         ("{", "not readable as JSON"),
         ("[]", "found no images or annotations or categories"),
         (OF_ANOTHER_PICTURE, "found image_id 2"),
+        (changed("images", ["a"]), "entry 0 of images, found no id or file_name"),
+        (changed("images", [{"id": 1}]), "entry 0 of images, found no file_name"),
+        (changed("images", [{"id": 1, "file_name": "a", "height": "2"}]), "found no height"),
+        (changed("images", [{"id": 1, "file_name": name} for name in "ab"]), "1 is twice"),
+        (changed("categories", [{"id": 1}]), "entry 0 of categories, found no name"),
+        (changed("annotations", [{"image_id": [1]}]), "annotations, found no image_id"),
+        (changed("annotations", [{"image_id": 1, "category_id": []}]), r"category_id \[\]"),
+        (changed("annotations", [{"image_id": 1, "segments_info": None}]), "expected segments"),
     ],
 )
 def test_files_that_are_not_cocos_are_named(model, tmp_path, content, words):
@@ -142,6 +154,27 @@ def test_files_that_are_not_cocos_are_named(model, tmp_path, content, words):
         drawn(model, f"coco:{tmp_path}", None)
     (tmp_path / "instances_b.json").write_text(content)
     with pytest.raises(DataError, match=r"instances.json, .*instances_b.json; give coco:FILE.json"):
+        drawn(model, f"coco:{tmp_path}", None)
+
+
+def test_categories_of_one_name_have_ids_of_their_own_and_the_first_reason_is_told(model, tmp_path):
+    pytest.importorskip("pycocotools")
+    picture(tmp_path / "1.png")
+    document = {
+        "images": [{"id": 1, "file_name": "1.png"}, {"id": 2, "file_name": "2.png"}],
+        "categories": [{"id": 7, "name": "cat"}, {"id": "b", "name": "cat"}],
+        "annotations": [
+            {"image_id": 1, "category_id": one, "segmentation": rectangle(4, 4, 12, 12)}
+            for one in (7, "b")
+        ],
+    }
+    file = tmp_path / "instances.json"
+    file.write_text(json.dumps(document), encoding="utf-8-sig")
+    pairs = drawn(model, f"coco:{tmp_path}", None)
+    assert sorted(pairs.ids) == ["1-cat (7)", "1-cat (b)"]
+    assert squares(pairs) == [(4, 4, 11, 11)] * 2
+    (tmp_path / "1.png").unlink()
+    with pytest.raises(DataError, match=r"2 left out, first '1.png': no such file"):
         drawn(model, f"coco:{tmp_path}", None)
 
 
@@ -230,9 +263,17 @@ def test_pets_take_breeds_from_their_names_and_outlines_for_the_pet(model, tmp_p
         place.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(boxed(levels, (5, 5, 11, 11))).save(place)
     (tmp_path / "annotations" / "trimaps" / "._Great_Dane_1.png").touch()
+    (tmp_path / "images" / "Abyssinian_100.mat").touch()
+    picture(tmp_path / "images" / "pug_1.JPG")
+    picture(tmp_path / "annotations" / "trimaps" / "pug_1.png")
+    picture(tmp_path / "images" / "_1.jpg")
     pairs = drawn(model, f"pets:{tmp_path}", None)
-    assert pairs.classes == ("Abyssinian", "Great Dane")
+    assert pairs.classes == ("Abyssinian", "Great Dane", "pug")
     assert squares(pairs) == [(4, 4, 11, 11)] * 2
+    left = {one.what: one.reason for one in pairs.skipped}
+    assert left["_1.jpg"] == "its name has no breed"
+    assert left["Abyssinian_100.mat"] == "'.mat' is no picture's ending"
+    assert "found the mode RGB" in left["pug_1.JPG, id pug_1"]
 
 
 @pytest.mark.skipif(find_spec("pyarrow") is None, reason="needs the extra parquet")
@@ -246,39 +287,6 @@ def test_a_manifest_of_parquet_is_that_of_csv(model, tmp_path):
     one, other = (drawn(model, tmp_path / n, None) for n in ("manifest.parquet", "other.csv"))
     assert one.sha256 == other.sha256
     assert one.classes == ("007", "None")
-
-
-@pytest.mark.filterwarnings("ignore")  # of the library, while it saves
-@pytest.mark.skipif(find_spec("datasets") is None, reason="needs the extra datasets")
-def test_what_the_library_datasets_saved(model, tmp_path):
-    import datasets
-    import pyarrow as pa
-
-    for i in range(3):
-        picture(tmp_path / f"{i}.png")
-        Image.fromarray(boxed(np.zeros((24, 24), np.uint8))).save(tmp_path / f"m{i}.png")
-    features = datasets.Features(
-        {
-            "image": datasets.Image(),
-            "label": datasets.ClassLabel(names=["cat", "dog"]),
-            "mask": datasets.Image(),
-        }
-    )
-    content = {
-        "image": [{"bytes": (tmp_path / f"{i}.png").read_bytes(), "path": None} for i in range(3)],
-        "label": [1, 0, -1],
-        "mask": [{"bytes": (tmp_path / f"m{i}.png").read_bytes(), "path": None} for i in range(3)],
-    }
-    table = datasets.table.InMemoryTable(pa.table(content, schema=features.arrow_schema))
-    info = datasets.DatasetInfo(features=features)
-    rows = datasets.Dataset(table, info=info, fingerprint="made-here")
-    rows.save_to_disk(tmp_path / "saved")
-    pairs = drawn(model, f"hf:{tmp_path / 'saved'}", None)
-    assert (pairs.classes, pairs.labels.tolist()) == (("cat", "dog"), [1, 0])
-    assert squares(pairs) == [(4, 4, 11, 11)] * 2
-    assert [(one.what, one.reason) for one in pairs.skipped] == [("2", "it has no label")]
-    with pytest.raises(DataError, match="expected a folder of save_to_disk"):
-        drawn(model, f"hf:{tmp_path}", None)
 
 
 @pytest.mark.parametrize(

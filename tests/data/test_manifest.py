@@ -1,5 +1,7 @@
 """Pairs read from a manifest: what a picture shows, ids, masks, and what is wrong with a file."""
 
+from importlib.util import find_spec
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -90,11 +92,94 @@ def test_rows_that_lack_something_are_named(model, manifest, rows, message):
     [
         ("name\ncat\n", "expected a column label with the names of all classes, found name"),
         ("label\ncat\n", "label 'dog' is not in classes.csv"),
+        ('label\ncat\ndog\nowl\n""\n', r"classes.csv: expected a value in column label"),
     ],
 )
 def test_a_class_file_that_does_not_fit(model, manifest, classes, message):
     with pytest.raises(DataError, match=message):
         manifest_pairs(model, manifest(classes=classes), None)
+
+
+def of_text(model, manifest, text):
+    """Pairs of the pictures of the fixture with other text in the file."""
+    folder = manifest()
+    (folder / "manifest.csv").write_text(text)
+    return manifest_pairs(model, folder, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("image,label\np0.png,cat,\np1.png,dog,\n", "cells in a row .* columns, 2, found more"),
+        ("id,image,label\np9,p0.png,cat,x\n", "names of columns, 3, found more"),
+        ("Image,label\np0.png,cat\n", "expected a column 'image', found 'Image'; rename it"),
+        ("image, label\np0.png,cat\n", "expected a column 'label', found ' label'"),
+        ("image,label,X0,y0,x1,y1\np0.png,cat,1,1,2,2\n", "a column 'x0', found 'X0'"),
+        ("image,label,xmin,ymin,xmax,ymax\np0.png,cat,1,1,2,2\n", "x1, y1, found xmin, ymin, "),
+        ("image,label,Left,Top,Right,Bottom\np0.png,cat,1,1,2,2\n", "y1, found Left, Top, "),
+        ("image,label\np0.png,  \n", "a value in column label of every row, found '  ' in row 1"),
+        ("id,image,label\n,p0.png,cat\n", "a value in column id of every row, found '' in row 1"),
+    ],
+)
+def test_tables_that_would_be_read_as_others_are_refused(model, manifest, text, message):
+    with pytest.raises(DataError, match=message):
+        of_text(model, manifest, text)
+
+
+def test_columns_that_are_not_read_are_told(model, manifest):
+    text = "image,label,split,mask_value,class_index\np0.png,cat,val,3,1\np1.png,dog,val,3,2\n"
+    pairs = of_text(model, manifest, text)
+    assert pairs.notes[0] == "Columns of the manifest that are not read: split, mask_value."
+    assert manifest_pairs(model, manifest(), None).notes == ()
+
+
+def test_rows_that_say_the_same_are_one_pair(model, manifest):
+    text = "image,label\np0.png,cat\n./p0.png,cat\np0.png,dog\np1.png,cat\n"
+    pairs = of_text(model, manifest, text)
+    assert pairs.ids == ("0", "2", "3")
+    (left,) = pairs.skipped
+    assert (left.what, left.reason) == ("id 1", "it says the same as id 0")
+    boxes = "p0.png,cat,1,1,5,5\np0.png,cat,1,1,5,5\np0.png,cat,9,9,12,12\n"
+    assert of_text(model, manifest, f"image,label,x0,y0,x1,y1\n{boxes}").ids == ("0", "2")
+
+
+@pytest.mark.parametrize("value", ["3", "3.0", "3e0"])
+def test_the_value_of_a_mask_is_a_number_however_written(model, manifest, value):
+    levels = np.zeros((24, 24), np.uint8)
+    levels[2:8, 2:8], levels[12:20, 12:20] = 3, 7
+    folder = manifest([("p0.png", "cat", "m.png", value)], ("image", "label", "mask", "mask_value"))
+    Image.fromarray(levels).save(folder / "m.png")
+    (mask,) = manifest_pairs(model, folder, None).masks
+    assert mask.nonzero().tolist() == np.argwhere(levels == 3).tolist()
+    rows = [("p0.png", "cat", "m.png", "1e300")]
+    with pytest.raises(DataError, match="a whole number in column mask_value"):
+        manifest_pairs(model, manifest(rows, ("image", "label", "mask", "mask_value")), None)
+
+
+@pytest.mark.skipif(find_spec("pyarrow") is None, reason="needs the extra parquet")
+def test_what_parquet_holds_beside_text_is_refused_and_its_index_is_a_column(model, manifest):
+    folder = manifest()
+    place = folder / "other.parquet"
+    names = ["p0.png", "p1.png"]
+    for column, cells in (("label", [["cat"], ["dog"]]), ("image", [{"bytes": b"x"}] * 2)):
+        pd.DataFrame({"image": names, "label": ["cat", "dog"], column: cells}).to_parquet(place)
+        with pytest.raises(DataError, match=f"expected text in column {column} .* hf:FOLDER"):
+            manifest_pairs(model, place, None)
+    numbered = pd.DataFrame({"label": ["crane"] * 2, "class_index": [134.0, 517.0]})
+    numbered.set_index(pd.Index(names, name="image")).to_parquet(place)
+    (folder / "classes.csv").write_text("label,class_index\ncrane,134\ncrane,517\n")
+    assert manifest_pairs(model, place, None).ids == ("0", "1")
+
+
+@pytest.mark.parametrize(("lowest", "masked"), [(23, False), (11, True)])
+def test_objects_that_fill_the_picture_are_told_and_alone_are_no_masks(
+    model, manifest, lowest, masked
+):
+    boxes = f"p0.png,cat,0,0,23,23\np1.png,dog,0,0,23,{lowest}\n"
+    pairs = of_text(model, manifest, f"image,label,x0,y0,x1,y1\n{boxes}")
+    assert (pairs.masks is not None) == masked
+    count = "1 pair" if masked else "2 pairs"
+    assert any(f"of which no map can miss one: {count}." in note for note in pairs.notes)
 
 
 def test_ids_are_unique(model, manifest):

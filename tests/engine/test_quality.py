@@ -147,6 +147,7 @@ def test_data_without_masks_tell_what_was_not_measured(command, tiny_model, tmp_
     done = command(*words, "--samples", "4", "--quality", "energy,sparseness", "--out", "out")
     result = json.loads((tmp_path / "out" / "result.json").read_text())
     assert "Not measured: energy gain: there are no masks." in result["notes"], done.output
+    assert not any("is judged by" in note for note in result["notes"])
     assert [len(one["of"]) for one in result["quality"]] == [0, 5]
 
 

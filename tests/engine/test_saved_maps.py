@@ -145,6 +145,7 @@ def test_other_pairs_than_those_written_are_told(command, exported, words, tmp_p
         ({"maps": np.zeros((2, 3, 3))}, "expected the arrays keys and maps"),
         ({"keys": np.array(["a"]), "maps": np.zeros((2, 3, 3))}, r"got \(1,\) and \(2, 3, 3\)"),
         ({"keys": np.array(["a"]), "maps": np.zeros((1, 3))}, r"maps \(pairs, h, w\)"),
+        ({"keys": ["a", "b", "a"], "maps": np.ones((3, 2, 2))}, "each key once, found 'a' 2 times"),
     ],
 )
 def test_files_that_hold_no_maps_are_refused(arrays, told, tmp_path):

@@ -91,6 +91,20 @@ def test_a_plane_is_restored_inside():
     torch.testing.assert_close(impute(plane, gone, 1e-6), plane, atol=1e-3, rtol=0)
 
 
+@pytest.mark.parametrize(("rows", "side"), [(7, 32), (8, 28), (14, 16)])
+def test_pictures_that_are_removed_almost_or_as_a_whole_are_filled(rows, side):
+    rng = torch.Generator().manual_seed(0)
+    pictures = torch.randn(3, 1, rows * side, rows * side, generator=rng)
+    blocks = torch.ones(3, rows, rows, dtype=torch.bool)
+    blocks[1, 0, 0] = blocks[2, -1, :] = False
+    gone = blocks.repeat_interleave(side, 1).repeat_interleave(side, 2)
+    filled = impute(pictures, gone, block=side)
+    assert filled[0].abs().max() == 0
+    assert filled.isfinite().all()
+    assert torch.equal(filled[1, 0, :side, :side], pictures[1, 0, :side, :side])
+    assert filled[1:].amax() <= pictures.amax() + 0.01
+
+
 def test_coarse_system_solves_large_holes_in_few_steps(images):
     gone = torch.ones(4, 24, 24, dtype=torch.bool)
     gone[:, :4, :4] = False

@@ -86,7 +86,10 @@ def _between_corners(blocks: Blocks, wide: int) -> Float[Tensor, "v v"]:
     near = (row[:, None] - row).abs().maximum((column[:, None] - column).abs()) <= _REACH
     system = torch.zeros(count + 1, count + 1, dtype=hats.dtype)
     system[:-1, :-1] = torch.where(near, sums[:, channel], 0.0)
-    system[:-1, :-1] += _RIDGE * sums.amax() * torch.eye(count, dtype=hats.dtype)
+    ridge = float(_RIDGE * sums.amax())
+    least = float(torch.linalg.eigvalsh(system[:-1, :-1])[0])  # below 0 by what lies out of reach
+    shift = ridge if least > -ridge / 2 else ridge - least
+    system[:-1, :-1] += shift * torch.eye(count, dtype=hats.dtype)
     return system
 
 

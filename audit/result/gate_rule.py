@@ -43,14 +43,17 @@ def exit_code(
     fail_on: Severity,
     strict: bool,
 ) -> Literal[0, 1, 3]:
-    """0 nothing at or above ``fail_on``; 1 violations; 3 a failure, an ERROR, or nothing judged.
+    """0 nothing at or above ``fail_on``; 1 violations; 3 a failure, an ERROR, or no verdict.
 
-    An explainer that failed where no selected check looked has failed all the same.
+    An explainer that failed where no selected check looked has failed all the same. Where no check
+    comes to a verdict nothing fails, and nothing has been shown: that is not green.
     """
     verdicts = {c.finding.verdict for c in checks}
-    if failures or Verdict.ERROR in verdicts or verdicts <= {Verdict.NOT_APPLICABLE}:
+    if failures or Verdict.ERROR in verdicts:
         return 3
-    return 1 if any(fails(c, fail_on=fail_on, strict=strict) for c in checks) else 0
+    if any(fails(c, fail_on=fail_on, strict=strict) for c in checks):
+        return 1
+    return 3 if verdicts <= NO_VERDICT else 0
 
 
 def fails(check: CheckResult, *, fail_on: Severity, strict: bool) -> bool:

@@ -46,7 +46,7 @@ def _headline(
     violated = _violated(failing)
     if code == 3:
         errors = [c.id for c in checks if c.finding.verdict is Verdict.ERROR]
-        broken = f"{failures[0].where} failed" if failures else "no check could be judged"
+        broken = f"{failures[0].where} failed" if failures else "no check came to a verdict"
         why = f"{', '.join(errors)} could not be judged" if errors else broken
         also = f"; {_ids(violated)} violated" if violated else ""
         return f"The audit of {name} is incomplete: {why}{also}."

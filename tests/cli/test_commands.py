@@ -251,7 +251,7 @@ def test_no_command_ends_with_an_explainer(command, tiny_model, use):
 def test_nothing_judged_is_not_green(check_tiny):
     done = check_tiny("edges", select="P104")
     assert done.exit_code == 3
-    assert "no check could be judged" in done.output
+    assert "no check came to a verdict" in done.output
 
 
 def test_evidence_is_judged_again_without_a_model(check_tiny, command, monkeypatch):

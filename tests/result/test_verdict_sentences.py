@@ -65,7 +65,18 @@ def check(check_id, verdict, severity=Severity.ERROR, **more):
             1,
             CLAIM + ", and fails P105, P201.",
         ),
-        ([check("P201", "inconclusive")], False, 0, "x: no violation found in 1 check."),
+        (
+            [check("P201", "inconclusive"), check("P205", "not-applicable")],
+            False,
+            3,
+            "The audit of x is incomplete: no check came to a verdict.",
+        ),
+        (
+            [check("P201", "inconclusive"), check("P104", "pass")],
+            False,
+            0,
+            "x: no violation found in 2 checks.",
+        ),
         (
             [check("P201", "inconclusive")],
             True,
@@ -88,9 +99,9 @@ def check(check_id, verdict, severity=Severity.ERROR, **more):
             [check("P104", "not-applicable")],
             False,
             3,
-            "The audit of x is incomplete: no check could be judged.",
+            "The audit of x is incomplete: no check came to a verdict.",
         ),
-        ([], False, 3, "The audit of x is incomplete: no check could be judged."),
+        ([], False, 3, "The audit of x is incomplete: no check came to a verdict."),
         (
             [
                 check("P104", "not-applicable", required=True),

@@ -16,8 +16,8 @@ look, as ``audit check --samples auto`` does. Worlds:
 
 Measured over 2,000 audits at once: ``none`` 3.8 % with a wrong pass, ``clear`` 4.1 % with a wrong
 violation; no number differed from its verdict; of the clear relations P201 to P206 passed in 27,
-62, 80, 100, 100 and 68 %. Ten minutes of a core each. Look by look, 300 audits each: 3.0 % and 3.0 %; seven
-minutes of a core each.
+62, 80, 100, 100 and 68 %. Ten minutes of a core each. Look by look, 300 audits each: 3.0 % and
+3.0 %; seven minutes of a core each.
 
 p-values take no part in verdicts and are left out; bootstraps draw `RESAMPLES` or what the level of
 the interval asks for, reliability `SPLITS`. The suite judges fewer (`tests/judging`).

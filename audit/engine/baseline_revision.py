@@ -20,8 +20,9 @@ from audit.engine.git_revision import (
     untied_environment,
     worktree,
 )
-from audit.errors import INCOMPLETE, USAGE, IncompleteError, ending
+from audit.errors import USAGE, IncompleteError, ending
 from audit.result.document import read_result
+from audit.result.gate_rule import went_wrong
 from audit.result.schema import Result
 
 FOLDER = "baseline"
@@ -115,7 +116,7 @@ def _must_be_complete(result: Result) -> None:
     Raises:
         IncompleteError: the audit was not completed.
     """
-    if result.exit_code == INCOMPLETE:
+    if went_wrong(result.checks, result.failures):
         causes = [failure.message for failure in result.failures] or [result.headline]
         raise IncompleteError(f"it ended without a verdict: {causes[0]}")
 

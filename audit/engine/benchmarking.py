@@ -20,13 +20,14 @@ from audit.engine.output_lock import locked
 from audit.engine.progress import Progress, silent
 from audit.engine.supervision import Limits, WorkerEndedError
 from audit.engine.worker_process import Job, UnsupervisableError
-from audit.errors import INCOMPLETE, IncompleteError, ReportedError, ending
+from audit.errors import IncompleteError, ReportedError, ending
 from audit.evidence.completion import finished_unchanged
 from audit.explainers.built_in import BUILT_IN, affordable
 from audit.explainers.errors import ExplainerFaultError, NeedsHeadsError
 from audit.former_names import present_explainer
 from audit.reports.output import OutputError, writable, write_whole
 from audit.result.document import ResultFormatError, read_result
+from audit.result.gate_rule import went_wrong
 from audit.result.schema import Result
 from audit.version import __version__
 
@@ -138,7 +139,7 @@ def _kept(cell: Cell, identity: Identity) -> Outcome | None:
     except (OSError, ResultFormatError):
         return None
     same = (
-        result.exit_code != INCOMPLETE
+        not went_wrong(result.checks, result.failures)
         and result.conditions.audit_version == __version__
         and result.conditions.settings == cell.settings.shown()
         and identity_of(result) == identity

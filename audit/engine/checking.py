@@ -16,7 +16,6 @@ from audit.engine.progress import Progress, silent
 from audit.engine.state_folder import ignored_by_git
 from audit.engine.supervision import Limits, WorkerEndedError
 from audit.engine.worker_process import Job, UnsupervisableError
-from audit.errors import INCOMPLETE
 from audit.evidence.completion import mark_finished
 from audit.reports.output import (
     forget_previous,
@@ -26,6 +25,7 @@ from audit.reports.output import (
     write_reports,
     write_whole,
 )
+from audit.result.gate_rule import went_wrong
 from audit.result.schema import Result
 
 JOB = "audit.engine.auditing:audited"
@@ -83,7 +83,7 @@ def check_explainer(
             from audit.gate.attestation import render_attestation
 
             write_whole(attest, render_attestation(result))
-        if not settings.from_evidence and result.exit_code != INCOMPLETE:
+        if not settings.from_evidence and not went_wrong(result.checks, result.failures):
             mark_finished(out / "evidence")
     return result, _keep(result) if settings.history else ""
 

@@ -49,11 +49,16 @@ def exit_code(
     comes to a verdict nothing fails, and nothing has been shown: that is not green.
     """
     verdicts = {c.finding.verdict for c in checks}
-    if failures or Verdict.ERROR in verdicts:
+    if went_wrong(checks, failures):
         return 3
     if any(fails(c, fail_on=fail_on, strict=strict) for c in checks):
         return 1
     return 3 if verdicts <= NO_VERDICT else 0
+
+
+def went_wrong(checks: Sequence[CheckResult], failures: Sequence[Failure]) -> bool:
+    """Whether something could not be gathered or judged; else the evidence is whole."""
+    return bool(failures) or any(c.finding.verdict is Verdict.ERROR for c in checks)
 
 
 def fails(check: CheckResult, *, fail_on: Severity, strict: bool) -> bool:

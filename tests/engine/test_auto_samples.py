@@ -50,7 +50,9 @@ def merged(folder=EVIDENCE):
 
 
 def finish(done):
-    assert done.exit_code in {0, 1}, done.output
+    """Nothing failed; of so few pairs no check may come to a verdict."""
+    unsettled = done.exit_code == 3 and "no check came to a verdict" in done.output
+    assert unsettled or done.exit_code in {0, 1}, done.output
 
 
 def test_evidence_of_all_looks_is_that_of_one_sample(auto):

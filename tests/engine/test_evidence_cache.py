@@ -24,7 +24,7 @@ from audit.models.loading import load_model
 from tests.engine.test_workers import evidence_of
 from tests.kills import ENVIRONMENT
 
-CHECKS = "P108"
+CHECKS = "P101,P108"  # P101 comes to a verdict
 SPITEFUL = """\
 import torch
 

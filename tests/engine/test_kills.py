@@ -6,7 +6,7 @@ import pytest
 
 from tests.kills import Audits
 
-P1, P2 = "P101,P104,P105,P109", "P201,P205,P206"
+P1, P2 = "P101,P104,P105,P109", "P101,P201,P205,P206"  # P101 comes to a verdict
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ def merged(folder=EVIDENCE):
 
 def finish(done):
     """Nothing failed; of so few pairs no check may come to a verdict."""
-    unsettled = done.exit_code == 3 and "no check came to a verdict" in done.output
+    unsettled = "no check came to a verdict" in " ".join(done.output.split())
     assert unsettled or done.exit_code in {0, 1}, done.output
 
 

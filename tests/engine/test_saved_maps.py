@@ -19,6 +19,12 @@ from audit.explainers.saved_maps import UnknownPairError, pair_key, picture_hash
 ASKED = ("P202", "P203", "P205", "P206")
 
 
+def expect_whole(done):
+    """Nothing went wrong; of so few pairs no check may come to a verdict."""
+    unsettled = "no check came to a verdict" in " ".join(done.output.split())
+    assert done.exit_code in {0, 1} or unsettled, done.output
+
+
 @pytest.fixture
 def words(tiny_model, tmp_path):
     """Options of a small audit of grids of pictures that have labels alone."""
@@ -86,7 +92,7 @@ def test_saved_maps_are_judged_as_the_explainer_that_drew_them(
         more = ["--select", "P101,P201,P202,P203,P205,P206", "--no-history", "--out", name[:4]]
         more += ["--quality", "average-precision,sparseness,max-sensitivity"]
         done = command("check", "--explainer", name, *words, "--grid", "2", *more)
-        assert done.exit_code in {0, 1}, done.output
+        expect_whole(done)
         results[name] = json.loads((tmp_path / name[:4] / "result.json").read_text())
     one, two = results.values()
     checks = {c["id"]: c["finding"] for c in two["checks"]}
@@ -106,7 +112,7 @@ def test_saved_maps_are_judged_as_the_explainer_that_drew_them(
     assert measured["max-sensitivity"]["mean"] is None  # nobody is here to be run anew
     more = ["--select", "P105,P202,P203,P205,P206", "--no-history", "--out", "judged"]
     again = command("check", "--from-evidence", "maps", *more)
-    assert again.exit_code in {0, 1}, again.output
+    expect_whole(again)
     judged = json.loads((tmp_path / "judged" / "result.json").read_text())
     verdicts = {c["id"]: c["finding"]["verdict"] for c in judged["checks"]}
     assert verdicts["P105"] == "not-applicable"
@@ -122,7 +128,7 @@ def test_other_maps_in_the_same_file_are_not_answered_from_old_evidence(
         np.savez(tmp_path / "maps.npz", keys=given["keys"], maps=maps)
         more = ["--select", "P205", "--no-history", "--reuse", "--out", "out"]
         done = command("check", "--explainer", "maps:maps.npz", *words, "--grid", "2", *more)
-        assert done.exit_code in {0, 1}, done.output
+        expect_whole(done)
         found.append(json.loads((tmp_path / "out" / "result.json").read_text()))
     assert not found[1]["timing"]["reused"]
     assert found[0]["pair_quality"] != found[1]["pair_quality"]

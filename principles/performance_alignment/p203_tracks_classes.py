@@ -139,7 +139,7 @@ def _reading(classes: Classes, reference: Reference, roles: Roles, limits: Limit
     p = partial_permutation(
         classes.quality(roles.audited), classes.accuracy, given, rng=np.random.default_rng(0)
     )
-    name = f"rank correlation of {measure.name} with accuracy over classes, model-free maps fixed"
+    name = f"rank correlation of {measure.name} with accuracy over classes"
     smallest = smallest_visible_effect(
         "correlation", ours.n - held_fixed(given), alpha=1 - ours.level
     )

@@ -3,11 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy import stats
-from statsmodels.stats.meta_analysis import combine_effects
 
 from audit.statistics import ladder_correlation, rung_quality
 from audit.statistics.bootstrap import draw_weights
 from audit.statistics.rung_weights import rung_reliability
+from tests.oracles import oracle
 
 
 def measured(rng, pairs, *, apart=1.0, noise=1.0, rungs=6):
@@ -28,6 +28,7 @@ def test_reliability_is_the_share_of_what_is_true():
 
 
 def test_noise_of_a_ratio_over_pictures_is_that_of_the_bootstrap():
+    combine_effects = oracle("statsmodels.stats.meta_analysis").combine_effects
     rng = np.random.default_rng(0)
     _, quality = measured(rng, 240, noise=3.0, apart=2.0)
     below = 1.0 + rng.random((6, 240))

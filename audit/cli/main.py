@@ -77,3 +77,7 @@ class Commands(click.Group):
 @click.version_option(__version__, prog_name="audit")
 def main() -> None:
     """Audit an explainer: does its saliency map explain the model that it claims to explain?"""
+
+
+if __name__ == "__main__":  # python -m audit.cli.main, which would else end with 0 and nothing done
+    main()

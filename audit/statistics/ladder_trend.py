@@ -161,7 +161,7 @@ def stratified_spearman_rows(
     x: Float[np.ndarray, "b n"],
     y: Float[np.ndarray, "b n"],
     strata: Int[np.ndarray, " n"],
-    weights: Float[np.ndarray, "b n"] | None = None,
+    weights: Float[np.ndarray, "b n"],
 ) -> Float[np.ndarray, " b"]:
     """Spearman correlation of each pair of rows, ranked within strata of columns and pooled.
 
@@ -170,8 +170,6 @@ def stratified_spearman_rows(
     where a row is constant within every stratum, or has NaN.
     """
     ranks = [within_ranks(values, strata) for values in (x, y)]
-    if weights is None:
-        return centered_correlation(*ranks)
     for stratum in np.unique(strata):
         own = strata == stratum
         part = weights[:, own]

@@ -9,14 +9,15 @@ model, and of explainers that go through its blocks themselves. Designs:
 - ``zone``: a fixed sample, judged with the same indifference zone. It has 0.93 of the budget's
   pairs: in simulation (`tests/judging/test_multiplicity.py`) that many see the smallest effect of
   the looks with the same power, 0.9.
-- ``threshold``: a fixed sample, judged by one threshold for passes and violations, the middle of
+- ``threshold``: the fixed sample that one threshold for passes and violations takes, the middle of
   the zone. What has to be refuted lies half as far away, so it takes four times the pairs to see
-  the same effect with the same power (same file).
+  the same effect with the same power (same file). Passes are counted of that many pairs; the
+  verdicts printed are those of the zone here too.
 
-Measured, passes look by look, in brackets the pairs at its last look, and by one threshold (1,428
+Measured, passes look by look, in brackets the pairs at the last look, and for one threshold (1,428
 pairs): grad-attention 5,542 (136) and 50,014; raw-attention 9,467 (384) and 50,765; grad-eclip
-11,702 (273) and 68,615; edges 4,681 (273) and 35,100. That is 6.5 times fewer in all, with the same
-verdicts: each check is settled in both designs. Five CPU minutes an explainer. The fixed samples
+11,702 (273) and 68,615; edges 4,681 (273) and 35,100. That is 6.5 times fewer in all; judged by
+the zone, every check is settled alike by both. Five CPU minutes an explainer. The fixed samples
 are measured before anybody judges: the looks also leave out what no check turns out to need.
 
 Against a zone with a fixed sample of 357 pairs an earlier edition took 2.2 times fewer.

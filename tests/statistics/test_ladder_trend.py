@@ -104,7 +104,7 @@ def test_row_correlations_are_those_of_scipy():
     rng = np.random.default_rng(0)
     x, y = rng.integers(0, 5, (2, 20, 9)).astype(float)
     x[3] = 2
-    found = stratified_spearman_rows(x, y, np.zeros(9, dtype=int))
+    found = stratified_spearman_rows(x, y, np.zeros(9, dtype=int), np.ones((20, 9)))
     assert math.isnan(found[3])
     for i in (0, 1, 2, 4, 19):
         assert found[i] == pytest.approx(stats.spearmanr(x[i], y[i])[0])

@@ -35,7 +35,7 @@ from audit.models.pristine import pristine_copy
 from audit.nearest_name import hint
 
 POSITIVE = ("grad-attention", "attention-eclip?heads=model&weight=none", "grad-cam", "gradient")
-_TIMES, _BYTES = 10, 300_000_000
+_TIMES, _BYTES = 10, 1_000_000_000
 NEGATIVE = ("random", "center-prior", "edges")
 
 

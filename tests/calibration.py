@@ -315,15 +315,20 @@ def quick() -> Iterator[None]:
 
 
 def _drawn_once(draw):
-    """Draws that are kept, as those of one size begin with the same seed in every audit."""
+    """Draws that are kept, as those of one size begin with the same seed in every audit.
+
+    As bytes: no unit is drawn more than 255 times.
+    """
     kept: dict[tuple, tuple] = {}
 
     def drawn(n: int, resamples: int, rng: np.random.Generator):
         key = (n, resamples, str(rng.bit_generator.state))
         if key not in kept:
-            kept[key] = draw(n, resamples, rng), rng.bit_generator.state
+            weights = draw(n, resamples, rng)
+            assert weights.max() <= np.iinfo(np.uint8).max
+            kept[key] = weights.astype(np.uint8), rng.bit_generator.state
         weights, rng.bit_generator.state = kept[key]
-        return weights
+        return weights.astype(np.float64)
 
     return drawn
 

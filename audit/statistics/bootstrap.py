@@ -115,7 +115,7 @@ def bootstrap_draws(
     if n == 1:
         return Draws(value, np.zeros(0), n, dropped)
     drawn = np.concatenate(
-        [statistic(rows, part[:, index]) for part in _draws(n, resamples, len(rows), rng)]
+        [statistic(rows, part.take(index, axis=1)) for part in _draws(n, resamples, len(rows), rng)]
     )
     return Draws(value, drawn, n, dropped)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
-from jaxtyping import Float, Shaped
+from jaxtyping import Bool, Float, Shaped
 from scipy import stats
 
+from audit.statistics.bootstrap import Draws, Statistic, joint_draws
 from audit.statistics.proportions import auroc
 
 _DEGREE = 3  # of the polynomial in a covariate's rank: smooth, and free to bend twice
@@ -44,19 +45,27 @@ def adjusted_ranks(
     return left if np.abs(left).max(initial=0.0) > _ROUNDING * spread else np.zeros(len(ranks))
 
 
-def area_lead(
-    values: Float[np.ndarray, "n 3"], weights: Float[np.ndarray, "b n"]
-) -> Float[np.ndarray, " b"]:
-    """Weighted area of scores (column 0) minus that of others (1), for 0/1 labels (column 2).
+def area_draws(
+    scores: Mapping[str, Float[np.ndarray, " n"]],
+    labels: Bool[np.ndarray, " n"],
+    *,
+    clusters: Shaped[np.ndarray, " n"] | None = None,
+    rng: np.random.Generator,
+    resamples: int,
+) -> dict[str, Draws]:
+    """The area of each of several scores for the same labels, over the same resamples.
 
-    A statistic for `audit.statistics.bootstrap.bootstrap_interval`; range [-1, 1].
+    Args:
+        scores: by name.
+        labels: what they are to tell apart.
+        clusters: see `audit.statistics.bootstrap.bootstrap_interval`.
+        rng: source of the draws.
+        resamples: number of draws.
     """
-    own, other = (auroc(values[:, [column, 2]], weights) for column in (0, 1))
-    return np.asarray(own - other)
+    values = np.stack([*scores.values(), labels], 1)
 
+    def area(column: int) -> Statistic:
+        return lambda rows, weights: auroc(rows[:, [column, -1]], weights)
 
-def area_above_half(
-    values: Float[np.ndarray, "n 3"], weights: Float[np.ndarray, "b n"]
-) -> Float[np.ndarray, " b"]:
-    """The same over constant scores, whose area is one half in every resample."""
-    return np.asarray(auroc(values[:, [0, 2]], weights) - 0.5)
+    areas = {name: area(column) for column, name in enumerate(scores)}
+    return joint_draws(values, areas, clusters=clusters, rng=rng, resamples=resamples)

@@ -6,8 +6,8 @@ resamples are one matrix product: see `mean`, `ratio_of_means` and `audit.statis
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped
@@ -87,6 +87,11 @@ class Draws:
     n: int
     dropped: int
 
+    def __sub__(self, other: Draws | float) -> Draws:
+        """What it has over another statistic of the same resamples, or over a number."""
+        value, drawn = (other.value, other.drawn) if isinstance(other, Draws) else (other, other)
+        return replace(self, value=self.value - value, drawn=self.drawn - drawn)
+
     def interval(self, level: float) -> Estimate:
         """The statistic with its interval: see `bootstrap_interval`."""
         if not len(self.drawn):
@@ -109,15 +114,40 @@ def bootstrap_draws(
     resamples: int = 2000,
 ) -> Draws:
     """What `bootstrap_interval` takes its quantiles of, with its arguments."""
+    return joint_draws(values, {"": statistic}, clusters=clusters, rng=rng, resamples=resamples)[""]
+
+
+def joint_draws(
+    values: Shaped[np.ndarray, "n ..."],
+    statistics: Mapping[str, Statistic],
+    *,
+    clusters: Shaped[np.ndarray, " n"] | None = None,
+    rng: np.random.Generator,
+    resamples: int = 2000,
+) -> dict[str, Draws]:
+    """Several statistics over the same resamples, so that what they differ by is paired.
+
+    Args:
+        values: see `bootstrap_interval`.
+        statistics: by name, each of all values and weights.
+        clusters: see `bootstrap_interval`.
+        rng: source of the draws.
+        resamples: number of draws.
+    """
     rows, index, dropped = without_nan(values, clusters)
     n = int(index.max()) + 1
-    value = float(statistic(rows, np.ones((1, len(rows))))[0])
-    if n == 1:
-        return Draws(value, np.zeros(0), n, dropped)
-    drawn = np.concatenate(
-        [statistic(rows, part.take(index, axis=1)) for part in _draws(n, resamples, len(rows), rng)]
-    )
-    return Draws(value, drawn, n, dropped)
+    parts: dict[str, list[Float[np.ndarray, " b"]]] = {name: [] for name in statistics}
+    for part in _draws(n, resamples if n > 1 else 0, len(rows), rng):
+        weights = part.take(index, axis=1)
+        for name, statistic in statistics.items():
+            parts[name].append(statistic(rows, weights))
+    once = np.ones((1, len(rows)))
+    return {
+        name: Draws(
+            float(statistic(rows, once)[0]), np.concatenate([np.zeros(0), *parts[name]]), n, dropped
+        )
+        for name, statistic in statistics.items()
+    }
 
 
 def draw_weights(n: int, resamples: int, rng: np.random.Generator) -> Float[np.ndarray, "b n"]:
@@ -150,6 +180,7 @@ def expanded_shares(n: int, level: float) -> tuple[float, float]:
 
 def _draws(
     n: int, resamples: int, rows: int, rng: np.random.Generator
-) -> list[Float[np.ndarray, "b n"]]:
+) -> Iterator[Float[np.ndarray, "b n"]]:
     size = max(1, min(resamples, _CHUNK // rows))
-    return [draw_weights(n, min(size, resamples - i), rng) for i in range(0, resamples, size)]
+    for i in range(0, resamples, size):
+        yield draw_weights(n, min(size, resamples - i), rng)

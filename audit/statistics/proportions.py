@@ -13,8 +13,6 @@ from audit.statistics.bootstrap import bootstrap_interval
 from audit.statistics.estimate import Estimate, without_nan
 from audit.statistics.paired import PERMUTATIONS
 
-_ROWS = 1000  # of a table of who outscores whom, at a time
-
 
 def proportion_interval(successes: int, n: int, level: float = 0.95) -> Estimate:
     """A proportion with Wilson's score interval.
@@ -75,16 +73,18 @@ def auroc(
 
     Ties count one half. NaN where a draw holds one class only. Of one row of weights it is
     scikit-learn's `roc_auc_score`; that one would sort the same scores again for each of thousands
-    of resamples, where this compares them once.
+    of resamples, where this sorts them once: a draw's weight below a score is a cumulative sum.
     """
-    right, wrong = (np.flatnonzero(values[:, 1] == label) for label in (1, 0))
-    of_right, of_wrong = weights[:, right], weights[:, wrong]
-    pairs = of_right.sum(axis=1) * of_wrong.sum(axis=1)
-    area = np.zeros(len(weights))
-    for start in range(0, len(right), _ROWS):
-        scores = values[right[start : start + _ROWS], :1]
-        beats = (scores > values[wrong, 0]) + (scores == values[wrong, 0]) / 2
-        area += ((of_right[:, start : start + _ROWS] @ beats) * of_wrong).sum(axis=1)
+    wrong = np.flatnonzero(values[:, 1] == 0)
+    wrong = wrong[np.argsort(values[wrong, 0])]
+    right = np.flatnonzero(values[:, 1] == 1)
+    ends = [values[wrong, 0].searchsorted(values[right, 0], side) for side in ("left", "right")]
+    of_right = weights.take(right, axis=1)
+    below = np.zeros((len(weights), 1 + len(wrong)))
+    np.cumsum(weights.take(wrong, axis=1), axis=1, out=below[:, 1:])
+    beaten = (below.take(ends[0], axis=1) + below.take(ends[1], axis=1)) / 2
+    area = np.einsum("br,br->b", of_right, beaten)
+    pairs = of_right.sum(axis=1) * below[:, -1]
     result: Float[np.ndarray, " b"] = np.full_like(area, np.nan)
     np.divide(area, pairs, out=result, where=pairs > 0)
     return result

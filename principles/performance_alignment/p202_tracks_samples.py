@@ -36,8 +36,8 @@ import numpy as np
 
 from audit.evidence.kinds import ChosenPairs, Faithfulness, Performance, Reference, Roles
 from audit.result.finding import Finding, Severity, Verdict
-from audit.statistics.adjusted_area import area_above_half, area_lead
-from audit.statistics.bootstrap import Draws, bootstrap_draws
+from audit.statistics.adjusted_area import area_draws
+from audit.statistics.bootstrap import Draws
 from audit.statistics.proportions import auroc, auroc_permutation
 from audit.trace.records import Array
 from principles.check import Check
@@ -178,19 +178,18 @@ def leads(
         if n in table.measure.values
     }
 
-    def over(rival: str, resamples: int) -> Draws:
-        values = np.stack([mine, rivals.get(rival, mine), table.right], 1)
-        found = bootstrap_draws(
-            values,
-            area_lead if rival in rivals else area_above_half,
+    def over(resamples: int) -> dict[str, Draws]:
+        own, *others = area_draws(
+            {CHANCE: mine} | rivals,
+            table.right,
             clusters=table.cluster,
             rng=np.random.default_rng(0),
             resamples=resamples,
-        )
-        above = 0.0 if rival in rivals else limits.none - 0.5
-        return replace(found, value=found.value - above, drawn=found.drawn - above)
+        ).values()
+        above = (own - other for other in (limits.none, *others))
+        return dict(zip([CHANCE, *rivals], above, strict=True))
 
-    return lead_over([CHANCE, *rivals], over, limits.zone, rate, RESAMPLES)
+    return lead_over(1 + len(rivals), over, limits.zone, rate, RESAMPLES)
 
 
 def _area(scores: Array, right: Array) -> float:

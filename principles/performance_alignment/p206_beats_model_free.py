@@ -130,17 +130,20 @@ def gains(
 ) -> Lead:
     """What an explainer's maps have over each model-free control."""
     ours = measure.values[name]
-
-    def over(control: str, resamples: int) -> Draws:
-        return bootstrap_draws(
-            ours - measure.values[control],
-            clusters=picture,
-            rng=np.random.default_rng(0),
-            resamples=resamples,
-        )
-
     controls = [n for n in roles.negative if n in measure.values]
-    return lead_over(controls, over, zone, rate, RESAMPLES)
+
+    def over(resamples: int) -> dict[str, Draws]:
+        return {
+            control: bootstrap_draws(
+                ours - measure.values[control],
+                clusters=picture,
+                rng=np.random.default_rng(0),
+                resamples=resamples,
+            )
+            for control in controls
+        }
+
+    return lead_over(len(controls), over, zone, rate, RESAMPLES)
 
 
 CHECK = Check(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from audit.result.finding import Verdict
@@ -59,20 +59,19 @@ class Lead:
 
 
 def lead_over(
-    rivals: Iterable[str], draw: Callable[[str, int], Draws], zone: Zone, rate: float, least: int
+    rivals: int, draw: Callable[[int], Mapping[str, Draws]], zone: Zone, rate: float, least: int
 ) -> Lead:
     """The lead over each rival.
 
     Args:
-        rivals: their names, one or more.
-        draw: the lead over one of them, in a number of resamples.
+        rivals: how many there are, 1 or more.
+        draw: the lead over each of them by name, in a number of resamples.
         zone: of each lead.
         rate: of each kind of wrong verdict.
         least: resamples; more where the level asks for them.
     """
-    names = list(rivals)
-    levels = level_of(rate), level_of(rate / len(names))
-    drawn = {name: draw(name, resamples_for(least, levels[1])) for name in names}
+    levels = level_of(rate), level_of(rate / rivals)
+    drawn = draw(resamples_for(least, levels[1]))
     whole, shared = ({name: d.interval(level) for name, d in drawn.items()} for level in levels)
     return Lead(zone, whole, shared)
 

@@ -179,15 +179,15 @@ def leads(
     }
 
     def over(resamples: int) -> dict[str, Draws]:
-        own, *others = area_draws(
+        areas = area_draws(
             {CHANCE: mine} | rivals,
             table.right,
             clusters=table.cluster,
             rng=np.random.default_rng(0),
             resamples=resamples,
-        ).values()
-        above = (own - other for other in (limits.none, *others))
-        return dict(zip([CHANCE, *rivals], above, strict=True))
+        )
+        own = areas[CHANCE]
+        return {CHANCE: own - limits.none} | {n: own - areas[n] for n in rivals}
 
     return lead_over(1 + len(rivals), over, limits.zone, rate, RESAMPLES)
 

@@ -129,7 +129,7 @@ def _watch(
                 f"a call of an explainer took longer than {limits.timeout:g} s; give --timeout "
                 "SECONDS if it needs longer"
             )
-        held = 0 if look % _LOOKS_A_MEASUREMENT else memory_held(worker.pid)
+        held = 0 if look % _LOOKS_A_MEASUREMENT else memory_held(worker.pid, above=memory)
         if held > memory:
             return (
                 f"its process and its children hold {held / 2**30:.1f} GiB of memory, more than "
@@ -139,19 +139,33 @@ def _watch(
     return ""  # not reached: the count has no end
 
 
-def memory_held(pid: int) -> int:
+def memory_held(pid: int, above: int = 0) -> int:
     """Bytes of resident memory of a process and of its children alone; 0 where it has ended.
 
-    What forks share with the process that they come from counts once.
+    What forks share with the process that they come from counts once. To tell what is shared is
+    slow, as every page is looked at, so that it is left out, and the answer is 0, where all
+    together hold no more than ``above`` even if nothing were.
+
+    Args:
+        pid: of the process.
+        above: how much memory is of no interest, in bytes.
     """
     held = 0
     with contextlib.suppress(psutil.Error):
         process = psutil.Process(pid)
         held = process.memory_info().rss
-        for one in process.children(recursive=True):
-            with contextlib.suppress(psutil.Error):
-                held += one.memory_full_info().uss
+        children = process.children(recursive=True)
+        if held + sum(_told(one, lambda one: one.memory_info().rss) for one in children) <= above:
+            return 0
+        held += sum(_told(one, lambda one: one.memory_full_info().uss) for one in children)
     return held
+
+
+def _told(process: psutil.Process, ask: Callable[[psutil.Process], int]) -> int:
+    """What a process answers; 0 where it has ended."""
+    with contextlib.suppress(psutil.Error):
+        return ask(process)
+    return 0
 
 
 def _end(worker: Worker) -> None:

@@ -3,6 +3,7 @@
 import itertools
 import subprocess
 import sys
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -173,9 +174,11 @@ def test_what_is_lacking_is_told(monkeypatch):
         start_cluster(settings, "key", NOTHING)
 
 
+NODE = {"include_dashboard": False, "object_store_memory": 80 * 2**20}
 EXPLAINERS = """\
 import os
 import signal
+import time
 from pathlib import Path
 
 
@@ -190,6 +193,16 @@ def killed_once(model, images, targets):
         mark.touch()
         os.kill(os.getpid(), signal.SIGKILL)
     return honest(model, images, targets)
+
+
+def on_a_node_that_goes(model, images, targets):
+    import ray
+
+    own = ray.is_initialized() and ray.get_runtime_context().get_node_id()
+    if own == Path("goes").read_text():
+        Path("reached").touch()
+        time.sleep(120)
+    return honest(model, images, targets)
 """
 
 
@@ -200,24 +213,60 @@ def test_a_cluster_of_two_gives_what_one_process_gives_also_where_one_is_killed(
 ):
     pytest.importorskip("ray")
     (tmp_path / "own.py").write_text(EXPLAINERS)
-    words = ["--profile", "quick", "--samples", "4", "--select", "P106,P108", "--no-history"]
-    words += ["--model", tiny_model, "--format", "json"]
-    ray = ["--engine", "ray", "--ray-address", "local", "--workers", "2"]
+    local = ["--engine", "ray", "--ray-address", "local", "--workers", "2"]
     codes = {}
     for out, function, more in (
         ("one", "honest", ["--workers", "1"]),
-        ("two", "honest", ray),
-        ("killed", "killed_once", ray),
+        ("two", "honest", local),
+        ("killed", "killed_once", local),
     ):
-        done = subprocess.run(
-            [sys.executable, "-P", "-m", "audit", "check", "-e", f"own.py:{function}", *words,
-             "--out", out, *more],
-            cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=280, check=False,
-        )  # fmt: skip
-        codes[out] = done.returncode, done.stderr
+        with audit_of(function, out, more, tiny_model, tmp_path) as audit:
+            codes[out] = ended(audit)
     assert len({code for code, _ in codes.values()}) == 1, codes
     assert (tmp_path / "killed").exists()
     one, two, killed = (evidence_of(tmp_path / out) for out in codes)
     assert one[0]
     assert two == one
     assert killed[0] == one[0]
+
+
+@pytest.mark.first
+@pytest.mark.timeout(900)
+def test_a_running_cluster_is_joined_by_its_address_and_a_node_of_it_may_go(tiny_model, tmp_path):
+    pytest.importorskip("ray")
+    from ray.cluster_utils import Cluster
+
+    (tmp_path / "own.py").write_text(EXPLAINERS)
+    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, **NODE})
+    try:
+        going = nodes.add_node(num_cpus=1, **NODE)
+        (tmp_path / "goes").write_text(going.node_id)
+        more = ["--engine", "ray", "--ray-address", nodes.address]
+        with audit_of("on_a_node_that_goes", "joined", more, tiny_model, tmp_path) as audit:
+            while audit.poll() is None and not (tmp_path / "reached").exists():
+                time.sleep(0.1)
+            nodes.remove_node(going)
+            joined = ended(audit)
+    finally:
+        nodes.shutdown()
+    assert (tmp_path / "reached").exists(), joined
+    with audit_of("on_a_node_that_goes", "alone", ["--workers", "1"], tiny_model, tmp_path) as one:
+        alone = ended(one)
+    assert joined[0] == alone[0], (joined, alone)
+    assert evidence_of(tmp_path / "joined")[0] == evidence_of(tmp_path / "alone")[0]
+
+
+def audit_of(function, out, more, model, folder):
+    """A process that audits one of `EXPLAINERS`."""
+    words = ["--profile", "quick", "--samples", "4", "--select", "P106,P108", "--no-history"]
+    words += ["--model", model, "--format", "json", "--out", out]
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "audit", "check", "-e", f"own.py:{function}", *words, *more],
+        cwd=folder, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def ended(audit):
+    """Its exit code, and what it said of errors."""
+    said = audit.communicate(timeout=280)[1]
+    return audit.returncode, said

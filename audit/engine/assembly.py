@@ -16,6 +16,7 @@ from audit.engine.picture_drawing import pairs_with_pictures
 from audit.engine.word_captions import with_words
 from audit.evidence.evenly_spaced import evenly_spaced
 from audit.evidence.kinds import Evidence, Reference, TraceEvidence
+from audit.evidence.smaller_batches import batch_notes
 from audit.judging.gallery import MOST_PAIRS, gallery
 from audit.judging.group_sequential import Judged, stopping_notes
 from audit.models.model_under_audit import ModelUnderAudit
@@ -97,9 +98,7 @@ def summarize(
         notes=[
             *settings.notes,
             *gate_notes,
-            *model.notes,
-            *pairs.notes,
-            *skipped_notes(pairs.skipped),
+            *subject_notes(model, pairs),
             *audit_notes(explainer.name, equivalences, found, run.dtype, quality),
         ],
     )
@@ -212,6 +211,11 @@ def _pair_quality(evidence: Evidence) -> list[PairQuality]:
 def _mean(values: np.ndarray) -> float | None:
     known = values[np.isfinite(values)]
     return float(known.mean()) if len(known) else None
+
+
+def subject_notes(model: ModelUnderAudit, pairs: Pairs) -> list[str]:
+    """What a reader should know of model and data."""
+    return [*model.notes, *batch_notes(model), *pairs.notes, *skipped_notes(pairs.skipped)]
 
 
 def skipped_notes(skipped: Sequence[Skipped]) -> list[str]:

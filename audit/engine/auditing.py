@@ -12,9 +12,7 @@ from typing import Any
 from audit.config.settings import Settings, SettingsError
 from audit.engine.assembly import model_info, summarize
 from audit.engine.audited_subjects import load_subjects
-from audit.engine.context_building import (
-    build_context,
-)
+from audit.engine.context_building import build_context
 from audit.engine.evidence_filler import Filler
 from audit.engine.evidence_key import audit_key
 from audit.engine.gate_inputs import load_gate
@@ -29,7 +27,7 @@ from audit.engine.shared_evidence import Sharing
 from audit.engine.status_board import StatusBoard
 from audit.engine.stopwatch import Stopwatch
 from audit.engine.unfinished import subject_document
-from audit.engine.worker_count import forks_of, single_thread, suited_threads
+from audit.engine.worker_count import forks_of, single_thread, suited_threads, threads_of
 from audit.evidence.completion import SOURCES, may_resume
 from audit.evidence.context import Context, Progress
 from audit.evidence.deadline import deadline_of
@@ -122,7 +120,8 @@ def run_audit(
     subjects = load_subjects(settings, board, live, shares=sharing is None)
     audited, model = subjects.explainer, subjects.model
     context = build_context(settings, model, audited, progress, live)
-    key = audit_key(settings, context)
+    single = single_thread(settings, forks_of(settings, model, board))
+    key = audit_key(settings, context, threads_of(model, single=single))
     run = _conditions(settings, context, key, live, supervised=board is not None)
     if board:
         board.leave("subject", subject_document(context, run, started))
@@ -138,7 +137,7 @@ def run_audit(
     deadline = deadline_of(settings.max_time, began_at)
     tasks = Tasks(None, sources.update, shared, executor, deadline, subjects.filler)
     context = replace(context, tasks=tasks, began=began)
-    with ending, suited_threads(model, single=single_thread(settings, forks)), reading_recorded():
+    with ending, suited_threads(model, single=single), reading_recorded():
         found = _found(settings, context, checks, folder, key, watch, resume=resume)
     used = found.gathered.evidence.reference
     if found.pairs and used is not None:

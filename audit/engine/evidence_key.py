@@ -12,14 +12,15 @@ from audit.evidence.plan import evidence_format
 from audit.version import __version__
 
 
-def audit_key(settings: Settings, context: Context) -> str:
+def audit_key(settings: Settings, context: Context, threads: int) -> str:
     """The `evidence_key` of all that an audit gathers.
 
     Args:
         settings: of the audit.
         context: likewise.
+        threads: that each process measures with, which may alter the last digits.
     """
-    of_explainer = (context.others, context.roles, context.limits)
+    of_explainer = (context.others, context.roles, context.limits, threads)
     return evidence_key(settings, context, settings.profile, *of_explainer)
 
 

@@ -139,4 +139,4 @@ def shared_key(settings: Settings, context: Context) -> str:
     """A hash of all that decides evidence, the file of the explainer too."""
     file = context.audited.source_file
     source = Path(file).read_bytes() if file and Path(file).is_file() else b""
-    return hashlib.sha256(audit_key(settings, context).encode() + source).hexdigest()
+    return hashlib.sha256(audit_key(settings, context, threads=1).encode() + source).hexdigest()

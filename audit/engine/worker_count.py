@@ -109,12 +109,17 @@ def suited_threads(model: ModelUnderAudit, *, single: bool = False) -> Iterator[
         single: one thread for a model of any size, as for processes side by side.
     """
     before = torch.get_num_threads()
-    if model.device.type == "cpu" and (single or _is_small(model)):
-        torch.set_num_threads(1)
+    torch.set_num_threads(threads_of(model, single=single))
     try:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def threads_of(model: ModelUnderAudit, *, single: bool) -> int:
+    """Threads that a process measures with; see `suited_threads`."""
+    one = model.device.type == "cpu" and (single or _is_small(model))
+    return 1 if one else torch.get_num_threads()
 
 
 def _is_small(model: ModelUnderAudit) -> bool:

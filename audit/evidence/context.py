@@ -34,6 +34,7 @@ from audit.trace.rounding import Rounding
 _ACTIVATIONS = {"cpu": 3e6}  # numbers of a block's widest activations in a batch
 _DEVICE = 3e7
 _BATCH_IF_UNKNOWN = 16
+_LARGEST_BATCH = 256
 Progress = Callable[[str, int, int], None]
 """Told the phase, the steps done, and the steps in all."""
 
@@ -260,15 +261,20 @@ def batch_size_for(model: ModelUnderAudit) -> int:
 
     On a processor with 32 MB of last-level cache the bundled model's forward pass runs at 172
     pictures a second in batches of 16 or 32 and at 105 in batches of 200. A model whose inside is
-    not known gets batches of a size that suits small and large ones.
+    not known gets batches of a size that suits small and large ones. Where memory was seen to hold
+    less, batches are no larger than that.
     """
+    return min(_suited_to(model), model.largest_batch or _LARGEST_BATCH)
+
+
+def _suited_to(model: ModelUnderAudit) -> int:
     anatomy = model.anatomy
     if anatomy is None:
         return _BATCH_IF_UNKNOWN
     tower = anatomy.image
     tokens = tower.tokens
     per_pair = tokens * max(tower.width * 8, tokens * tower.heads)
-    return int(np.clip(_ACTIVATIONS.get(model.device.type, _DEVICE) // per_pair, 1, 256))
+    return int(np.clip(_ACTIVATIONS.get(model.device.type, _DEVICE) // per_pair, 1, _LARGEST_BATCH))
 
 
 def all_maps(

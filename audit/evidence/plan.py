@@ -35,6 +35,7 @@ from audit.evidence.reference import gather_reference
 from audit.evidence.reparametrization import gather_reparametrization
 from audit.evidence.repeatability import gather_repeatability
 from audit.evidence.rung_faithfulness import gather_rung_faithfulness
+from audit.evidence.smaller_batches import forget_batches, in_batches_that_fit, resume_batches
 from audit.evidence.tasks import forget_all
 from audit.evidence.text_specificity import gather_text_specificity
 from audit.evidence.traces import gather_trace
@@ -158,6 +159,7 @@ def gather(
     same = resume and read_key(folder) == key
     if not same:
         _start(folder, key, context.roles)
+    resume_batches(context.model, folder)
     wanted = [kind for kind in plan(needs) if kind not in given]
     context.tasks.ask(folder, [k for k in wanted if not (same and store.is_there(folder, k))])
     for kind in wanted:
@@ -173,7 +175,9 @@ def gather(
             try:
                 tasks.in_time()
                 tasks = tasks.filled(folder, kind)
-                found = gather_kind(kind, dataclasses.replace(context, tasks=tasks), evidence)
+                ready = dataclasses.replace(context, tasks=tasks)
+                work = functools.partial(gather_kind, kind, ready, evidence)
+                found = in_batches_that_fit(context.model, context.batch_size, folder, work)
             except Exception as error:  # noqa: BLE001 - an explainer may raise anything
                 failures.append(_failure(kind, error))
                 continue
@@ -221,6 +225,7 @@ def read_key(folder: Path) -> str | None:
 
 def _start(folder: Path, key: str, roles: Roles) -> None:
     forget_all(folder)
+    forget_batches(folder)
     for kind in GATHERERS:
         for suffix in ("json", "npz"):
             (folder / f"{kind}.{suffix}").unlink(missing_ok=True)

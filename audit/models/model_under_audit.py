@@ -81,6 +81,7 @@ class ModelUnderAudit:
         tokenizer: folder of its tokenizer, where one was given.
         training_states: files of tensors that its own training passed through, earliest first;
             what one does not hold is as in the finished model.
+        largest_batch: pairs that memory holds at a time, where that was found out; else None.
     """
 
     name: str
@@ -92,6 +93,7 @@ class ModelUnderAudit:
     notes: tuple[str, ...] = ()
     tokenizer: str | None = None
     training_states: tuple[str, ...] = ()
+    largest_batch: int | None = None
 
     @property
     def score_name(self) -> str:

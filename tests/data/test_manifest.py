@@ -117,6 +117,15 @@ def of_text(model, manifest, text):
         ("image,label,X0,y0,x1,y1\np0.png,cat,1,1,2,2\n", "a column 'x0', found 'X0'"),
         ("image,label,xmin,ymin,xmax,ymax\np0.png,cat,1,1,2,2\n", "x1, y1, found xmin, ymin, "),
         ("image,label,Left,Top,Right,Bottom\np0.png,cat,1,1,2,2\n", "y1, found Left, Top, "),
+        (
+            "image,label,x0,y0,x1,y1\np0.png,cat,0,0,1,1\np1.png,dog,0.0,0,1.0,1\n",
+            "x0, y0, x1, y1, found no number but 0 and 1: .* leave the columns out",
+        ),
+        ("image,label,x,y,w,h\np0.png,cat,0,0,1,1\n", "x, y, w, h, found no number but 0 and 1"),
+        (
+            "image,label,x,y,w,h\np0.png,cat,2,3,9.5,8\np1.png,dog,0,0.25,0.5,1\n",
+            "column y of every row, found '0.25' in row 2; boxes are",
+        ),
         ("image,label\np0.png,  \n", "a value in column label of every row, found '  ' in row 1"),
         ("id,image,label\n,p0.png,cat\n", "a value in column id of every row, found '' in row 1"),
     ],

@@ -102,15 +102,14 @@ def _checked(path: Path, table: pd.DataFrame, columns: tuple[str, ...]) -> Boxes
         if wrong.any():
             _refuse(path, table, int(wrong.argmax()), column)
     whole = numbers == np.rint(numbers)
-    within = ((numbers >= 0) & (numbers <= 1)).all(1)
+    within = ((numbers >= 0) & (numbers <= 1)).all(1, keepdims=True)
     if within.all():
         if whole.all():
             _refuse_whole_pictures(path, columns)
         return Boxes(columns, fractions=True)
-    wrong = ~whole if columns == CORNERS else ~whole & within[:, None]
-    if wrong.any():
-        row = int(wrong.any(1).argmax())
-        _refuse(path, table, row, columns[int(wrong[row].argmax())])
+    broken = np.argwhere(~whole & (within | (columns == CORNERS)))
+    if len(broken):
+        _refuse(path, table, int(broken[0, 0]), columns[int(broken[0, 1])])
     return Boxes(columns)
 
 

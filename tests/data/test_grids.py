@@ -144,7 +144,10 @@ def test_it_is_told_why_labels_without_masks_are_not_composed(model, photos, tmp
     (tmp_path / "manifest.csv").write_text("image,label\na.png,cat\na.png,dog\n")
     (told,) = drawn(model, tmp_path, 2, grid="auto").notes
     assert "there are no masks, and grids of 2×2 pictures" in told
-    assert told.endswith("need pictures of 4 classes; found 2.")
+    assert told.endswith(
+        "need 4 pictures of distinct classes; found too few in 1 picture of 2 that the model tells "
+        "apart."
+    )
     assert drawn(model, tmp_path, 2, grid="off").notes == ()
 
 

@@ -123,8 +123,9 @@ def _refuse_whole_pictures(path: Path, columns: tuple[str, ...]) -> NoReturn:
 
 
 def _refuse(path: Path, table: pd.DataFrame, row: int, column: str) -> NoReturn:
+    kind = "a whole number" if column in CORNERS else "a number"
     raise DataError(
-        f"{path}: expected a whole number of pixels in column {column} of every row, found "
+        f"{path}: expected {kind} of pixels in column {column} of every row, found "
         f"'{table[column].iloc[row]}' in row {row + 1}; boxes are {_FORM}; fill it in, or leave "
         "the row out"
     )

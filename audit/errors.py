@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterable
 
 USAGE, INCOMPLETE, INTERRUPTED = 2, 3, 130
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EIO}
@@ -10,6 +11,18 @@ _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EIO}
 
 class IncompleteError(OSError):
     """The audit could not be completed, through no fault of its settings: exit code 3."""
+
+
+class UnknownNamesError(ValueError):
+    """Some of several names mean nothing here.
+
+    Attributes:
+        names: those.
+    """
+
+    def __init__(self, message: str, names: Iterable[str] = ()) -> None:
+        super().__init__(message)
+        self.names = tuple(names)
 
 
 class ReportedError(Exception):

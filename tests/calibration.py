@@ -66,6 +66,8 @@ from principles.performance_alignment import (
     p206_beats_model_free,
     reliability,
     rung_correlation,
+    sample_leads,
+    specificity_drops,
 )
 from tests.principles.alignment import ROLES, made, with_absent
 
@@ -296,7 +298,7 @@ def quick() -> Iterator[None]:
     """Fewer draws, and no p-values, which take no part in verdicts."""
     with contextlib.ExitStack() as stack:
         for module in (
-            rung_correlation, p202_tracks_samples, p205_text_specific, p206_beats_model_free,
+            rung_correlation, sample_leads, specificity_drops, p206_beats_model_free,
         ):  # fmt: skip
             stack.enter_context(mock.patch.object(module, "RESAMPLES", RESAMPLES))
         for module, name, instead in (

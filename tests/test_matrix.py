@@ -16,6 +16,9 @@ MODEL_FREE = ("random", "center-prior", "edges")
 TRACED = ("P101", "P102", "P103", "P104", "P105")
 
 
+RANKED = tuple(f"P20{i}" for i in range(1, 7))
+
+
 @pytest.fixture(scope="module")
 def golden():
     return json.loads(matrix.GOLDEN.read_text())
@@ -97,6 +100,37 @@ def test_grad_eclip_on_the_models_heads_is_not_accused_of_heads(golden):
 
 def test_another_resolution_is_another_input(golden):
     assert golden["grad-eclip?input=own-size"]["P103"] == "violation"
+
+
+def of_principle_2(golden):
+    """Verdicts of the six checks, of every explainer whose maps of pictures they were asked of."""
+    rows = {spec: [row[c] for c in RANKED if c in row] for spec, row in golden.items()}
+    return {spec: row for spec, row in rows.items() if set(row) - {"not-applicable"}}
+
+
+def test_at_most_one_check_of_principle_2_is_inconclusive_on_average(golden):
+    found = of_principle_2(golden)
+    assert len(found) >= 30
+    assert all(len(row) == len(RANKED) for row in found.values())
+    assert sum(row.count("inconclusive") for row in found.values()) <= len(found)
+
+
+@pytest.mark.parametrize("check", RANKED)
+def test_every_check_of_principle_2_passes_the_honest_and_accuses(golden, check):
+    passed = [spec for spec in HONEST if golden[spec][check] == "pass"]
+    assert "grad-attention" in passed
+    assert "violation" in {row.get(check) for row in golden.values()}
+
+
+def test_grad_eclip_is_settled_by_principle_2(golden):
+    checks = ("P201", "P202", "P204", "P205", "P206")
+    assert not [c for c in checks if golden["grad-eclip"][c] == "inconclusive"]
+
+
+@pytest.mark.parametrize("spec", [*MODEL_FREE, "inverted:grad-attention"])
+def test_maps_that_are_no_explanations_are_accused_by_principle_2(golden, spec):
+    assert golden[spec]["P205"] == "violation"
+    assert "violation" in {golden[spec][check] for check in ("P201", "P202", "P206")}
 
 
 def test_model_free_maps_never_track_the_model(golden):

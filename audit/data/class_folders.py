@@ -59,9 +59,9 @@ def load_class_folders(name: str, *, allow_outside: bool) -> LabelledPictures:
     return LabelledPictures(
         name=root.resolve().name,
         table=table,
-        classes=tuple(classes) if names is None else names,
+        classes=names,
         open=opener(root, allow_outside=allow_outside),
-        known_as=() if names is None else tuple(classes),
+        known_as=() if names == tuple(classes) else tuple(classes),
         skipped=tuple(skipped),
     )
 

@@ -6,12 +6,14 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from audit.data.imagenet_classes import openai_templates
+from audit.data.imagenet_classes import looks_like_synset, openai_templates
 from audit.data.labelled_pictures import LabelledPictures
 from audit.data.pairs import ModelInputs
+from audit.errors import UnknownNamesError
 
 OPENAI = "openai"
 """In the place of a template: the 80 of OpenAI, over which the features of a class are averaged."""
@@ -58,6 +60,7 @@ def class_targets(model: ModelInputs, data: LabelledPictures, template: str) -> 
     else:
         targets = _of_class_head(model, data)
     kept, number, notes = _distinct(data.classes, targets)
+    notes += _synsets(data.classes) if model.uses_templates else ()
     names = _told_apart(data, kept)
     averaged = None
     if len(templates) > 1:
@@ -65,6 +68,15 @@ def class_targets(model: ModelInputs, data: LabelledPictures, template: str) -> 
         flat = model.encode(texts)
         averaged = flat.reshape(len(templates), len(names), *flat.shape[1:])
     return ClassTargets(tuple(number), names, targets[kept], templates, averaged, notes)
+
+
+def _synsets(names: Sequence[str]) -> tuple[str, ...]:
+    """That a model which reads texts reads some ids in the place of words."""
+    found = [one for one in names if looks_like_synset(one)]
+    if not found:
+        return ()
+    told = f"Classes that are called by an id, which is all that the model reads: {found[0]}"
+    return (told + (f" and {len(found) - 1:,} more." if len(found) > 1 else "."),)
 
 
 def templates_of(template: str) -> tuple[str, ...]:
@@ -85,24 +97,58 @@ def _told_apart(data: LabelledPictures, kept: Sequence[int]) -> tuple[str, ...]:
     )
 
 
+def without_unknown(model: ModelInputs, data: LabelledPictures) -> LabelledPictures:
+    """The same pictures without the classes that a model with a class head does not have.
+
+    Where the data are `strict`, or the model does not have half of the classes or more, nothing is
+    left out: `class_targets` refuses what is unknown.
+    """
+    if model.uses_templates or data.strict:
+        return data
+    unknown = {i for i, one in enumerate(_ids_of_head(model, data)) if one is None}
+    if not unknown or 2 * len(unknown) >= len(data.classes):
+        return data
+    return data.without(unknown, "the model has no such class")
+
+
 def _of_class_head(model: ModelInputs, data: LabelledPictures) -> Int[Tensor, " classes"]:
+    found = _ids_of_head(model, data)
+    known = [one for one in found if one is not None]
+    return torch.stack(known) if len(known) == len(found) else model.encode(list(data.classes))
+
+
+def _ids_of_head(model: ModelInputs, data: LabelledPictures) -> list[Tensor | None]:
     """Class ids by what the classes are known as for certain, else by their names.
 
-    Numbers and synsets tell apart classes that share a name, such as ImageNet's two cranes. They
-    are believed where they agree with at least half of the names that occur once in the data.
+    Numbers and synsets tell apart classes that share a name, such as ImageNet's two cranes. A
+    synset means one class alone; numbers may count other classes than the model's, and are believed
+    where they agree with at least half of the names that occur once in the data.
     """
-    if data.known_as:
-        try:
-            certain = model.encode(list(data.known_as))
-            times = Counter(data.classes)
-            once = [i for i, name in enumerate(data.classes) if times[name] == 1]
-            named = model.encode([data.classes[i] for i in once])
-        except ValueError:
-            pass
-        else:
-            if 2 * int((named == certain[once]).sum()) >= len(once):
-                return certain
-    return model.encode(list(data.classes))
+    named = _ids(model, data.classes)
+    certain = _ids(model, data.known_as) or [None] * len(named)
+    times = Counter(data.classes)
+    numbers = [i for i, one in enumerate(data.known_as) if one.isdecimal()]
+    once = [i for i in numbers if times[data.classes[i]] == 1]
+    alike = sum(_same(named[i], certain[i]) for i in once)
+    for i in numbers if 2 * alike < len(once) else []:
+        certain[i] = None
+    return [two if one is None else one for one, two in zip(certain, named, strict=True)]
+
+
+def _same(one: Tensor | None, two: Tensor | None) -> bool:
+    return one is not None and two is not None and torch.equal(one, two)
+
+
+def _ids(model: ModelInputs, names: Sequence[str]) -> list[Tensor | None]:
+    """The class id that each name means, None where it means none."""
+    unknown: set[str] = set()
+    try:
+        return [*model.encode(list(names))] if names else []
+    except UnknownNamesError as error:
+        unknown.update(error.names)
+    known = list(dict.fromkeys(name for name in names if name not in unknown))
+    ids = dict(zip(known, model.encode(known), strict=True)) if known else {}
+    return [ids.get(name) for name in names]
 
 
 def _distinct(names: Sequence[str], tokens: Tensor) -> tuple[list[int], list[int], tuple[str, ...]]:

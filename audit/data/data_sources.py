@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from audit.data import data_plugins
-from audit.data.errors import DataError
+from audit.data.errors import DataError, NoGridError
 from audit.nearest_name import hint
 
 if TYPE_CHECKING:
@@ -182,38 +182,32 @@ def pairs_of(
         count: how many pairs, None for all.
         seed: of the draw.
         template: prompt of a class, see `audit.data.class_targets`.
-        grid: cells on either side, ``off``, or ``auto``: `GRID` where pictures have one label a
-            class and no masks.
+        grid: cells on either side, ``off``, or ``auto``: `GRID` where pictures have labels and no
+            masks, and there are enough of distinct classes.
         allow_outside: also read files that lie outside of the data's folder.
 
     Raises:
-        DataError: the data cannot be read.
+        DataError: the data cannot be read, or not be composed to the grids that are asked for.
     """
+    from audit.data.class_targets import without_unknown
     from audit.data.drawn_pairs import drawn_pairs
     from audit.data.grids import grid_pairs
 
     data = source_of(name).load(name, allow_outside=allow_outside).sound()
-    n = _grid(data, grid)
-    if n:
-        return grid_pairs(model, data, n, count, seed=seed, template=template)
+    data = without_unknown(model, data)
+    if isinstance(grid, int) and grid:
+        return grid_pairs(model, data, grid, count, seed=seed, template=template)
     if grid == "auto" and data.mask is None and not data.texts:
-        found = data.table["class"].nunique()
-        told = (
-            f"{data.name}: there are no masks, and grids of {GRID}×{GRID} pictures, whose cells "
-            f"are masks, need pictures of {GRID * GRID} classes; found {found}."
-        )
+        try:
+            return grid_pairs(model, data, GRID, count, seed=seed, template=template)
+        except NoGridError as error:
+            told = (
+                f"{data.name}: there are no masks, and grids of {GRID}×{GRID} pictures, whose "
+                f"cells are masks, need {GRID * GRID} pictures of distinct classes; found "
+                f"{error.found}."
+            )
         data = replace(data, notes=(*data.notes, told))
     return drawn_pairs(model, data, count, seed=seed, template=template)
-
-
-def _grid(data: LabelledPictures, grid: int | str) -> int:
-    """Cells on either side, 0 for none."""
-    if isinstance(grid, int):
-        return grid
-    from audit.data.grids import can_compose
-
-    alone = data.mask is None and not data.texts and can_compose(data, GRID)
-    return GRID if grid == "auto" and alone else 0
 
 
 def _named(target: str) -> Any:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -23,7 +23,7 @@ from torch import Tensor
 
 from audit.data.class_targets import ClassTargets, class_targets
 from audit.data.drawn_pairs import expect_all_usable, told_notes
-from audit.data.errors import DataError
+from audit.data.errors import NoGridError
 from audit.data.grid_layout import cell_mask, composed, picture_in, squared, turns
 from audit.data.labelled_pictures import LabelledPictures
 from audit.data.pairs import ModelInputs, Pairs, Skipped, left_out
@@ -117,14 +117,14 @@ def grid_pairs(
         template: prompt of a class, see `class_targets`.
 
     Raises:
-        DataError: too few pictures of distinct classes, or one that cannot be used where the data
-            are `strict`.
+        NoGridError: too few pictures of distinct classes.
+        DataError: one that cannot be used where the data are `strict`.
     """
     asked = class_targets(model, data, template)
     wanted = None if count is None else math.ceil(count / n**2)
     sets, wrong, told = _sets(data, asked, n, wanted, seed, input_side(model))
     if not sets:
-        raise DataError(_too_few(data, asked, n) + left_out((*wrong, *data.skipped)))
+        raise _too_few(data, asked, n, (*wrong, *data.skipped))
     pairs = list(_asked(sets, n, wanted))
     return Pairs(
         name=data.name,
@@ -204,13 +204,17 @@ def _sets(
     return filling.done, wrong, told
 
 
-def _too_few(data: LabelledPictures, asked: ClassTargets, n: int) -> str:
+def _too_few(
+    data: LabelledPictures, asked: ClassTargets, n: int, skipped: Sequence[Skipped]
+) -> NoGridError:
     pictures = counted(data.table["image"].nunique(), "picture")
     classes = len({asked.number[one] for one in data.table["class"]})
     smaller = ", or a smaller --grid" if n > _FEWEST else ""
-    return (
+    found = f"too few in {pictures} of {classes:,} that the model tells apart"
+    return NoGridError(
         f"{data.name}: expected {n * n} pictures of distinct classes for a grid of {n}×{n}, found "
-        f"too few in {pictures} of {classes:,} that the model tells apart; give --grid off{smaller}"
+        f"{found}; give --grid off{smaller}{left_out(skipped)}",
+        found,
     )
 
 

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Mapping, Sequence
 
+_SYNSET = re.compile(r"n\d{8}")
 
-def names_of_synsets(synsets: Sequence[str]) -> tuple[str, ...] | None:
-    """The names of ImageNet's classes in OpenAI's words, None where one is no synset of its.
+
+def names_of_synsets(synsets: Sequence[str]) -> tuple[str, ...]:
+    """The names of ImageNet's classes in OpenAI's words; what is no synset of its stays as it is.
 
     These words tell the two cranes apart, and the two kinds of maillot.
     """
     known = _names()
-    return tuple(known[one] for one in synsets) if all(one in known for one in synsets) else None
+    return tuple(known.get(one, one) for one in synsets)
+
+
+def looks_like_synset(name: str) -> bool:
+    """Whether a name is the id of a set of synonyms of WordNet, such as ``n01440764``."""
+    return _SYNSET.fullmatch(name) is not None
 
 
 def openai_templates() -> tuple[str, ...]:

@@ -58,10 +58,10 @@ def load_imagenet_s(name: str, *, allow_outside: bool) -> LabelledPictures:
     return LabelledPictures(
         name=root.resolve().name,
         table=table,
-        classes=tuple(synsets) if names is None else names,
+        classes=names,
         open=opener(pictures, allow_outside=allow_outside),
         mask=partial(_mask, masks),
-        known_as=() if names is None else tuple(synsets),
+        known_as=tuple(synsets),
         shows=partial(_shows, masks, len(synsets)),
         skipped=tuple(skipped),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,6 +13,7 @@ from audit.data.errors import DataError
 from audit.data.pairs import Skipped
 from audit.data.picture_files import in_parallel
 from audit.data.upright import OpenedPicture, PictureError
+from audit.result.wording import counted
 
 Row = Mapping[Any, Any]
 
@@ -74,6 +75,40 @@ class LabelledPictures:
             )
         return replace(self, table=table)
 
+    def without(self, classes: Collection[int], why: str) -> LabelledPictures:
+        """The same pictures as if some classes were not among what they show; each is told.
+
+        Args:
+            classes: their numbers.
+            why: they are left out.
+        """
+        kept = [i for i in range(len(self.classes)) if i not in classes]
+        number = {old: new for new, old in enumerate(kept)}
+        table = self.table[self.table["class"].isin(number)].reset_index(drop=True)
+        table["class"] = table["class"].map(number)
+        times = self.table["class"].value_counts()
+        mask, shows = self.mask, self.shows
+
+        def shown(name: str) -> Iterator[int]:
+            also = () if shows is None else shows(name)
+            return (number.get(i, i) for i in also if i not in classes)
+
+        return replace(
+            self,
+            table=table,
+            classes=tuple(self.classes[i] for i in kept),
+            known_as=tuple(self.known_as[i] for i in kept) if self.known_as else (),
+            mask=None if mask is None else lambda row, seen: mask(_numbered(row, kept), seen),
+            shows=None if shows is None else shown,
+            skipped=(
+                *self.skipped,
+                *(
+                    Skipped(f"{self.classes[i]} ({counted(int(times.get(i, 0)), 'row')})", why)
+                    for i in sorted(classes)
+                ),
+            ),
+        )
+
     def read(self, rows: pd.DataFrame) -> Iterator[ReadPicture]:
         """The pictures of some rows with their masks, in the order in which rows first name them.
 
@@ -112,6 +147,11 @@ class LabelledPictures:
             except PictureError as error:
                 wrong.append(Skipped(f"{name}, id {row['id']}", str(error)))
         return ReadPicture(name, opened, masks, tuple(wrong), also)
+
+
+def _numbered(row: Row, own: Sequence[int]) -> Row:
+    """A row with the number that its class has in the source."""
+    return {**row, "class": own[row["class"]]}
 
 
 @dataclass(frozen=True)

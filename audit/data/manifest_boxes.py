@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pandas as pd
@@ -102,17 +102,30 @@ def _checked(path: Path, table: pd.DataFrame, columns: tuple[str, ...]) -> Boxes
         if wrong.any():
             _refuse(path, table, int(wrong.argmax()), column)
     whole = numbers == np.rint(numbers)
-    if ((numbers >= 0) & (numbers <= 1)).all() and not whole.all():
+    within = ((numbers >= 0) & (numbers <= 1)).all(1, keepdims=True)
+    if within.all():
+        if whole.all():
+            _refuse_whole_pictures(path, columns)
         return Boxes(columns, fractions=True)
-    if columns == CORNERS and not whole.all():
-        row = int((~whole).any(1).argmax())
-        _refuse(path, table, row, columns[int((~whole[row]).argmax())])
+    broken = np.argwhere(~whole & (within | (columns == CORNERS)))
+    if len(broken):
+        _refuse(path, table, int(broken[0, 0]), columns[int(broken[0, 1])])
     return Boxes(columns)
 
 
-def _refuse(path: Path, table: pd.DataFrame, row: int, column: str) -> None:
+def _refuse_whole_pictures(path: Path, columns: tuple[str, ...]) -> NoReturn:
+    """Boxes of 0 and 1 alone are whole pictures as fractions, a few pixels as pixels."""
     raise DataError(
-        f"{path}: expected a whole number of pixels in column {column} of every row, found "
+        f"{path}: expected boxes in columns {', '.join(columns)}, found no number but 0 and 1: as "
+        "fractions these are whole pictures, as pixels hardly any; where objects fill their "
+        f"pictures, leave the columns out, else write boxes as {_FORM}"
+    )
+
+
+def _refuse(path: Path, table: pd.DataFrame, row: int, column: str) -> NoReturn:
+    kind = "a whole number" if column in CORNERS else "a number"
+    raise DataError(
+        f"{path}: expected {kind} of pixels in column {column} of every row, found "
         f"'{table[column].iloc[row]}' in row {row + 1}; boxes are {_FORM}; fill it in, or leave "
         "the row out"
     )

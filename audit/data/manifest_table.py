@@ -13,6 +13,7 @@ from audit.data.errors import DataError
 
 _WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _BLOCK = 1 << 20
+_OTHER_MARKS = ";\t|"
 _MOST = 2**32 - 1  # of the numbers of pixels
 INDEX, VALUE = "class_index", "mask_value"
 CORNERS, SIZES = ("x0", "y0", "x1", "y1"), (("x", "y", "w", "h"), ("x", "y", "width", "height"))
@@ -31,9 +32,11 @@ def read_rows(path: Path) -> tuple[pd.DataFrame, str]:
     column = "label" if "label" in table else "text"
     missing = [c for c in ("image", column) if c not in table]
     if missing:
+        names = ", ".join(map(str, table.columns))
+        other = len(table.columns) == 1 and any(mark in names for mark in _OTHER_MARKS)
+        mend = "; write a comma between cells" if other else ""
         raise DataError(
-            f"{path}: expected the columns image and label (or text), found "
-            f"{', '.join(map(str, table.columns))}"
+            f"{path}: expected the columns image and label (or text), found {names}{mend}"
         )
     asked = [name for name in ("id", "mask", "class_index") if name in table]
     expect_values(path, table, ["image", column, *asked])

@@ -45,7 +45,11 @@ class ModelInputs(Protocol):
         """A mask in the picture's own pixels, moved as the picture is."""
 
     def encode(self, texts: list[str]) -> Int[Tensor, "texts ..."]:
-        """Texts as the model's targets."""
+        """Texts as the model's targets.
+
+        Raises:
+            UnknownNamesError: names of classes that a model with a class head does not have.
+        """
 
 
 @dataclass(frozen=True)

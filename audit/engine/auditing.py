@@ -15,6 +15,7 @@ from audit.engine.audited_subjects import load_subjects
 from audit.engine.context_building import build_context
 from audit.engine.evidence_filler import Filler
 from audit.engine.evidence_key import audit_key
+from audit.engine.files_read import with_files_read
 from audit.engine.gate_inputs import load_gate
 from audit.engine.git_revision import must_not_import_from
 from audit.engine.live_objects import NOTHING, LiveObjects
@@ -120,6 +121,7 @@ def run_audit(
     subjects = load_subjects(settings, board, live, shares=sharing is None)
     audited, model = subjects.explainer, subjects.model
     context = build_context(settings, model, audited, progress, live)
+    context = with_files_read(context, answerable(checks, context.roles), settings, live)
     single = single_thread(settings, forks_of(settings, model, board))
     key = audit_key(settings, context, threads_of(model, single=single))
     run = _conditions(settings, context, key, live, supervised=board is not None)

@@ -39,7 +39,7 @@ class ClassHead:
     uses_templates: bool = False
 
     def encode(self, texts: Sequence[str]) -> Int[Tensor, " texts"]:
-        """Class names as class ids; `ModelError` where one is unknown."""
+        """Class names as class ids; `UnknownClassError` where some are unknown."""
         return self.classes.ids(texts)
 
     def features(

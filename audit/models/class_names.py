@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from audit.models.errors import ModelError
+from audit.models.errors import ModelError, UnknownClassError
 from audit.nearest_name import hint
 
 _SHOWN = 3
@@ -80,15 +80,16 @@ class ClassNames:
         from 0.
 
         Raises:
-            ModelError: a text that names none.
+            UnknownClassError: texts that name none.
         """
         unknown = [t for t in texts if t not in self._ids and _plain(t) not in self._ids]
         if unknown:
             rest = f" and {len(unknown) - 1:,} more" if len(unknown) > 1 else ""
-            raise ModelError(
+            raise UnknownClassError(
                 f"unknown class '{unknown[0]}'{rest}{hint(_plain(unknown[0]), self._ids)}; "
                 f"expected one of the model's {len(self):,} classes, such as "
-                f"{', '.join(self.names[:_SHOWN])}, by name or number"
+                f"{', '.join(self.names[:_SHOWN])}, by name or number",
+                unknown,
             )
         return torch.tensor(
             [self._ids[t] if t in self._ids else self._ids[_plain(t)] for t in texts]

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from audit.errors import UnknownNamesError
+
 
 class ModelError(ValueError):
     """The model cannot be loaded; the message says what was expected, found, and what to do."""
+
+
+class UnknownClassError(ModelError, UnknownNamesError):
+    """The model has no classes of some names."""

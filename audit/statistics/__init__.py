@@ -10,7 +10,7 @@ from audit.statistics.bootstrap import (
     ratio_of_means,
 )
 from audit.statistics.estimate import Estimate
-from audit.statistics.ladder_trend import ladder_correlation, rung_quality
+from audit.statistics.ladder_trend import ladder_correlation
 from audit.statistics.paired import holm, paired_difference, sign_flip, spearman_permutation
 from audit.statistics.power import pairs_needed, smallest_visible_effect
 from audit.statistics.proportions import (
@@ -20,6 +20,7 @@ from audit.statistics.proportions import (
     paired_proportion_difference,
     proportion_interval,
 )
+from audit.statistics.rung_means import rung_quality
 from audit.statistics.split_half import Measurement, split_half_reliability
 
 __all__ = [

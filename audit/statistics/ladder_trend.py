@@ -11,34 +11,8 @@ from scipy import stats
 from audit.statistics.bootstrap import draw_strata, draw_weights
 from audit.statistics.estimate import Estimate
 from audit.statistics.paired import permutation_p, permutation_table
+from audit.statistics.rung_means import rung_quality
 from audit.statistics.rung_weights import rung_reliability
-
-
-def rung_quality(
-    quality: Shaped[np.ndarray, "rungs pairs"],
-    denominator: Shaped[np.ndarray, "rungs pairs"] | None = None,
-    weights: Float[np.ndarray, "b pairs"] | None = None,
-) -> Float[np.ndarray, "b rungs"]:
-    """Mean quality of each rung over the pairs that have one, or a ratio of sums.
-
-    Args:
-        quality: per rung and pair, NaN where there is none.
-        denominator: makes the mean a ratio of sums, as of normalized faithfulness.
-        weights: rows of weights of the pairs, by default one row of ones.
-
-    Returns:
-        One row per row of weights, NaN where a rung has no pair (or its denominators sum to zero
-        or less).
-    """
-    above = np.asarray(quality, dtype=np.float64)
-    below = np.ones_like(above) if denominator is None else np.asarray(denominator, np.float64)
-    known = ~(np.isnan(above) | np.isnan(below))
-    rows = np.ones((1, above.shape[1])) if weights is None else weights
-    top = rows @ np.where(known, above, 0.0).T
-    bottom = rows @ np.where(known, below, 0.0).T
-    means: Float[np.ndarray, "b rungs"] = np.full_like(top, np.nan)
-    np.divide(top, bottom, out=means, where=bottom > 0)
-    return means
 
 
 def ladder_correlation(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
+from audit.statistics.rung_means import rung_parts, rung_quality
+
 _LEAST = 1e-9
 
 
@@ -30,12 +32,10 @@ def rung_reliability(
         strata: family of each rung; those with one rung say nothing.
         denominator: makes the mean a ratio of sums.
     """
-    above = np.asarray(quality, dtype=np.float64)
-    below = np.ones_like(above) if denominator is None else np.asarray(denominator, np.float64)
-    known = ~(np.isnan(above) | np.isnan(below))
-    total = np.where(known, below, 0.0).sum(axis=1, keepdims=True)
-    means = np.where(known, above, 0.0).sum(axis=1, keepdims=True) / total
-    moves = np.where(known, above - means * below, 0.0) / total  # each pair's part of the mean
+    means = rung_quality(quality, denominator)[0]
+    above, below = rung_parts(quality, denominator)
+    moves = above - means[:, None] * below  # each pair's part of the mean
+    moves /= below.sum(axis=1, keepdims=True)
     by_picture = np.stack([np.bincount(picture, weights=row) for row in moves])
     noise, excess, scale = np.zeros(len(above)), 0.0, 0.0
     for stratum in np.unique(strata):
@@ -46,8 +46,8 @@ def rung_reliability(
         unbiased = len(own) / (len(own) - 1)  # the family's mean has a part of the noise
         noise[own] = unbiased * (apart**2).sum(axis=1)
         precise = 1 / np.maximum(noise[own], _LEAST * max(noise[own].max(), _LEAST))
-        middle = np.average(means[own, 0], weights=precise)
-        excess += (precise * (means[own, 0] - middle) ** 2).sum() - (len(own) - 1)
+        middle = np.average(means[own], weights=precise)
+        excess += (precise * (means[own] - middle) ** 2).sum() - (len(own) - 1)
         scale += precise.sum() - (precise**2).sum() / precise.sum()
     true = excess / scale if scale > 0 else 0.0
     return true / (true + noise) if true > 0 else np.ones(len(above))

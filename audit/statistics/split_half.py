@@ -11,7 +11,8 @@ from jaxtyping import Bool, Float, Int, Shaped
 from scipy import stats
 
 from audit.statistics.estimate import Estimate
-from audit.statistics.ladder_trend import centered_correlation, rung_quality
+from audit.statistics.ladder_trend import centered_correlation
+from audit.statistics.rung_means import rung_quality
 
 FEWEST_UNITS, _FEWEST_CONDITIONS = 4, 3
 

@@ -37,20 +37,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
-import numpy as np
-
 from audit.evidence.kinds import Ladder, OtherModels, Reference, Roles, RungFaithfulness
 from audit.result.finding import Finding, Severity, Verdict
 from audit.result.wording import number, percent
 from principles.check import Check
 from principles.indifference import ZoneLimits
-from principles.limits import (
-    AtMostOne,
-    Correlation,
-    NotNegative,
-    Share,
-)
-from principles.performance_alignment import quality_remedies as remedies
+from principles.limits import AtMostOne, Correlation, NotNegative, Share
+from principles.performance_alignment.beside_the_ladder import ladder_remedy, with_other_models
 from principles.performance_alignment.estimates import (
     Reading,
     combined,
@@ -60,7 +53,7 @@ from principles.performance_alignment.estimates import (
     reasons,
     statistic,
 )
-from principles.performance_alignment.ladder_figure import ladder_figure, other_models_figure
+from principles.performance_alignment.ladder_figure import ladder_figure
 from principles.performance_alignment.reliability import RELIABILITY
 from principles.performance_alignment.rung_correlation import (
     ladder_sentence,
@@ -69,11 +62,7 @@ from principles.performance_alignment.rung_correlation import (
     settling,
 )
 from principles.performance_alignment.rung_quality import RungQuality, rung_measures
-from principles.performance_alignment.settling import (
-    pairs_for_controls,
-    settling_words,
-    whole,
-)
+from principles.performance_alignment.settling import pairs_for_controls, settling_words, whole
 
 _FEWEST = 3
 _TEST = "permutations of rungs within their families, the null being no relation"
@@ -101,7 +90,7 @@ def judge(
     """Violated where the correlation lies below the least that counts with its whole interval."""
     found = _on_the_ladder(ladder, rung_faithfulness, reference, roles, limits)
     found = found.model_copy(update={"detail": [*found.detail, *ladder.left_out]})
-    return _beside(found, other_models, reference, roles)
+    return with_other_models(found, other_models, reference, roles)
 
 
 def _on_the_ladder(
@@ -174,30 +163,8 @@ def _reading(measure: RungQuality, roles: Roles, limits: Limits, pairs: int) -> 
         figures=figures,
         pairs_to_settle=settles,
         more_pairs_help=settles is not None or not more,
-        remedy=_remedy(measure, roles),
+        remedy=ladder_remedy(measure, roles),
     )
-
-
-def _remedy(measure: RungQuality, roles: Roles) -> str:
-    """What to do, by the rung of the lowest accuracy that has a quality."""
-    quality, accuracy = measure.of(roles.audited)[0], measure.correct.mean(1)
-    last = int(np.where(np.isfinite(quality), accuracy, np.inf).argmin())
-    both = (
-        (float(quality[0]), float(quality[last])),
-        (float(accuracy[0]), float(accuracy[last])),
-    )
-    return remedies.of_ladder(measure.rungs[last].name, *both)
-
-
-def _beside(finding: Finding, given: OtherModels, reference: Reference, roles: Roles) -> Finding:
-    """The finding, with other models that were given shown beside the ladder."""
-    there = rung_measures(given.ladder, given.faithfulness, reference).values()
-    measured = [m for m in there if roles.audited in m.values and m.rungs_with(roles.audited) > 1]
-    failed = [
-        f"On {name} the maps could not be measured: {why}." for name, why in given.failures.items()
-    ]
-    figures = [*finding.figures, *(other_models_figure(m, roles) for m in measured)]
-    return finding.model_copy(update={"figures": figures, "detail": [*finding.detail, *failed]})
 
 
 CHECK = Check(

@@ -36,10 +36,7 @@ import numpy as np
 
 from audit.evidence.kinds import ChosenPairs, Faithfulness, Performance, Reference, Roles
 from audit.result.finding import Finding, Severity, Verdict
-from audit.statistics.adjusted_area import area_draws
-from audit.statistics.bootstrap import Draws
-from audit.statistics.proportions import auroc, auroc_permutation
-from audit.trace.records import Array
+from audit.statistics.proportions import auroc_permutation
 from principles.check import Check
 from principles.finding_parts import witness
 from principles.indifference import Zone, ZoneLimits
@@ -56,17 +53,11 @@ from principles.performance_alignment.estimates import (
     statistic,
 )
 from principles.performance_alignment.reliability import RELIABILITY, over_explainers, over_fills
-from principles.performance_alignment.rivals import (
-    Lead,
-    lead_over,
-    pairs_for,
-    why_not_believed,
-)
+from principles.performance_alignment.rivals import pairs_for, why_not_believed
+from principles.performance_alignment.sample_leads import CHANCE, area_under_curve, leads
 from principles.performance_alignment.sample_tables import SampleTable, sample_tables
 from principles.performance_alignment.settling import whole
 
-RESAMPLES = 2000
-CHANCE = "no relation"
 _DOES = "tells right pairs from wrong ones"
 _TEST = "permutations of correctness between pictures, the null being no relation"
 
@@ -106,7 +97,7 @@ def _reading(table: SampleTable, pairs: int, roles: Roles, limits: Limits) -> Re
     measure, least = table.measure, limits.least_of_each
     if table.fewest() < least:
         return figures.too_few(table, least)
-    lead = partial(leads, table, roles=roles, limits=limits)
+    lead = partial(leads, table, roles=roles, none=limits.none, zone=limits.zone)
     faithful = {n: lead(n, rate=CONTROL_RATE) for n in others(roles, measure.values)}
     found = lead(roles.audited, rate=limits.error_rate)
     reliable = [over_explainers(measure, roles, table.cluster, limits.reliability)]
@@ -119,14 +110,14 @@ def _reading(table: SampleTable, pairs: int, roles: Roles, limits: Limits) -> Re
         n: table.adjusted(n, roles, roles.audited if n in roles.negative else "")
         for n in judged(roles, measure.values)
     }
-    area = _area(adjusted[roles.audited], table.right)
+    areas = {n: area_under_curve(v, table.right) for n, v in adjusted.items()}
     p = auroc_permutation(
         adjusted[roles.audited], table.right, clusters=table.cluster, rng=np.random.default_rng(0)
     )
     return Reading(
         may_speak=not why,
         verdict=found.verdict,
-        sentence=figures.sample_sentence(table, found, area, why, settles),
+        sentence=figures.sample_sentence(table, found, areas[roles.audited], why, settles),
         statistics=[
             *(
                 statistic(
@@ -141,9 +132,7 @@ def _reading(table: SampleTable, pairs: int, roles: Roles, limits: Limits) -> Re
         ],
         figures=[
             figures.curve(table, roles),
-            figures.areas(
-                table, roles, {n: _area(v, table.right) for n, v in adjusted.items()}, found.shown
-            ),
+            figures.areas(table, roles, areas, found.shown),
         ],
         witness=witness(roles, "P202", table.ids[_worst(table, roles)], alone=False),
         pairs_to_settle=whole(settles),
@@ -157,43 +146,6 @@ def _remedy(table: SampleTable, roles: Roles) -> str:
     quality = table.measure.values[roles.audited]
     best = int(np.where(table.right, -math.inf, quality).argmax())
     return remedies.of_samples(table.ids[best], float(quality[best]))
-
-
-def leads(
-    table: SampleTable,
-    name: str,
-    *,
-    roles: Roles,
-    limits: Limits,
-    rate: float,
-) -> Lead:
-    """Adjusted area of an explainer's maps over that of each model-free map, and over none.
-
-    A model-free map that is audited itself is among its rivals: it leads itself by nothing.
-    """
-    mine = table.adjusted(name, roles)
-    rivals = {
-        n: mine if n == name else table.adjusted(n, roles, name)
-        for n in roles.negative
-        if n in table.measure.values
-    }
-
-    def over(resamples: int) -> dict[str, Draws]:
-        areas = area_draws(
-            {CHANCE: mine} | rivals,
-            table.right,
-            clusters=table.cluster,
-            rng=np.random.default_rng(0),
-            resamples=resamples,
-        )
-        own = areas[CHANCE]
-        return {CHANCE: own - limits.none} | {n: own - areas[n] for n in rivals}
-
-    return lead_over(1 + len(rivals), over, limits.zone, rate, RESAMPLES)
-
-
-def _area(scores: Array, right: Array) -> float:
-    return float(auroc(np.stack([scores, right], 1), np.ones((1, len(right))))[0])
 
 
 def _worst(table: SampleTable, roles: Roles) -> int:

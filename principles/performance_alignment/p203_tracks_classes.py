@@ -30,54 +30,34 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from audit.evidence.kinds import (
-    ClassPairs,
-    Faithfulness,
-    Performance,
-    Reference,
-    Roles,
-)
+from audit.evidence.kinds import ClassPairs, Faithfulness, Performance, Reference, Roles
 from audit.result.finding import Finding, Severity, Verdict, Witness
-from audit.statistics.estimate import Estimate
-from audit.statistics.partial_correlation import (
-    held_fixed,
-    partial_permutation,
-    partial_spearman,
-)
+from audit.statistics.partial_correlation import held_fixed, partial_permutation
 from audit.statistics.power import smallest_visible_effect
 from principles.check import Check
 from principles.finding_parts import witness
 from principles.indifference import Zone, ZoneLimits
 from principles.limits import AtMostOne, Correlation, Count
 from principles.performance_alignment import quality_remedies as remedies
+from principles.performance_alignment.class_correlation import clear_of, correlation_of
 from principles.performance_alignment.class_figures import (
     class_scatter,
     class_sentence,
     class_table,
     unexpected_classes,
 )
-from principles.performance_alignment.classes import Classes, class_tables, left_of
+from principles.performance_alignment.classes import Classes, class_tables
 from principles.performance_alignment.estimates import (
     Reading,
     combined,
     controls_fail,
     judged,
     level_for,
-    others,
     reasons,
     statistic,
 )
-from principles.performance_alignment.reliability import (
-    RELIABILITY,
-    over_classes,
-    over_explainers,
-    over_fills,
-)
-from principles.performance_alignment.settling import (
-    pairs_for_controls,
-    settled_at,
-    whole,
-)
+from principles.performance_alignment.reliability import RELIABILITY, over_explainers, over_fills
+from principles.performance_alignment.settling import pairs_for_controls, settled_at, whole
 
 _TEST = "permutations of the classes, the null being no relation"
 _DOES = "follows accuracy over classes"
@@ -118,9 +98,9 @@ def _reading(classes: Classes, reference: Reference, roles: Roles, limits: Limit
             sentence=f"By {measure.name} nothing can be said: {lack}",
             more_pairs_help=False,
         )
-    zone = Zone(limits.none, _clear(classes, roles, limits))
+    zone = Zone(limits.none, clear_of(classes, roles, limits.none, limits.clear))
     found = {
-        n: _correlation(classes, n, roles, level_for(n, roles, limits.error_rate))
+        n: correlation_of(classes, n, roles, level_for(n, roles, limits.error_rate))
         for n in judged(roles, measure.values)
     }
     ours = found[roles.audited]
@@ -166,20 +146,6 @@ def _reading(classes: Classes, reference: Reference, roles: Roles, limits: Limit
             float(classes.quality(roles.audited)[worst]),
         ),
     )
-
-
-def _clear(classes: Classes, roles: Roles, limits: Limits) -> float:
-    """The least correlation that counts, as far as noise of accuracies and qualities leaves it."""
-    measure = classes.measure
-    controls = others(roles, measure.values) or [roles.audited]
-    reliable = {n: over_classes(measure, classes.index, classes.cluster, n) for n in controls}
-    return limits.none + left_of(limits.clear - limits.none, classes, roles, reliable)
-
-
-def _correlation(classes: Classes, name: str, roles: Roles, level: float) -> Estimate:
-    """That of an explainer's maps; none at all for maps that are as good in every class."""
-    given = classes.given(name, roles)
-    return partial_spearman(classes.quality(name), classes.accuracy, given, level=level)
 
 
 def _witness(classes: Classes, worst: int, reference: Reference, roles: Roles) -> Witness:

@@ -23,10 +23,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
-
-import numpy as np
 
 from audit.evidence.kinds import (
     Executed,
@@ -39,22 +37,13 @@ from audit.evidence.kinds import (
     TwinMaps,
 )
 from audit.result.finding import Finding, Severity, Verdict
-from audit.result.wording import percent
-from audit.statistics.bootstrap import bootstrap_interval
-from audit.statistics.estimate import Estimate
-from audit.statistics.proportions import paired_proportion_difference
 from principles.check import Check
 from principles.finding_parts import interval_words
 from principles.indifference import ERROR_RATE, level_of
 from principles.limits import AtMostOne, CheckLimits, ErrorRate, Share
 from principles.performance_alignment import quality_remedies as remedies
-from principles.performance_alignment.estimates import (
-    Measure,
-    Reading,
-    combined,
-    measures,
-    resamples_for,
-)
+from principles.performance_alignment.estimates import Measure, Reading, combined, measures
+from principles.performance_alignment.executed_accuracy import accuracy_drop, nothing_to_judge
 from principles.performance_alignment.executed_tables import (
     accuracy_words,
     drop_statistic,
@@ -90,14 +79,10 @@ def judge(
     twin_maps: TwinMaps | None = None,
 ) -> Finding:
     """Violated where the executed model is worse and its maps are better."""
-    if nothing := _nothing_to_judge(executed, reference):
+    if nothing := nothing_to_judge(executed, reference):
         return nothing
     level, negligible = level_of(limits.error_rate), limits.negligible_drop
-    drop = _accuracy_drop(executed, reference, level)
-    if executed.how == "model":
-        drop = Estimate(0.0, 0.0, 0.0, level, drop.n)  # by what the trace shows, for all pictures
-    elif (executed.correct == executed.model_correct).all():
-        drop = replace(drop, p=None)  # they never disagree: there is nothing to test
+    drop = accuracy_drop(executed, reference, level)
     statistics = [drop_statistic(drop, negligible)]
     words = accuracy_words(executed, drop)
     if executed.how == "model" or drop.above(-negligible):
@@ -130,34 +115,6 @@ def judge(
         return Finding(verdict=Verdict.INCONCLUSIVE, summary=summary, statistics=statistics)
     found = with_the_drop(found, drop, statistics, negligible)
     return found.model_copy(update={"figures": [executed_table(executed, measured, roles)]})
-
-
-def _accuracy_drop(executed: Executed, reference: Reference, level: float) -> Estimate:
-    """Executed minus model accuracy; grids of a set are drawn together."""
-    difference = executed.correct.astype(float) - executed.model_correct
-    if reference.sets is None or not difference.any():
-        return paired_proportion_difference(executed.correct, executed.model_correct, level)
-    return bootstrap_interval(
-        difference,
-        clusters=reference.cluster_of_pictures,
-        rng=np.random.default_rng(0),
-        resamples=resamples_for(2000, level),
-        level=level,
-    )
-
-
-def _nothing_to_judge(executed: Executed, reference: Reference) -> Finding | None:
-    """Where no score is exposed, or the model itself knows nothing."""
-    if executed.how == "none":
-        summary = "The explainer exposes no score, so what it executes cannot be asked to classify."
-        return Finding(verdict=Verdict.NOT_APPLICABLE, summary=summary)
-    if float(executed.model_correct.mean()) < 2 * reference.chance:
-        summary = (
-            f"The unmodified model is right on {percent(executed.model_correct.mean())} of the "
-            f"pictures, chance is {percent(reference.chance)}: nothing can get worse."
-        )
-        return Finding(verdict=Verdict.INCONCLUSIVE, summary=summary)
-    return None
 
 
 def _reading(

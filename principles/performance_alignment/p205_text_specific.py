@@ -28,8 +28,6 @@ import numpy as np
 
 from audit.evidence.kinds import Explanations, Reference, Roles, TextSpecificity
 from audit.result.finding import Finding, Severity, Verdict
-from audit.statistics.bootstrap import bootstrap_interval
-from audit.statistics.estimate import Estimate
 from audit.trace.records import Array
 from principles.check import Check
 from principles.finding_parts import witness
@@ -37,27 +35,17 @@ from principles.indifference import ZoneLimits
 from principles.limits import AtMostOne, Correlation
 from principles.performance_alignment import quality_remedies as remedies
 from principles.performance_alignment.estimates import (
-    CONTROL_LEVEL,
-    Measure,
     controls_fail,
     flipped,
     judged,
     level_for,
     reasons,
-    resamples_for,
     statistic,
     visible_difference,
 )
-from principles.performance_alignment.reliability import (
-    RELIABILITY,
-    Reliability,
-    over_explainers,
-)
-from principles.performance_alignment.settling import (
-    pairs_for_controls,
-    settled_at,
-    whole,
-)
+from principles.performance_alignment.reliability import RELIABILITY
+from principles.performance_alignment.settling import pairs_for_controls, settled_at, whole
+from principles.performance_alignment.specificity_drops import difference_of, drop, reliability_of
 from principles.performance_alignment.specificity_figures import (
     declared,
     specificity_pair,
@@ -65,7 +53,6 @@ from principles.performance_alignment.specificity_figures import (
     specificity_table,
 )
 
-RESAMPLES = 2000
 _SHOWN = 3
 _TEST = "sign flips of {}s, the null being no difference"
 
@@ -92,7 +79,7 @@ def judge(
         summary = "There are no masks, so no object that a map could leave."
         return Finding(verdict=Verdict.NOT_APPLICABLE, summary=summary)
     differences = {
-        n: _difference(explanations, other, n, roles) for n in judged(roles, other.localization)
+        n: difference_of(explanations, other, n, roles) for n in judged(roles, other.localization)
     }
     ours = differences[roles.audited]
     if not np.isfinite(ours).any():
@@ -103,7 +90,7 @@ def judge(
         for name, d in differences.items()
     }
     zone = limits.zone
-    reliable = _reliability(differences, roles, reference, limits.reliability)
+    reliable = reliability_of(differences, roles, reference, limits.reliability)
     why = reasons(controls_fail(found, roles, zone, "leaves the object"), reliable.why)
     verdict = Verdict.INCONCLUSIVE if why else zone.decide(found[roles.audited])
     pairs = len(reference.ids)
@@ -140,36 +127,9 @@ def judge(
     )
 
 
-def _difference(
-    explanations: Explanations, other: TextSpecificity, name: str, roles: Roles
-) -> Array:
-    right = explanations.localization[name][roles.decides]
-    return np.asarray(right - other.localization[name][roles.decides])
-
-
-def _reliability(
-    differences: dict[str, Array], roles: Roles, reference: Reference, least: float
-) -> Reliability:
-    """Of the differences: do halves agree how far each explainer's maps leave the object?"""
-    measure = Measure("text specificity", np.arange(len(reference.ids)), differences)
-    return over_explainers(measure, roles, reference.cluster, least, reference.cluster_name)
-
-
 def _worst(difference: Array, absent: Array) -> Array:
     """The pairs whose map moves least, and of those the ones most on the object."""
     return np.lexsort((-absent, difference))[:_SHOWN]  # NaN last
-
-
-def drop(difference: Array, picture: Array, level: float = CONTROL_LEVEL) -> Estimate:
-    """Mean of paired differences, pictures being drawn."""
-    rng = np.random.default_rng(0)
-    return bootstrap_interval(
-        difference,
-        clusters=picture,
-        rng=rng,
-        resamples=resamples_for(RESAMPLES, level),
-        level=level,
-    )
 
 
 def _remedy(pair: int, reference: Reference, other: TextSpecificity, roles: Roles) -> str:

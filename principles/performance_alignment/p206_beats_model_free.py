@@ -53,9 +53,7 @@ from principles.performance_alignment.gain_figures import (
 )
 from principles.performance_alignment.reliability import RELIABILITY, over_explainers
 from principles.performance_alignment.rivals import Lead, lead_over, pairs_for, why_no_control
-from principles.performance_alignment.settling import (
-    whole,
-)
+from principles.performance_alignment.settling import whole
 
 RESAMPLES = 2000
 _SHOWN = 2

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from audit.evidence.kinds import Ladder, Reference, RungFaithfulness, RungInfo
-from audit.statistics.ladder_trend import rung_quality
+from audit.statistics.rung_means import rung_quality
 from audit.trace.records import Array
 from principles.performance_alignment.estimates import LEAST_RANGE
 

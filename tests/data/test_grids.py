@@ -126,8 +126,9 @@ def test_a_draw_is_that_of_its_seed(model, photos):
 
 
 def test_labels_without_masks_are_composed_unless_told_otherwise(model, photos, tmp_path):
-    assert drawn(model, photos, 8, grid="auto").grid == 2
-    assert drawn(model, photos, 8, grid="off").masks is None
+    grids, single = (drawn(model, photos, 8, grid=grid) for grid in ("auto", "off"))
+    assert (grids.grid, grids.balanced) == (2, True)
+    assert (single.masks, single.balanced) == (None, False)
     Image.new("RGB", (24, 24)).save(tmp_path / "a.png")
     (tmp_path / "manifest.csv").write_text("image,label,x0,y0,x1,y1\na.png,cat,2,2,9,9\n")
     assert drawn(model, tmp_path, 1, grid="auto").grid == 0
@@ -144,7 +145,10 @@ def test_it_is_told_why_labels_without_masks_are_not_composed(model, photos, tmp
     (tmp_path / "manifest.csv").write_text("image,label\na.png,cat\na.png,dog\n")
     (told,) = drawn(model, tmp_path, 2, grid="auto").notes
     assert "there are no masks, and grids of 2×2 pictures" in told
-    assert told.endswith("need pictures of 4 classes; found 2.")
+    assert told.endswith(
+        "need 4 pictures of distinct classes; found too few in 1 picture of 2 that the model tells "
+        "apart."
+    )
     assert drawn(model, tmp_path, 2, grid="off").notes == ()
 
 

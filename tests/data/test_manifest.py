@@ -112,11 +112,22 @@ def of_text(model, manifest, text):
     [
         ("image,label\np0.png,cat,\np1.png,dog,\n", "cells in a row .* columns, 2, found more"),
         ("id,image,label\np9,p0.png,cat,x\n", "names of columns, 3, found more"),
+        ("image;label\np0.png;cat\n", "found image;label; write a comma between cells"),
+        ("image,lable\np0.png,cat\n", "found image, lable$"),
         ("Image,label\np0.png,cat\n", "expected a column 'image', found 'Image'; rename it"),
         ("image, label\np0.png,cat\n", "expected a column 'label', found ' label'"),
         ("image,label,X0,y0,x1,y1\np0.png,cat,1,1,2,2\n", "a column 'x0', found 'X0'"),
         ("image,label,xmin,ymin,xmax,ymax\np0.png,cat,1,1,2,2\n", "x1, y1, found xmin, ymin, "),
         ("image,label,Left,Top,Right,Bottom\np0.png,cat,1,1,2,2\n", "y1, found Left, Top, "),
+        (
+            "image,label,x0,y0,x1,y1\np0.png,cat,0,0,1,1\np1.png,dog,0.0,0,1.0,1\n",
+            "x0, y0, x1, y1, found no number but 0 and 1: .* leave the columns out",
+        ),
+        ("image,label,x,y,w,h\np0.png,cat,0,0,1,1\n", "x, y, w, h, found no number but 0 and 1"),
+        (
+            "image,label,x,y,w,h\np0.png,cat,2,3,9.5,8\np1.png,dog,0,0.25,0.5,1\n",
+            "a number of pixels in column y of every row, found '0.25' in row 2; boxes are",
+        ),
         ("image,label\np0.png,  \n", "a value in column label of every row, found '  ' in row 1"),
         ("id,image,label\n,p0.png,cat\n", "a value in column id of every row, found '' in row 1"),
     ],

@@ -10,7 +10,7 @@ from scipy.sparse.linalg import spsolve
 
 from audit.metrics.imputation import NoisyLinear, impute
 from audit.metrics.neighbor_means.corners import coarse_system
-from audit.metrics.neighbor_means.grid import Grid
+from audit.metrics.neighbor_means.grid import Grid, blocks_of
 from audit.metrics.perturbation import enlarge
 from tests.oracles import oracle
 
@@ -103,6 +103,18 @@ def test_pictures_that_are_removed_almost_or_as_a_whole_are_filled(rows, side):
     assert filled.isfinite().all()
     assert torch.equal(filled[1, 0, :side, :side], pictures[1, 0, :side, :side])
     assert filled[1:].amax() <= pictures.amax() + 0.01
+
+
+def test_pixels_of_a_large_patch_are_means_of_their_neighbors():
+    """They are solved for in sparse form: one dense matrix of all its pixels has 1.3 GB."""
+    side = 112
+    y, x = torch.meshgrid(torch.arange(2.0 * side), torch.arange(2.0 * side), indexing="ij")
+    plane = ((0.1 * y - 0.2 * x) / side).expand(1, 1, -1, -1)
+    shared = blocks_of(Grid(2, 2, side), torch.float64, torch.device("cpu"))
+    padded = torch.nn.functional.pad(plane, (1, 1, 1, 1)).flatten().double()
+    first = shared.origin[3]
+    frame, inner = padded[first + shared.frame], padded[first + shared.inner]
+    torch.testing.assert_close(frame @ shared.inside, inner, atol=1e-6, rtol=0)
 
 
 def test_coarse_system_solves_large_holes_in_few_steps(images):

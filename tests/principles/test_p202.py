@@ -9,10 +9,13 @@ from scipy import stats
 
 from audit.result.finding import Verdict
 from principles.performance_alignment import p202_tracks_samples as p202
+from principles.performance_alignment import sample_leads
+from principles.performance_alignment.sample_leads import leads
 from principles.performance_alignment.sample_tables import sample_tables
 from tests.principles.alignment import ROLES, at_most, made
 
 N = 160
+ZONE = {"none": p202.Limits().none, "zone": p202.Limits().zone}
 CORRECT = np.arange(N) % 2 != 0
 NOISE = np.random.default_rng(5).random((4, N))
 
@@ -69,7 +72,7 @@ def test_maps_that_follow_the_ease_of_pictures_alone_do_not_pass():
     """Where pictures are easy the model is right, and edges lie on the object as well."""
     mine, edges = EASE + AGAIN, EASE + OTHER[::-1]
     (table,) = tables(made({"audited": mine}, BY_EASE))
-    plain = p202.leads(table, "audited", roles=ROLES, limits=p202.Limits(), rate=0.05)
+    plain = leads(table, "audited", roles=ROLES, **ZONE, rate=0.05)
     assert plain.verdict is Verdict.PASS
     assert judged(mine, edges=edges, **CONTROLS).verdict is not Verdict.PASS
     assert judged(BY_EASE + mine, edges=edges, **CONTROLS).verdict is Verdict.PASS
@@ -123,7 +126,7 @@ def test_a_faithful_control_that_leaves_it_open_silences_only_what_accuses():
     """Maps that lead every model-free one have shown that it can be told here."""
     open_ = 0.1 * CORRECT + NOISE[1]
     (table,) = tables(made(quality(open_), CORRECT))
-    found = p202.leads(table, "audited", roles=ROLES, limits=p202.Limits(), rate=0.025)
+    found = leads(table, "audited", roles=ROLES, **ZONE, rate=0.025)
     assert found.verdict is Verdict.INCONCLUSIVE
     assert judged(CORRECT + NOISE[0], faithful=open_).verdict is Verdict.PASS
     assert judged(~CORRECT + NOISE[0], faithful=open_).verdict is Verdict.INCONCLUSIVE
@@ -202,9 +205,9 @@ def test_a_pair_is_right_if_its_class_outranks_every_absent_one():
 @pytest.mark.parametrize(("area", "wrong"), [(0.5, Verdict.PASS), (0.62, Verdict.VIOLATION)])
 def test_at_either_end_of_the_zone_wrong_verdicts_stay_at_the_stated_rate(monkeypatch, area, wrong):
     """Quality shares the ease of pictures with the model and with the edges."""
-    monkeypatch.setattr(p202, "RESAMPLES", 200)
+    monkeypatch.setattr(sample_leads, "RESAMPLES", 200)
     rng, runs, n = np.random.default_rng(1), 300, 100
-    limits, votes = p202.Limits(), []
+    votes = []
     shift = np.sqrt(2) * stats.norm.ppf(area)
     for _ in range(runs):
         ease = rng.normal(size=n)
@@ -213,6 +216,6 @@ def test_at_either_end_of_the_zone_wrong_verdicts_stay_at_the_stated_rate(monkey
         table["audited"] += shift * correct
         evidence = made({**table, "random": rng.normal(size=n)}, correct, per_picture=1)
         (samples,) = tables(evidence)
-        found = p202.leads(samples, "audited", roles=ROLES, limits=limits, rate=0.05)
+        found = leads(samples, "audited", roles=ROLES, **ZONE, rate=0.05)
         votes.append(found.verdict)
     assert votes.count(wrong) <= at_most(0.05, runs)

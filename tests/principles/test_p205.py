@@ -16,6 +16,7 @@ from audit.result.finding import Verdict
 from audit.statistics.power import smallest_visible_effect
 from principles.indifference import Zone
 from principles.performance_alignment import p205_text_specific as p205
+from principles.performance_alignment import specificity_drops
 from tests.gathered import gathered
 from tests.principles.alignment import ROLES, at_most, made, with_absent
 
@@ -90,7 +91,7 @@ def test_declaring_that_the_text_is_not_read_is_no_excuse():
 def test_at_either_end_of_the_zone_wrong_verdicts_stay_at_the_stated_rate(
     monkeypatch, truth, wrong
 ):
-    monkeypatch.setattr(p205, "RESAMPLES", 400)
+    monkeypatch.setattr(specificity_drops, "RESAMPLES", 400)
     rng, runs, picture = np.random.default_rng(1), 1000, np.arange(60) // 2
     votes = [
         Zone(0.0, 0.1).decide(
@@ -102,7 +103,7 @@ def test_at_either_end_of_the_zone_wrong_verdicts_stay_at_the_stated_rate(
 
 
 def test_the_smallest_visible_difference_is_seen_as_often_as_stated(monkeypatch):
-    monkeypatch.setattr(p205, "RESAMPLES", 400)
+    monkeypatch.setattr(specificity_drops, "RESAMPLES", 400)
     rng, runs, n = np.random.default_rng(2), 400, 40
     effect = smallest_visible_effect("mean", n)
     drops = [p205.drop(effect + rng.normal(size=n), np.arange(n)) for _ in range(runs)]

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from audit.result.finding import Verdict
+from audit.result.finding import Severity, Verdict
 from audit.statistics.power import smallest_visible_effect
 from principles.indifference import Zone
 from principles.performance_alignment import p206_beats_model_free as p206
@@ -44,6 +44,17 @@ def test_one_control_that_is_as_good_is_a_violation(audited):
     assert found.verdict is Verdict.VIOLATION
     assert "no better than edges" in found.summary
     assert found.witness.pair == found.samples[0] == found.figures[0].pair
+
+
+@pytest.mark.parametrize(
+    ("balanced", "severity"), [(True, Severity.ERROR), (False, Severity.WARNING)]
+)
+def test_a_violation_is_an_error_where_positions_tell_nothing(balanced, severity):
+    evidence = made(qualities(0.3 + NOISE[0]))
+    reference = dataclasses.replace(evidence.reference, balanced=balanced)
+    found = p206.CHECK.finding(dataclasses.replace(evidence, reference=reference))
+    assert found.verdict is Verdict.VIOLATION
+    assert (found.severity or p206.CHECK.severity) is severity
 
 
 def test_a_control_under_audit_never_passes():

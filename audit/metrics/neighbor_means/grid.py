@@ -6,8 +6,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
+from scipy.sparse import csc_array, csr_array, diags_array, eye_array, kron
+from scipy.sparse.linalg import splu
 from torch import Tensor
 
 
@@ -69,24 +72,27 @@ def _blocks(rows: int, columns: int, side: int) -> Blocks:
     order = torch.cat([torch.nonzero(part)[:, 0] for part in (depth == 0, depth > 0, depth < 0)])
     f, b = int((depth == 0).sum()), side * side
     y, x = y[order], x[order]
-    apart = torch.stack([(y[:, None] - y).abs(), (x[:, None] - x).abs()])
-    weight = torch.where(apart.amin(0) == 1, 1 / 12, 1 / 6).double() * (apart.amax(0) == 1)
+    weight = _weights(y.numpy(), x.numpy())
+    inside = _inside(weight[f:b, f:b], weight[f:b, :f])
+    through = torch.from_numpy(weight[:f, f:b] @ inside)
+    frame, around = (
+        torch.from_numpy(weight[:f].toarray()),
+        torch.from_numpy(weight[b:, :f].toarray()),
+    )
 
     row, column = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
     ends = torch.stack([row == 0, row == rows - 1, column == 0, column == columns - 1], -1)
     kinds, kind = ends.flatten(0, 1).unique(dim=0, return_inverse=True)
     beyond = torch.stack([y < 0, y >= side, x < 0, x >= side], -1)
-    inner = torch.eye(b - f, dtype=weight.dtype) - weight[f:b, f:b]
-    inside = torch.linalg.solve(inner, weight[f:b, :f])
     down, right = ((t[:f] + 0.5).double() / side for t in (y, x))
     hat = torch.stack([u * v for u in (1 - down, down) for v in (1 - right, right)], 1)
     inward, unscaled, hats = [], [], []
     for sides in kinds:
         there = ~(beyond & sides).any(1)
-        system = torch.diag((weight[:f] * there).sum(1)) - weight[:f, :f]
-        root = torch.linalg.cholesky(system - weight[:f, f:b] @ inside)
+        system = torch.diag((frame * there).sum(1)) - frame[:, :f]
+        root = torch.linalg.cholesky(system - through)
         unscaled.append(torch.linalg.inv(root))
-        inward.append(weight[b:, :f] @ unscaled[-1].T)
+        inward.append(around @ unscaled[-1].T)
         hats.append(root.T @ hat)
 
     width = columns * side + 2
@@ -102,5 +108,24 @@ def _blocks(rows: int, columns: int, side: int) -> Blocks:
         inward=torch.stack(inward),
         unscaled=torch.stack(unscaled),
         hats=torch.stack(hats),
-        inside=inside.T,
+        inside=torch.from_numpy(inside.T),
     )
+
+
+def _weights(y: Int[np.ndarray, " a"], x: Int[np.ndarray, " a"]) -> csr_array:
+    """How much pixels count as each other's neighbors, (a, a): direct ones twice as much."""
+    side = int(y.max() - y.min()) + 1
+    place = (y - y.min()) * side + x - x.min()
+    chain = diags_array([1.0, 2.0, 1.0], offsets=(-1, 0, 1), shape=(side, side))
+    sums = kron(chain, chain, format="csr") / 12 - eye_array(side**2) / 3  # as `neighbor_sums`
+    return csr_array(sums)[place][:, place]
+
+
+def _inside(inner: csr_array, frame: csr_array) -> Float[np.ndarray, "i f"]:
+    """The inner pixels of a block by its frame, each the mean of its neighbors."""
+    if not inner.shape[0]:
+        return np.zeros(frame.shape)
+    solved: Float[np.ndarray, "i f"] = splu(csc_array(eye_array(inner.shape[0]) - inner)).solve(
+        frame.toarray()
+    )
+    return solved

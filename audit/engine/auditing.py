@@ -120,8 +120,9 @@ def run_audit(
     set_reports_aside(folder.parent)
     subjects = load_subjects(settings, board, live, shares=sharing is None)
     audited, model = subjects.explainer, subjects.model
-    context = build_context(settings, model, audited, progress, live)
-    context = with_files_read(context, answerable(checks, context.roles), settings, live)
+    context = with_files_read(
+        build_context(settings, model, audited, progress, live), checks, settings, live
+    )
     single = single_thread(settings, forks_of(settings, model, board))
     key = audit_key(settings, context, threads_of(model, single=single))
     run = _conditions(settings, context, key, live, supervised=board is not None)
@@ -141,14 +142,20 @@ def run_audit(
     context = replace(context, tasks=tasks, began=began)
     with ending, suited_threads(model, single=single), reading_recorded():
         found = _found(settings, context, checks, folder, key, watch, resume=resume)
-    used = found.gathered.evidence.reference
-    if found.pairs and used is not None:
-        index = {pair: i for i, pair in enumerate(context.pairs.ids)}
-        context = replace(context, pairs=context.pairs.select([index[i] for i in used.ids]))
+    context = _of_judged_pairs(context, found)
     time = timing(started, found.gathered.seconds, watch.seconds, found.gathered.reused)
     time = time.model_copy(update={"map": context.seconds.get(context.roles.audited)})
     result = _assembled(settings, context, found, gate, run, time)
     return Audit(result, context, found.gathered.evidence)
+
+
+def _of_judged_pairs(context: Context, found: Judged) -> Context:
+    """The same context, with the pairs of the last look in the place of all that were planned."""
+    used = found.gathered.evidence.reference
+    if not found.pairs or used is None:
+        return context
+    index = {pair: i for i, pair in enumerate(context.pairs.ids)}
+    return replace(context, pairs=context.pairs.select([index[i] for i in used.ids]))
 
 
 def _beside(

@@ -9,6 +9,7 @@ from audit.config.settings import Settings
 from audit.engine.live_objects import LiveObjects
 from audit.evidence.context import Context
 from audit.evidence.plan import plan
+from audit.judging.answerable import answerable
 from audit.models.loading import BUNDLED
 from principles.check import Check
 
@@ -23,7 +24,7 @@ def with_files_read(
 
     Args:
         context: of the audit.
-        checks: that are asked.
+        checks: that were selected.
         settings: name the data.
         live: objects in the place of names; these, and scenes that are drawn, are no files.
 
@@ -31,7 +32,8 @@ def with_files_read(
         DataError: a file cannot be used where the data allow for none.
     """
     files = live.data is None and settings.data != BUNDLED
-    needs = frozenset[str]().union(*(check.needs - check.on_demand for check in checks))
+    asked = answerable(checks, context.roles)
+    needs = frozenset[str]().union(*(check.needs - check.on_demand for check in asked))
     if not files or context.many is None or READ_MANY.isdisjoint(plan(needs)):
         return context
     told = context.pairs.skipped

@@ -19,6 +19,7 @@ import open_clip
 import torch
 from jaxtyping import Bool, Float
 from PIL import Image
+from safetensors.torch import load_file
 from scipy.stats import binomtest
 from torch import Tensor
 
@@ -151,6 +152,11 @@ def pair_accuracy(
 @click.option("--level", type=click.IntRange(0, HARDEST), help="Difficulty of every scene.")
 @click.option("--seed", default=0, show_default=True, help="Of the held-out scenes.")
 @click.option("--device", default="auto", show_default=True)
+@click.option(
+    "--tower",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Image tower of an earlier state of the training, in place of the finished one.",
+)
 @click.option("--heads", type=int, help="Heads of the last image block, in place of its own.")
 def main(
     *,
@@ -160,10 +166,13 @@ def main(
     level: int | None,
     seed: int,
     device: str,
+    tower: Path | None,
     heads: int | None,
 ) -> None:
     """Print the zero-shot accuracy on held-out scenes: right / all, share, exact 95 % interval."""
     model, preprocess = load_model(directory)
+    if tower is not None:
+        model.load_state_dict(load_file(tower), strict=False)
     model.to(pick_device(device))
     if heads is not None:
         try:

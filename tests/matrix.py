@@ -101,6 +101,11 @@ FIELD = (
     "text-game",
     "token-removal",
     "grad-cam?heads=released",
+    "raw-attention?heads=released",
+    "raw-attention?heads=released&input=own-size",
+    "maskclip?keys=true",
+    "game?start=-1",
+    "rollout?start=-1",
 )
 LONG = (
     "score-cam",
@@ -123,6 +128,11 @@ UNRANKED = (
     "transformer-attribution",
     "skip-plus",
     "grad-cam?heads=released",
+    "raw-attention?heads=released",
+    "raw-attention?heads=released&input=own-size",
+    "maskclip?keys=true",
+    "game?start=-1",
+    "rollout?start=-1",
 )
 TRACED = ("P101", "P102", "P103", "P104", "P105", "P110")
 SHARED = (

@@ -85,8 +85,11 @@ BUILT_IN: Mapping[str, BuiltIn] = {
         "raw_attention:raw_attention",
         "1F",
         text_specific=False,
+        unmodified=_ECLIP,
         needs=_HEADS,
-        needs_also={"": "one reading"},
+        modifies="with heads=released the last image block's attention is computed with one head, "
+        "and at own-size another picture is run",
+        needs_also={"": "one reading", **_OWN_SIZE},
     ),
     "rollout": BuiltIn(
         "rollout:rollout", "1F", text_specific=False, needs=_HEADS, needs_also=_FOLLOWS

@@ -81,10 +81,10 @@ FIELD = (
     "maskclip",
     "maskclip?attention=model",
     "clip-surgery",
-    "m2ib?steps=3&copies=2",
+    "m2ib?copies=2",
     "libra-grad",
     "attn-lrp",
-    "m2ib?steps=3&copies=2&text=released",
+    "m2ib?copies=2&text=released",
     "transformer-attribution",
     "skip-plus",
     "vit-cx",
@@ -101,6 +101,11 @@ FIELD = (
     "text-game",
     "token-removal",
     "grad-cam?heads=released",
+    "raw-attention?heads=released",
+    "raw-attention?heads=released&input=own-size",
+    "maskclip?keys=true",
+    "game?start=-1",
+    "rollout?start=-1",
 )
 LONG = (
     "score-cam",
@@ -118,11 +123,16 @@ UNRANKED = (
     "tis?masks=32",
     "input-x-gradient",
     "grad-cam-plus-plus",
-    "m2ib?steps=3&copies=2",
-    "m2ib?steps=3&copies=2&text=released",
+    "m2ib?copies=2",
+    "m2ib?copies=2&text=released",
     "transformer-attribution",
     "skip-plus",
     "grad-cam?heads=released",
+    "raw-attention?heads=released",
+    "raw-attention?heads=released&input=own-size",
+    "maskclip?keys=true",
+    "game?start=-1",
+    "rollout?start=-1",
 )
 TRACED = ("P101", "P102", "P103", "P104", "P105", "P110")
 SHARED = (

@@ -13,6 +13,7 @@ from urllib.parse import quote
 from audit.engine.benchmark_cells import Benchmark, Outcome
 from audit.engine.benchmark_scores import Score, scores_by_measure
 from audit.evidence.evenly_spaced import evenly_spaced
+from audit.explainers.registry import reduced
 from audit.reports import pair_views, statuses
 from audit.reports.html import render_page
 from audit.result import wording as words
@@ -25,11 +26,19 @@ PAIRS_SHOWN: Final = 6
 
 @dataclass(frozen=True)
 class Row:
-    """An explainer in the matrix: its audit, what each check said, and where its report lies."""
+    """An explainer in the matrix.
+
+    Attributes:
+        outcome: its audit.
+        cells: what each check said.
+        link: where its report lies.
+        reduced: what it does less of than by default, in words.
+    """
 
     outcome: Outcome
     cells: tuple[statuses.Status | None, ...]
     link: str
+    reduced: str = ""
 
 
 @dataclass(frozen=True)
@@ -120,7 +129,8 @@ def _row(outcome: Outcome, checks: Sequence[CheckResult], folder: Path | None) -
     if result and folder is not None:
         report = Path(outcome.cell.settings.out) / "report.html"
         link = quote(Path(os.path.relpath(report, folder)).as_posix())
-    return Row(outcome, tuple(said.get(check.id) for check in checks), link)
+    cells = tuple(said.get(check.id) for check in checks)
+    return Row(outcome, cells, link, reduced(outcome.cell.name))
 
 
 def _side_by_side(results: Mapping[str, Result]) -> tuple[PairFigure, ...]:

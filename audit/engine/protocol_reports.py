@@ -6,12 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from audit.engine.protocol_maps import side_by_side
 from audit.engine.protocol_presets import Preset
 from audit.engine.protocol_runs import ProtocolRun
 from audit.engine.protocol_store import finish
 from audit.engine.protocol_tables import ARROWS, TABLED, Cell, cells_of, csv_of, latex_of
 from audit.reports.html import render_page
 from audit.reports.output import write_whole
+from audit.reports.pair_views import Photo, photos_of
+from audit.result.figures import PairFigure
 from audit.version import __version__
 
 
@@ -23,11 +26,15 @@ class SubjectView:
         run: what was measured.
         anchor: on the page.
         cells: by the title of each measure, those of the explainers in their order.
+        figures: maps of the same pairs side by side.
+        photos: the pictures of these pairs.
     """
 
     run: ProtocolRun
     anchor: str
     cells: Mapping[str, Sequence[Cell]]
+    figures: Sequence[PairFigure]
+    photos: Mapping[str, Photo]
 
 
 def render_protocol(preset: Preset, runs: Sequence[ProtocolRun], started: str = "") -> str:
@@ -38,10 +45,7 @@ def render_protocol(preset: Preset, runs: Sequence[ProtocolRun], started: str = 
         runs: of each model and its data.
         started: when, in words.
     """
-    subjects = [
-        SubjectView(run, f"subject-{number}", _by_measure(preset, run))
-        for number, run in enumerate(runs, 1)
-    ]
+    subjects = [_view(preset, run, number) for number, run in enumerate(runs, 1)]
     return render_page(
         "protocol.html.j2",
         styles=("report.css", "trend.css", "benchmark.css"),
@@ -50,6 +54,12 @@ def render_protocol(preset: Preset, runs: Sequence[ProtocolRun], started: str = 
         version=__version__,
         started=started,
     )
+
+
+def _view(preset: Preset, run: ProtocolRun, number: int) -> SubjectView:
+    figures = side_by_side(run.shown.shown_pairs, run.maps)
+    photos = photos_of(run.shown, figures)
+    return SubjectView(run, f"subject-{number}", _by_measure(preset, run), figures, photos)
 
 
 def _by_measure(preset: Preset, run: ProtocolRun) -> dict[str, list[Cell]]:

@@ -15,6 +15,7 @@ from audit.engine import supervision
 from audit.engine.context_building import build_context, load_audited_model
 from audit.engine.evidence_key import evidence_key
 from audit.engine.progress import Progress, silent
+from audit.engine.protocol_maps import Grid, PairsShown, maps_to_show, pairs_to_show
 from audit.engine.protocol_presets import Preset, preset_named
 from audit.engine.protocol_store import Measured, ProtocolStore
 from audit.engine.status_board import StatusBoard
@@ -31,6 +32,7 @@ from audit.explainers.sources import reading_recorded
 from audit.metrics.mask_measures import MASK_MEASURES
 from audit.metrics.probing import FAMILIES, Probe
 from audit.metrics.quality_table import MEASURES
+from audit.result.schema import ShownPair
 
 JOB = "audit.engine.protocol_runs:measured"
 _MEASURES = {one.name: one for one in MEASURES}
@@ -48,6 +50,8 @@ class ProtocolRun:
         left_out: explainers that cannot explain this model, each with the reason.
         kept: explainers that an interrupted run had measured.
         key: of its folder among those of `audit.engine.protocol_store`.
+        maps: by explainer and pair, of the pairs that are shown.
+        shown: these pairs.
     """
 
     model: str
@@ -57,15 +61,29 @@ class ProtocolRun:
     left_out: Mapping[str, str] = field(default_factory=dict)
     kept: tuple[str, ...] = ()
     key: str = ""
+    maps: Mapping[str, Mapping[str, Grid]] = field(default_factory=dict)
+    shown: PairsShown = field(default_factory=PairsShown)
+
+    def as_plain(self) -> dict[str, Any]:
+        """As JSON can hold it."""
+        pairs = {name: pair.model_dump() for name, pair in self.shown.shown_pairs.items()}
+        shown = {"shown_pairs": pairs, "pictures": dict(self.shown.pictures)}
+        return dataclasses.asdict(dataclasses.replace(self, shown=PairsShown())) | {"shown": shown}
 
     @classmethod
     def from_plain(cls, found: Mapping[str, Any]) -> ProtocolRun:
-        """Out of what `dataclasses.asdict` gives, as JSON holds it."""
+        """Out of what `as_plain` gives, as JSON holds it."""
         values = {
             name: {measure: tuple(numbers) for measure, numbers in own.items()}
             for name, own in found["values"].items()
         }
-        plain = {"clusters": tuple(found["clusters"]), "kept": tuple(found["kept"])}
+        pairs = found["shown"]["shown_pairs"].items()
+        shown = {name: ShownPair.model_validate(pair) for name, pair in pairs}
+        plain = {
+            "clusters": tuple(found["clusters"]),
+            "kept": tuple(found["kept"]),
+            "shown": PairsShown(shown, found["shown"]["pictures"]),
+        }
         return cls(**{**found, **plain, "values": values})
 
 
@@ -135,17 +153,18 @@ def measured(
                 found[spec], explainer = _measured(preset.measures, context, spec, probe)
             store.keep(spec, found[spec], explainer)
         board.tell(f"{protocol}: {spec}", done, len(specs))
-    return dataclasses.asdict(
-        ProtocolRun(
-            with_weights,
-            context.pairs.name,
-            tuple(context.pairs.cluster.tolist()),
-            {spec: one.values for spec, one in found.items() if not one.left_out},
-            {spec: one.left_out for spec, one in found.items() if one.left_out},
-            tuple(kept),
-            key,
-        )
-    )
+    ran = {spec: one for spec, one in found.items() if not one.left_out}
+    return ProtocolRun(
+        with_weights,
+        context.pairs.name,
+        tuple(context.pairs.cluster.tolist()),
+        {spec: one.values for spec, one in ran.items()},
+        {spec: one.left_out for spec, one in found.items() if one.left_out},
+        tuple(kept),
+        key,
+        {spec: one.maps for spec, one in ran.items()},
+        pairs_to_show(context),
+    ).as_plain()
 
 
 def _measured(
@@ -157,7 +176,8 @@ def _measured(
         maps = context.guarded(lambda module: context.maps(on_model, module)).float()
     except NeedsHeadsError as error:
         return Measured({}, str(error)), explainer
-    return Measured(_measures(measures, maps, probe, grid_masks(context))), explainer
+    values = _measures(measures, maps, probe, grid_masks(context))
+    return Measured(values, maps=maps_to_show(context, maps)), explainer
 
 
 def _measures(

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final
 
+from audit.engine.protocol_maps import Grid
 from audit.evidence.completion import SOURCES, mark_finished, may_resume
 from audit.explainers.contract import Explainer
 from audit.explainers.sources import SourceRecord
@@ -25,10 +26,12 @@ class Measured:
     Attributes:
         values: by measure, one number a pair; empty where it cannot explain this model.
         left_out: why it cannot.
+        maps: of the pairs that are shown, by their ids.
     """
 
     values: Values
     left_out: str = ""
+    maps: Mapping[str, Grid] = field(default_factory=dict)
 
 
 class ProtocolStore:
@@ -56,7 +59,7 @@ class ProtocolStore:
         try:
             found = json.loads(self._file(spec).read_text(encoding="utf-8"))
             values = {name: tuple(map(float, own)) for name, own in found["values"].items()}
-            return Measured(values, str(found["left_out"]))
+            return Measured(values, str(found["left_out"]), dict(found["maps"]))
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
 
@@ -74,8 +77,7 @@ class ProtocolStore:
         if explainer is not None and explainer.source_file:
             self._own = (*self._own, explainer.source_file)
         SourceRecord(self.folder / SOURCES, self._own, beside=self._beside).update()
-        text = json.dumps({"values": dict(measured.values), "left_out": measured.left_out})
-        write_whole(self._file(spec), f"{text}\n")
+        write_whole(self._file(spec), f"{json.dumps(asdict(measured))}\n")
 
     def _file(self, spec: str) -> Path:
         return self.folder / f"{hashlib.sha256(spec.encode()).hexdigest()[:16]}.json"

@@ -85,8 +85,11 @@ BUILT_IN: Mapping[str, BuiltIn] = {
         "raw_attention:raw_attention",
         "1F",
         text_specific=False,
+        unmodified=_ECLIP,
         needs=_HEADS,
-        needs_also={"": "one reading"},
+        modifies="with heads=released the last image block's attention is computed with one head, "
+        "and at own-size another picture is run",
+        needs_also={"": "one reading", **_OWN_SIZE},
     ),
     "rollout": BuiltIn(
         "rollout:rollout", "1F", text_specific=False, needs=_HEADS, needs_also=_FOLLOWS
@@ -191,9 +194,15 @@ BUILT_IN: Mapping[str, BuiltIn] = {
     "integrated-gradients": BuiltIn(
         "integrated_gradients:integrated_gradients",
         "1F + steps (F + B)",
+        cheaper={"steps": "16"},
         many_passes=True,
     ),
-    "smooth-grad": BuiltIn("smooth_grad:smooth_grad", "1F + samples (F + B)", many_passes=True),
+    "smooth-grad": BuiltIn(
+        "smooth_grad:smooth_grad",
+        "1F + samples (F + B)",
+        cheaper={"samples": "16"},
+        many_passes=True,
+    ),
     "grad-cam": BuiltIn(
         "grad_cam:grad_cam",
         "1F + 1B",
@@ -208,7 +217,7 @@ BUILT_IN: Mapping[str, BuiltIn] = {
     "meaningful-perturbation": BuiltIn(
         "meaningful_perturbation:meaningful_perturbation",
         "1F + disks F + steps (F + B)",
-        cheaper={"steps": "100"},
+        cheaper={"steps": "30"},
         many_passes=True,
     ),
     "extremal-perturbation": BuiltIn(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -88,6 +89,37 @@ def _scale(interface: ModelInterface | None, model: nn.Module, scale: float | No
     return interface.logit_scale(model)
 
 
+class _SmoothMaximum(torch.autograd.Function):
+    """Over points, sum r softmax(c r) of r = weight x bump, mask by mask so that caches hold it.
+
+    With r in [0, 1] its powers need no shift. Its gradient by r is softmax(c r) (1 + c (r - sum)).
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, near: Float[Tensor, "b points cells"], bumps: Float[Tensor, "points pixels 1"]
+    ) -> Float[Tensor, "b pixels cells"]:
+        found, totals = [], []
+        for weights in near:
+            raised = weights[:, None] * bumps
+            powers = (COLDNESS * raised).exp_()
+            totals.append(powers.sum(0))
+            found.append(raised.mul_(powers).sum(0).div_(totals[-1]))
+        ctx.save_for_backward(near, bumps, smooth := torch.stack(found), torch.stack(totals))
+        return smooth
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        near, bumps, smooth, totals = ctx.saved_tensors
+        found = []
+        for weights, one, total, gradient in zip(near, smooth, totals, *gradients, strict=True):
+            raised = weights[:, None] * bumps
+            powers = (COLDNESS * raised).exp_().mul_(gradient / total)
+            raised.mul_(COLDNESS).add_(1 - COLDNESS * one).mul_(powers)
+            found.append(raised.mul_(bumps).sum(1))
+        return torch.stack(found), None
+
+
 class SmoothMask:
     """How weights on a coarse grid make a mask: the smooth maximum of bumps around its points.
 
@@ -111,17 +143,14 @@ class SmoothMask:
         apart = (offsets[:, None] - inside).square()  # from a pixel to points around its cell
         distance = (apart[:, None, :, None] + apart[None, :, None]).sqrt().flatten(0, 1)
         bumps = torch.exp(-2 * (distance / sigma - 0.5).clamp_min(0).square())
-        self.bumps = bumps.to(images.device, widen(images).dtype)
+        self.bumps = bumps.flatten(1)[..., None].to(images.device, widen(images).dtype)
 
     def __call__(self, weights: Float[Tensor, "b rows columns"]) -> Float[Tensor, "b all_H all_W"]:
         """The masks that weights make, with their margins."""
         wide = functional.pad(weights, (self.beyond,) * 4)
         near = functional.unfold(wide[:, None], 2 * self.radius + 1, padding=self.radius)
-        near = near.unflatten(2, wide.shape[1:])[..., None, None]
-        raised = near * self.bumps[:, None, None]
-        smooth: Tensor = (raised * (COLDNESS * raised).softmax(1)).sum(1)
-        rows, columns = (n * self.step for n in wide.shape[1:])
-        return smooth.transpose(2, 3).reshape(-1, rows, columns)
+        smooth: Tensor = _SmoothMaximum.apply(near, self.bumps)
+        return functional.pixel_shuffle(smooth.unflatten(2, wide.shape[1:]), self.step)[:, 0]
 
     def visible(self, mask: Float[Tensor, "b all_H all_W"]) -> Float[Tensor, "b H W"]:
         """Of masks with margins what lies on the picture."""

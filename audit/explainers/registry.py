@@ -140,6 +140,25 @@ def comparable_with(explainer: Explainer, *, explains_text: bool) -> list[Explai
     return [bound_alike(other, model) for other in others if needs_met(other, model.lacks)]
 
 
+def reduced(spec: str) -> str:
+    """What a built-in explainer does less of than by default, in words; empty for nothing.
+
+    Args:
+        spec: of any explainer; of its options those count that make its map cost less.
+    """
+    name, _, query = spec.partition("?")
+    built_in = BUILT_IN.get(name)
+    if built_in is None or not built_in.cheaper or not query:
+        return ""
+    options = options_of(_resolve(name))
+    published = {o.name: "the default" if o.default == "None" else o.default for o in options}
+    return ", ".join(
+        f"{key} {value} instead of {published[key]}"
+        for key, value in parse_qsl(query)
+        if key in built_in.cheaper and value != published[key]
+    )
+
+
 def _resolve(name: str) -> Callable[..., Any]:
     if name in BUILT_IN:
         module, _, function = BUILT_IN[name].target.partition(":")

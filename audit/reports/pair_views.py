@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol, runtime_checkable
 
 from audit.reports.data_uris import (
     Grid,
@@ -80,7 +80,20 @@ def photos(result: Result) -> dict[str, Photo]:
     return drawn
 
 
-def photos_of(result: Result, figures: Iterable[PairFigure]) -> dict[str, Photo]:
+@runtime_checkable
+class HoldsPairs(Protocol):
+    """A result, or what else knows pairs and holds their pictures."""
+
+    @property
+    def shown_pairs(self) -> Mapping[str, ShownPair]:
+        """By id."""
+
+    @property
+    def pictures(self) -> Mapping[str, str]:
+        """By key."""
+
+
+def photos_of(result: HoldsPairs, figures: Iterable[PairFigure]) -> dict[str, Photo]:
     """The pictures of some pairs by their keys, each drawn where it is shown."""
     pairs = [result.shown_pairs[f.pair] for f in figures if f.pair in result.shown_pairs]
     keys = {one.picture for one in pairs if one.picture in result.pictures}

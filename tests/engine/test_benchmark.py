@@ -118,6 +118,12 @@ def test_hostile_names_stay_text(hostile):
     assert "<script>alert" not in page
 
 
+def test_the_page_tells_what_is_run_at_less_than_its_default(result):
+    page = render_benchmark(outcomes(**{"rise?masks=256": result, "gradient": result}))
+    assert page.count("masks 256 instead of 2000") == 2  # verdicts and cost
+    assert page.count(" instead of ") == 2
+
+
 def test_only_a_process_that_runs_no_explainer_fills_what_is_shared(tmp_path):
     read, fill = (
         Tasks(shared=Shared(tmp_path / "all", fills=fills)).of(tmp_path / "evidence", "maps")

@@ -94,10 +94,11 @@ def test_tables_show_what_others_give():
 def test_an_interrupted_protocol_goes_on(tmp_path):
     store = ProtocolStore(tmp_path, "key", resume=True)
     assert store.kept("gradient") is None
-    store.keep("gradient", Measured({DELETION: (0.25, 0.5)}))
+    measured = Measured({DELETION: (0.25, 0.5)}, maps={"p1": [[0.0, 1.0]]})
+    store.keep("gradient", measured)
     store.keep("game", Measured({}, "it needs heads"))
     again = ProtocolStore(tmp_path, "key", resume=True)
-    assert again.kept("gradient") == Measured({DELETION: (0.25, 0.5)})
+    assert again.kept("gradient") == measured
     assert again.kept("game") == Measured({}, "it needs heads")
     assert again.kept("edges") is None
     assert ProtocolStore(tmp_path, "another", resume=True).kept("gradient") is None
@@ -159,6 +160,10 @@ def test_a_protocol_measures_the_explainers_on_all_pairs(command, tiny_model):
     assert command("benchmark", "--protocol", "grad-eclip", "edges", *words).exit_code == 0
     text = Path("b/grad-eclip.html").read_text(encoding="utf-8")
     assert f"kept from before an interruption: {', '.join(GRAD_ECLIP.explainers)}, edges" in text
+    for name in (*GRAD_ECLIP.explainers, "edges"):  # kept with the numbers
+        assert text.count(f'alt="Map: {name}"') == 5
+    assert text.count("<q><bdi>") == 5
+    assert "no picture" not in text
     again = list(csv.DictReader(Path("b/grad-eclip.csv").read_text().splitlines()))
     assert again == rows
 

@@ -93,6 +93,20 @@ def test_raw_attention_is_what_the_module_reports(clip, pairs):
     assert found.scores is None
 
 
+def test_raw_attention_of_one_head_is_that_of_the_full_width(clip, pairs):
+    images, tokens = pairs
+    tower = anatomy_of(clip).image
+    q, k, _ = tower.blocks[-1].qkv(
+        tower.blocks[-1].normalize(tower.run(tower.embed(images), 0, len(tower.blocks) - 1))
+    )
+    row = (q[:, :1] @ k.mT / q.shape[-1] ** 0.5).softmax(-1)[:, 0, 1:].detach()
+    found = raw_attention(clip, images, tokens, heads="released").maps
+    torch.testing.assert_close(found.flatten(1), row, rtol=0, atol=1e-12)
+    assert not torch.allclose(found, raw_attention(clip, images, tokens).maps)
+    larger = raw_attention(clip, images, tokens, heads="released", input="own-size").maps
+    assert larger.shape[-1] > found.shape[-1]
+
+
 def test_raw_attention_reads_no_text(clip, pairs):
     images, tokens = pairs
     assert torch.equal(

@@ -45,6 +45,30 @@ def test_rise(wide_clip, build_pairs, center):
         torch.testing.assert_close(found.scores, score(images, tokens))
 
 
+class Even(torch.nn.Module):
+    """A network that gives every picture the same score."""
+
+    def __init__(self, score):
+        super().__init__()
+        self.head = torch.nn.Linear(1, 2, bias=False).double()
+        self.head.weight.data[:] = score
+
+    def forward(self, x):
+        return self.head(x.new_ones(len(x), 1))
+
+
+def test_rise_of_few_masks_repeats_how_often_each_place_was_shown_whatever_the_model():
+    """Why P107 finds that `rise?masks=64` survives a randomized model: it does, but centered."""
+    images = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0)).double()
+    targets = torch.tensor([0, 1])
+    one, other = (rise(Even(s), images, targets, masks=16).maps for s in (0.2, 0.5))
+    torch.testing.assert_close(one / 0.2, other / 0.5)
+    torch.testing.assert_close(one[0], one[1])
+    assert float(one.std() / one.mean()) > 0.1
+    centered = rise(Even(0.5), images, targets, masks=16, center=True).maps
+    assert float(centered.abs().max()) < 1e-12
+
+
 def test_masks_that_show_everything_give_the_score_everywhere(clip, pairs):
     found = rise(clip, *pairs, masks=2, keep=1)
     torch.testing.assert_close(found.maps, found.scores[:, None, None].expand(-1, 4, 4))

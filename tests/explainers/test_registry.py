@@ -3,6 +3,7 @@
 import sys
 import textwrap
 from importlib.metadata import EntryPoint
+from pathlib import Path
 
 import pytest
 import torch
@@ -16,8 +17,9 @@ from audit.explainers.errors import (
     UnknownExplainerError,
     UnknownOptionError,
 )
-from audit.explainers.registry import comparable_with, list_explainers, load_explainer
+from audit.explainers.registry import comparable_with, list_explainers, load_explainer, reduced
 
+ROOT = Path(__file__).parents[2]
 SOURCE = """
     from __future__ import annotations
     from typing import TYPE_CHECKING, Literal
@@ -301,3 +303,17 @@ def test_cheaper_settings_can_be_loaded(name):
     spec = affordable(name)
     assert load_explainer(spec).options == BUILT_IN[name].cheaper
     assert affordable("gradient") == "gradient"
+    told = reduced(spec)
+    assert all(
+        f"{key} {value} instead of " in told for key, value in BUILT_IN[name].cheaper.items()
+    )
+    assert f"`{spec}`" in (ROOT / "docs/benchmark.md").read_text(encoding="utf-8")
+    assert reduced(name) == ""
+
+
+def test_what_is_reduced_is_told_beside_what_is_published():
+    assert reduced("rise?masks=256") == "masks 256 instead of 2000"
+    assert reduced("rise?masks=2000&cells=7") == ""
+    told = "steps 100 instead of 800, area 0.1 instead of the default"
+    assert reduced(affordable("extremal-perturbation")) == told
+    assert reduced("gradient") == reduced("mine.py:f?masks=3") == ""

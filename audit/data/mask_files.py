@@ -15,6 +15,7 @@ from audit.data.upright import OpenedPicture, PictureError
 
 VOID = 255  # pixels that are left open, in class ids of 8 bits
 _SHOWN = 5
+_BEYOND = 0.1  # of a side, by which a box may reach beyond it
 _ASPECT = 0.02  # by which the shapes of a mask and its picture may differ, from rounding
 _HALF = 0.5
 
@@ -87,8 +88,10 @@ def moved_mask(mask: Mask, opened: OpenedPicture) -> Image.Image:
 def box_mask(box: tuple[int, int, int, int], opened: OpenedPicture) -> Image.Image:
     """A box of stored pixels x0, y0, x1, y1, all inclusive, as a mask of the picture as it is seen.
 
+    What reaches a little beyond the picture, as a hand draws it, is cut off.
+
     Raises:
-        PictureError: it is none, or begins outside of the picture.
+        PictureError: it is none, begins outside of the picture, or ends far beyond it.
     """
     width, height = opened.stored
     x0, y0, x1, y1 = box
@@ -97,6 +100,12 @@ def box_mask(box: tuple[int, int, int, int], opened: OpenedPicture) -> Image.Ima
             f"expected a box x0 ≤ x1, y0 ≤ y1 that begins inside the {width}×{height} pixels of "
             f"the picture, found {x0}, {y0}, {x1}, {y1}; correct it, name the columns x, y, w, h "
             "if that is what they are, or leave the row out"
+        )
+    if x1 >= (1 + _BEYOND) * width or y1 >= (1 + _BEYOND) * height:
+        raise PictureError(
+            f"expected a box that ends inside the {width}×{height} pixels of the picture, found "
+            f"{x0}, {y0}, {x1}, {y1}; if it was drawn on a larger copy of the picture give that "
+            "one, or boxes as fractions of the picture, or leave the row out"
         )
     mask = np.zeros((height, width), dtype=np.uint8)
     mask[y0 : y1 + 1, x0 : x1 + 1] = 255

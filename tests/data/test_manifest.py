@@ -59,6 +59,11 @@ def test_boxes_are_inclusive_and_move_as_the_picture_does(model, manifest):
     assert (rows.min(), rows.max(), columns.min(), columns.max()) == (1, 5, 2, 9)
 
 
+def test_a_box_that_reaches_a_little_beyond_its_picture_is_cut_off(model, manifest):
+    pairs = manifest_pairs(model, manifest(changed("x1", 26)), None)
+    assert pairs.masks[3].nonzero()[:, 1].max() == pairs.masks.shape[-1] - 1
+
+
 def test_classes_of_a_file_beside_it_are_all_asked_for(model, manifest):
     pairs = manifest_pairs(model, manifest(classes="label\nowl\nfox\ndog\ncat\n"), None)
     assert pairs.classes == ("owl", "fox", "dog", "cat")
@@ -80,6 +85,8 @@ def changed(column, value):
         (changed("image", None), "a value in column image of every row"),
         (changed("x1", 1), "expected a box x0 ≤ x1"),
         (changed("y0", 24), "'p1.png, id 3': .* begins inside the 24×24 pixels of the"),
+        (changed("x1", 27), "'p1.png, id 3': expected a box that ends inside the 24×24 pixels"),
+        (changed("y1", 4000), "drawn on a larger copy of the picture give that one"),
     ],
 )
 def test_rows_that_lack_something_are_named(model, manifest, rows, message):

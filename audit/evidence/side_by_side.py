@@ -7,6 +7,7 @@ is measured here when it is asked for, and raises there what it raises.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
@@ -21,7 +22,11 @@ T = TypeVar("T")
 Task = Callable[[], object]
 WATCHER = "audit: ends with the process that started this one"
 """The name of the audit's own thread."""
-_PORTIONS = 4  # of the tasks that each process gets, one after the other: a fork costs time as well
+_PORTIONS = 4  # of the tasks that each worker of a cluster gets, one after the other
+_IN_LINE = 10_000  # numbers that a pipe holds, of four bytes each
+_BYTES = 4
+_PATIENCE = 0.5  # s between two looks at how many forks there may be
+_FIRST, _TAKEN, _DONE = b"f", b"t", b"d"  # what a fork says
 
 
 @runtime_checkable
@@ -86,32 +91,30 @@ class Forks:
     def run(self, folder: Path, tasks: Mapping[str, Task], told: Callable[[int], None]) -> None:
         """Run tasks, and wait for all; see `Executor`."""
         del folder  # forks keep what they measure as this process would
-        context, parent, done = get_context("fork"), os.getpid(), 0
-        waiting = portions([*tasks.values()], self.count)
-        running: dict[int, tuple[ForkProcess, int]] = {}
-        try:
-            while waiting or running:
-                while waiting and len(running) < self.free:
-                    portion = waiting.pop()
-                    process = context.Process(target=self._work, args=(portion, parent))
-                    process.start()
-                    running[process.sentinel] = process, len(portion)
-                for sentinel in connection.wait(list(running)):
-                    process, ended = running.pop(int(str(sentinel)))
+        context, parent = get_context("fork"), os.getpid()
+        running: dict[int, ForkProcess] = {}
+        with contextlib.closing(Line([*tasks.values()])) as line:
+            try:
+                while running or line.calls_for_another(len(running)):
+                    while len(running) < self.free and line.calls_for_another(len(running)):
+                        process = context.Process(target=self._work, args=(line, parent))
+                        process.start()
+                        line.started += 1
+                        running[process.sentinel] = process
+                    for sentinel in line.wait([*running]):
+                        self._leave(running.pop(sentinel))
+                    told(line.done)
+            finally:
+                for process in running.values():
+                    process.kill()
                     self._leave(process)
-                    done += ended
-                told(done)
-        finally:
-            for process, _ in running.values():
-                process.kill()
-                self._leave(process)
 
     def _leave(self, process: ForkProcess) -> None:
         process.join()
         self.ended(process.pid or 0)
         process.close()
 
-    def _work(self, tasks: Sequence[Task], parent: int) -> None:
+    def _work(self, line: Line, parent: int) -> None:
         """What a fork does; no exit handler of the process that it was forked from runs here."""
         import torch  # not before: who watches over a process needs none
 
@@ -119,13 +122,70 @@ class Forks:
         try:
             self.begins(parent)
             torch.set_num_threads(1)
-            for task in tasks:
-                task()
+            line.work()
             code = 0
         finally:
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(code)
+
+
+class Line:
+    """Tasks that stand in line: a fork that is free takes the next one.
+
+    So there are no more forks than may run at a time, and none waits while another has tasks left.
+    A pipe holds the numbers of the tasks, each of which one fork reads; another tells this process
+    of them.
+
+    Attributes:
+        started: forks.
+        done: tasks that were finished.
+    """
+
+    def __init__(self, tasks: Sequence[Task]) -> None:
+        size = 1 + len(tasks) // _IN_LINE
+        self._portions = [tasks[i : i + size] for i in range(0, len(tasks), size)]
+        self._next, write = os.pipe()
+        os.write(write, b"".join(n.to_bytes(_BYTES) for n in range(len(self._portions))))
+        os.close(write)  # behind the last number there is the end
+        self._heard, self._says = os.pipe()
+        os.set_blocking(self._heard, False)
+        self.started = self.done = 0
+        self._taken = self._begun = 0
+
+    def close(self) -> None:
+        """Close its pipes."""
+        for end in (self._next, self._heard, self._says):
+            os.close(end)
+
+    def calls_for_another(self, running: int) -> bool:
+        """Whether there are tasks for one more fork; not where one ended before it took any.
+
+        Args:
+            running: forks that are there.
+        """
+        idle = self.started - self._begun
+        return idle <= running and len(self._portions) - self._taken > idle
+
+    def wait(self, sentinels: list[int]) -> list[int]:
+        """Wait a little, and note what forks say; the sentinels of those that have ended."""
+        found = connection.wait([*sentinels, self._heard], timeout=_PATIENCE)
+        with contextlib.suppress(BlockingIOError):
+            while said := os.read(self._heard, 2**12):
+                self._begun += said.count(_FIRST)
+                self._taken += said.count(_FIRST) + said.count(_TAKEN)
+                self.done += said.count(_DONE)
+        return [one for one in sentinels if one in found]
+
+    def work(self) -> None:
+        """What a fork does: take tasks while there are any."""
+        what = _FIRST
+        while number := os.read(self._next, _BYTES):
+            os.write(self._says, what)
+            what = _TAKEN
+            for task in self._portions[int.from_bytes(number)]:
+                task()
+                os.write(self._says, _DONE)
 
 
 def portions(tasks: Sequence[T], workers: int) -> list[Sequence[T]]:

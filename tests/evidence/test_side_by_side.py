@@ -3,6 +3,8 @@
 import os
 import signal
 import threading
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -77,7 +79,45 @@ def test_a_fork_is_begun_and_its_end_is_told(tmp_path):
     forks = Forks(2, lambda parent: begins.write_text(str(parent)), ended.append)
     _all(Tasks(tmp_path / "kept", executor=forks), _squares)
     assert begins.read_text() == str(os.getpid())
-    assert len(set(ended)) == 5
+    assert len(set(ended)) == 2
+
+
+def test_no_fork_waits_while_there_are_tasks(tmp_path):
+    """One task takes as long as all others together: one fork has it, the other has the rest."""
+
+    def measure(number):
+        time.sleep(1.5 if number == 0 else 0.1)
+        return _squares(number)
+
+    found = _all(_tasks(tmp_path, 2), measure)
+    processes = [int(one.of["square"][1]) for one in found]
+    assert processes.count(processes[0]) == 1
+    assert len(set(processes)) == 2
+
+
+def test_forks_that_end_before_they_take_a_task_are_not_begun_again_and_again(tmp_path):
+    begun, here = [], os.getpid()
+
+    def ends(parent):
+        os._exit(1)
+
+    forks = Forks(2, ends, begun.append)
+    found = _all(Tasks(tmp_path, executor=forks), _squares)
+    assert {int(one.of["square"][1]) for one in found} == {here}
+    assert len(begun) <= 3
+
+
+def test_more_tasks_than_a_pipe_holds_numbers(tmp_path):
+    told, count = [], 30_000
+    Forks(2).run(tmp_path, {str(n): lambda: None for n in range(count)}, told.append)
+    assert told[-1] == count
+    assert told == sorted(told)
+
+
+def test_forks_leave_no_pipe_open(tmp_path):
+    before = len([*Path("/proc/self/fd").iterdir()])
+    _all(_tasks(tmp_path, 2), _squares)
+    assert len([*Path("/proc/self/fd").iterdir()]) == before
 
 
 @pytest.mark.parametrize(("name", "forks"), [(WATCHER, True), ("pool", False)])

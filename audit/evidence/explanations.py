@@ -24,13 +24,14 @@ def gather_explanations(context: Context) -> Explanations:
     """Maps of the audited explainer, its twin and the controls."""
     maps, quality = {}, {}
     masks = grid_masks(context)
-    others = [name for name in context.explainers if context.is_of_model(name)]
-    drawn = dict(zip(others, _drawn(context, others, of_model=True), strict=True))
-    own = [name for name in context.explainers if name not in drawn]
-    drawn |= zip(own, _drawn(context, own, of_model=False), strict=True)
-    for name in context.explainers:
-        found = drawn[name]["maps"]
-        context.seconds[name] = float(drawn[name]["seconds"])
+    tasks = {name: f"maps of {name}" for name in context.explainers}
+    every = context.tasks.all_drawn(
+        {task: functools.partial(_timed_maps, context, name) for name, task in tasks.items()},
+        of_model={task for name, task in tasks.items() if context.is_of_model(name)},
+    )
+    for name, drawn in zip(tasks, every, strict=True):
+        found = drawn["maps"]
+        context.seconds[name] = float(drawn["seconds"])
         maps[name] = found.double().numpy()
         if masks is not None:
             quality[name] = localization(found, masks, context.quality)
@@ -57,11 +58,6 @@ def _without_twin(context: Context, pairs: Pairs) -> Context:
         if name in ranked or name != roles.twin
     }
     return dataclasses.replace(context, pairs=pairs, explainers=explainers)
-
-
-def _drawn(context: Context, names: list[str], *, of_model: bool) -> list[dict[str, Tensor]]:
-    tasks = {f"maps of {name}": functools.partial(_timed_maps, context, name) for name in names}
-    return context.tasks.all_drawn(tasks, of_model=of_model)
 
 
 def _timed_maps(context: Context, name: str) -> dict[str, Tensor]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from hashlib import sha256
@@ -207,7 +207,7 @@ class Tasks:
         tasks: Mapping[str, Callable[[], T]],
         told: Callable[[int], None] = nobody,
         *,
-        of_model: bool = False,
+        of_model: bool | Container[str] = False,
     ) -> list[T]:
         """What several tasks give, in their order; measured side by side where that can be.
 
@@ -215,15 +215,16 @@ class Tasks:
             kind: see `kept`.
             tasks: what runs each, by its name.
             told: how many are finished.
-            of_model: see `kept`.
+            of_model: see `kept`; the names of those of which it holds, where it does not of all.
         """
         if self.sampler is not None:
             return self.sampler.all_kept(tasks)
+        shares = {n: of_model if isinstance(of_model, bool) else n in of_model for n in tasks}
         calls = {
-            name: partial(self.kept, name, kind, measure, of_model=of_model)
+            name: partial(self.kept, name, kind, measure, of_model=shares[name])
             for name, measure in tasks.items()
         }
-        missing = {n: one for n, one in calls.items() if not self._is_kept(n, of_model=of_model)}
+        missing = {n: one for n, one in calls.items() if not self._is_kept(n, of_model=shares[n])}
         aside = self.folder is not None and self.executor.takes(len(missing))
         if aside and self.folder is not None:
             there = len(calls) - len(missing)
@@ -240,7 +241,7 @@ class Tasks:
         tasks: Mapping[str, Callable[[], Mapping[str, Tensor]]],
         told: Callable[[int], None] = nobody,
         *,
-        of_model: bool = False,
+        of_model: bool | Container[str] = False,
     ) -> list[dict[str, Tensor]]:
         """Like `all_kept`, of tasks that draw tensors."""
         measured = {name: partial(_drawn, draw) for name, draw in tasks.items()}

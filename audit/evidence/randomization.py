@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -21,6 +21,7 @@ from audit.evidence.explained_copies import (
 )
 from audit.evidence.explained_towers import on_explained_tower
 from audit.evidence.kinds import Costs, ExplainedTowers, Randomization
+from audit.explainers.contract import Explainer
 from audit.interventions.draws import generator_for
 from audit.interventions.model_parts import ModelParts
 from audit.interventions.randomizing import cascade, share_reached
@@ -28,6 +29,7 @@ from audit.metrics.similarity import relative_l2
 
 MOST_STAGES = 6
 WHOLE = "both towers"
+_REACHED = "share reached"
 
 
 def gather_randomization(
@@ -52,36 +54,67 @@ def gather_randomization(
     labels = ("unmodified", *stages_measured(parts, 2 if slow else MOST_STAGES))
     labels += (WHOLE,) if parts.text else ()
 
-    def explained(module: nn.Module) -> dict[str, Tensor]:
-        return {n: maps_of(context, e, own_copy(module), pairs) for n, e in explainers.items()}
-
     dtype = context.model.dtype
     before = {n: unedited_maps(context, e, pairs, dtype) for n, e in explainers.items()}
+    cascades = {
+        f"cascade, draw {draw}": partial(
+            _explained, context, explainers, pairs, partial(_stages, context, parts, labels, draw),
+            [f"stage, {label} of draw {draw}" for label in labels],
+        )
+        for draw in range(draws)
+    }  # fmt: skip
+    drawn = context.tasks.all_drawn(
+        cascades, lambda done: context.progress("randomized models", done, draws)
+    )
     similarity = {n: np.ones((len(labels), draws, len(pairs))) for n in names}
-    final, reached = [], []
-    for draw in range(draws):
-        for i, module in enumerate(_stages(context, parts, labels, draw)):
-            name = f"stage, {labels[i]} of draw {draw}"
-            after = context.tasks.drawn(name, partial(explained, module))
-            for name in names:
-                similarity[name][i, draw] = likeness(before[name], after[name]).numpy()
-            if i == len(labels) - 1:
-                final.append(after[context.roles.audited])
-                reached.append(share_reached(context.pristine, module, parts.apart))
-            done, every = draw * len(labels) + i + 1, len(labels) * draws
-            context.progress("randomized models", done, every)
+    for draw, found in enumerate(drawn):
+        for name in names:
+            for i, maps in enumerate(found[name]):
+                similarity[name][i, draw] = likeness(before[name], maps).numpy()
+    final = [found[context.roles.audited][-1] for found in drawn]
     ours = before[context.roles.audited]
     return Randomization(
         pairs=pairs.numpy(),
         stages=labels,
         similarity=similarity,
         change=torch.stack([relative_l2(ours, maps) for maps in final]).numpy(),
-        reached=np.array(reached),
+        reached=np.array([float(found[_REACHED]) for found in drawn]),
         unrelated=_between_pictures(ours, context.pairs.picture[pairs]),
         chance=_with_random_maps(ours, context.seed),
         maps=ours.numpy(),
         final_maps=final[0].numpy(),
     )
+
+
+def _explained(
+    context: Context,
+    explainers: Mapping[str, Explainer],
+    pairs: Int[Tensor, " n"],
+    stages: Callable[[], Iterator[nn.Module]],
+    names: Sequence[str],
+) -> dict[str, Tensor]:
+    """Maps on every stage, (stages, pairs, rows, columns) by explainer, and how far the last went.
+
+    Args:
+        context: of the audit.
+        explainers: by name.
+        pairs: indices of the pairs.
+        stages: the models, one after the other.
+        names: of the tasks, one a stage.
+    """
+    found: dict[str, list[Tensor]] = {name: [] for name in explainers}
+
+    def maps(module: nn.Module) -> dict[str, Tensor]:
+        return {n: maps_of(context, e, own_copy(module), pairs) for n, e in explainers.items()}
+
+    module: nn.Module = context.pristine
+    for name, module in zip(names, stages(), strict=True):
+        for explainer, drawn in context.tasks.drawn(name, partial(maps, module)).items():
+            found[explainer].append(drawn)
+    reached = share_reached(context.pristine, module, context.parts().apart)
+    return {n: torch.stack(one) for n, one in found.items()} | {
+        _REACHED: torch.tensor(reached, dtype=torch.float64)
+    }
 
 
 def stages_measured(parts: ModelParts, most: int) -> tuple[str, ...]:

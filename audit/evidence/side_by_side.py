@@ -89,30 +89,38 @@ class Forks:
         return self.free > 1 and all(t is main or t.name == WATCHER for t in others)
 
     def run(self, folder: Path, tasks: Mapping[str, Task], told: Callable[[int], None]) -> None:
-        """Run tasks, and wait for all; see `Executor`."""
+        """Run tasks, and wait for all; see `Executor`.
+
+        Where as many forks have failed as there may be, no more are begun: what raises in each, or
+        kills it, is left to this process.
+        """
         del folder  # forks keep what they measure as this process would
         context, parent = get_context("fork"), os.getpid()
-        running: dict[int, ForkProcess] = {}
+        running, failed = dict[int, ForkProcess](), 0
         with contextlib.closing(Line([*tasks.values()])) as line:
             try:
-                while running or line.calls_for_another(len(running)):
-                    while len(running) < self.free and line.calls_for_another(len(running)):
+                while running or (failed < self.count and line.calls_for_another(len(running))):
+                    places = self.free if failed < self.count else 0
+                    while len(running) < places and line.calls_for_another(len(running)):
                         process = context.Process(target=self._work, args=(line, parent))
                         process.start()
                         line.started += 1
                         running[process.sentinel] = process
                     for sentinel in line.wait([*running]):
-                        self._leave(running.pop(sentinel))
+                        failed += not self._leave(running.pop(sentinel))
                     told(line.done)
             finally:
                 for process in running.values():
                     process.kill()
                     self._leave(process)
 
-    def _leave(self, process: ForkProcess) -> None:
+    def _leave(self, process: ForkProcess) -> bool:
+        """Whether a fork that ends has done what it took."""
         process.join()
         self.ended(process.pid or 0)
+        well = process.exitcode == 0
         process.close()
+        return well
 
     def _work(self, line: Line, parent: int) -> None:
         """What a fork does; no exit handler of the process that it was forked from runs here."""

@@ -107,6 +107,25 @@ def test_forks_that_end_before_they_take_a_task_are_not_begun_again_and_again(tm
     assert len(begun) <= 3
 
 
+@pytest.mark.parametrize("how", ["raises", "is killed"])
+def test_what_fails_in_every_fork_is_not_tried_in_one_for_each_task(tmp_path, how):
+    here, begun = os.getpid(), []
+
+    def measure(number):
+        if os.getpid() != here and how == "is killed":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if os.getpid() != here:
+            msg = "not in a fork"
+            raise ValueError(msg)
+        return _squares(number)
+
+    forks = Forks(2, ended=begun.append)
+    names = {f"task {n}": lambda n=n: measure(n) for n in range(40)}
+    found = Tasks(tmp_path, executor=forks).all_kept(Drawn, names)
+    assert [one.of["square"][0] for one in found] == [n**2 for n in range(40)]
+    assert len(begun) <= 3
+
+
 def test_more_tasks_than_a_pipe_holds_numbers(tmp_path):
     told, count = [], 30_000
     Forks(2).run(tmp_path, {str(n): lambda: None for n in range(count)}, told.append)

@@ -23,7 +23,7 @@ Task = Callable[[], object]
 WATCHER = "audit: ends with the process that started this one"
 """The name of the audit's own thread."""
 _PORTIONS = 4  # of the tasks that each worker of a cluster gets, one after the other
-_IN_LINE = 10_000  # numbers that a pipe holds, of four bytes each
+_IN_LINE = 1_000  # numbers of four bytes that every pipe holds, also one of a single page
 _BYTES = 4
 _PATIENCE = 0.5  # s between two looks at how many forks there may be
 _FIRST, _TAKEN, _DONE = b"f", b"t", b"d"  # what a fork says

@@ -1,5 +1,6 @@
 """Tasks side by side give what they give one after the other, also where a fork is killed."""
 
+import fcntl
 import os
 import signal
 import threading
@@ -9,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from audit.evidence.side_by_side import WATCHER, Forks
+from audit.evidence.side_by_side import WATCHER, Forks, Line
 from audit.evidence.tasks import Drawn, Tasks
 
 
@@ -131,6 +132,21 @@ def test_more_tasks_than_a_pipe_holds_numbers(tmp_path):
     Forks(2).run(tmp_path, {str(n): lambda: None for n in range(count)}, told.append)
     assert told[-1] == count
     assert told == sorted(told)
+
+
+def test_a_pipe_of_a_single_page_holds_the_line(monkeypatch):
+    """Linux makes no larger ones for a user who has many pipes: more would be waited for."""
+    make = os.pipe
+
+    def small():
+        ends = make()
+        fcntl.fcntl(ends[1], fcntl.F_SETPIPE_SZ, 4096)
+        os.set_blocking(ends[1], False)
+        return ends
+
+    monkeypatch.setattr(os, "pipe", small)
+    for count in (999, 1_000, 9_999):
+        Line([lambda: None] * count).close()
 
 
 def test_forks_leave_no_pipe_open(tmp_path):

@@ -86,9 +86,7 @@ def _measured(context: Context, other: CompanionModel, info: RungInfo) -> _Row:
         others=(),
         tasks=Tasks(sampler=context.tasks.sampler),
     )
-    return in_batches_that_fit(
-        model, there.batch_size, None, functools.partial(_row, there, info)
-    )
+    return in_batches_that_fit(model, there.batch_size, None, functools.partial(_row, there, info))
 
 
 def _row(there: Context, info: RungInfo) -> _Row:

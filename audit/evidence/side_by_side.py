@@ -91,8 +91,8 @@ class Forks:
     def run(self, folder: Path, tasks: Mapping[str, Task], told: Callable[[int], None]) -> None:
         """Run tasks, and wait for all; see `Executor`.
 
-        Where as many forks have failed as there may be, no more are begun: what raises in each, or
-        kills it, is left to this process.
+        Where as many forks have failed as there may be, or there is no room for another, no more
+        are begun: what raises in each, or kills it, is left to this process.
         """
         del folder  # forks keep what they measure as this process would
         context, parent = get_context("fork"), os.getpid()
@@ -103,7 +103,11 @@ class Forks:
                     places = self.free if failed < self.count else 0
                     while len(running) < places and line.calls_for_another(len(running)):
                         process = context.Process(target=self._work, args=(line, parent))
-                        process.start()
+                        try:
+                            process.start()
+                        except OSError:
+                            failed = self.count
+                            break
                         line.started += 1
                         running[process.sentinel] = process
                     for sentinel in line.wait([*running]):

@@ -1,5 +1,6 @@
 """Tasks side by side give what they give one after the other, also where a fork is killed."""
 
+import errno
 import fcntl
 import os
 import signal
@@ -125,6 +126,25 @@ def test_what_fails_in_every_fork_is_not_tried_in_one_for_each_task(tmp_path, ho
     found = Tasks(tmp_path, executor=forks).all_kept(Drawn, names)
     assert [one.of["square"][0] for one in found] == [n**2 for n in range(40)]
     assert len(begun) <= 3
+
+
+@pytest.mark.parametrize("most", [0, 1])
+def test_where_there_is_no_room_for_a_process_tasks_are_measured_all_the_same(
+    tmp_path, monkeypatch, most
+):
+    begun, fork = [], os.fork
+
+    def limited():
+        if len(begun) == most:
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        begun.append(1)
+        return fork()
+
+    monkeypatch.setattr(os, "fork", limited)
+    found = _all(_tasks(tmp_path, 3), _squares)
+    assert [one.of["square"][0] for one in found] == [0, 1, 4, 9, 16]
+    processes = {int(one.of["square"][1]) for one in found}
+    assert (os.getpid() in processes) is (most == 0)
 
 
 def test_more_tasks_than_a_pipe_holds_numbers(tmp_path):

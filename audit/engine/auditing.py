@@ -123,7 +123,8 @@ def run_audit(
     context = with_files_read(
         build_context(settings, model, audited, progress, live), checks, settings, live
     )
-    single = single_thread(settings, forks_of(settings, model, board))
+    count = forks_of(settings, model, board).count  # once: free memory, which may decide, changes
+    single = single_thread(settings, Forks(count))
     key = audit_key(settings, context, threads_of(model, single=single))
     run = _conditions(settings, context, key, live, supervised=board is not None)
     if board:
@@ -135,7 +136,7 @@ def run_audit(
     sources = SourceRecord(folder / SOURCES, _own_files(audited), beside=(folder.parent,))
     began = (lambda kind: board.enter(f"gathering {kind}")) if board else context.began
     shared = sharing.read_by(settings, context) if sharing else None
-    forks = forks_of(settings, model, board, sources)
+    forks = replace(forks_of(settings, model, board, sources), count=count)
     executor, ending = _beside(settings, context, live, forks, subjects.filler)
     deadline = deadline_of(settings.max_time, began_at)
     tasks = Tasks(None, sources.update, shared, executor, deadline, subjects.filler)

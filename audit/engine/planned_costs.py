@@ -89,7 +89,7 @@ def _part(cost: KindCost, workers: int, needed: frozenset[str]) -> Planned:
         what=cost.kind,
         forwards=cost.forwards,
         backwards=cost.backwards,
-        seconds=cost.seconds - cost.aside + cost.aside / workers,
+        seconds=cost.seconds - cost.aside + max(cost.aside / workers, cost.longest),
         bytes=cost.bytes,
         on_demand=cost.kind not in needed,
         failure=cost.failure,

@@ -151,7 +151,7 @@ def _asked(
     with torch.no_grad():
         texts = class_features(context, context.pristine_model, averaged=False)
     batches = {
-        f"{alike.format(len(rows))}{task} from {rows[0]}": rows.numpy()
+        f"{alike.format(len(rows))}{task} from {rows[0]} to {rows[-1]}": rows.numpy()
         for rows in context.batches(len(picture))
     }
 

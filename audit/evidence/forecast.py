@@ -34,6 +34,7 @@ class KindCost:
         backwards: multiplications of backward passes, in those of such a forward pass.
         seconds: with one process.
         aside: seconds of it that several processes share.
+        longest: seconds that they take at least, however many they are.
         bytes: on disk, once it is finished.
         failure: why nothing could be measured, or nothing.
     """
@@ -43,6 +44,7 @@ class KindCost:
     backwards: float = 0.0
     seconds: float = 0.0
     aside: float = 0.0
+    longest: float = 0.0
     bytes: int = 0
     failure: str = ""
 
@@ -89,5 +91,11 @@ def _of_a_picture(context: Context, passes: Passes) -> int:
 def _cost(kind: str, spent: Cost, unit: int, folder: Path) -> KindCost:
     size = sum(file.stat().st_size for file in folder.glob(f"{kind}.*"))
     return KindCost(
-        kind, spent.forward / unit, spent.backward / unit, spent.seconds, spent.aside, size
+        kind,
+        spent.forward / unit,
+        spent.backward / unit,
+        spent.seconds,
+        spent.aside,
+        spent.longest,
+        size,
     )

@@ -21,6 +21,7 @@ from audit.evidence.kinds import (
 )
 from audit.evidence.map_faithfulness import gather_faithfulness
 from audit.evidence.reference import gather_reference
+from audit.evidence.smaller_batches import in_batches_that_fit
 from audit.evidence.tasks import Tasks
 from audit.explainers.binding import bound
 from audit.models.companion_models import CompanionModel
@@ -85,6 +86,10 @@ def _measured(context: Context, other: CompanionModel, info: RungInfo) -> _Row:
         others=(),
         tasks=Tasks(sampler=context.tasks.sampler),
     )
+    return in_batches_that_fit(model, there.batch_size, None, functools.partial(_row, there, info))
+
+
+def _row(there: Context, info: RungInfo) -> _Row:
     explanations = gather_explanations(there)
     faithfulness = gather_faithfulness(there, explanations)
     return _Row(info, gather_reference(there), explanations, faithfulness)

@@ -30,12 +30,14 @@ class Cost:
         backward: of backward passes.
         seconds: with one process.
         aside: seconds of it that several processes share.
+        longest: those of the longest task of several, which one process has for itself.
     """
 
     forward: float = 0.0
     backward: float = 0.0
     seconds: float = 0.0
     aside: float = 0.0
+    longest: float = 0.0
 
     def __add__(self, other: Cost) -> Cost:
         return self.plus(other, 1)
@@ -50,6 +52,7 @@ class Cost:
             self.backward + times * other.backward,
             self.seconds + times * other.seconds,
             self.aside + times * other.aside,
+            self.longest + times * other.longest,
         )
 
 
@@ -101,9 +104,13 @@ class Sampled:
         """What several tasks give, or others like them."""
         outer, self._aside = self._aside, True
         before = self.spent()
-        found = [self.kept(name, measure) for name, measure in tasks.items()]
+        found, longest = [], 0.0
+        for name, measure in tasks.items():
+            start = self.spent().seconds
+            found.append(self.kept(name, measure))
+            longest = max(longest, self.spent().seconds - start)
         if not outer and len(tasks) > 1:
-            self._not_run += Cost(aside=(self.spent() - before).seconds)
+            self._not_run += Cost(aside=(self.spent() - before).seconds, longest=longest)
         self._aside = outer
         return found
 

@@ -23,7 +23,7 @@ Task = Callable[[], object]
 WATCHER = "audit: ends with the process that started this one"
 """The name of the audit's own thread."""
 _PORTIONS = 4  # of the tasks that each worker of a cluster gets, one after the other
-_IN_LINE = 10_000  # numbers that a pipe holds, of four bytes each
+_IN_LINE = 1_000  # numbers of four bytes that every pipe holds, also one of a single page
 _BYTES = 4
 _PATIENCE = 0.5  # s between two looks at how many forks there may be
 _FIRST, _TAKEN, _DONE = b"f", b"t", b"d"  # what a fork says
@@ -91,8 +91,8 @@ class Forks:
     def run(self, folder: Path, tasks: Mapping[str, Task], told: Callable[[int], None]) -> None:
         """Run tasks, and wait for all; see `Executor`.
 
-        Where as many forks have failed as there may be, no more are begun: what raises in each, or
-        kills it, is left to this process.
+        Where as many forks have failed as there may be, or there is no room for another, no more
+        are begun: what raises in each, or kills it, is left to this process.
         """
         del folder  # forks keep what they measure as this process would
         context, parent = get_context("fork"), os.getpid()
@@ -103,7 +103,11 @@ class Forks:
                     places = self.free if failed < self.count else 0
                     while len(running) < places and line.calls_for_another(len(running)):
                         process = context.Process(target=self._work, args=(line, parent))
-                        process.start()
+                        try:
+                            process.start()
+                        except OSError:
+                            failed = self.count
+                            break
                         line.started += 1
                         running[process.sentinel] = process
                     for sentinel in line.wait([*running]):

@@ -17,7 +17,7 @@ import torch
 
 T = TypeVar("T")
 _FILE = "batches.json"
-_SAID = ("can't allocate memory", "not enough memory", "out of memory")
+_SAID = ("can't allocate memory", "not enough memory", "out of memory", "status_alloc_failed")
 
 
 @runtime_checkable
@@ -34,25 +34,29 @@ class Limited(Protocol):
 
 
 def in_batches_that_fit(
-    model: Limited, size: Callable[[], int], folder: Path, work: Callable[[], T]
+    model: Limited, size: Callable[[], int], folder: Path | None, work: Callable[[], T]
 ) -> T:
     """What work gives, with batches halved until memory holds them.
+
+    Where memory does not hold one pair either, batches are for other work as they were before.
 
     Args:
         model: whose batches it works in.
         size: pairs per batch, as they are now.
-        folder: of the evidence, where smaller batches are written down.
+        folder: of the evidence, where smaller batches are written down; None for nowhere.
         work: to do; begun anew where memory runs out, and what it raises is raised.
     """
+    before = model.largest_batch
     while True:
         try:
             return work()
         except Exception as error:
-            if size() == 1 or not _is_of_memory(error):
+            if not _is_of_memory(error):
                 raise
-        _limit(model, size() // 2)
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / _FILE).write_text(json.dumps({"pairs": size()}))
+            if size() == 1:
+                _limit(model, before, folder)
+                raise
+        _limit(model, size() // 2, folder)
         if model.device.type == "cuda":
             torch.cuda.empty_cache()
 
@@ -84,14 +88,23 @@ def batch_notes(model: Limited) -> list[str]:
     return [note]
 
 
-def _limit(model: Limited, pairs: int) -> None:
+def _limit(model: Limited, pairs: int | None, folder: Path | None = None) -> None:
+    """Batches of so many pairs at most from here on, which is written down where it is a folder."""
     object.__setattr__(model, "largest_batch", pairs)
+    if folder is not None and pairs is None:
+        forget_batches(folder)
+    elif folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / _FILE).write_text(json.dumps({"pairs": pairs}))
 
 
 def _is_of_memory(error: BaseException | None) -> bool:
     """Whether memory ran out, by the error or by what it came from."""
-    if error is None:
-        return False
-    known = isinstance(error, (MemoryError, torch.OutOfMemoryError))
-    told = isinstance(error, RuntimeError) and any(one in str(error) for one in _SAID)
-    return known or told or _is_of_memory(error.__cause__ or error.__context__)
+    seen = set[int]()
+    while error is not None and id(error) not in seen:  # an error may be its own cause
+        told = isinstance(error, RuntimeError) and any(one in str(error).lower() for one in _SAID)
+        if told or isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+            return True
+        seen.add(id(error))
+        error = error.__cause__ or error.__context__
+    return False

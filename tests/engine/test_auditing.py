@@ -9,10 +9,12 @@ import pytest
 from PIL import Image
 
 from audit.config.settings import Settings
+from audit.engine import auditing
 from audit.engine.auditing import run_audit
 from audit.engine.progress import silent
 from audit.engine.rejudging import rejudge
 from audit.evidence.plan import GATHERERS
+from audit.evidence.side_by_side import Forks
 from audit.explainers.errors import ExplainerRaisedError, ExplainerReturnError
 from audit.reports.output import write_reports
 from audit.result.document import render_json
@@ -238,3 +240,18 @@ def test_random_weights_are_told_and_accuse_nobody(tmp_path, tiny_model):
     assert any("random (seed 0)" in note for note in found.notes)
     assert found.model.notes
     assert Verdict.VIOLATION not in verdicts(found).values()
+
+
+def test_how_many_processes_there_may_be_is_asked_once(tmp_path, monkeypatch):
+    """Free memory, which may decide, is another a second later; threads go by the same number."""
+    counts, seen = iter((3, 1)), []
+
+    def tasks(*given):
+        seen.append(given[3].count)
+        raise InterruptedError
+
+    monkeypatch.setattr(auditing, "forks_of", lambda *_: Forks(next(counts)))
+    monkeypatch.setattr(auditing, "Tasks", tasks)
+    with pytest.raises(InterruptedError):
+        audit(tmp_path, explainer="gradient", select=("P201",))
+    assert seen == [3]

@@ -105,6 +105,19 @@ def test_an_explainer_that_raises_on_another_model_is_told_of_and_no_failure(fin
     assert labels[1:] == ["local-dir:larger"]
 
 
+def test_a_model_that_memory_holds_few_pairs_of_is_measured_in_smaller_batches(finding, other):
+    hungry = DETERMINED.replace("== 1:", "== 3 and len(images) > 2:")
+    hungry = hungry.replace("RuntimeError(", "MemoryError(")
+    Path("own.py").write_text(hungry)
+    words = ["--ladder", other("larger")]
+    result, found = finding(*words, explainer="own.py:explain")
+    assert result["failures"] == []
+    assert not [line for line in found["detail"] if "could not be measured" in line]
+    labels = [p["label"] for p in beside(found)["localization"]["series"][0]["points"]]
+    assert labels[1:] == ["local-dir:larger"]
+    assert "Memory did not hold" not in " ".join(result["notes"])
+
+
 def test_weights_and_models_go_together_and_looks_measure_models_once(
     finding, other, command, tiny_model
 ):

@@ -117,3 +117,45 @@ def test_what_is_written_down_is_not_trusted(tmp_path):
         model = Counted(most=64)
         resume_batches(model, tmp_path)
         assert model.size() == 64
+
+
+def test_what_no_batch_is_small_enough_for_leaves_other_work_its_batches(tmp_path):
+    model = Counted(most=0)
+    with pytest.raises(ValueError, match="no maps"):
+        in_batches_that_fit(model, model.size, tmp_path, model.work)
+    assert (model.size(), batch_notes(model)) == (64, [])
+    model.most = 10
+    in_batches_that_fit(model, model.size, tmp_path, model.work)
+    model.most = 0
+    with pytest.raises(ValueError, match="no maps"):
+        in_batches_that_fit(model, model.size, tmp_path, model.work)
+    resumed = Counted(most=64)
+    resume_batches(resumed, tmp_path)
+    assert (model.size(), resumed.size()) == (8, 8)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "RESOURCE_EXHAUSTED: Out of memory while trying to allocate 8 bytes",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate(handle)",
+    ],
+)
+def test_memory_runs_out_in_the_words_of_other_libraries(tmp_path, message):
+    model = Counted(most=0)
+
+    def work():
+        if model.size() > 8:
+            raise RuntimeError(message)
+        return model.size()
+
+    assert in_batches_that_fit(model, model.size, tmp_path, work) == 8
+
+
+def test_an_error_that_is_its_own_cause_is_raised(tmp_path):
+    def work():
+        error = ValueError("of itself")
+        raise error from error
+
+    with pytest.raises(ValueError, match="of itself"):
+        in_batches_that_fit(Counted(most=9), lambda: 64, tmp_path, work)

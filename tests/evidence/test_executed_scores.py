@@ -12,6 +12,7 @@ from audit.engine.progress import silent
 from audit.evidence import executed_scores
 from audit.evidence.executed import strongest_classes
 from audit.evidence.reference import gather_reference
+from audit.evidence.smaller_batches import in_batches_that_fit
 from audit.explainers.contract import Explainer
 from audit.explainers.registry import load_explainer
 from audit.models.loading import load_model
@@ -95,3 +96,33 @@ def test_an_explainer_that_exposes_no_score_has_none(model, monkeypatch, tmp_pat
     assert found is None
     assert how == "none"
     assert asked <= 20
+
+
+def test_batches_that_were_halved_take_no_larger_ones_for_their_own(model, tmp_path):
+    """A larger batch that was finished and kept has the same first pair, but more of them."""
+    own = _gradient_of(_of_features_that_follow_the_target)
+    context, calls = context_of(model, own), []
+
+    def explain(model, images, targets):
+        calls.append(len(images))
+        if len(calls) == 2:
+            raise MemoryError
+        return own.explain(model, images, targets)
+
+    explainers = {**context.explainers, context.roles.audited: Explainer("own", explain)}
+    context = dataclasses.replace(
+        context,
+        model=dataclasses.replace(model),
+        explainers=explainers,
+        tasks=context.tasks.of(tmp_path, "executed"),
+    )
+    candidates = strongest_classes(context, gather_reference(context))[:12]
+
+    def work():
+        return executed_scores.scores_of_candidates(context, candidates, "answers")[0]
+
+    found = in_batches_that_fit(context.model, context.batch_size, tmp_path, work)
+    assert calls[2] < calls[0]
+    afresh = dataclasses.replace(context, tasks=context.tasks.of(tmp_path, "afresh"))
+    wanted, _ = executed_scores.scores_of_candidates(afresh, candidates, "answers")
+    assert found == pytest.approx(wanted, abs=1e-6)

@@ -1,5 +1,7 @@
 """One task of those alike is run, and counted as often as there are of them."""
 
+import time
+
 import numpy as np
 import pytest
 import torch
@@ -49,6 +51,17 @@ def test_alike_tasks_are_run_once_and_counted_each():
     assert [one.of["mine"] for one in found] == [pytest.approx([0.5, 0.25], rel=2e-3)] * len(names)
     assert not np.array_equal(found[1].of["mine"], found[2].of["mine"])
     assert found[2].of["mine"].dtype == found[1].of["mine"].dtype
+
+
+def test_several_tasks_take_no_less_than_the_longest_of_them():
+    with passes_counted() as passes:
+        sampler = Sampled(passes, CPU)
+        before = sampler.spent()
+        tasks = {"long": lambda: time.sleep(0.3), "short, a": lambda: time.sleep(0.02)}
+        tasks |= {"short, b": tasks["short, a"]}
+        sampler.all_kept(tasks)
+        spent = sampler.spent() - before
+    assert 0.3 <= spent.longest < spent.aside
 
 
 def test_a_task_that_was_kept_costs_nothing_again():

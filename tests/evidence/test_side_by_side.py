@@ -1,5 +1,7 @@
 """Tasks side by side give what they give one after the other, also where a fork is killed."""
 
+import errno
+import fcntl
 import os
 import signal
 import threading
@@ -9,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from audit.evidence.side_by_side import WATCHER, Forks
+from audit.evidence.side_by_side import WATCHER, Forks, Line
 from audit.evidence.tasks import Drawn, Tasks
 
 
@@ -126,11 +128,45 @@ def test_what_fails_in_every_fork_is_not_tried_in_one_for_each_task(tmp_path, ho
     assert len(begun) <= 3
 
 
+@pytest.mark.parametrize("most", [0, 1])
+def test_where_there_is_no_room_for_a_process_tasks_are_measured_all_the_same(
+    tmp_path, monkeypatch, most
+):
+    begun, fork = [], os.fork
+
+    def limited():
+        if len(begun) == most:
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        begun.append(1)
+        return fork()
+
+    monkeypatch.setattr(os, "fork", limited)
+    found = _all(_tasks(tmp_path, 3), _squares)
+    assert [one.of["square"][0] for one in found] == [0, 1, 4, 9, 16]
+    processes = {int(one.of["square"][1]) for one in found}
+    assert (os.getpid() in processes) is (most == 0)
+
+
 def test_more_tasks_than_a_pipe_holds_numbers(tmp_path):
     told, count = [], 30_000
     Forks(2).run(tmp_path, {str(n): lambda: None for n in range(count)}, told.append)
     assert told[-1] == count
     assert told == sorted(told)
+
+
+def test_a_pipe_of_a_single_page_holds_the_line(monkeypatch):
+    """Linux makes no larger ones for a user who has many pipes: more would be waited for."""
+    make = os.pipe
+
+    def small():
+        ends = make()
+        fcntl.fcntl(ends[1], fcntl.F_SETPIPE_SZ, 4096)
+        os.set_blocking(ends[1], False)
+        return ends
+
+    monkeypatch.setattr(os, "pipe", small)
+    for count in (999, 1_000, 9_999):
+        Line([lambda: None] * count).close()
 
 
 def test_forks_leave_no_pipe_open(tmp_path):

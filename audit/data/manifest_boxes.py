@@ -18,6 +18,7 @@ from audit.data.mask_files import box_mask
 from audit.data.upright import OpenedPicture, PictureError
 
 _OTHER_NAMES = ("xmin", "ymin", "xmax", "ymax"), ("left", "top", "right", "bottom")
+_ROUNDING = 1e-6  # by which fractions may lie beyond 0 and 1
 _FORM = (
     "whole numbers of pixels in x0, y0, x1, y1 (inclusive), pixels in x, y, w, h, or fractions of "
     "the picture between 0 and 1 in every row"
@@ -51,6 +52,8 @@ class Boxes:
         if not (sized or self.fractions):
             return box_mask((int(a), int(b), int(c), int(d)), opened)
         width, height = opened.stored if self.fractions else (1, 1)
+        if self.fractions:
+            a, b, c, d = (min(max(number, 0.0), 1.0) for number in (a, b, c, d))
         right, bottom = (a + c, b + d) if sized else (c, d)
         x0, y0 = math.floor(a * width), math.floor(b * height)
         x1, y1 = math.ceil(right * width) - 1, math.ceil(bottom * height) - 1
@@ -102,7 +105,7 @@ def _checked(path: Path, table: pd.DataFrame, columns: tuple[str, ...]) -> Boxes
         if wrong.any():
             _refuse(path, table, int(wrong.argmax()), column)
     whole = numbers == np.rint(numbers)
-    within = ((numbers >= 0) & (numbers <= 1)).all(1, keepdims=True)
+    within = ((numbers >= -_ROUNDING) & (numbers <= 1 + _ROUNDING)).all(1, keepdims=True)
     if within.all():
         if whole.all():
             _refuse_whole_pictures(path, columns)

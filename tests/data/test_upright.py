@@ -205,6 +205,11 @@ def test_boxes_in_every_form_are_the_same_box(model, tmp_path, columns, row):
     assert torch.equal(mask, wanted)
 
 
+def test_fractions_may_be_rounded(model, tmp_path):
+    (mask,) = drawn(model, written(tmp_path, "x0,y0,x1,y1", ["-1e-9,0,0.5,1.0000001"]), None).masks
+    assert mask.sum(1).tolist() == [12] * 24
+
+
 @pytest.mark.parametrize(
     ("columns", "rows", "words"),
     [

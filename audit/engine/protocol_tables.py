@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from audit.engine.benchmark_tables import ESCAPED, rows_as_csv
 from audit.engine.protocol_presets import Preset
 from audit.engine.protocol_runs import ProtocolRun
-from audit.metrics.quality_table import MEASURES
+from audit.metrics.quality_table import MEASURES, range_of
 from audit.result.wording import counted
 from audit.statistics.bootstrap import bootstrap_interval
 from audit.statistics.estimate import Estimate
@@ -73,10 +73,12 @@ def _cell(
     behind = None
     if name != preset.explainers[0]:
         behind = paired_difference(sign * reference, sign * values, clusters=clusters, rng=rng)
+    mean = bootstrap_interval(values, clusters=clusters, rng=rng)
+    least, most = range_of(TABLED[measure].title)
     return Cell(
         name,
         measure,
-        bootstrap_interval(values, clusters=clusters, rng=rng),
+        replace(mean, low=max(mean.low, least), high=min(mean.high, most)),
         behind,
         stated.published if stated else None,
         stated.reproduced if stated else None,

@@ -74,6 +74,15 @@ def test_means_and_paired_differences_are_those_of_the_pairs():
     assert cells["grad-cam", INSERTION].reproduced is None
 
 
+def test_intervals_stay_within_the_range_of_a_measure():
+    run, _ = made(pairs=8)
+    rare = dict.fromkeys((DELETION, INSERTION), (0.0,) * 6 + (0.2, 1.0))
+    run = dataclasses.replace(run, values={"grad-eclip": rare, "grad-cam": rare})
+    for cell in cells_of(GRAD_ECLIP, run):
+        assert cell.mean.low == 0.0
+        assert cell.mean.value < cell.mean.high <= 1.0
+
+
 def test_tables_show_what_others_give():
     run, base = made()
     lines = list(lines_of(GRAD_ECLIP, run))

@@ -1,6 +1,7 @@
 """A Ray cluster gives what one process gives, also where a worker is lost."""
 
 import itertools
+import signal
 import subprocess
 import sys
 import time
@@ -237,6 +238,7 @@ def test_a_running_cluster_is_joined_by_its_address_and_a_node_of_it_may_go(tiny
     from ray.cluster_utils import Cluster
 
     (tmp_path / "own.py").write_text(EXPLAINERS)
+    before = signal.getsignal(signal.SIGTERM)
     nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, **NODE})
     try:
         going = nodes.add_node(num_cpus=1, **NODE)
@@ -249,6 +251,7 @@ def test_a_running_cluster_is_joined_by_its_address_and_a_node_of_it_may_go(tiny
             joined = ended(audit)
     finally:
         nodes.shutdown()
+        signal.signal(signal.SIGTERM, before)  # Ray has set one of its own in this process
     assert (tmp_path / "reached").exists(), joined
     with audit_of("on_a_node_that_goes", "alone", ["--workers", "1"], tiny_model, tmp_path) as one:
         alone = ended(one)

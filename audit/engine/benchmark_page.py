@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -143,12 +143,28 @@ def _side_by_side(results: Mapping[str, Result]) -> tuple[PairFigure, ...]:
         pair for pair in next(iter(maps.values()), {}) if all(pair in own for own in maps.values())
     ]
     chosen = [common[i] for i in evenly_spaced(len(common), PAIRS_SHOWN)] if common else []
+    return side_by_side(chosen, maps)
+
+
+def side_by_side(
+    pairs: Iterable[str], maps: Mapping[str, Mapping[str, Sequence[Sequence[float | None]]]]
+) -> tuple[PairFigure, ...]:
+    """The maps of all explainers of each pair.
+
+    Args:
+        pairs: their ids.
+        maps: by explainer and pair.
+    """
     return tuple(
         PairFigure(
             title="",
             caption="",
             pair=pair,
-            maps=[NamedMap(title=name, values=own[pair]) for name, own in maps.items()],
+            maps=[
+                NamedMap(title=name, values=[list(row) for row in own[pair]])
+                for name, own in maps.items()
+                if pair in own
+            ],
         )
-        for pair in chosen
+        for pair in pairs
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from torch import Tensor
@@ -12,7 +12,6 @@ from audit.engine.picture_drawing import drawn_pictures
 from audit.evidence.context import Context
 from audit.evidence.evenly_spaced import evenly_spaced
 from audit.evidence.explanations import grid_masks
-from audit.result.figures import NamedMap, PairFigure
 from audit.result.schema import ShownPair
 from audit.result.shown_pairs import picture_key
 
@@ -55,27 +54,3 @@ def maps_to_show(context: Context, maps: Tensor) -> dict[str, Grid]:
 
 def _chosen(context: Context) -> list[int]:
     return list(evenly_spaced(len(context.pairs), PAIRS_SHOWN))
-
-
-def side_by_side(
-    pairs: Iterable[str], maps: Mapping[str, Mapping[str, Grid]]
-) -> tuple[PairFigure, ...]:
-    """The maps of all explainers of each pair.
-
-    Args:
-        pairs: their ids.
-        maps: by explainer and pair.
-    """
-    return tuple(
-        PairFigure(
-            title="",
-            caption="",
-            pair=pair,
-            maps=[
-                NamedMap(title=name, values=[list(row) for row in own[pair]])
-                for name, own in maps.items()
-                if pair in own
-            ],
-        )
-        for pair in pairs
-    )

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from audit.engine.protocol_maps import side_by_side
+from audit.engine.benchmark_page import side_by_side
 from audit.engine.protocol_presets import Preset
 from audit.engine.protocol_runs import ProtocolRun
 from audit.engine.protocol_store import finish

@@ -59,7 +59,7 @@ def gather_randomization(
     cascades = {
         f"cascade, draw {draw}": partial(
             _explained, context, explainers, pairs, partial(_stages, context, parts, labels, draw),
-            [f"stage, {label} of draw {draw}" for label in labels],
+            [f"stage, {label} of draw {draw}" for label in labels], parts.apart,
         )
         for draw in range(draws)
     }  # fmt: skip
@@ -92,6 +92,7 @@ def _explained(
     pairs: Int[Tensor, " n"],
     stages: Callable[[], Iterator[nn.Module]],
     names: Sequence[str],
+    apart: tuple[str, ...],
 ) -> dict[str, Tensor]:
     """Maps on every stage, (stages, pairs, rows, columns) by explainer, and how far the last went.
 
@@ -101,6 +102,7 @@ def _explained(
         pairs: indices of the pairs.
         stages: the models, one after the other.
         names: of the tasks, one a stage.
+        apart: weights that do not count in how far the last went.
     """
     found: dict[str, list[Tensor]] = {name: [] for name in explainers}
 
@@ -111,7 +113,7 @@ def _explained(
     for name, module in zip(names, stages(), strict=True):
         for explainer, drawn in context.tasks.drawn(name, partial(maps, module)).items():
             found[explainer].append(drawn)
-    reached = share_reached(context.pristine, module, context.parts().apart)
+    reached = share_reached(context.pristine, module, apart)
     return {n: torch.stack(one) for n, one in found.items()} | {
         _REACHED: torch.tensor(reached, dtype=torch.float64)
     }
